@@ -1,0 +1,68 @@
+type ErrorTraits = {
+  /** The same attempt may succeed later without a person's help. */
+  retryable: boolean;
+  /** Exit code of a command that ends with it: 1 failed, 2 usage or config, 3 done in part, 4 timed out. */
+  exitCode: 1 | 2 | 3 | 4;
+  /** May be told to the device at the other end of a link. */
+  crossesWire: boolean;
+  /** One sentence for docs/errors.md. */
+  meaning: string;
+};
+
+const entry = (
+  meaning: string,
+  traits: { retryable?: boolean; exitCode?: 1 | 2 | 3 | 4; crossesWire?: boolean } = {},
+): ErrorTraits => ({ retryable: false, exitCode: 1, crossesWire: false, ...traits, meaning });
+
+/** Every error code there is; docs/errors.md lists the same and a test keeps them equal. Sorted by name. */
+export const errorTable = {
+  ADDRESS_INVALID: entry('an address is not HOST:PORT', { exitCode: 2 }),
+  ALREADY_RUNNING: entry('another process runs on this home'),
+  CONFIG_INVALID: entry('the configuration file or an option does not make sense', { exitCode: 2 }),
+  CONTENT_MISMATCH: entry('received bytes do not have the announced hash', {
+    retryable: true,
+    crossesWire: true,
+  }),
+  DATABASE_CORRUPT: entry('a database file cannot be used; the receiver rebuilds it from its journal'),
+  DEVICE_ID_INVALID: entry('a device ID has a wrong length, character or check character', { exitCode: 2 }),
+  DEVICE_UNKNOWN: entry('no such device is paired here', { exitCode: 2 }),
+  DISK_FAILED: entry('the disk refused a read, a write or a sync', { retryable: true }),
+  FILESYSTEM_UNSUITABLE: entry('the file system lacks hard links, directory sync, locks or long names', {
+    exitCode: 2,
+  }),
+  FOLDER_UNKNOWN: entry('no such folder exists here', { exitCode: 2, crossesWire: true }),
+  HOME_INVALID: entry('the home directory is missing, not initialised or already initialised', {
+    exitCode: 2,
+  }),
+  IDENTITY_DAMAGED: entry('the device key or certificate in the home cannot be read'),
+  INTERNAL: entry('a defect of the program', { crossesWire: true }),
+  INVITATION_INVALID: entry('the text is not an invitation, or was cut off', { exitCode: 2 }),
+  INVITATION_REFUSED: entry('the invitation is used, expired or unknown to the other device'),
+  JOURNAL_DAMAGED: entry('a journal has a damaged entry before its end'),
+  LINK_CLOSED: entry('the connection ended', { retryable: true }),
+  LINK_NO_CERTIFICATE: entry('the other side showed no certificate', { retryable: true }),
+  LINK_OVERLOADED: entry('too many unauthenticated connections; the oldest was ended', { retryable: true }),
+  LINK_TIMEOUT: entry('the other side made no progress in time', { retryable: true }),
+  LINK_TLS_FAILED: entry('the TLS handshake failed', { retryable: true }),
+  LINK_UNPAIRED: entry('the device at the other end is not paired here', { retryable: true }),
+  LINK_UNREACHABLE: entry('no address of the device answered', { retryable: true }),
+  LINK_WRONG_DEVICE: entry('another device than the expected one answered', { retryable: true }),
+  NODE_TOO_OLD: entry('this Node.js is older than mastokeep needs', { exitCode: 2 }),
+  NOT_RUNNING: entry('the command needs the running program on this home'),
+  PATH_INVALID: entry('a path is absolute, climbs, or is too long', { exitCode: 2, crossesWire: true }),
+  PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),
+  QUOTA_REACHED: entry('the agent has reached its quota on this receiver', {
+    retryable: true,
+    crossesWire: true,
+  }),
+  RESTORE_CONFLICT: entry('the target holds a different file and may not be overwritten', { exitCode: 3 }),
+  RESTORE_INCOMPLETE: entry('some files could not be restored', { exitCode: 3 }),
+  ROLE_REFUSED: entry('the device may not do this with its role', { crossesWire: true }),
+  SOURCE_STOPPED: entry('the folder stopped because its source looks vanished', { exitCode: 1 }),
+  SOURCE_UNREADABLE: entry('a source file or directory cannot be read', { retryable: true }),
+  STORE_FULL: entry('the disk has reached the free-space floor', { retryable: true, crossesWire: true }),
+  TIMED_OUT: entry('what was waited for did not happen in time', { retryable: true, exitCode: 4 }),
+  USAGE: entry('the command line does not make sense', { exitCode: 2 }),
+} as const satisfies Record<string, ErrorTraits>;
+
+export type ErrorCode = keyof typeof errorTable;

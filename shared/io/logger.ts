@@ -1,0 +1,40 @@
+import { pino } from 'pino';
+import pretty from 'pino-pretty';
+
+/** A static message with fields whose names end in their unit. `warn`: we recovered; `error`: someone must act. */
+export type Logger = {
+  debug(fields: Record<string, unknown>, message: string): void;
+  info(fields: Record<string, unknown>, message: string): void;
+  warn(fields: Record<string, unknown>, message: string): void;
+  error(fields: Record<string, unknown>, message: string): void;
+  child(fields: Record<string, unknown>): Logger;
+};
+
+/** Readable lines on a terminal, JSON lines otherwise; to stderr. Level: `MASTOKEEP_LOG` (debug, info, warn, error), default info. */
+export function createLogger(): Logger {
+  const options = {
+    level: process.env['MASTOKEEP_LOG'] ?? 'info',
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  if (process.stderr.isTTY) {
+    const readable = pretty({
+      destination: 2,
+      sync: true,
+      translateTime: 'SYS:HH:MM:ss',
+      ignore: 'pid,hostname',
+    });
+    return pino(options, readable);
+  }
+  return pino(options, pino.destination({ dest: 2, sync: true }));
+}
+
+/** Drops everything; for tests and for commands whose output is their result. */
+export const silentLogger: Logger = {
+  debug: () => {},
+  info: () => {},
+  warn: () => {},
+  error: () => {},
+  child: () => silentLogger,
+};

@@ -1,0 +1,17 @@
+import Database from 'better-sqlite3';
+
+/**
+ * Opens (creating it where needed) a WAL database with `synchronous=FULL`, so that a commit survives power loss;
+ * a reopened WAL database would otherwise fall back to NORMAL.
+ * @see https://www.sqlite.org/pragma.html#pragma_synchronous
+ */
+export function openDatabase(path: string, options: { readonly?: boolean } = {}): Database.Database {
+  const database = new Database(path, { readonly: options.readonly ?? false });
+  database.pragma('busy_timeout = 5000');
+  database.pragma('foreign_keys = ON');
+  if (options.readonly !== true) {
+    database.pragma('journal_mode = WAL');
+    database.pragma('synchronous = FULL');
+  }
+  return database;
+}
