@@ -57,9 +57,7 @@ export function prepareIndexStatements(database: Database.Database) {
     setIndex: sql<[Buffer, Buffer, number]>(
       'UPDATE folders SET index_id = ?, token = ?, complete_through = NULL WHERE id = ?',
     ),
-    finishScan: sql<[number, number]>(
-      'UPDATE folders SET last_scan_at = ?, accept_empty = 0 WHERE id = ?',
-    ),
+    finishScan: sql<[number, number]>('UPDATE folders SET last_scan_at = ?, accept_empty = 0 WHERE id = ?'),
     /** The last checkpoint, which may lie before the last sequence given: a new indexId drops tombstones. */
     complete: sql<[number]>(
       `UPDATE folders SET complete_through =
