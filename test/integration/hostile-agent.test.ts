@@ -223,8 +223,8 @@ it('ends the link on records before the subscribe', async () => {
 
 it.each<[string, Message]>([
   ['an offer', offer],
-  ['the hello of a receiver', { ...hello, deviceRole: 'receiver' } as Message],
-  ['only other versions of the protocol', { ...hello, protocolVersions: [2, 3] } as Message],
+  ['the hello of a receiver', { ...hello, deviceRole: 'receiver' }],
+  ['only other versions of the protocol', { ...hello, protocolVersions: [2, 3] }],
 ])('ends the link when the first message is %s', async (_, message) => {
   await say(message);
   await expectEnd('PROTOCOL_VIOLATION');
