@@ -158,7 +158,15 @@ function survivingEntries(node: DirectoryNode, cut: PowerCut): Map<string, Node>
 
 function survivingContent(file: FileNode, cut: PowerCut): Buffer {
   if (cut.kind === 'drop' || file.content.equals(file.synced)) return file.synced;
+  // Zeros where the new bytes should be, from some place on; what was synced and not overwritten stays.
   const garbage = Buffer.from(file.content);
-  garbage.fill(0, cut.random.integer(0, garbage.length));
+  const start = cut.random.integer(commonLength(file.content, file.synced), garbage.length);
+  garbage.fill(0, start);
   return cut.random.pick([file.synced, file.content, garbage]);
+}
+
+function commonLength(a: Buffer, b: Buffer): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) length += 1;
+  return length;
 }
