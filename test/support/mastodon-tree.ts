@@ -183,7 +183,8 @@ export class MastodonTree {
     // Posts come in bursts; the more recent, the denser. About 1.8 files an attachment.
     const wanted = Math.ceil(files / 1.8);
     while (times.length < wanted) {
-      const burstAt = this.#newestAt - Math.floor(this.#random.fraction() ** 3 * 170 * dayMs);
+      const ageMs = times.length === 0 ? 0 : this.#random.fraction() ** 3 * 170 * dayMs;
+      const burstAt = this.#newestAt - Math.floor(ageMs);
       const burst = this.#random.integer(4, 12);
       for (let made = 0; made < burst; made++) times.push(burstAt - this.#random.integer(0, 12_000));
     }
