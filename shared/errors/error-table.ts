@@ -19,6 +19,7 @@ export const errorTable = {
   ADDRESS_INVALID: entry('an address is not HOST:PORT', { exitCode: 2 }),
   ALREADY_RUNNING: entry('another process runs on this home'),
   CONFIG_INVALID: entry('the configuration file or an option does not make sense', { exitCode: 2 }),
+  CONTENT_GONE: entry('the receiver no longer holds this content, or its copy is damaged'),
   CONTENT_MISMATCH: entry('received bytes do not have the announced hash', {
     retryable: true,
     crossesWire: true,
@@ -57,6 +58,7 @@ export const errorTable = {
   }),
   RESTORE_CONFLICT: entry('the target holds a different file and may not be overwritten', { exitCode: 3 }),
   RESTORE_INCOMPLETE: entry('some files could not be restored', { exitCode: 3 }),
+  RESTORE_NOTHING_FOUND: entry('the receiver holds nothing that matches what is to be restored'),
   ROLE_REFUSED: entry('the device may not do this with its role', { crossesWire: true }),
   SOURCE_STOPPED: entry('the folder stopped because its source looks vanished', { exitCode: 1 }),
   SOURCE_UNREADABLE: entry('a source file or directory cannot be read', { retryable: true }),
