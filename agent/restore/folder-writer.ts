@@ -158,6 +158,13 @@ export class FolderWriter {
     if (this.#waiting.length >= batchFilesMax) await this.flush();
   }
 
+  /** Removes what is there of a content that cannot be had. */
+  discardPartial(file: PlannedFile): void {
+    const place = this.#tree.hold(file.path);
+    fs.rmSync(temporaryFile(place, file), { force: true });
+    place.release();
+  }
+
   /** Makes the link, unless it is there; true when it was. To be called when all files are written. */
   async writeSymlink(link: PlannedSymlink): Promise<boolean> {
     const place = this.#tree.hold(link.path);

@@ -33,18 +33,11 @@ export class PartialFile {
     this.#hashInOrder(offset, bytes);
   }
 
-  /** True when this range is there and has this SHA-256. */
-  async holds(offset: number, length: number, hash: Buffer): Promise<boolean> {
-    const bytes = Buffer.allocUnsafe(length);
-    let at = 0;
-    while (at < length) {
-      const { bytesRead } = await read(this.fd, bytes, at, length - at, offset + at);
-      if (bytesRead === 0) return false;
-      at += bytesRead;
-    }
-    if (!createHash('sha256').update(bytes).digest().equals(hash)) return false;
-    this.#hashInOrder(offset, bytes);
-    return true;
+  /** The bytes of a range that is there. */
+  async read(offset: number, length: number): Promise<Buffer> {
+    const bytes = await readRange(this.fd, offset, length);
+    if (offset === this.#hashedBytes) this.#hashInOrder(offset, bytes);
+    return bytes;
   }
 
   /** Cuts what is too long and compares the SHA-256 of the whole. */
@@ -63,7 +56,7 @@ export class PartialFile {
 
   #hashInOrder(offset: number, bytes: Uint8Array): void {
     if (offset < this.#hashedBytes) {
-      // What was hashed is written again: the running hash no longer speaks of the file.
+      // Hashed and written again: the running hash no longer speaks of the file.
       this.#hash = createHash('sha256');
       this.#hashedBytes = 0;
     }
@@ -84,4 +77,38 @@ export async function hashFile(fd: number): Promise<Buffer> {
     hash.update(piece.subarray(0, bytesRead));
     offset += bytesRead;
   }
+}
+
+/** A regular file as a basis for chunks; null where there is none. */
+export function openBasis(
+  file: Buffer,
+): { size: number; read(offset: number, length: number): Promise<Buffer>; close(): void } | null {
+  let fd: number;
+  try {
+    fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
+  } catch {
+    return null;
+  }
+  const found = fs.fstatSync(fd);
+  if (!found.isFile()) {
+    fs.closeSync(fd);
+    return null;
+  }
+  return {
+    size: found.size,
+    read: (offset, length) => readRange(fd, offset, length),
+    close: () => fs.closeSync(fd),
+  };
+}
+
+/** Fewer bytes where the file ends earlier. */
+async function readRange(fd: number, offset: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(length);
+  let at = 0;
+  while (at < length) {
+    const { bytesRead } = await read(fd, bytes, at, length - at, offset + at);
+    if (bytesRead === 0) break;
+    at += bytesRead;
+  }
+  return bytes.subarray(0, at);
 }

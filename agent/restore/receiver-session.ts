@@ -33,7 +33,11 @@ export class ReceiverSession {
   }
 
   /** A page of a folder's entries, or the folders; checked against what was asked. @throws CodedError PROTOCOL_VIOLATION, LINK_CLOSED, what the receiver refuses with */
-  async browse(query: { folder: string | null; at: number | null; after: RelativePath | null }): Promise<BrowsePage> {
+  async browse(query: {
+    folder: string | null;
+    at: number | null;
+    after: RelativePath | null;
+  }): Promise<BrowsePage> {
     if (this.#endReason !== null) throw this.#endReason;
     const requestId = this.fetcher.takeRequestId();
     const page = await new Promise<Entries>((resolve, reject) => {
@@ -67,7 +71,10 @@ export class ReceiverSession {
         if (bytes === null) break;
         const message = decodeMessage(bytes);
         if (message.type !== 'refuse' && greeted !== (message.type !== 'hello')) {
-          throw new CodedError('PROTOCOL_VIOLATION', `the receiver sent ${message.type} where it has no place`);
+          throw new CodedError(
+            'PROTOCOL_VIOLATION',
+            `the receiver sent ${message.type} where it has no place`,
+          );
         }
         greeted = true;
         this.#take(message);
@@ -75,7 +82,9 @@ export class ReceiverSession {
       const reason = await this.#channel.closed;
       return this.#finish(linkEnd(reason));
     } catch (error) {
-      const coded = isCoded(error) ? error : new CodedError('INTERNAL', 'the restore session failed', { cause: error });
+      const coded = isCoded(error)
+        ? error
+        : new CodedError('INTERNAL', 'the restore session failed', { cause: error });
       this.#channel.close(coded);
       return this.#finish(coded);
     }
@@ -85,12 +94,16 @@ export class ReceiverSession {
     switch (message.type) {
       case 'hello':
         if (!message.protocolVersions.includes(protocolVersion) || message.deviceRole !== 'receiver') {
-          throw new CodedError('PROTOCOL_VIOLATION', `${message.program} (${message.deviceRole}) speaks no common protocol`);
+          throw new CodedError(
+            'PROTOCOL_VIOLATION',
+            `${message.program} (${message.deviceRole}) speaks no common protocol`,
+          );
         }
         return;
       case 'entries': {
         const request = this.#browses.get(message.requestId);
-        if (request === undefined) throw new CodedError('PROTOCOL_VIOLATION', 'entries came that were not asked for');
+        if (request === undefined)
+          throw new CodedError('PROTOCOL_VIOLATION', 'entries came that were not asked for');
         this.#browses.delete(message.requestId);
         request.resolve(message);
         return;
@@ -126,9 +139,13 @@ export class ReceiverSession {
 }
 
 /** Why a page cannot be the answer, or null. Paths must rise from page to page, so that no listing can go on for ever unnoticed. */
-function pageProblem(page: Entries, query: { folder: string | null; at: number | null; after: RelativePath | null }): string | null {
+function pageProblem(
+  page: Entries,
+  query: { folder: string | null; at: number | null; after: RelativePath | null },
+): string | null {
   if (query.folder === null) {
-    if (page.folders === null || page.entries.length > 0 || page.next !== null) return 'something else than folders';
+    if (page.folders === null || page.entries.length > 0 || page.next !== null)
+      return 'something else than folders';
     return new Set(page.folders.map(({ id }) => id)).size < page.folders.length ? 'a folder twice' : null;
   }
   if (page.folders !== null) return 'folders where entries were asked for';
@@ -138,7 +155,8 @@ function pageProblem(page: Entries, query: { folder: string | null; at: number |
     if (last !== null && path <= last) return 'entries that are not in order';
     last = path;
   }
-  if (page.next !== null && (page.entries.length === 0 || page.next !== last)) return 'a listing that does not go on';
+  if (page.next !== null && (page.entries.length === 0 || page.next !== last))
+    return 'a listing that does not go on';
   return null;
 }
 

@@ -32,7 +32,8 @@ export class RateMeter {
   /** Takes a total that only rises, at a time in ms. */
   add(at: number, bytes: number): void {
     this.#samples.push({ at, bytes });
-    while (this.#samples.length > 2 && at - (this.#samples[1]?.at ?? at) >= rateWindowMs) this.#samples.shift();
+    while (this.#samples.length > 2 && at - (this.#samples[1]?.at ?? at) >= rateWindowMs)
+      this.#samples.shift();
   }
 
   bytesPerSecond(): number {

@@ -26,6 +26,8 @@ export type HeldPlace = { file: Buffer; directory: Buffer; release(): void };
 export type TargetTreeOptions = {
   /** Absolute path of the folder's target; it exists. Links in it are the user's own and are followed. */
   root: string;
+  /** It was made for this restore. */
+  rootMade: boolean;
   keepOwners: boolean;
   /** Directories that are there and not `selected` keep their mode and owner. */
   inPlace: boolean;
@@ -50,6 +52,7 @@ export class TargetTree {
 
   constructor(options: TargetTreeOptions) {
     this.#options = options;
+    if (options.rootMade) this.#made.add(rootPath);
     this.#planned = new Map(options.directories.map((directory) => [directory.path, directory]));
   }
 

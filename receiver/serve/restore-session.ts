@@ -6,7 +6,6 @@ import type { Channel } from '../../shared/link/channel.ts';
 import type { Browse } from '../../shared/protocol/browse.ts';
 import { decodeMessage, encodeMessage, type Message } from '../../shared/protocol/codec.ts';
 import type { Entries } from '../../shared/protocol/entries.ts';
-import { limits } from '../../shared/protocol/limits.ts';
 import { protocolVersion } from '../../shared/protocol/protocol-version.ts';
 import { recordWireBytesMax } from '../../shared/protocol/records.ts';
 import type { DirectoryState, FileState, SymlinkState } from '../../shared/records/file-record.ts';
@@ -63,9 +62,14 @@ export async function serveRestore(deps: RestoreSessionDeps): Promise<void> {
       deps.noteProgress(channel.peerId);
     }).run();
   } catch (error) {
-    const coded = isCoded(error) ? error : new CodedError('INTERNAL', 'serving the restore failed', { cause: error });
+    const coded = isCoded(error)
+      ? error
+      : new CodedError('INTERNAL', 'serving the restore failed', { cause: error });
     if (coded.code !== 'LINK_CLOSED') {
-      logger.warn({ code: coded.code, err: coded.cause ?? coded, peerId: channel.peerId }, 'restore session ended');
+      logger.warn(
+        { code: coded.code, err: coded.cause ?? coded, peerId: channel.peerId },
+        'restore session ended',
+      );
     }
     await end(deps, coded);
   } finally {
@@ -125,7 +129,10 @@ class RestoreSession {
     switch (message.type) {
       case 'hello':
         if (!message.protocolVersions.includes(protocolVersion) || message.deviceRole !== 'restorer') {
-          throw new CodedError('PROTOCOL_VIOLATION', `no common protocol with ${message.program} (${message.deviceRole})`);
+          throw new CodedError(
+            'PROTOCOL_VIOLATION',
+            `no common protocol with ${message.program} (${message.deviceRole})`,
+          );
         }
         return;
       case 'browse':
@@ -148,7 +155,11 @@ class RestoreSession {
   #browse({ requestId, folder, at, after, limit }: Browse): Entries {
     const shownAt = Math.min(at ?? this.#deps.now(), this.#deps.now());
     if (folder === null) {
-      const folders = [...this.#folders.values()].map(({ id, kind, ...rest }) => ({ id, kind, ...rest.usage() }));
+      const folders = [...this.#folders.values()].map(({ id, kind, ...rest }) => ({
+        id,
+        kind,
+        ...rest.usage(),
+      }));
       return { requestId, folders, entries: [], next: null, at: shownAt };
     }
     const page = this.#folder(folder).entriesAt({ at: shownAt, after, limit });
@@ -156,7 +167,8 @@ class RestoreSession {
     let room = entriesPageBytes;
     for (const { path, state } of page.entries) {
       room -= recordWireBytesMax({ path, state });
-      if (room < 0) return { requestId, folders: null, entries, next: entries.at(-1)?.path ?? null, at: shownAt };
+      if (room < 0)
+        return { requestId, folders: null, entries, next: entries.at(-1)?.path ?? null, at: shownAt };
       entries.push({ path, state });
     }
     return { requestId, folders: null, entries, next: page.next, at: shownAt };
