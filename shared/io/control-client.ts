@@ -70,6 +70,7 @@ async function post(home: Home, command: string, body: string): Promise<string> 
           socketPath: socketPath.path,
           path: `/v1/${command}`,
           method: 'POST',
+          agent: false,
           headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
         },
         resolve,

@@ -8,7 +8,7 @@ import type { Logger } from './logger.ts';
 import { openSocketPath } from './socket-path.ts';
 
 export type ControlServer = {
-  /** Answers what is still being waited for with NOT_RUNNING, then removes the socket. */
+  /** Answers what is still being waited for with NOT_RUNNING, then removes the socket; idempotent. */
   close(): Promise<void>;
 };
 
@@ -55,6 +55,7 @@ export async function startControlServer(deps: {
   giveToHomeOwner(home, socketFile);
   return {
     close: async () => {
+      if (stopping.signal.aborted) return;
       stopping.abort(new CodedError('NOT_RUNNING', 'the program is being stopped'));
       await Promise.race([Promise.allSettled(pending), wait(closingGraceMs)]);
       await server.close();

@@ -1,6 +1,7 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
-import type { Channel, PeerGrant } from '../../shared/link/channel.ts';
+import type { Channel } from '../../shared/link/channel.ts';
+import type { PeerGrant } from '../../shared/link/peer.ts';
 
 export type MessageDirection = 'first-to-second' | 'second-to-first';
 
