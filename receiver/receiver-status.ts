@@ -47,10 +47,14 @@ function agentStatus({ book, links, copies, sessions }: Deps, agentId: DeviceId)
     folders: copies.foldersOf(agentId).map(([id, store]) => {
       const position = store.position();
       const durableAt = sessions.lastDurableAt(agentId, id) ?? (position === null ? null : store.changedAt());
+      const { files, bytes, versions, versionBytes } = store.usage();
       return {
         id,
         kind: 'mirror',
-        ...store.usage(),
+        files,
+        bytes,
+        versions,
+        versionBytes,
         durableSequence: position?.sequence ?? 0,
         lastDurableAt: durableAt === null ? null : new Date(durableAt).toISOString(),
       };
