@@ -52,7 +52,6 @@ export const errorTable = {
   NODE_TOO_OLD: entry('this Node.js is older than mastokeep needs', { exitCode: 2 }),
   NOT_RUNNING: entry('the command needs the running program on this home'),
   PATH_INVALID: entry('a path is absolute, climbs, or is too long', { exitCode: 2, crossesWire: true }),
-  PAUSED: entry('the agent is paused until it is told to go on'),
   PEERS_DAMAGED: entry('the file of paired devices cannot be read'),
   PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),
   QUOTA_REACHED: entry('the agent has reached its quota on this receiver', {
