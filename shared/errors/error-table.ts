@@ -31,6 +31,7 @@ export const errorTable = {
   FILESYSTEM_UNSUITABLE: entry('the file system lacks hard links, directory sync, locks or long names', {
     exitCode: 2,
   }),
+  FOLDER_PAUSED: entry('the folder is paused', { retryable: true }),
   FOLDER_UNKNOWN: entry('no such folder exists here', { exitCode: 2, crossesWire: true }),
   HOME_INVALID: entry('the home directory is missing, not initialised or already initialised', {
     exitCode: 2,
