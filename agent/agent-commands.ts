@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Alarm } from '../shared/cli/alarm.ts';
+import type { Alarm } from '../shared/alarm-board.ts';
 import { callControl } from '../shared/io/control-client.ts';
 import { controlRoute, type ControlRoute } from '../shared/io/control-route.ts';
 import type { Home } from '../shared/io/home.ts';
@@ -78,7 +78,7 @@ export type AgentCommands = {
   about: (input: Input<'about'>) => Promise<{ pid: number; version: string }>;
   invite: (input: Input<'invite'>) => Promise<{ invitation: string; expiresAt: string; addresses: string[] }>;
   /** @throws CodedError INVITATION_INVALID, INVITATION_REFUSED, LINK_UNREACHABLE */
-  join: (input: Input<'join'>) => Promise<{ deviceId: string }>;
+  join: (input: Input<'join'>, signal?: AbortSignal) => Promise<{ deviceId: string }>;
   pair: (input: Input<'pair'>) => Promise<{ deviceId: string }>;
   /** `deviceId` may be shortened. @throws CodedError DEVICE_UNKNOWN */
   unpair: (input: Input<'unpair'>) => Promise<{ deviceId: string }>;

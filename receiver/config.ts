@@ -5,9 +5,6 @@ import { addressListValue, byteSizeValue, durationValue } from '../shared/cli/co
 import { parseConfig, readConfigText } from '../shared/io/config-file.ts';
 import { formatAddress, type Address } from '../shared/link/address.ts';
 
-/** How much of the disk stays free: a share of it (0 to 1) or a number of bytes. */
-export type FreeSpaceFloor = { share: number } | { bytes: number };
-
 /** `receiver.yaml` with every default filled in; a restart makes changes effective. */
 export type ReceiverConfig = {
   /** The directory that holds all copies, absolute. */
@@ -15,7 +12,8 @@ export type ReceiverConfig = {
   /** Empty: this receiver only connects to others. */
   listen: Address[];
   advertise: Address[];
-  freeSpaceFloor: FreeSpaceFloor;
+  /** The share of the disk that stays free, 0 to 0.5. */
+  freeSpaceFloor: number;
   /** Of one path the newest `keep` versions stay, and all that are younger than `minAgeMs`. */
   versions: { keep: number; minAgeMs: number };
   /** For agents without an entry in `quotas`; null: no limit. */
@@ -28,17 +26,12 @@ const weekMs = 7 * 86_400_000;
 
 const quotaValue = z.union([z.literal('none').transform(() => null), byteSizeValue]);
 
-const floorValue: z.ZodType<FreeSpaceFloor> = z.union(
-  [
-    z
-      .string()
-      .regex(/^\s*\d+(\.\d+)?\s*%\s*$/)
-      .transform((text) => ({ share: Number.parseFloat(text) / 100 }))
-      .refine(({ share }) => share <= 0.5),
-    byteSizeValue.transform((bytes) => ({ bytes })),
-  ],
-  { error: 'must be a size such as 20 GB, or a share of at most 50%' },
-);
+const floorError = 'must be a share of the disk such as 5%, at most 50%';
+
+const floorValue: z.ZodType<number> = z
+  .union([z.string().regex(/^\s*\d+(\.\d+)?\s*%\s*$/), z.literal(0)], { error: floorError })
+  .transform((value) => Number.parseFloat(String(value)) / 100)
+  .refine((share) => share <= 0.5, { error: floorError });
 
 const configSchema: z.ZodType<ReceiverConfig> = z
   .strictObject({
@@ -47,7 +40,7 @@ const configSchema: z.ZodType<ReceiverConfig> = z
       .refine((value) => path.isAbsolute(value), { error: 'must be an absolute path' }),
     listen: addressListValue.default([]),
     advertise: addressListValue.default([]),
-    freeSpaceFloor: floorValue.default({ share: 0.05 }),
+    freeSpaceFloor: floorValue.default(0.05),
     versions: z
       .strictObject({ keep: z.int().min(0).max(10_000).default(6), minAge: durationValue.default(weekMs) })
       .prefault({}),
@@ -94,7 +87,7 @@ listen: off
 # The addresses that invitations carry when it listens. Empty: the addresses of this machine.
 advertise: []
 
-# How much of the disk stays free: a share such as 5%, or a size such as 20 GB. At this floor nothing more is taken.
+# The share of the disk that stays free, at most 50%. At this floor nothing more is taken.
 freeSpaceFloor: 5%
 
 # Replaced and deleted files are kept as versions: of each path the newest ones, and in any case every version

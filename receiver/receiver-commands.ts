@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Alarm } from '../shared/cli/alarm.ts';
+import type { Alarm } from '../shared/alarm-board.ts';
 import { callControl } from '../shared/io/control-client.ts';
 import { controlRoute, type ControlRoute } from '../shared/io/control-route.ts';
 import type { Home } from '../shared/io/home.ts';
@@ -72,7 +72,10 @@ export type ReceiverCommands = {
   about: (input: Input<'about'>) => Promise<{ pid: number; version: string }>;
   invite: (input: Input<'invite'>) => Promise<{ invitation: string; expiresAt: string; addresses: string[] }>;
   /** `role` is what the other device may do here. @throws CodedError INVITATION_INVALID, INVITATION_REFUSED, LINK_UNREACHABLE */
-  join: (input: Input<'join'>) => Promise<{ deviceId: string; role: 'replica' | 'restore' }>;
+  join: (
+    input: Input<'join'>,
+    signal?: AbortSignal,
+  ) => Promise<{ deviceId: string; role: 'replica' | 'restore' }>;
   pair: (input: Input<'pair'>) => Promise<{ deviceId: string }>;
   /** @throws CodedError DEVICE_UNKNOWN */
   unpair: (input: Input<'unpair'>) => Promise<{ deviceId: string }>;

@@ -32,12 +32,11 @@ export function addConfigCommands(program: Command): void {
 
 /** As one would write it into the file. */
 function shownConfig(config: ReceiverConfig): object {
-  const { freeSpaceFloor: floor } = config;
   return {
     data: config.data,
     listen: config.listen.length === 0 ? 'off' : config.listen.map(formatAddress),
     advertise: config.advertise.map(formatAddress),
-    freeSpaceFloor: 'share' in floor ? `${floor.share * 100}%` : floor.bytes,
+    freeSpaceFloor: `${config.freeSpaceFloor * 100}%`,
     versions: { keep: config.versions.keep, minAge: formatDuration(config.versions.minAgeMs) },
     quota: config.quotaBytes ?? 'none',
     agents: Object.fromEntries(

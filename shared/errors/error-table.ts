@@ -47,9 +47,12 @@ export const errorTable = {
   LINK_UNPAIRED: entry('the device at the other end is not paired here', { retryable: true }),
   LINK_UNREACHABLE: entry('no address of the device answered', { retryable: true }),
   LINK_WRONG_DEVICE: entry('another device than the expected one answered', { retryable: true }),
+  LISTEN_FAILED: entry('the configured address cannot be listened on', { retryable: true }),
   NODE_TOO_OLD: entry('this Node.js is older than mastokeep needs', { exitCode: 2 }),
   NOT_RUNNING: entry('the command needs the running program on this home'),
   PATH_INVALID: entry('a path is absolute, climbs, or is too long', { exitCode: 2, crossesWire: true }),
+  PAUSED: entry('the agent is paused until it is told to go on'),
+  PEERS_DAMAGED: entry('the file of paired devices cannot be read'),
   PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),
   QUOTA_REACHED: entry('the agent has reached its quota on this receiver', {
     retryable: true,

@@ -10,19 +10,19 @@ describe('receiver.yaml', () => {
       data: '/srv/data',
       listen: [],
       advertise: [],
-      freeSpaceFloor: { share: 0.05 },
+      freeSpaceFloor: 0.05,
       versions: { keep: 6, minAgeMs: 7 * 86_400_000 },
       quotaBytes: null,
       quotas: new Map(),
     });
   });
 
-  it('reads sizes, shares and quotas of single agents', () => {
+  it('reads shares, sizes and quotas of single agents', () => {
     const config = parseReceiverConfig(
-      'data: /d\nfreeSpaceFloor: 20 GB\nquota: 1 TB\nagents:\n  ABC:\n    quota: 5 GiB\n  DEF:\n    quota: none\n',
+      'data: /d\nfreeSpaceFloor: 2.5%\nquota: 1 TB\nagents:\n  ABC:\n    quota: 5 GiB\n  DEF:\n    quota: none\n',
       'receiver.yaml',
     );
-    expect(config.freeSpaceFloor).toEqual({ bytes: 20_000_000_000 });
+    expect(config.freeSpaceFloor).toBe(0.025);
     expect(config.quotaBytes).toBe(1_000_000_000_000);
     expect(config.quotas).toEqual(
       new Map([
