@@ -9,7 +9,12 @@ export const feedPositionField = z.strictObject({
   token: tokenField,
 });
 
-const subscribe = z.strictObject({ folder: folderField, position: feedPositionField.nullable() });
+const subscribe = z.strictObject({
+  folder: folderField,
+  /** The index of the offer that this answers; an agent that offers another by now leaves it at that. */
+  indexId: indexIdField,
+  position: feedPositionField.nullable(),
+});
 
 /** Receiver to agent: send what came later than `position`, the last durable checkpoint; null asks for everything. */
 export type Subscribe = z.output<typeof subscribe>;

@@ -86,7 +86,10 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     },
     plain,
   ),
-  fc.record({ type: fc.constant('subscribe' as const), folder, position: nullable(position) }, plain),
+  fc.record(
+    { type: fc.constant('subscribe' as const), folder, indexId, position: nullable(position) },
+    plain,
+  ),
   fc.record(
     {
       type: fc.constant('records' as const),
