@@ -4,6 +4,7 @@ import { addConfigCommands } from './config-commands.ts';
 import { addFolderCommand } from './folder-command.ts';
 import { addInitCommand } from './init-command.ts';
 import { addPairingCommands } from './pairing-commands.ts';
+import { addRestoreCommand } from './restore-command.ts';
 import { addRunCommand } from './run-command.ts';
 import { addScanCommands } from './scan-commands.ts';
 import { addStatusCommand } from './status-command.ts';
@@ -21,6 +22,7 @@ export async function runAgentProgram(argv: readonly string[]): Promise<void> {
   addPairingCommands(program);
   addStatusCommand(program);
   addScanCommands(program);
+  addRestoreCommand(program);
   addConfigCommands(program);
   await runProgram(program, argv);
 }

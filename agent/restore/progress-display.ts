@@ -1,4 +1,4 @@
-import { MultiBar } from 'cli-progress';
+import { MultiBar, type SingleBar } from 'cli-progress';
 import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { describeDuration } from '../../shared/cli/duration.ts';
 import {
@@ -12,7 +12,12 @@ const barIntervalMs = 200;
 const lineIntervalMs = 5000;
 
 /** Shows nothing: for `--json`. */
-export const silentDisplay: ProgressDisplay = { update: () => {}, note: () => {}, stop: () => {} };
+export const silentDisplay: ProgressDisplay = {
+  update: () => {},
+  note: () => {},
+  stop: () => {},
+  abandon: () => {},
+};
 
 /** A bar where `stream` is a terminal, else a line every five seconds. */
 export function createProgressDisplay(stream: NodeJS.WriteStream): ProgressDisplay {
@@ -44,12 +49,14 @@ function createBar(stream: NodeJS.WriteStream): ProgressDisplay {
     clearOnComplete: false,
     fps: 1000 / barIntervalMs,
   });
-  const bar = bars.create(1, 0, { what: '' });
+  // Made with the first progress: until then people may be looking at an invitation.
+  let bar: SingleBar | null = null;
   let shownAt = 0;
   const show = (progress: RestoreProgress): void => {
     meter.add(performance.now(), progress.bytesReceived);
     // A restore of empty files only has no bytes to go by.
     const byBytes = progress.bytesTotal > 0;
+    bar ??= bars.create(1, 0, { what: '' });
     bar.setTotal(Math.max(1, byBytes ? progress.bytesTotal : progress.filesTotal));
     const done = byBytes ? progress.bytes : progress.files;
     bar.update(done, { what: describeProgress(progress, meter.bytesPerSecond()) });
@@ -61,12 +68,14 @@ function createBar(stream: NodeJS.WriteStream): ProgressDisplay {
       show(progress);
     },
     note: (line) => {
-      bars.log(`${line}\n`);
+      if (bar === null) stream.write(`${line}\n`);
+      else bars.log(`${line}\n`);
     },
     stop: (progress) => {
-      show(progress);
+      if (bar !== null) show(progress);
       bars.stop();
     },
+    abandon: () => bars.stop(),
   };
 }
 
@@ -85,5 +94,6 @@ function createLines(stream: NodeJS.WriteStream): ProgressDisplay {
       stream.write(`${line}\n`);
     },
     stop: () => {},
+    abandon: () => {},
   };
 }

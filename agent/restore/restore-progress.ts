@@ -20,6 +20,8 @@ export type ProgressDisplay = {
   /** A line that stays, above what moves. */
   note(line: string): void;
   stop(progress: RestoreProgress): void;
+  /** Leaves the terminal as it was, in the middle of everything. */
+  abandon(): void;
 };
 
 /** Bytes that count for the rate: those of the last seconds. */

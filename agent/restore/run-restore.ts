@@ -135,7 +135,7 @@ type TargetedPlan = { plan: FolderPlan; target: string };
 
 function targetOf(deps: RunRestoreDeps, options: RunRestoreOptions, folder: string): { target: string } {
   if (options.to !== null) return { target: path.resolve(options.to, folder) };
-  const target = options.inPlace ? deps.configuredPath(folder) : null;
+  const target = options.inPlace ? deps.configuredPath(folder) : options.dryRun ? folder : null;
   if (target === null) {
     throw new CodedError('USAGE', `where should folder ${folder} be restored to?`, {
       hint: options.inPlace ? 'this home has no such folder: add --to DIR' : 'add --to DIR',

@@ -22,6 +22,8 @@ export type RestoreFolder = {
   readonly id: string;
   readonly kind: 'mirror';
   usage(): { files: number; bytes: number };
+  /** When its state changed last, ms. */
+  changedAt(): number;
   /** Sorted by path, at most `limit`, without what was deleted then; `next` is the last path when there are more. */
   entriesAt(query: { at: number | null; after: RelativePath | null; limit: number }): {
     entries: readonly { path: RelativePath; state: FileState | SymlinkState | DirectoryState }[];
@@ -36,8 +38,6 @@ export type RestoreSessionDeps = {
   /** The content that it holds of that agent; likewise. */
   contentOf(agentId: DeviceId): ContentSource;
   leases: RestoreLeases;
-  /** Data moved: the device's grant lives on. */
-  noteProgress(deviceId: DeviceId): void;
   /** ms by the receiver's clock. */
   now(): number;
   programVersion: string;
@@ -57,10 +57,7 @@ export async function serveRestore(deps: RestoreSessionDeps): Promise<void> {
   }
   const lease = deps.leases.begin(channel.grant.agentId);
   try {
-    await new RestoreSession(deps, channel.grant.agentId, () => {
-      lease.renew();
-      deps.noteProgress(channel.peerId);
-    }).run();
+    await new RestoreSession(deps, channel.grant.agentId, () => lease.renew()).run();
   } catch (error) {
     const coded = isCoded(error)
       ? error
@@ -153,7 +150,7 @@ class RestoreSession {
   }
 
   #browse({ requestId, folder, at, after, limit }: Browse): Entries {
-    const shownAt = Math.min(at ?? this.#deps.now(), this.#deps.now());
+    const shownAt = this.#momentShown(at);
     if (folder === null) {
       const folders = [...this.#folders.values()].map(({ id, kind, ...rest }) => ({
         id,
@@ -172,6 +169,15 @@ class RestoreSession {
       entries.push({ path, state });
     }
     return { requestId, folders: null, entries, next: page.next, at: shownAt };
+  }
+
+  /** Where the clock has gone back, the latest state is later than now. */
+  #momentShown(at: number | null): number {
+    const latest = Math.max(
+      this.#deps.now(),
+      ...[...this.#folders.values()].map((folder) => folder.changedAt()),
+    );
+    return Math.min(at ?? latest, latest);
   }
 
   #folder(id: string): RestoreFolder {

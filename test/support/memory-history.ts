@@ -40,6 +40,7 @@ export class MemoryHistory {
         const sizes = latest().flatMap(({ state }) => (state.kind === 'file' ? [state.size] : []));
         return { files: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
       },
+      changedAt: () => this.#moments.at(-1)?.at ?? 0,
       entriesAt: ({ at, after, limit }) => {
         const state = this.#moments.findLast((moment) => at === null || moment.at <= at)?.entries ?? [];
         const later = state.filter(({ path }) => after === null || path > after);

