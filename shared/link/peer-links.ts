@@ -190,8 +190,7 @@ export class PeerLinks {
       const live = this.#live.get(deviceId);
       if (live !== undefined) {
         await endOf(live.channel.closed, signal);
-        const lived = this.#clock.now() - live.openedAt;
-        failures = lived >= limits.steadyAfterMs ? 1 : failures + 1;
+        failures = this.#wasSteady(live) ? 1 : failures + 1;
         // the channel's own listener takes it off the list in this same turn
         await Promise.resolve();
         continue;
@@ -215,6 +214,13 @@ export class PeerLinks {
         this.#noteProblem(deviceId, error);
       }
     }
+  }
+
+  /** A link that got something done, however short, says that the next one is worth trying soon. */
+  #wasSteady(link: LiveLink): boolean {
+    const { limits } = this.#options;
+    const moved = link.channel.bytesSent + link.channel.bytesReceived;
+    return this.#clock.now() - link.openedAt >= limits.steadyAfterMs || moved >= limits.steadyAfterBytes;
   }
 
   /** The first failure of a kind is news, its repetitions are not. */
