@@ -17,9 +17,8 @@ export type LinkLimits = {
   dialTimeoutMs: number;
   backoffMinMs: number;
   backoffMaxMs: number;
-  /** A link that lived so long, or carried so many bytes both ways together, starts the back-off anew. */
+  /** A link that lived so long starts the back-off anew. */
   steadyAfterMs: number;
-  steadyAfterBytes: number;
   /** Two links that came up within this time of each other crossed; see `choosesArriving`. */
   crossingMs: number;
   pingIntervalMs: number;
@@ -47,7 +46,6 @@ export const defaultLinkLimits: LinkLimits = {
   backoffMinMs: 500,
   backoffMaxMs: 60_000,
   steadyAfterMs: 5000,
-  steadyAfterBytes: 64 * 1024,
   crossingMs: 10_000,
   pingIntervalMs: 15_000,
   idleTimeoutMs: 60_000,

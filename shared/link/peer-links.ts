@@ -190,7 +190,8 @@ export class PeerLinks {
       const live = this.#live.get(deviceId);
       if (live !== undefined) {
         await endOf(live.channel.closed, signal);
-        failures = this.#wasSteady(live) ? 1 : failures + 1;
+        const lived = this.#clock.now() - live.openedAt;
+        failures = lived >= limits.steadyAfterMs ? 1 : failures + 1;
         // the channel's own listener takes it off the list in this same turn
         await Promise.resolve();
         continue;
@@ -214,13 +215,6 @@ export class PeerLinks {
         this.#noteProblem(deviceId, error);
       }
     }
-  }
-
-  /** A link that got something done, however short, says that the next one is worth trying soon. */
-  #wasSteady(link: LiveLink): boolean {
-    const { limits } = this.#options;
-    const moved = link.channel.bytesSent + link.channel.bytesReceived;
-    return this.#clock.now() - link.openedAt >= limits.steadyAfterMs || moved >= limits.steadyAfterBytes;
   }
 
   /** The first failure of a kind is news, its repetitions are not. */
