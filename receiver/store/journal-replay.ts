@@ -111,7 +111,11 @@ export function* committedBatches(
           begin = null;
           changes = [];
           break;
-        default:
+        case 'set':
+        case 'remove':
+        case 'missing':
+        case 'version':
+        case 'expire':
           changes.push(entry);
           if (isSnapshot && begin !== null && changes.length >= changesAtOnce) {
             yield { begin, changes, undone: [], last: false, mark };

@@ -203,7 +203,7 @@ export class MirrorStore {
         [...plan.entries, ...missing],
         plan.contents,
       );
-      this.#parts.staging.release(claimed);
+      this.#parts.staging.committed(claimed);
     });
   }
 
@@ -395,7 +395,7 @@ export class MirrorStore {
   async #compactIfWorthwhile(): Promise<void> {
     const { journal, index } = this.#parts;
     const { files, versions } = index.usage();
-    if (journal.bytes < compactionBytesMin + (files + versions) * compactionBytesPerRow) return;
+    if (!journal.isWorthCompacting(files + versions)) return;
     const meta = index.meta();
     if (meta === null) return;
     await journal.replaceBySnapshot(snapshotEntries(index, meta));
@@ -467,10 +467,6 @@ export class MirrorStore {
     return run;
   }
 }
-
-const compactionBytesMin = 4 * 1024 * 1024;
-/** About four times what a row takes in a snapshot. */
-const compactionBytesPerRow = 1600;
 
 /** What carrying out a batch has to ask the index. */
 export function treeQuestions(index: MirrorIndex, namer: VersionNamer) {

@@ -54,7 +54,11 @@ export type MirrorStoreOptions = {
   freeSpaceFloor: number;
   /** Content that arrived in part is kept so long for another attempt. */
   partialDaysMax: number;
+  /** A journal segment past this size gets a successor. Default 8 MiB; tests make it small. */
+  journalSegmentBytesMax?: number;
 };
+
+const journalSegmentBytesDefault = 8 * 1024 * 1024;
 
 const unknownMark: JournalMark = { segment: 0, offset: 0, checksum: '' };
 
@@ -144,7 +148,7 @@ async function recover(
   try {
     const wanted = index.meta()?.mark ?? null;
     const examined = examineJournal(disk, layout.journal, segments, wanted);
-    const journal = await continueJournal(disk, layout, segments, identity, examined);
+    const journal = await continueJournal(disk, layout, segments, identity, options, examined);
     if (wanted !== null && !examined.holdsMark) {
       index.close();
       index = resetIndex(options.databasePath);
@@ -191,6 +195,7 @@ async function continueJournal(
   layout: StoreLayout,
   segments: number[],
   identity: { agent: string; folder: string },
+  { journalSegmentBytesMax: segmentBytesMax = journalSegmentBytesDefault }: MirrorStoreOptions,
   { end }: JournalExamination,
 ): Promise<Journal> {
   const last = segments.at(-1) ?? 1;
@@ -216,7 +221,7 @@ async function continueJournal(
     await writeWhole(disk, layout.journal, file, content);
   }
   crashPoint('store.tail-rewritten');
-  return new Journal({ disk }, { directory: layout.journal, identity, segments, mark, endsWithSnapshot });
+  return new Journal({ disk }, { directory: layout.journal, identity, segments, mark, endsWithSnapshot, segmentBytesMax });
 }
 
 function replay(

@@ -39,7 +39,7 @@ export function storeFixture(
   directory = temporaryDirectory(),
   deps: Partial<MirrorStoreDeps> = {},
   options: Partial<MirrorStoreOptions> = {},
-): { open(): Promise<MirrorStore>; root: string; databasePath: string } {
+): { open: () => Promise<MirrorStore>; root: string; databasePath: string } {
   const root = path.join(directory, 'data', 'agent', 'media');
   const databasePath = path.join(directory, 'media.db');
   return {
