@@ -92,6 +92,9 @@ export class ServeSession {
   }
 
   private async receiveAll(): Promise<void> {
+    if (this.channel.grant.role !== 'replica') {
+      throw new CodedError('ROLE_REFUSED', 'an agent gives its folders to a replica only');
+    }
     const own = {
       program: 'mastokeep-agent',
       programVersion: this.options.programVersion,

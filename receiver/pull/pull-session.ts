@@ -81,6 +81,12 @@ export class PullSession {
   }
 
   private async receiveAll(): Promise<void> {
+    if (this.deps.channel.grant.role !== 'replica') {
+      throw new CodedError(
+        'ROLE_REFUSED',
+        'a receiver pulls from an agent that is paired for replication only',
+      );
+    }
     const { programVersion } = this.options;
     const own = { program: 'mastokeep-receiver', programVersion, deviceRole: 'receiver' } as const;
     if ((await this.link.greet(own, 'agent')) === null) return;
