@@ -1,13 +1,13 @@
-import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
 import { type ErrorCode, errorTable } from '../../shared/errors/error-table.ts';
 import type { Channel } from '../../shared/link/channel.ts';
-import { decodeMessage, encodeMessage, type Message } from '../../shared/protocol/codec.ts';
+import type { Message } from '../../shared/protocol/codec.ts';
 import type { Entries } from '../../shared/protocol/entries.ts';
 import { limits } from '../../shared/protocol/limits.ts';
-import { protocolVersion } from '../../shared/protocol/protocol-version.ts';
 import type { Refuse } from '../../shared/protocol/refuse.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { ContentFetcher } from '../../shared/transfer/content-fetcher.ts';
+import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
 
 export type BrowsePage = Omit<Entries, 'requestId'>;
 
@@ -22,13 +22,15 @@ export class ReceiverSession {
   /** Resolves with the reason when the session is over; nothing can be asked any more. */
   readonly ended: Promise<CodedError>;
   readonly #channel: Channel;
+  readonly #link: MessageLink;
   readonly #browses = new Map<number, BrowseRequest>();
   #endReason: CodedError | null = null;
 
   /** Takes over the channel. */
   constructor(channel: Channel, options: { programVersion: string }) {
     this.#channel = channel;
-    this.fetcher = new ContentFetcher({ send: (message) => this.#send(message) });
+    this.#link = new MessageLink(channel);
+    this.fetcher = new ContentFetcher({ send: (message) => this.#link.send(message) });
     this.ended = this.#run(options.programVersion);
   }
 
@@ -42,7 +44,7 @@ export class ReceiverSession {
     const requestId = this.fetcher.takeRequestId();
     const page = await new Promise<Entries>((resolve, reject) => {
       this.#browses.set(requestId, { resolve, reject });
-      this.#send({ type: 'browse', requestId, ...query, limit: limits.entriesPageMax }).catch(reject);
+      this.#link.send({ type: 'browse', requestId, ...query, limit: limits.entriesPageMax }).catch(reject);
     });
     const problem = pageProblem(page, query);
     if (problem === null) return page;
@@ -58,48 +60,26 @@ export class ReceiverSession {
 
   async #run(programVersion: string): Promise<CodedError> {
     try {
-      await this.#send({
-        type: 'hello',
-        protocolVersions: [protocolVersion],
-        program: 'mastokeep-agent',
-        programVersion,
-        deviceRole: 'restorer',
-      });
-      let greeted = false;
-      for (;;) {
-        const bytes = await this.#channel.receive();
-        if (bytes === null) break;
-        const message = decodeMessage(bytes);
-        if (message.type !== 'refuse' && greeted !== (message.type !== 'hello')) {
-          throw new CodedError(
-            'PROTOCOL_VIOLATION',
-            `the receiver sent ${message.type} where it has no place`,
-          );
-        }
-        greeted = true;
+      const own = { program: 'mastokeep-agent', programVersion, deviceRole: 'restorer' } as const;
+      let message: Message | null = await this.#link
+        .greet(own, 'receiver')
+        .then((hello) => hello && this.#link.receive());
+      while (message !== null) {
         this.#take(message);
+        message = await this.#link.receive();
       }
-      const reason = await this.#channel.closed;
-      return this.#finish(linkEnd(reason));
+      return this.#finish(
+        (await this.#channel.closed) ?? new CodedError('LINK_CLOSED', 'the receiver ended the link'),
+      );
     } catch (error) {
-      const coded = isCoded(error)
-        ? error
-        : new CodedError('INTERNAL', 'the restore session failed', { cause: error });
-      this.#channel.close(coded);
+      const coded = asCoded(error);
+      await this.#link.end(coded);
       return this.#finish(coded);
     }
   }
 
   #take(message: Message): void {
     switch (message.type) {
-      case 'hello':
-        if (!message.protocolVersions.includes(protocolVersion) || message.deviceRole !== 'receiver') {
-          throw new CodedError(
-            'PROTOCOL_VIOLATION',
-            `${message.program} (${message.deviceRole}) speaks no common protocol`,
-          );
-        }
-        return;
       case 'entries': {
         const request = this.#browses.get(message.requestId);
         if (request === undefined)
@@ -132,10 +112,6 @@ export class ReceiverSession {
     this.#browses.clear();
     return reason;
   }
-
-  #send(message: Message): Promise<void> {
-    return this.#channel.send(encodeMessage(message));
-  }
 }
 
 /** Why a page cannot be the answer, or null. Paths must rise from page to page, so that no listing can go on for ever unnoticed. */
@@ -167,9 +143,4 @@ function refusal({ code, message, hint }: Refuse): CodedError {
     `the receiver refused: ${message}`,
     hint === null ? {} : { hint },
   );
-}
-
-/** Without a reason the other side hung up. */
-function linkEnd(reason: CodedError | null): CodedError {
-  return reason ?? new CodedError('LINK_CLOSED', 'the receiver ended the link');
 }

@@ -8,7 +8,11 @@ import type { ContentSource, OpenContent } from '../../shared/transfer/content-s
 import { readVerified } from '../../shared/transfer/verified-read.ts';
 
 /** Content of a stored file, open for reading. */
-type HeldContent = { readonly size: number; read(offset: number, length: number): Buffer; close(): void };
+export type HeldContent = {
+  readonly size: number;
+  read(offset: number, length: number): Buffer;
+  close(): void;
+};
 
 /** Where one agent's content is found by its hash; what is found is not verified. */
 export type HeldContentDeps = { openHeld(hash: Buffer): HeldContent | null };

@@ -1,42 +1,23 @@
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
-import { errorTable } from '../../shared/errors/error-table.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import type { Browse } from '../../shared/protocol/browse.ts';
-import { decodeMessage, encodeMessage, type Message } from '../../shared/protocol/codec.ts';
+import type { Message } from '../../shared/protocol/codec.ts';
 import type { Entries } from '../../shared/protocol/entries.ts';
-import { protocolVersion } from '../../shared/protocol/protocol-version.ts';
 import { recordWireBytesMax } from '../../shared/protocol/records.ts';
-import type { DirectoryState, FileState, SymlinkState } from '../../shared/records/file-record.ts';
-import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { ContentServer } from '../../shared/transfer/content-server.ts';
-import type { ContentSource } from '../../shared/transfer/content-source.ts';
+import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
+import type { RestoreFolder, RestoreHistory } from './restore-history.ts';
 import type { RestoreLeases } from './restore-lease.ts';
 
 /** A page of entries stays far below a message. */
 const entriesPageBytes = 1024 * 1024;
 
-/** What a restore reads of one folder; it changes nothing. */
-export type RestoreFolder = {
-  readonly id: string;
-  readonly kind: 'mirror';
-  usage(): { files: number; bytes: number };
-  /** When its state changed last, ms. */
-  changedAt(): number;
-  /** Sorted by path, at most `limit`, without what was deleted then; `next` is the last path when there are more. */
-  entriesAt(query: { at: number | null; after: RelativePath | null; limit: number }): {
-    entries: readonly { path: RelativePath; state: FileState | SymlinkState | DirectoryState }[];
-    next: RelativePath | null;
-  };
-};
-
 export type RestoreSessionDeps = {
   channel: Channel;
-  /** The folders that this receiver holds of one agent; asked for the granted agent only. */
-  foldersOf(agentId: DeviceId): readonly RestoreFolder[];
-  /** The content that it holds of that agent; likewise. */
-  contentOf(agentId: DeviceId): ContentSource;
+  /** What this receiver holds of one agent; asked for the granted agent only. */
+  openHistory(agentId: DeviceId): Promise<RestoreHistory>;
   leases: RestoreLeases;
   /** ms by the receiver's clock. */
   now(): number;
@@ -51,24 +32,23 @@ export type RestoreSessionDeps = {
  */
 export async function serveRestore(deps: RestoreSessionDeps): Promise<void> {
   const { channel, logger } = deps;
+  const link = new MessageLink(channel);
   if (channel.grant.role !== 'restore') {
-    await end(deps, new CodedError('ROLE_REFUSED', 'only a restore grant may read what is stored here'));
+    await link.end(new CodedError('ROLE_REFUSED', 'only a restore grant may read what is stored here'));
     return;
   }
   const lease = deps.leases.begin(channel.grant.agentId);
   try {
-    await new RestoreSession(deps, channel.grant.agentId, () => lease.renew()).run();
+    await new RestoreSession(deps, link, await deps.openHistory(channel.grant.agentId), () =>
+      lease.renew(),
+    ).run();
+    channel.close();
   } catch (error) {
-    const coded = isCoded(error)
-      ? error
-      : new CodedError('INTERNAL', 'serving the restore failed', { cause: error });
+    const coded = asCoded(error);
     if (coded.code !== 'LINK_CLOSED') {
-      logger.warn(
-        { code: coded.code, err: coded.cause ?? coded, peerId: channel.peerId },
-        'restore session ended',
-      );
+      logger.warn({ code: coded.code, err: coded, peerId: channel.peerId }, 'restore session ended');
     }
-    await end(deps, coded);
+    await link.end(coded);
   } finally {
     lease.end();
   }
@@ -76,17 +56,19 @@ export async function serveRestore(deps: RestoreSessionDeps): Promise<void> {
 
 class RestoreSession {
   readonly #deps: RestoreSessionDeps;
+  readonly #link: MessageLink;
   readonly #folders: ReadonlyMap<string, RestoreFolder>;
   readonly #server: ContentServer;
   readonly #onProgress: () => void;
 
-  constructor(deps: RestoreSessionDeps, agentId: DeviceId, onProgress: () => void) {
+  constructor(deps: RestoreSessionDeps, link: MessageLink, history: RestoreHistory, onProgress: () => void) {
     this.#deps = deps;
-    this.#folders = new Map(deps.foldersOf(agentId).map((folder) => [folder.id, folder]));
+    this.#link = link;
+    this.#folders = new Map(history.folders.map((folder) => [folder.id, folder]));
     this.#onProgress = onProgress;
     this.#server = new ContentServer({
       send: (message) => this.#send(message),
-      source: deps.contentOf(agentId),
+      source: history.content,
     });
   }
 
@@ -102,36 +84,18 @@ class RestoreSession {
   }
 
   async #receive(): Promise<void> {
-    await this.#send({
-      type: 'hello',
-      protocolVersions: [protocolVersion],
-      program: 'mastokeep-receiver',
-      programVersion: this.#deps.programVersion,
-      deviceRole: 'receiver',
-    });
-    let greeted = false;
+    const { programVersion } = this.#deps;
+    const own = { program: 'mastokeep-receiver', programVersion, deviceRole: 'receiver' } as const;
+    if ((await this.#link.greet(own, 'restorer')) === null) return;
     for (;;) {
-      const bytes = await this.#deps.channel.receive();
-      if (bytes === null) return;
-      const message = decodeMessage(bytes);
-      if (greeted !== (message.type !== 'hello')) {
-        throw new CodedError('PROTOCOL_VIOLATION', `${message.type} came where it has no place`);
-      }
-      greeted = true;
+      const message = await this.#link.receive();
+      if (message === null) return;
       await this.#answer(message);
     }
   }
 
   async #answer(message: Message): Promise<void> {
     switch (message.type) {
-      case 'hello':
-        if (!message.protocolVersions.includes(protocolVersion) || message.deviceRole !== 'restorer') {
-          throw new CodedError(
-            'PROTOCOL_VIOLATION',
-            `no common protocol with ${message.program} (${message.deviceRole})`,
-          );
-        }
-        return;
       case 'browse':
         await this.#send({ type: 'entries', ...this.#browse(message) });
         this.#onProgress();
@@ -189,18 +153,7 @@ class RestoreSession {
   }
 
   async #send(message: Message): Promise<void> {
-    await this.#deps.channel.send(encodeMessage(message));
+    await this.#link.send(message);
     if (message.type === 'content' || message.type === 'chunks') this.#onProgress();
   }
-}
-
-/** Tells the other side why, where that may cross the wire, and ends the link. */
-async function end({ channel }: RestoreSessionDeps, reason: CodedError): Promise<void> {
-  const told = errorTable[reason.code].crossesWire;
-  const code = told ? reason.code : 'INTERNAL';
-  const message = told ? reason.message.slice(0, 500) : 'the receiver cannot go on with this restore';
-  await channel
-    .send(encodeMessage({ type: 'refuse', folder: null, code, message, hint: told ? reason.hint : null }))
-    .catch(() => {});
-  channel.close(reason);
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
-import type { RestoreFolder } from '../../receiver/serve/restore-session.ts';
+import type { RestoreFolder } from '../../receiver/serve/restore-history.ts';
 import { type ChunkList, ChunkListBuilder } from '../../shared/chunking/chunk-list.ts';
 import { fileChunking } from '../../shared/chunking/chunking-parameters.ts';
 import type { DirectoryState, FileState, SymlinkState } from '../../shared/records/file-record.ts';

@@ -45,8 +45,10 @@ export function createBenchReceiver(
       const [restorer, served] = createChannelPair({ ...options, firstGrant: grant, secondGrant: grant });
       void serveRestore({
         channel: served,
-        foldersOf: (agentId) => (agentId === benchAgent ? histories.map((history) => history.folder()) : []),
-        contentOf: (agentId) => contentOf(agentId === benchAgent ? histories : []),
+        openHistory: async (agentId) => {
+          const own = agentId === benchAgent ? histories : [];
+          return { folders: own.map((history) => history.folder()), content: contentOf(own) };
+        },
         leases: receiver.leases,
         now,
         programVersion: 'test',
