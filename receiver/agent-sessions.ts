@@ -51,13 +51,7 @@ export class AgentSessions {
 
   async #afterwards<Result>(agentId: DeviceId, action: () => Promise<Result>): Promise<Result> {
     const run = (this.#tails.get(agentId) ?? Promise.resolve()).then(action);
-    this.#tails.set(
-      agentId,
-      run.then(
-        () => {},
-        () => {},
-      ),
-    );
+    this.#tails.set(agentId, settled(run));
     return run;
   }
 
@@ -130,4 +124,8 @@ export class AgentSessions {
     if (reason === null) this.#deps.alarms.clear(key);
     else this.#deps.alarms.raise(key, reason.code, `folder ${folder} of agent ${agentId}: ${reason.message}`);
   }
+}
+
+async function settled(run: Promise<unknown>): Promise<void> {
+  await Promise.allSettled([run]);
 }

@@ -45,12 +45,17 @@ function agentStatus({ book, links, copies, sessions }: Deps, agentId: DeviceId)
     usedBytes: copies.quotaOf(agentId).usedBytes(),
     points: { count: 0, latestAt: null, oldestAt: null },
     folders: copies.foldersOf(agentId).map(([id, store]) => {
-      const durableAt = sessions.lastDurableAt(agentId, id) ?? store.lastBatchAt();
+      const position = store.position();
+      const durableAt = sessions.lastDurableAt(agentId, id) ?? (position === null ? null : store.changedAt());
+      const { files, bytes, versions, versionBytes } = store.usage();
       return {
         id,
         kind: 'mirror',
-        ...store.usage(),
-        durableSequence: store.position()?.sequence ?? 0,
+        files,
+        bytes,
+        versions,
+        versionBytes,
+        durableSequence: position?.sequence ?? 0,
         lastDurableAt: durableAt === null ? null : new Date(durableAt).toISOString(),
       };
     }),

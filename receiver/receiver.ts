@@ -50,7 +50,7 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Receive
     );
   }
   const sessions = new AgentSessions({ copies, alarms, logger, now });
-  const restores = new RestoreSessions({ book, copies, logger, now });
+  const restores = new RestoreSessions({ copies, logger, now });
   const links = new PeerLinks(
     {
       identity,

@@ -255,12 +255,6 @@ export class MirrorStore {
     return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
   }
 
-  /** When the last batch was made durable, ms by the receiver's clock; null before the first that came from the agent. */
-  lastBatchAt(): number | null {
-    const { position, lastBatchAt } = this.#meta();
-    return position === null ? null : lastBatchAt;
-  }
-
   usage(): StoreUsage {
     return this.#parts.index.usage();
   }
