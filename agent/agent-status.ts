@@ -36,14 +36,12 @@ export function agentStatus(deps: Deps, alarms: readonly Alarm[]): AgentStatus {
       .map(({ deviceId }) => ({
         deviceId,
         connected: links.isConnected(deviceId),
-        folders: sessions
-          .progress(deviceId)
-          .map(({ folder: id, durableSequence, lagBytes, lagFiles }) => ({
-            id,
-            durableSequence,
-            lagBytes,
-            lagFiles,
-          })),
+        folders: sessions.progress(deviceId).map(({ folder: id, durableSequence, lagBytes, lagFiles }) => ({
+          id,
+          durableSequence,
+          lagBytes,
+          lagFiles,
+        })),
       })),
     spoolBytes: 0,
     alarms: [...alarms],
