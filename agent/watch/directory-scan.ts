@@ -209,7 +209,7 @@ function recordDirectory(sink: ScanSink, directory: OpenDirectory, hasEntries: b
   const verdict = settle({
     size: 0,
     mtimeNs: stat.mtimeNs,
-    ctimeNs: sink.network ? null : stat.ctimeNs,
+    ctimeNs: sink.isNetwork() ? null : stat.ctimeNs,
     nowMs: sink.nowMs(),
     stillForMs: 0,
   });

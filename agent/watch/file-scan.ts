@@ -22,11 +22,11 @@ export function* recordFile(
   stillForMs = 0,
 ): Generator<undefined, void> {
   const { path, row } = entry;
-  if (row !== null && isKnown(row, stat, sink.network)) return;
+  if (row !== null && isKnown(row, stat, sink.isNetwork())) return;
   const verdict = settle({
     size: Number(stat.size),
     mtimeNs: stat.mtimeNs,
-    ctimeNs: sink.network ? null : stat.ctimeNs,
+    ctimeNs: sink.isNetwork() ? null : stat.ctimeNs,
     nowMs: sink.nowMs(),
     stillForMs,
   });
@@ -57,7 +57,7 @@ function* readOpenFile(
   fd: number,
 ): Generator<undefined, void> {
   const directory = parentPath(path) ?? path;
-  const same = (other: BigIntStats) => signatureOf(other, sink.network) === signatureOf(stat, sink.network);
+  const same = (other: BigIntStats) => signatureOf(other, sink.isNetwork()) === signatureOf(stat, sink.isNetwork());
   const before = fs.fstatSync(fd, { bigint: true });
   if (!before.isFile()) {
     sink.lookAgain(directory);

@@ -542,7 +542,7 @@ export class FolderIndexer {
     }
     const reason = `scan failed: ${error.message}`;
     const failure = new CodedError('DISK_FAILED', `folder ${this.folder.id}: ${reason}`, { cause: error });
-    this.deps.logger.error({ folder: this.folder.id, err: error }, 'scan failed');
+    this.deps.logger.error({ folder: this.folder.id, reason }, 'scan failed');
     this.abandon(failure);
     this.stateReason = reason;
     const soon = this.deps.clock.monotonicMs() + this.options.hotScanIntervalMs;
@@ -596,14 +596,11 @@ export class FolderIndexer {
   }
 
   private createSink(): ScanSink {
-    const owner = this;
     return {
       index: this.index,
       rules: this.rules,
       reader: this.deps.reader,
-      get network() {
-        return owner.network;
-      },
+      isNetwork: () => this.network,
       nowMs: () => this.deps.clock.wallMs(),
       sliceIsOver: () => this.deps.sliceIsOver(),
       beforeDirectory: (directory) => {

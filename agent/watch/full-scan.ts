@@ -55,7 +55,7 @@ export class FullScan {
   recentDirectories(): RelativePath[] {
     return this.newest()
       .map((entry) => entry.directory)
-      .reverse();
+      .toReversed();
   }
 
   private newest(): { directory: RelativePath; newestNs: bigint }[] {

@@ -59,9 +59,7 @@ function describeError(error: unknown): IndexerError {
 function forwardingLogger(post: (event: IndexerEvent) => void, bound: Record<string, unknown>): Logger {
   const at =
     (level: 'debug' | 'info' | 'warn' | 'error') => (fields: Record<string, unknown>, message: string) => {
-      const { err, ...rest } = fields;
-      const shown = err === undefined ? {} : { error: String(err) };
-      post({ type: 'log', level, fields: { ...bound, ...rest, ...shown }, message });
+      post({ type: 'log', level, fields: { ...bound, ...fields }, message });
     };
   return {
     debug: at('debug'),

@@ -10,7 +10,7 @@ export type ScanSink = {
   readonly rules: IgnoreRules;
   readonly reader: ContentReader;
   /** Compare size and mtime only. */
-  readonly network: boolean;
+  isNetwork(): boolean;
   nowMs(): number;
   /** True when the thread has been kept long enough; the look yields then. */
   sliceIsOver(): boolean;
