@@ -2,28 +2,32 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { RestoreConnection, type RestoreRoute } from '../../../agent/restore/restore-connection.ts';
+import {
+  prepareRestoreHome,
+  RestoreConnection,
+  type RestoreRoute,
+} from '../../../agent/restore/restore-connection.ts';
 import type { RestoreResult, RunRestoreOptions } from '../../../agent/restore/run-restore.ts';
-import { historyOfStores } from '../../../receiver/serve/restore-history.ts';
-import { RestoreLeases } from '../../../receiver/serve/restore-lease.ts';
-import { serveRestore } from '../../../receiver/serve/restore-session.ts';
 import type { MirrorStore } from '../../../receiver/store/mirror-store.ts';
 import { createDeviceIdentity } from '../../../shared/identity/device-identity.ts';
 import type { DeviceId } from '../../../shared/identity/device-id.ts';
 import { homeAt } from '../../../shared/io/home.ts';
 import { silentLogger } from '../../../shared/io/logger.ts';
 import { parseAddress } from '../../../shared/link/address.ts';
-import { createInvitation, joinInvitation } from '../../../shared/link/pairing.ts';
+import { joinInvitation } from '../../../shared/link/pairing.ts';
 import { parseInvitation } from '../../../shared/link/invitation.ts';
-import { PeerBook } from '../../../shared/link/peer-book.ts';
-import { PeerLinks } from '../../../shared/link/peer-links.ts';
 import { testLimits } from '../../support/link-devices.ts';
 import { LinkProxy } from '../../support/link-proxy.ts';
-import { readTree } from '../../support/memory-history.ts';
 import { makeOddFiles } from '../../support/odd-files.ts';
 import { restoreFrom } from '../../support/restore-bench.ts';
+import {
+  inviteToRestore,
+  type RestoreReceiver,
+  startRestoreReceiver,
+  storeTree,
+} from '../../support/restore-receiver.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
-import { indexA, sha256, storeFixture } from '../../support/store-fixture.ts';
+import { sha256, storeFixture } from '../../support/store-fixture.ts';
 import { compareTrees, formatDifferences } from '../../support/tree-compare.ts';
 
 const mib = 1024 * 1024;
@@ -32,63 +36,9 @@ let source: string;
 let to: string;
 let store: MirrorStore;
 let otherStore: MirrorStore;
-let receiver: Awaited<ReturnType<typeof startReceiver>>;
+let receiver: RestoreReceiver;
 let agentId: DeviceId;
 let otherAgentId: DeviceId;
-
-/** What a receiver does with the links of restoring devices, and nothing else of it. */
-async function startReceiver(options: { listen: boolean }) {
-  const home = fs.mkdtempSync(path.join(bench, 'receiver-'));
-  const identity = await createDeviceIdentity(home);
-  const book = PeerBook.open({ file: path.join(home, 'peers.json'), self: 'receiver' });
-  const stores = new Map([
-    [agentId, new Map([['media', store]])],
-    [otherAgentId, new Map([['media', otherStore]])],
-  ]);
-  const leases = new RestoreLeases(Date.now);
-  const links = new PeerLinks(
-    {
-      identity,
-      book,
-      logger: silentLogger,
-      onChannel: (channel) => {
-        void serveRestore({
-          channel,
-          openHistory: async (id) => historyOfStores(stores.get(id) ?? new Map<string, MirrorStore>()),
-          leases,
-          now: Date.now,
-          programVersion: 'test',
-          logger: { ...silentLogger, warn: (fields) => console.error(fields) },
-        });
-      },
-    },
-    { listen: options.listen ? [parseAddress('127.0.0.1:0')] : [], limits: testLimits },
-  );
-  const addresses = await links.start();
-  return { home, identity, book, links, addresses };
-}
-
-/** Commits the tree to a store as an agent's records, in batches. */
-async function storeTree(target: MirrorStore, root: string, from = 0): Promise<number> {
-  const contents = new Map<string, Buffer>();
-  let sequence = from;
-  const records = readTree(root, contents).map(({ path: name, state }) => {
-    sequence += 1;
-    return { path: name, sequence, replaces: null, state };
-  });
-  for (const { state } of records) {
-    if (state.kind === 'file')
-      target.stage(state.hash, contents.get(state.hash.toString('hex')) ?? Buffer.alloc(0));
-  }
-  await target.commit({
-    indexId: indexA,
-    records,
-    missing: [],
-    through: sequence,
-    token: sha256(`${sequence}`),
-  });
-  return sequence;
-}
 
 beforeEach(async () => {
   bench = fs.mkdtempSync(path.join(os.tmpdir(), 'mastokeep-restore-links-'));
@@ -145,8 +95,16 @@ async function restoreBy(
   }
 }
 
-const inviteRestore = (whose = agentId): string =>
-  createInvitation(receiver, { addresses: receiver.addresses, offer: { role: 'restore', agentId: whose } });
+const inviteRestore = (whose = agentId): string => inviteToRestore(receiver, whose);
+const startReceiver = (listen: boolean): Promise<RestoreReceiver> =>
+  startRestoreReceiver(
+    bench,
+    new Map([
+      [agentId, new Map([['media', store]])],
+      [otherAgentId, new Map([['media', otherStore]])],
+    ]),
+    { listen },
+  );
 
 const expectSameTree = (): void => {
   const owners = process.getuid?.() === 0;
@@ -154,7 +112,7 @@ const expectSameTree = (): void => {
 };
 
 it('dials a receiver by its invitation, from a home that nobody initialised', async () => {
-  receiver = await startReceiver({ listen: true });
+  receiver = await startReceiver(true);
   const result = await restoreBy({ from: inviteRestore(), agentId: null });
   expect(result).toMatchObject({ agent: agentId, folders: [{ id: 'media', failed: [] }] });
   expectSameTree();
@@ -162,7 +120,7 @@ it('dials a receiver by its invitation, from a home that nobody initialised', as
 });
 
 it('goes on with the invitation that the same home has used already, and with no other home', async () => {
-  receiver = await startReceiver({ listen: true });
+  receiver = await startReceiver(true);
   const from = inviteRestore();
   await restoreBy({ from, agentId: null });
   const again = await restoreBy({ from, agentId: null });
@@ -173,7 +131,7 @@ it('goes on with the invitation that the same home has used already, and with no
 });
 
 it('listens for a receiver that has no listening socket and joins', async () => {
-  receiver = await startReceiver({ listen: false });
+  receiver = await startReceiver(false);
   const route = { listen: parseAddress('127.0.0.1:0'), advertise: [], agentId: null };
   const onInvitation = (text: string): void => {
     const options = { addresses: [], agentId, limits: testLimits, signal: AbortSignal.timeout(10_000) };
@@ -185,10 +143,8 @@ it('listens for a receiver that has no listening socket and joins', async () => 
 });
 
 it('dials a receiver that was paired by ID', async () => {
-  receiver = await startReceiver({ listen: true });
-  const { identity } = await import('../../../agent/restore/restore-connection.ts').then((module) =>
-    module.prepareRestoreHome(homeOf('new-home')),
-  );
+  receiver = await startReceiver(true);
+  const { identity } = await prepareRestoreHome(homeOf('new-home'));
   receiver.book.pair({ deviceId: identity.deviceId, grant: { role: 'restore', agentId }, addresses: [] });
   const from = `${receiver.identity.deviceId}@${receiver.addresses[0]}`;
   expect(await restoreBy({ from, agentId })).toMatchObject({ agent: agentId, folders: [{ failed: [] }] });
@@ -196,7 +152,7 @@ it('dials a receiver that was paired by ID', async () => {
 });
 
 it('reads the data of the granted agent and no other', async () => {
-  receiver = await startReceiver({ listen: true });
+  receiver = await startReceiver(true);
   await expect(restoreBy({ from: inviteRestore(), agentId: otherAgentId })).rejects.toMatchObject({
     code: 'ROLE_REFUSED',
   });
@@ -205,13 +161,10 @@ it('reads the data of the granted agent and no other', async () => {
 });
 
 it('ends with the same tree although the connection is cut again and again', async () => {
-  receiver = await startReceiver({ listen: true });
+  receiver = await startReceiver(true);
   const { host, port } = parseAddress(receiver.addresses[0] ?? '');
   const proxy = await LinkProxy.start({ host, port });
-  const from = createInvitation(receiver, {
-    addresses: [`127.0.0.1:${proxy.endpoint.port}`],
-    offer: { role: 'restore', agentId },
-  });
+  const from = inviteToRestore(receiver, agentId, `127.0.0.1:${proxy.endpoint.port}`);
   let over = false;
   let cuts = 0;
   const cutting = (async () => {
@@ -238,7 +191,7 @@ it('ends with the same tree although the connection is cut again and again', asy
 });
 
 it('restores the state before changes, deletions and changed modes', async () => {
-  receiver = await startReceiver({ listen: true });
+  receiver = await startReceiver(true);
   const before = path.join(bench, 'before');
   fs.cpSync(source, before, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
   await new Promise((resolve) => setTimeout(resolve, 20));
@@ -257,19 +210,19 @@ it('restores the state before changes, deletions and changed modes', async () =>
 });
 
 it('restores the latest state also when the receiver clock has gone back', async () => {
-  receiver = await startReceiver({ listen: true });
+  receiver = await startReceiver(true);
   const future = await storeFixture(path.join(bench, 'three'), { now: () => Date.now() + 3_600_000 }).open();
   await storeTree(future, source);
   await store.close();
   store = future;
   await receiver.links.stop();
-  receiver = await startReceiver({ listen: true });
+  receiver = await startReceiver(true);
   await restoreBy({ from: inviteRestore(), agentId: null });
   expectSameTree();
 });
 
 it('allows one restore at a time on a home', async () => {
-  receiver = await startReceiver({ listen: true });
+  receiver = await startReceiver(true);
   const route = { listen: parseAddress('127.0.0.1:0'), advertise: [], agentId: null };
   await new Promise<void>((resolve, reject) => {
     const first = restoreBy(
