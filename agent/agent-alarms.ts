@@ -35,7 +35,8 @@ export function reviewAgentAlarms(deps: {
     } else alarms.clear(unread);
   }
   for (const receiverId of deps.receivers()) {
-    for (const { folder, refused } of sessions.progress(receiverId)) {
+    for (const { id: folder } of folders.configured()) {
+      const refused = sessions.refusal(receiverId, folder);
       const key = `receiver ${receiverId} folder ${folder}`;
       if (refused === null) alarms.clear(key);
       else

@@ -37,6 +37,11 @@ export class ReceiverSessions {
     });
   }
 
+  /** Why a connected receiver takes nothing of a folder; null when it does. */
+  refusal(receiverId: DeviceId, folderId: string): { code: string; message: string } | null {
+    return this.#live.get(receiverId)?.refusedFolders.get(folderId) ?? null;
+  }
+
   async #run(channel: Channel): Promise<void> {
     const { folders, logger } = this.#deps;
     const receiverId = channel.peerId;
