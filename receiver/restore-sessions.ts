@@ -4,9 +4,10 @@ import type { Channel } from '../shared/link/channel.ts';
 import type { Peer } from '../shared/link/peer.ts';
 import { programVersion } from '../shared/program-version.ts';
 import type { AgentCopies } from './agent-copies.ts';
+import { historyOfStores, type RestoreHistory } from './serve/restore-history.ts';
 import { RestoreLeases } from './serve/restore-lease.ts';
-import { serveRestore, type RestoreFolder } from './serve/restore-session.ts';
-import { HeldContentSource } from './serve/held-content.ts';
+import { serveRestore } from './serve/restore-session.ts';
+import type { MirrorStore } from './store/mirror-store.ts';
 
 /** The sessions in which devices with a restore grant read. */
 export class RestoreSessions {
@@ -24,8 +25,7 @@ export class RestoreSessions {
     logger.info({ deviceId: peer.deviceId, grant: peer.grant }, 'a restore reads');
     const serving = serveRestore({
       channel,
-      foldersOf: (agentId) => copies.foldersOf(agentId).map(([id]) => restoreFolder(copies, agentId, id)),
-      contentOf: (agentId) => new HeldContentSource({ openHeld: (hash) => copies.openHeld(agentId, hash) }),
+      openHistory: async (agentId) => historyOf(copies, agentId),
       leases: this.leases,
       now,
       programVersion,
@@ -39,12 +39,19 @@ export class RestoreSessions {
   }
 }
 
-function restoreFolder(copies: AgentCopies, agentId: DeviceId, id: string): RestoreFolder {
-  return {
-    id,
-    kind: 'mirror',
-    usage: () => copies.get(agentId, id).usage(),
-    changedAt: () => copies.get(agentId, id).changedAt(),
-    entriesAt: (query) => copies.get(agentId, id).entriesAt(query),
-  };
+/** Asks for the store anew each time: one that failed or is indexed anew is closed and opened again. */
+function historyOf(copies: AgentCopies, agentId: DeviceId): RestoreHistory {
+  const stores = copies.foldersOf(agentId).map(([id]) => {
+    const store = (): MirrorStore => copies.get(agentId, id);
+    return [
+      id,
+      {
+        usage: () => store().usage(),
+        changedAt: () => store().changedAt(),
+        entriesAt: (query: Parameters<MirrorStore['entriesAt']>[0]) => store().entriesAt(query),
+        openHeld: (hash: Buffer) => store().openHeld(hash),
+      },
+    ] as const;
+  });
+  return historyOfStores(new Map(stores));
 }
