@@ -79,6 +79,11 @@ export class ServeSession {
     this.channel.close();
   }
 
+  /** Why the receiver takes nothing of a folder at present, by folder. */
+  get refusedFolders(): ReadonlyMap<string, { code: string; message: string }> {
+    return this.refusals;
+  }
+
   /** How far this receiver is with each folder that is offered. */
   progress(): ReceiverFolderProgress[] {
     return this.folders.list().map((feed) => {

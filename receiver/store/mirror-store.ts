@@ -105,6 +105,11 @@ export class MirrorStore {
     return this.#meta().position;
   }
 
+  /** When the last batch became the current state, ms; by the receiver's clock, which may have gone back since. */
+  changedAt(): number {
+    return this.#meta().lastBatchAt;
+  }
+
   current(path: RelativePath): StoredFile | null {
     const row = this.#parts.index.live(path);
     if (row === null) return null;

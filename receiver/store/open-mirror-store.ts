@@ -221,7 +221,10 @@ async function continueJournal(
     await writeWhole(disk, layout.journal, file, content);
   }
   crashPoint('store.tail-rewritten');
-  return new Journal({ disk }, { directory: layout.journal, identity, segments, mark, endsWithSnapshot, segmentBytesMax });
+  return new Journal(
+    { disk },
+    { directory: layout.journal, identity, segments, mark, endsWithSnapshot, segmentBytesMax },
+  );
 }
 
 function replay(

@@ -74,7 +74,8 @@ export class StoreModel {
       }
       case 'complete':
         if (this.#completeIndexId === operation.indexId) return;
-        for (const [path, { namedIn }] of [...this.#live]) if (namedIn !== operation.indexId) this.#live.delete(path);
+        for (const [path, { namedIn }] of [...this.#live])
+          if (namedIn !== operation.indexId) this.#live.delete(path);
         this.#completeIndexId = operation.indexId;
         return;
       case 'expire':

@@ -1,0 +1,243 @@
+import fs from 'node:fs';
+import process from 'node:process';
+import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
+import {
+  baseName,
+  displayPath,
+  parentPath,
+  type RelativePath,
+  rootPath,
+} from '../../shared/records/relative-path.ts';
+import type { PlannedDirectory } from './restore-plan.ts';
+
+const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
+
+/** Open directories that nobody uses at the moment; each costs a descriptor. */
+const idleDirectoriesMax = 256;
+
+/** Files that a restore has not finished yet have such a name; what is left over from an earlier run is removed. */
+export const temporaryNamePattern = /^\.mastokeep-restore\.[0-9a-f]{32}$/;
+
+type HeldDirectory = { path: RelativePath; fd: number; users: number };
+
+/** A place in an open directory: `file` is a path that follows no link but the last name's, for system calls only. */
+export type HeldPlace = { file: Buffer; directory: Buffer; release(): void };
+
+export type TargetTreeOptions = {
+  /** Absolute path of the folder's target; it exists. Links in it are the user's own and are followed. */
+  root: string;
+  /** It was made for this restore. */
+  rootMade: boolean;
+  keepOwners: boolean;
+  /** Directories that are there and not `selected` keep their mode and owner. */
+  inPlace: boolean;
+  directories: readonly PlannedDirectory[];
+};
+
+/**
+ * The directories of one folder's target. Each is opened relative to its open parent and never through a symbolic
+ * link, so that nothing below the root can lead a write out of it, whoever put it there and whenever.
+ */
+export class TargetTree {
+  readonly #options: TargetTreeOptions;
+  readonly #planned: ReadonlyMap<RelativePath, PlannedDirectory>;
+  readonly #held = new Map<RelativePath, HeldDirectory>();
+  readonly #made = new Set<RelativePath>();
+  /** Modes of directories that had to be opened up for writing, to be given back. */
+  readonly #openedUp = new Map<RelativePath, number>();
+  readonly #asRoot = process.getuid?.() === 0;
+  /** Leftovers of an interrupted run by the directory that holds them. */
+  readonly leftovers = new Map<RelativePath, Set<string>>();
+  ownersRefused = 0;
+
+  constructor(options: TargetTreeOptions) {
+    this.#options = options;
+    if (options.rootMade) this.#made.add(rootPath);
+    this.#planned = new Map(options.directories.map((directory) => [directory.path, directory]));
+  }
+
+  /**
+   * The place of `path` in its directory, which is made where it is missing; its descriptor stays open until `release`.
+   * @throws CodedError RESTORE_CONFLICT when something else than a directory is on the way; system errors
+   */
+  hold(path: RelativePath): HeldPlace {
+    const parent = parentPath(path) ?? rootPath;
+    const held = this.#open(parent);
+    let released = false;
+    return {
+      file: placeIn(held.fd, baseName(path)),
+      directory: placeIn(held.fd, '.'),
+      release: () => {
+        if (released) return;
+        released = true;
+        this.#release(held);
+      },
+    };
+  }
+
+  /** Makes what is missing of all planned directories; those that cannot be made are given back. */
+  makeDirectories(): { path: RelativePath; error: unknown }[] {
+    const failed: { path: RelativePath; error: unknown }[] = [];
+    for (const { path } of this.#options.directories) {
+      try {
+        this.#release(this.#open(path));
+      } catch (error) {
+        failed.push({ path, error });
+      }
+    }
+    return failed;
+  }
+
+  /** Gives every directory its mode and owner, deepest first; to be called when nothing is written any more. */
+  finish(): { path: RelativePath; error: unknown }[] {
+    const failed: { path: RelativePath; error: unknown }[] = [];
+    for (const { path, metadata, selected } of this.#options.directories.toReversed()) {
+      try {
+        const held = this.#open(path);
+        const mine = this.#made.has(path) || selected || !this.#options.inPlace;
+        if (metadata !== null && mine) this.setOwnerAndMode(held.fd, metadata, metadata.mode);
+        else if (this.#made.has(path)) fs.fchmodSync(held.fd, 0o755);
+        else {
+          const mode = this.#openedUp.get(path);
+          if (mode !== undefined) fs.fchmodSync(held.fd, mode);
+        }
+        this.#release(held);
+        this.#forget(held);
+      } catch (error) {
+        failed.push({ path, error });
+      }
+    }
+    return failed;
+  }
+
+  /** Owner before mode, as a change of owner takes set-ID bits away. A refused owner is counted, not an error. */
+  setOwnerAndMode(fd: number, owner: { uid: number; gid: number }, mode: number): void {
+    if (this.#options.keepOwners) {
+      try {
+        fs.fchownSync(fd, owner.uid, owner.gid);
+      } catch (error) {
+        if (!isRefusedOwner(error)) throw error;
+        this.ownersRefused += 1;
+      }
+    }
+    fs.fchmodSync(fd, mode);
+  }
+
+  setLinkOwner(file: Buffer, owner: { uid: number; gid: number }): void {
+    if (!this.#options.keepOwners) return;
+    try {
+      fs.lchownSync(file, owner.uid, owner.gid);
+    } catch (error) {
+      if (!isRefusedOwner(error)) throw error;
+      this.ownersRefused += 1;
+    }
+  }
+
+  close(): void {
+    for (const held of [...this.#held.values()]) this.#forget(held);
+  }
+
+  #open(path: RelativePath): HeldDirectory {
+    const known = this.#held.get(path);
+    if (known !== undefined) {
+      known.users += 1;
+      this.#held.delete(path);
+      this.#held.set(path, known);
+      return known;
+    }
+    const parentOf = parentPath(path);
+    const parent = parentOf === null ? null : this.#open(parentOf);
+    try {
+      const held = { path, fd: this.#openOrMake(path, parent), users: 1 };
+      this.#held.set(path, held);
+      this.#closeIdle();
+      return held;
+    } finally {
+      if (parent !== null) this.#release(parent);
+    }
+  }
+
+  #openOrMake(path: RelativePath, parent: HeldDirectory | null): number {
+    const file = parent === null ? Buffer.from(this.#options.root) : placeIn(parent.fd, baseName(path));
+    const flags = O_RDONLY | O_DIRECTORY | (parent === null ? 0 : O_NOFOLLOW);
+    let fd: number;
+    try {
+      fd = fs.openSync(file, flags);
+    } catch (error) {
+      const code = systemErrorCode(error);
+      if (code === 'ENOENT' && parent !== null) return this.#make(path, file, flags);
+      if (code === 'ENOTDIR' || code === 'ELOOP') {
+        throw new CodedError('RESTORE_CONFLICT', `${displayPath(path)} is there and is not a directory`, {
+          cause: error,
+        });
+      }
+      if (code !== 'EACCES' || !fs.lstatSync(file).isDirectory()) throw error;
+      const mode = fs.lstatSync(file).mode & 0o7777;
+      fs.chmodSync(file, mode | 0o700);
+      this.#openedUp.set(path, mode);
+      fd = fs.openSync(file, flags);
+    }
+    try {
+      this.#openUp(path, fd);
+      this.#findLeftovers(path, fd);
+      return fd;
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
+  }
+
+  #make(path: RelativePath, file: Buffer, flags: number): number {
+    fs.mkdirSync(file, 0o700);
+    this.#made.add(path);
+    const fd = fs.openSync(file, flags);
+    const metadata = this.#planned.get(path)?.metadata ?? null;
+    // Already now, so that a directory that is not finished is no more open and no less usable than it should be.
+    if (metadata !== null) this.setOwnerAndMode(fd, metadata, metadata.mode | 0o700);
+    return fd;
+  }
+
+  /** Only root writes into a directory whatever its mode. */
+  #openUp(path: RelativePath, fd: number): void {
+    if (this.#asRoot) return;
+    const { mode, uid } = fs.fstatSync(fd);
+    if (uid !== process.getuid?.() || (mode & 0o700) === 0o700) return;
+    fs.fchmodSync(fd, (mode & 0o7777) | 0o700);
+    if (!this.#openedUp.has(path)) this.#openedUp.set(path, mode & 0o7777);
+  }
+
+  #findLeftovers(path: RelativePath, fd: number): void {
+    if (this.leftovers.has(path)) return;
+    const names = fs.readdirSync(placeIn(fd, '.')).filter((name) => temporaryNamePattern.test(name));
+    if (names.length > 0) this.leftovers.set(path, new Set(names));
+  }
+
+  #release(held: HeldDirectory): void {
+    held.users -= 1;
+    this.#closeIdle();
+  }
+
+  #closeIdle(): void {
+    if (this.#held.size <= idleDirectoriesMax) return;
+    for (const held of this.#held.values()) {
+      if (held.users > 0) continue;
+      this.#forget(held);
+      if (this.#held.size <= idleDirectoriesMax) return;
+    }
+  }
+
+  #forget(held: HeldDirectory): void {
+    if (held.users > 0 || this.#held.get(held.path) !== held) return;
+    this.#held.delete(held.path);
+    fs.closeSync(held.fd);
+  }
+}
+
+/** Goes through /proc, as Node has no openat(2); by process number, so that a child process can use it as well. */
+function placeIn(fd: number, name: string): Buffer {
+  return Buffer.from(`/proc/${process.pid}/fd/${fd}/${name}`, 'latin1');
+}
+
+function isRefusedOwner(error: unknown): boolean {
+  return ['EPERM', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP'].includes(systemErrorCode(error) ?? '');
+}

@@ -1,0 +1,26 @@
+import type { Command } from 'commander';
+import { takeInterrupts } from '../../shared/cli/run-program.ts';
+import { lockHome } from '../../shared/io/home-lock.ts';
+import { createLogger } from '../../shared/io/logger.ts';
+import { initialisedReceiverHome, receiverProgram } from './receiver-home.ts';
+
+/** How long a start waits for a short command that holds the home. */
+const lockPatienceMs = 1500;
+
+/** `run`: the daemon, in the foreground, until SIGTERM or SIGINT. */
+export function addRunCommand(program: Command): void {
+  program
+    .command('run')
+    .description('receive until stopped (in the foreground)')
+    .action(async (_options: object, command: Command) => {
+      const home = initialisedReceiverHome(command);
+      const lock = lockHome(home, receiverProgram, lockPatienceMs);
+      const stop = new Promise<void>((resolve) => takeInterrupts(resolve));
+      const { startReceiver } = await import('../receiver.ts');
+      const receiver = await startReceiver(home, createLogger());
+      const failure = await Promise.race([stop, receiver.failed]);
+      await receiver.stop();
+      lock.release();
+      if (failure !== undefined) throw failure;
+    });
+}
