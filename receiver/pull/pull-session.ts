@@ -195,10 +195,12 @@ export class PullSession {
     return pull;
   }
 
-  /** The first failure ends the link; what the end itself makes fail says nothing new. */
+  /** The first failure ends the link; what that makes fail says nothing new, unless it is no matter of the link. */
   private fail(error: unknown): void {
-    if (this.over && this.failure === null && asCoded(error).code === 'LINK_CLOSED') return;
-    this.failure ??= asCoded(error);
+    const coded = asCoded(error);
+    const ofLink = coded.code === 'LINK_CLOSED';
+    if (this.over && ofLink) return;
+    if (this.failure === null || (this.failure.code === 'LINK_CLOSED' && !ofLink)) this.failure = coded;
     this.link.end(this.failure);
   }
 }
