@@ -101,6 +101,9 @@ export class AgentSessions {
     const { copies, logger, now } = this.#deps;
     const store = await copies.open(agentId, folder);
     return {
+      get failed() {
+        return store.failed;
+      },
       position: () => store.position(),
       need: (record) => store.need(record),
       stageHeld: async (hash, size) => store.stageHeld(hash, size),

@@ -48,7 +48,7 @@ export async function serveRestore(deps: RestoreSessionDeps): Promise<void> {
     if (coded.code !== 'LINK_CLOSED') {
       logger.warn({ code: coded.code, err: coded, peerId: channel.peerId }, 'restore session ended');
     }
-    await link.end(coded);
+    link.end(coded);
   } finally {
     lease.end();
   }

@@ -100,6 +100,11 @@ export class MirrorStore {
     this.#leaveQuota = parts.quota.add(() => this.#usedBytes());
   }
 
+  /** A batch failed half-way: everything is refused until the store was closed and opened again. */
+  get failed(): boolean {
+    return this.#failure !== null;
+  }
+
   /** How far the feed is durable here; null asks for everything. */
   position(): FeedPosition | null {
     return this.#meta().position;

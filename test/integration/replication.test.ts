@@ -301,6 +301,16 @@ it('ends the link on a failed disk and holds whole batches only', async () => {
   expect(state.store.tree()).toEqual(sourceTree(state.feed));
 });
 
+it('ends the link when a store failed half-way for lack of room, because it has to be opened again', async () => {
+  const state = replica();
+  fill(state.feed, 20);
+  state.feed.scan();
+  state.store.failure = new Coded('STORE_FULL', 'ENOSPC in the middle of a batch');
+  state.store.failed = true;
+  const reasons = await new ReplicationLink(state).ended;
+  expect(reasons.receiver?.code).toBe('STORE_FULL');
+});
+
 it('pulls several folders, and lets one go that is offered no more', async () => {
   const feeds = [new FakeFolderFeed('media'), new FakeFolderFeed('emoji')];
   const stores = new Map(feeds.map(({ folderId }) => [folderId, new FakeMirrorStore()]));
