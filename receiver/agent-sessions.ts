@@ -105,6 +105,7 @@ export class AgentSessions {
         return store.failed;
       },
       position: () => store.position(),
+      assertRoom: (bytes) => store.assertRoom(bytes),
       need: (record) => store.need(record),
       stageHeld: async (hash, size) => store.stageHeld(hash, size),
       stage: (hash, bytes) => store.stage(hash, bytes),

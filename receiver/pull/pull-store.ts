@@ -28,6 +28,8 @@ export type PullStore = {
   readonly failed: boolean;
   /** The last durable checkpoint; null asks for everything. */
   position(): FeedPosition | null;
+  /** Whether so much content more may arrive. @throws CodedError STORE_FULL, QUOTA_REACHED */
+  assertRoom(bytes: number): void;
   /** 'held': the content is on this receiver, of this agent; 'nothing': what is stored has it at that path already. */
   need(record: FileRecord): 'nothing' | 'held' | 'fetch';
   /** False: it is not held after all, or damaged. @throws CodedError STORE_FULL, QUOTA_REACHED, DISK_FAILED */

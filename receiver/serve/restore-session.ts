@@ -34,7 +34,7 @@ export async function serveRestore(deps: RestoreSessionDeps): Promise<void> {
   const { channel, logger } = deps;
   const link = new MessageLink(channel);
   if (channel.grant.role !== 'restore') {
-    await link.end(new CodedError('ROLE_REFUSED', 'only a restore grant may read what is stored here'));
+    link.end(new CodedError('ROLE_REFUSED', 'only a restore grant may read what is stored here'));
     return;
   }
   const lease = deps.leases.begin(channel.grant.agentId);

@@ -105,6 +105,13 @@ export class MirrorStore {
     return this.#failure !== null;
   }
 
+  /** Whether so much content more may arrive, before it is asked for. @throws CodedError STORE_FULL, QUOTA_REACHED */
+  assertRoom(bytes: number): void {
+    this.#assertUsable();
+    this.#parts.quota.assertRoom(bytes);
+    this.#parts.freeSpace.assertRoom(bytes);
+  }
+
   /** How far the feed is durable here; null asks for everything. */
   position(): FeedPosition | null {
     return this.#meta().position;

@@ -44,6 +44,10 @@ export class FakeMirrorStore implements PullStore {
     return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
+  assertRoom(): void {
+    this.failIfTold();
+  }
+
   need({ path, state }: FileRecord): 'nothing' | 'held' | 'fetch' {
     if (state.kind !== 'file') return 'nothing';
     const stored = this.files.get(path);
