@@ -235,6 +235,31 @@ it('notices a rolled-back index by its token, renews it, and skips nothing', asy
   expect(store.tree()).toEqual(sourceTree(feed));
 });
 
+it('renews an index that is older than the one the receiver holds, and leaves nothing behind', async () => {
+  const state = replica();
+  const { feed, store } = state;
+  fill(feed, 5);
+  feed.scan();
+  await sync(state);
+  const snapshot = feed.snapshot();
+  feed.write('short-lived', 'announced in the first index behind the snapshot');
+  feed.scan();
+  await sync(state);
+  feed.loseIndex();
+  feed.batchRecords = 1;
+  feed.checkpointRecords = 1;
+  feed.scan();
+  const cut = new ReplicationLink(state, { onMessage: (message) => (message[0] === 0x06 ? null : message) });
+  await cut.ended;
+  expect(store.position()?.indexId.equals(feed.indexId())).toBe(true);
+  feed.rollBack(snapshot);
+  feed.remove('short-lived');
+  feed.scan();
+  await sync(state);
+  expect(feed.renewals.length).toBe(1);
+  expect(store.tree()).toEqual(sourceTree(feed));
+});
+
 it('takes up an index that is renewed while the link lives', async () => {
   const state = replica();
   const { feed, store } = state;
