@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
+import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import type { LinkLimits } from '../../shared/link/link-limits.ts';
 import { linkAlpn, subprotocol } from '../../shared/link/tls-peer.ts';
@@ -115,6 +116,17 @@ describe('a channel', () => {
     expect(await dialled.receive()).toBeNull();
     expect(await served.receive()).toBeNull();
     await expect(dialled.send(Buffer.from('?'))).rejects.toMatchObject({ code: 'LINK_CLOSED' });
+  });
+
+  it('ended with a reason says it here, and its code to the other side', async () => {
+    const { served, dialled } = await startPair();
+    const reason = new CodedError('QUOTA_REACHED', 'the quota is reached');
+    served.close(reason);
+    expect(await served.closed).toBe(reason);
+    expect(await dialled.closed).toMatchObject({
+      code: 'LINK_CLOSED',
+      message: 'the other side ended the connection: QUOTA_REACHED',
+    });
   });
 
   it('ends in order also where the other side takes nothing', async () => {
