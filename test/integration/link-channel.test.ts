@@ -7,7 +7,7 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import type { LinkLimits } from '../../shared/link/link-limits.ts';
 import { linkAlpn, subprotocol } from '../../shared/link/tls-peer.ts';
-import { LinkDevices } from '../support/link-devices.ts';
+import { LinkDevices, patient } from '../support/link-devices.ts';
 import { connectTls, credentials } from '../support/raw-client.ts';
 import { TcpRelay } from '../support/tcp-relay.ts';
 
@@ -69,7 +69,7 @@ describe('a channel', () => {
     const sending = Promise.all(
       Array.from({ length: count }, async () => served.send(message).then(() => (handedOver += 1))),
     );
-    await expect.poll(() => dialled.bytesReceived).toBeGreaterThanOrEqual(queueBytes);
+    await expect.poll(() => dialled.bytesReceived, patient).toBeGreaterThanOrEqual(queueBytes);
     // as far as the kernel's buffers go; then nothing moves
     let before = -1;
     while (before !== handedOver) {
@@ -134,7 +134,7 @@ describe('a channel', () => {
     const sends = Array.from({ length: 100 }, async () =>
       served.send(Buffer.alloc(MiB)).catch((error: unknown) => error),
     );
-    await expect.poll(() => dialled.bytesReceived).toBeGreaterThanOrEqual(MiB);
+    await expect.poll(() => dialled.bytesReceived, patient).toBeGreaterThanOrEqual(MiB);
     served.close();
     served.close();
     expect(await served.closed).toBeNull();

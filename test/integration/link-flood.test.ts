@@ -6,7 +6,7 @@ import { LinkServer } from '../../shared/link/link-server.ts';
 import { createInvitation } from '../../shared/link/pairing.ts';
 import { joinAlpn, linkAlpn } from '../../shared/link/tls-peer.ts';
 import type { WebSocketChannel } from '../../shared/link/web-socket-channel.ts';
-import { LinkDevices, testLimits } from '../support/link-devices.ts';
+import { LinkDevices, patient, testLimits } from '../support/link-devices.ts';
 import { connectTcp, connectTls, credentials, upgradeRequest } from '../support/raw-client.ts';
 
 const devices = new LinkDevices();
@@ -70,15 +70,15 @@ describe('1,000 half-open connections', () => {
     const unpaired = connectTls(address, { ...credentials(receiver.identity), ...alpn });
     const nameless = connectTls(address, alpn);
     await Promise.all([garbage, left, unpaired, nameless].map(async ({ ended }) => ended));
-    await expect.poll(() => server.pendingConnections).toBe(0);
+    await expect.poll(() => server.pendingConnections, patient).toBe(0);
     agent.book.pair({ deviceId: receiver.identity.deviceId, grant: { role: 'replica' }, addresses: [] });
     const paired = connectTls(address, { ...credentials(receiver.identity), ...alpn }, (socket) => {
       socket.write(upgradeRequest);
     });
-    await expect.poll(() => channels.length).toBe(1);
+    await expect.poll(() => channels.length, patient).toBe(1);
     expect(server.pendingConnections).toBe(0);
     const silent = await connectTcp(address);
-    await expect.poll(() => server.pendingConnections).toBe(1);
+    await expect.poll(() => server.pendingConnections, patient).toBe(1);
     const stopped = server.stop();
     await silent.ended;
     channels[0]?.close();
