@@ -69,7 +69,7 @@ export class ServeSession {
     this.stopListening();
     for (const stop of this.listening.values()) stop();
     this.content.stop();
-    await this.link.end(this.failure);
+    this.link.end(this.failure);
     await serving;
     return this.failure ?? (await this.channel.closed);
   }
@@ -268,6 +268,6 @@ export class ServeSession {
 
   private fail(error: unknown): void {
     this.failure ??= asCoded(error);
-    void this.link.end(this.failure);
+    this.link.end(this.failure);
   }
 }

@@ -25,14 +25,26 @@ type Step =
 
 const pick = fc.nat(1000);
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('write'), path: relative, content: fc.string({ maxLength: 4 }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('write'), path: relative, content: fc.string({ maxLength: 4 }) }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('directory', 'symlink'), path: relative }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constantFrom('remove', 'replace', 'dirty', 'event', 'event'), pick }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constantFrom('remove', 'replace', 'dirty', 'event', 'event'), pick }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('rename'), pick, to: relative }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('mode'), pick, mode: fc.constantFrom(0o700, 0o755, 0o640) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('mode'), pick, mode: fc.constantFrom(0o700, 0o755, 0o640) }),
+  },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('slices'), count: fc.integer({ min: 1, max: 6 }) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('scan', 'hot') }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('scan', 'crash', 'snapshot', 'rollback', 'renew') }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constantFrom('scan', 'crash', 'snapshot', 'rollback', 'renew') }),
+  },
 );
 
 /** Tree operations that cannot be done where things are as they are do nothing. */
@@ -67,7 +79,9 @@ class World {
   take(step: Step): void {
     switch (step.do) {
       case 'write':
-        attempt(() => fs.mkdirSync(at(this.root, step.path.split('/').slice(0, -1).join('/')), { recursive: true }));
+        attempt(() =>
+          fs.mkdirSync(at(this.root, step.path.split('/').slice(0, -1).join('/')), { recursive: true }),
+        );
         attempt(() => fs.writeFileSync(at(this.root, step.path), step.content));
         return;
       case 'directory':
@@ -126,7 +140,9 @@ class World {
         return;
       case 'rollback':
         if (this.snapshot === null) return;
-        this.crash(() => fs.copyFileSync(path.join(this.home, 'snapshot.db'), path.join(this.home, 'index.db')));
+        this.crash(() =>
+          fs.copyFileSync(path.join(this.home, 'snapshot.db'), path.join(this.home, 'index.db')),
+        );
         this.given = [...this.snapshot];
         this.dirty.clear();
         return;
@@ -142,7 +158,11 @@ class World {
     const { feed } = this.bench;
     const indexId = feed.folder().index_id;
     // The receiver says where it is, and begins again where that is unknown.
-    const position = { indexId: Buffer.from(this.receiverIndex, 'hex'), sequence: this.receiver.through, token: this.receiver.token ?? Buffer.alloc(32) };
+    const position = {
+      indexId: Buffer.from(this.receiverIndex, 'hex'),
+      sequence: this.receiver.through,
+      token: this.receiver.token ?? Buffer.alloc(32),
+    };
     if (!feed.matches(position)) {
       if (this.receiver.through > 0 && indexId.toString('hex') === this.receiverIndex) {
         this.bench.indexer.renew('the receiver is elsewhere');
@@ -154,7 +174,11 @@ class World {
     }
     this.receiver.follow(feed, 2);
     if (this.receiver.token !== null) {
-      this.given.push({ indexId: feed.folder().index_id, sequence: this.receiver.through, token: this.receiver.token });
+      this.given.push({
+        indexId: feed.folder().index_id,
+        sequence: this.receiver.through,
+        token: this.receiver.token,
+      });
     }
     const fresh = new ReplayedFeed();
     fresh.follow(feed);
@@ -182,7 +206,8 @@ class World {
 
   private crash(replace: () => void): void {
     this.bench.close();
-    for (const suffix of ['-wal', '-shm']) fs.rmSync(path.join(this.home, `index.db${suffix}`), { force: true });
+    for (const suffix of ['-wal', '-shm'])
+      fs.rmSync(path.join(this.home, `index.db${suffix}`), { force: true });
     replace();
     this.bench = new FolderBench(this.home, this.root, { stepsPerSlice: 3 });
   }
@@ -208,13 +233,24 @@ it('keeps names as bytes', () => {
   using directory = createTemporaryDirectory('names');
   const root = path.join(directory.path, 'root');
   fs.mkdirSync(root);
-  const odd = [' ', '\n', 'x'.repeat(255), Buffer.from('💙 ü').toString('latin1'), '\xff\xfe\x80', '-rf', '\\', '"'];
+  const odd = [
+    ' ',
+    '\n',
+    'x'.repeat(255),
+    Buffer.from('💙 ü').toString('latin1'),
+    '\xff\xfe\x80',
+    '-rf',
+    '\\',
+    '"',
+  ];
   for (const name of odd) fs.writeFileSync(at(root, name), name);
   const bench = new FolderBench(directory.path, root);
   bench.scan();
   const fresh = new ReplayedFeed();
   fresh.follow(bench.feed);
-  const paths = [...fresh.states.keys()].filter((name) => name !== '').map((name) => encodeRelativePath(name as RelativePath));
+  const paths = [...fresh.states.keys()]
+    .filter((name) => name !== '')
+    .map((name) => encodeRelativePath(name as RelativePath));
   expect(paths.map((name) => name.toString('hex')).sort()).toEqual(
     odd.map((name) => Buffer.from(name, 'latin1').toString('hex')).sort(),
   );

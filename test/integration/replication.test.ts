@@ -75,7 +75,7 @@ it('sends nothing for moves and copies, and a content once that is new at severa
   fill(feed, 20);
   feed.scan();
   await sync(state);
-  for (const [name, content] of [...feed.source]) {
+  for (const [name, content] of Array.from(feed.source)) {
     feed.source.delete(name);
     feed.write(`moved/${name}`, content);
     feed.write(`copied/${name}`, content);
@@ -134,10 +134,9 @@ it('converges after a cut at any message, skips nothing and sends little twice',
     expect(state.store.tree(), `cut at message ${cutAt}`).toEqual(sourceTree(state.feed));
     // what was in flight when the link was cut may come again
     expect(cut.contentBytes() + rest.contentBytes()).toBeLessThanOrEqual(uncut.contentBytes() + 1.2 * mib);
-    const committed = state.store.commits.flatMap((batch) => [
-      ...batch.records.map(({ path }) => path),
-      ...batch.missing,
-    ]);
+    const committed = state.store.commits.flatMap(({ records, missing }) =>
+      records.map(({ path }) => path).concat(missing),
+    );
     expect(new Set(committed).size).toBe(15);
   }
 });

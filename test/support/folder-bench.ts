@@ -5,7 +5,11 @@ import { openIndexDatabase } from '../../agent/index/index-database.ts';
 import { FeedReader } from '../../agent/index/feed-reader.ts';
 import { ContentReader } from '../../agent/watch/content-reader.ts';
 import type { CreateDirectoryWatcher, WatchEvent } from '../../agent/watch/directory-watcher.ts';
-import { FolderIndexer, type FolderCondition, type IndexerOptions } from '../../agent/watch/folder-indexer.ts';
+import {
+  FolderIndexer,
+  type FolderCondition,
+  type IndexerOptions,
+} from '../../agent/watch/folder-indexer.ts';
 import type { ScanReport } from '../../agent/watch/full-scan.ts';
 import { indexerDefaults } from '../../agent/watch/indexer.ts';
 
@@ -27,7 +31,10 @@ export class FakeWatcher {
         }
         this.later.push(() => {
           if (refused.length > 0) listener({ type: 'refused', directories: refused, code: 'ENOSPC' });
-          listener({ type: 'watching', directories: watch.filter((directory) => this.watched.has(directory)) });
+          listener({
+            type: 'watching',
+            directories: watch.filter((directory) => this.watched.has(directory)),
+          });
         });
       },
       close: () => Promise.resolve(),
@@ -58,7 +65,11 @@ export class FolderBench {
   private nowMs = 1000;
   private steps = 0;
 
-  constructor(home: string, root: string, options: Partial<IndexerOptions> & { ignore?: string[]; stepsPerSlice?: number } = {}) {
+  constructor(
+    home: string,
+    root: string,
+    options: Partial<IndexerOptions> & { ignore?: string[]; stepsPerSlice?: number } = {},
+  ) {
     const { ignore, stepsPerSlice, ...rest } = options;
     this.database = openIndexDatabase(path.join(home, 'index.db'));
     this.indexer = new FolderIndexer(
@@ -114,7 +125,12 @@ export class FolderBench {
       },
     });
     this.run();
-    for (let tries = 0; outcome.report === undefined && outcome.error === undefined && tries < 200; tries += 1) this.pass(100);
+    for (
+      let tries = 0;
+      outcome.report === undefined && outcome.error === undefined && tries < 200;
+      tries += 1
+    )
+      this.pass(100);
     if (outcome.error !== undefined) throw outcome.error;
     if (outcome.report === undefined) throw new Error('the scan did not end');
     return outcome.report;

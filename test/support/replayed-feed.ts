@@ -24,7 +24,8 @@ export class ReplayedFeed {
       last = record.sequence;
       this.take(record);
     }
-    if (batch.through < last || batch.through <= this.through) throw new Error(`batch ends at ${batch.through}`);
+    if (batch.through < last || batch.through <= this.through)
+      throw new Error(`batch ends at ${batch.through}`);
     if (batch.records.length > 1024) throw new Error(`batch of ${batch.records.length} records`);
     this.through = batch.through;
     this.token = batch.token;
@@ -60,12 +61,16 @@ export function compareWithTree(replayed: ReplayedFeed, tree: Map<string, string
   const inherited = (path: string): string => {
     const own = replayed.states.get(path);
     if (own?.kind === 'directory') return describeState(own);
-    return path === '' ? 'no root' : inherited(path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '');
+    return path === ''
+      ? 'no root'
+      : inherited(path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '');
   };
   for (const [path, expected] of tree) {
     const state = replayed.states.get(path);
     if (expected.startsWith('directory')) {
-      const implied = [...replayed.states.keys()].some((other) => other === path || other.startsWith(`${path}/`));
+      const implied = [...replayed.states.keys()].some(
+        (other) => other === path || other.startsWith(`${path}/`),
+      );
       if (!implied) problems.push(`${path} is missing, is ${expected}`);
       else if (inherited(path) !== expected) problems.push(`${path} is ${expected}, said ${inherited(path)}`);
     } else if (state === undefined || describeState(state) !== expected) {

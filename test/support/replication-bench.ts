@@ -1,14 +1,14 @@
 import { ServeSession } from '../../agent/serve/serve-session.ts';
 import type { FolderPullProgress } from '../../receiver/pull/folder-pull.ts';
 import { PullSession } from '../../receiver/pull/pull-session.ts';
+import type { PullStore } from '../../receiver/pull/pull-store.ts';
 import type { CodedError } from '../../shared/errors/coded-error.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { decodeMessage, type Message } from '../../shared/protocol/codec.ts';
 import { createChannelPair, type ChannelPairOptions } from './channel-pair.ts';
 import type { FakeFolderFeed } from './fake-folder-feed.ts';
-import type { FakeMirrorStore } from './fake-mirror-store.ts';
 
-export type Replica = { feeds: FakeFolderFeed[]; stores: Map<string, FakeMirrorStore> };
+export type Replica = { feeds: FakeFolderFeed[]; stores: Map<string, PullStore> };
 
 /** One live link between a fake agent and a fake receiver with real sessions on both sides. */
 export class ReplicationLink {
