@@ -35,10 +35,13 @@ afterAll(() => {
   console.log(`kills: ${JSON.stringify(Object.fromEntries(killedAt))}`);
 });
 
-it.concurrent.each(lanes)('holds what it acknowledged through 100 kills at named points (seed %s)', async (seed) => {
-  const random = new SeededRandom(seed);
-  for (let kills = 0; kills < killsMin;) kills += await killRepeatedly(random, `${seed}/${kills}`);
-});
+it.concurrent.each(lanes)(
+  'holds what it acknowledged through 100 kills at named points (seed %s)',
+  async (seed) => {
+    const random = new SeededRandom(seed);
+    for (let kills = 0; kills < killsMin;) kills += await killRepeatedly(random, `${seed}/${kills}`);
+  },
+);
 
 it('was killed at every named point', () => {
   if (process.env['MASTOKEEP_SEED'] !== undefined) return;
@@ -73,9 +76,10 @@ async function killRepeatedly(random: SeededRandom, label: string): Promise<numb
 function follow(possible: StoreModel[], lines: string[], story: string): StoreModel[] {
   let models = possible;
   for (const line of lines) {
-    const [word, json = ''] = [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)];
+    const [word, json] = [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)];
     if (word === 'opened') models = [matching(models, JSON.parse(json) as StoreImage, story)];
-    if (word === 'begin') models = models.flatMap((model) => [model, model.apply(JSON.parse(json) as StoreOperation)]);
+    if (word === 'begin')
+      models = models.flatMap((model) => [model, model.apply(JSON.parse(json) as StoreOperation)]);
     if (word === 'done') models = models.slice(-1);
   }
   return models;
@@ -104,7 +108,11 @@ function expectOnlyWholeFiles(directory: string, possible: StoreModel[], story: 
   }
 }
 
-async function recoverAndCheck(directory: string, possible: StoreModel[], story: string): Promise<StoreModel> {
+async function recoverAndCheck(
+  directory: string,
+  possible: StoreModel[],
+  story: string,
+): Promise<StoreModel> {
   const { open, root } = workloadFixture(directory);
   const store = await open();
   try {

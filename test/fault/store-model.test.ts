@@ -13,7 +13,8 @@ import {
   workloadFixture,
 } from '../support/store-workload.ts';
 
-const seeds = process.env['MASTOKEEP_SEED']?.split(',') ?? Array.from({ length: 12 }, (_, at) => String(at + 1));
+const seeds =
+  process.env['MASTOKEEP_SEED']?.split(',') ?? Array.from({ length: 12 }, (_, at) => String(at + 1));
 
 it.each(seeds)('is what a simple model says after any operations (seed %s)', async (seed) => {
   const directory = temporaryDirectory();

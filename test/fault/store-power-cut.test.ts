@@ -37,12 +37,15 @@ it.each(seeds)('loses nothing acknowledged when all that is unsynced is dropped 
   fs.rmSync(recording.directory, { recursive: true });
 });
 
-it.each(seeds)('loses nothing acknowledged when any part of the unsynced survives (seed %s)', async (seed) => {
-  const recording = await record(seed, null);
-  const random = new SeededRandom(`${seed} cut`);
-  await cutEverywhere(recording, () => ({ kind: 'mixed', random }), random, 1);
-  fs.rmSync(recording.directory, { recursive: true });
-});
+it.each(seeds)(
+  'loses nothing acknowledged when any part of the unsynced survives (seed %s)',
+  async (seed) => {
+    const recording = await record(seed, null);
+    const random = new SeededRandom(`${seed} cut`);
+    await cutEverywhere(recording, () => ({ kind: 'mixed', random }), random, 1);
+    fs.rmSync(recording.directory, { recursive: true });
+  },
+);
 
 it.each(seeds)('believes nothing that a failed sync left in memory (seed %s)', async (seed) => {
   const random = new SeededRandom(`${seed} sync`);
@@ -64,7 +67,11 @@ async function record(seed: string, fault: Fault | null): Promise<Recording> {
   let possible = [new StoreModel()];
   const note = (next: StoreModel[]): void => {
     possible = next;
-    moments.push({ traceLength: disk.trace.length, possible, databaseCopy: copyDatabase(databasePath, moments.length) });
+    moments.push({
+      traceLength: disk.trace.length,
+      possible,
+      databaseCopy: copyDatabase(databasePath, moments.length),
+    });
   };
   const openAgain = async (): ReturnType<typeof open> => {
     for (;;) {
@@ -157,7 +164,10 @@ function expectPartOf(image: StoreImage, possible: StoreModel[], story: string):
     [...images, image].flatMap(({ live, versions }) => [...live, ...versions].map(([name]) => name)),
   );
   for (const name of paths) {
-    expect(images.map((one) => stateAt(one, name)), `${story}: ${name}`).toContainEqual(stateAt(image, name));
+    expect(
+      images.map((one) => stateAt(one, name)),
+      `${story}: ${name}`,
+    ).toContainEqual(stateAt(image, name));
   }
 }
 

@@ -22,7 +22,8 @@ export function faultyDisk(disk: Disk, fault: Fault): { disk: Disk; hasFailed: (
   const passes = (call: Fault['call'], path = ''): void => {
     if (call !== fault.call) return;
     left -= 1;
-    if (left === 0) throw diskError(Object.assign(new Error('fault'), { code: fault.systemCode }), call, path);
+    if (left === 0)
+      throw diskError(Object.assign(new Error('fault'), { code: fault.systemCode }), call, path);
   };
   return {
     hasFailed: () => left <= 0,

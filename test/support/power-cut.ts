@@ -34,7 +34,12 @@ export class DiskModel {
       case 'open': {
         const [parent, name] = this.#parent(operation.path);
         if (operation.created) {
-          parent.entries.set(name, { kind: 'file', content: Buffer.alloc(0), synced: Buffer.alloc(0), lost: false });
+          parent.entries.set(name, {
+            kind: 'file',
+            content: Buffer.alloc(0),
+            synced: Buffer.alloc(0),
+            lost: false,
+          });
         }
         this.#handles.set(operation.handle, this.#node(operation.path));
         return;

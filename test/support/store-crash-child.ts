@@ -9,7 +9,8 @@ import { imageOf, nextOperation, perform, removeDatabase, workloadFixture } from
 const [directory = '', seed = '0', operations = '0'] = process.argv.slice(2);
 const { open, databasePath } = workloadFixture(directory);
 const random = new SeededRandom(seed);
-const say = (word: string, value: unknown): void => void fs.writeSync(1, `${word} ${JSON.stringify(value)}\n`);
+const say = (word: string, value: unknown): void =>
+  void fs.writeSync(1, `${word} ${JSON.stringify(value)}\n`);
 
 let store = await open();
 say('opened', imageOf(store));

@@ -74,14 +74,12 @@ export async function perform(store: MirrorStore, operation: StoreOperation): Pr
 
 async function send(store: MirrorStore, operation: StoreOperation & { do: 'send' }): Promise<void> {
   const { sequence, changes, missing } = operation;
-  const records = changes.map(
-    ([path, state], at): FileRecord => ({
-      path: path as RelativePath,
-      sequence: sequence + at,
-      replaces: null,
-      state: recordState(state),
-    }),
-  );
+  const records = changes.map(([path, state], at): FileRecord => ({
+    path: path as RelativePath,
+    sequence: sequence + at,
+    replaces: null,
+    state: recordState(state),
+  }));
   for (const [at, record] of records.entries()) {
     const { state } = record;
     const need = store.need(record);
@@ -106,10 +104,12 @@ async function sendInPieces(store: MirrorStore, hash: Buffer, bytes: Buffer): Pr
   for (let attempt = 1; ; attempt += 1) {
     const partial = store.openPartial(hash, bytes.length);
     try {
-      for (let at = partial.size; at < bytes.length; at += 100_000) partial.write(at, bytes.subarray(at, at + 100_000));
+      for (let at = partial.size; at < bytes.length; at += 100_000)
+        partial.write(at, bytes.subarray(at, at + 100_000));
       return await partial.finish();
     } catch (error) {
-      if (attempt === 2 || !(error instanceof Error && 'code' in error && error.code === 'CONTENT_MISMATCH')) throw error;
+      if (attempt === 2 || !(error instanceof Error && 'code' in error && error.code === 'CONTENT_MISMATCH'))
+        throw error;
     } finally {
       partial.close();
     }
@@ -118,7 +118,8 @@ async function sendInPieces(store: MirrorStore, hash: Buffer, bytes: Buffer): Pr
 
 function recordState(state: ModelState | null): PathState {
   if (state === null) return { kind: 'deleted' };
-  if (state.startsWith('dir:')) return { kind: 'directory', mode: Number.parseInt(state.slice(4), 8), uid: 0, gid: 0 };
+  if (state.startsWith('dir:'))
+    return { kind: 'directory', mode: Number.parseInt(state.slice(4), 8), uid: 0, gid: 0 };
   if (state.startsWith('link:')) {
     return { kind: 'symlink', target: Buffer.from(state.slice(5), 'latin1'), mtimeNs: 0n, uid: 0, gid: 0 };
   }
@@ -147,7 +148,7 @@ export function imageOf(store: MirrorStore): StoreImage {
   const { entries } = store.entriesAt({ at: null, after: null, limit: 1000 });
   const versions = modelPaths.toSorted().map((path): [string, ModelState[]] => {
     const states = store.listVersions(parseRelativePath(Buffer.from(path, 'latin1')));
-    return [path, states.reverse().map(({ state }) => modelState(state))];
+    return [path, states.toReversed().map(({ state }) => modelState(state))];
   });
   return {
     position: position === null ? null : `${position.indexId.toString('hex')}:${position.sequence}`,
@@ -167,9 +168,11 @@ export function expectTreesToMatch(store: MirrorStore, root: string): void {
   );
   expect(hashes(`${root}/current`)).toEqual(Object.fromEntries(live));
   const versions = modelPaths.flatMap((path) =>
-    store.listVersions(parseRelativePath(Buffer.from(path, 'latin1'))).flatMap(({ name, state }): [string, string][] =>
-      state.kind === 'file' ? [[name ?? 'has no name', state.hash.toString('hex')]] : [],
-    ),
+    store
+      .listVersions(parseRelativePath(Buffer.from(path, 'latin1')))
+      .flatMap(({ name, state }): [string, string][] =>
+        state.kind === 'file' ? [[name ?? 'has no name', state.hash.toString('hex')]] : [],
+      ),
   );
   expect(hashes(`${root}/versions`)).toEqual(Object.fromEntries(versions));
   expect(new Set(versions.map(([name]) => name)).size).toBe(versions.length);
@@ -185,7 +188,9 @@ export function expectNothingLeftIncoming(root: string): void {
 }
 
 function hashes(directory: string): Record<string, string> {
-  return Object.fromEntries([...readTree(directory)].map(([name, content]) => [name, sha256(content).toString('hex')]));
+  return Object.fromEntries(
+    [...readTree(directory)].map(([name, content]) => [name, sha256(content).toString('hex')]),
+  );
 }
 
 /** That a database made from the journal alone has the same rows. The store must be closed. */
