@@ -16,7 +16,7 @@ const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
 const idleDirectoriesMax = 256;
 
 /** Files that a restore has not finished yet have such a name; what is left over from an earlier run is removed. */
-export const temporaryNamePattern = /^\.mastokeep-restore\.[0-9a-f]{32}$/;
+const temporaryNamePattern = /^\.mastokeep-restore\.[0-9a-f]{32}$/;
 
 type HeldDirectory = { path: RelativePath; fd: number; users: number };
 
@@ -134,7 +134,8 @@ export class TargetTree {
   }
 
   close(): void {
-    for (const held of [...this.#held.values()]) this.#forget(held);
+    for (const { fd } of this.#held.values()) fs.closeSync(fd);
+    this.#held.clear();
   }
 
   #open(path: RelativePath): HeldDirectory {
