@@ -17,7 +17,7 @@ import type { AgentCopies } from './agent-copies.ts';
 import type { ReceiverCommands, ReceiverStatus, VersionListing } from './receiver-commands.ts';
 
 /** What only a running receiver can do. */
-export type RunningReceiver = {
+type RunningReceiver = {
   status(): ReceiverStatus;
   /** Runs the action while nothing is pulled from that agent. */
   withoutSession<Result>(agentId: DeviceId, action: () => Promise<Result>): Promise<Result>;

@@ -147,7 +147,8 @@ describe('a running agent', () => {
     await agent.must(['scan']);
 
     await agent.must(['pause', '--for', '2s']);
-    expect(await agent.status()).toMatchObject({ paused: true, pausedUntil: expect.any(String) });
+    const paused = await agent.status();
+    expect(paused).toMatchObject({ paused: true, pausedUntil: expect.any(String) as unknown });
     await until('the pause is over', async () => (await agent.status()).folders?.[0]?.state === 'idle');
     expect(await agent.status()).toMatchObject({ paused: false, pausedUntil: null });
   });
