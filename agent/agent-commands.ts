@@ -18,13 +18,16 @@ export type AgentFolderStatus = {
   /** ISO 8601, or null before the first full scan. */
   lastScanAt: string | null;
   lastVersionAt: string | null;
-  watching: boolean;
-  watchedDirectories: number;
+  watching: 'ok' | 'degraded' | 'off';
+  watchingReason: string | null;
   unreadable: number;
-  skipped: number;
+  /** Some of them. */
+  unreadablePaths: string[];
+  /** Sockets, FIFOs and devices. */
+  skippedSpecial: number;
 };
 
-export type AgentReceiverStatus = {
+type AgentReceiverStatus = {
   deviceId: string;
   connected: boolean;
   folders: { id: string; durableSequence: number; lagBytes: number; lagFiles: number }[];
@@ -68,7 +71,17 @@ const inputs = {
 
 type Input<Name extends keyof typeof inputs> = z.infer<(typeof inputs)[Name]>;
 
-export type ScanSummary = { id: string; files: number; bytes: number; sequence: number; unreadable: number };
+/** What a full scan left: `files` and `bytes` are all that is known now, `changed` what the scan announced. */
+export type ScanSummary = {
+  id: string;
+  files: number;
+  bytes: number;
+  sequence: number;
+  changed: number;
+  unreadable: number;
+  /** Files that did not come to rest in time; they follow when they do. */
+  unsettled: number;
+};
 
 /**
  * What can be asked of an agent, in the running program or, where no program runs, directly on the home's files.

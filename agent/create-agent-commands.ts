@@ -11,15 +11,14 @@ import { readPause, removePause, writePause, type Pause } from './pause-file.ts'
 /** What only a running agent can do. */
 export type RunningAgent = {
   status(): AgentStatus;
-  /** @throws CodedError FOLDER_UNKNOWN, SOURCE_STOPPED, PAUSED */
+  /** @throws CodedError FOLDER_UNKNOWN, SOURCE_STOPPED, FOLDER_PAUSED */
   scan(folder: string | null): Promise<ScanSummary[]>;
-  /** @throws CodedError TIMED_OUT, SOURCE_STOPPED, PAUSED */
+  /** @throws CodedError TIMED_OUT, SOURCE_STOPPED, FOLDER_PAUSED */
   wait(options: { copies: number; timeoutMs: number; signal: AbortSignal }): Promise<ScanSummary[]>;
   /** @throws CodedError FOLDER_UNKNOWN */
   accept(folder: string): Promise<void>;
-  pause(pause: Pause | null): void;
-  /** False where it begins with the next start only. */
-  startFolder(folder: FolderConfig): Promise<boolean>;
+  pause(pause: Pause | null): Promise<void>;
+  startFolder(folder: FolderConfig): Promise<void>;
 };
 
 /** The commands over the files of a home; `running` is null where the program does not run (the caller holds the lock). */
@@ -49,7 +48,8 @@ export function createAgentCommands(deps: {
     addFolder: async ({ folder }) => {
       const text = addFolderText(readConfigText(home.configFile), home.configFile, folder);
       writeFileAtomic(home.configFile, text, 0o640);
-      return { id: folder.id, active: (await deps.running?.startFolder(folder)) ?? false };
+      await deps.running?.startFolder(folder);
+      return { id: folder.id, active: deps.running !== null };
     },
     status: async () => running().status(),
     scan: async ({ folder }) => ({ folders: await running().scan(folder) }),
@@ -64,13 +64,13 @@ export function createAgentCommands(deps: {
     pause: async ({ durationMs }) => {
       const pause = { untilMs: durationMs === null ? null : now() + durationMs };
       writePause(home, pause);
-      deps.running?.pause(pause);
+      await deps.running?.pause(pause);
       return { pausedUntil: pause.untilMs === null ? null : new Date(pause.untilMs).toISOString() };
     },
     resume: async () => {
       const wasPaused = readPause(home, now()) !== null;
       removePause(home);
-      deps.running?.pause(null);
+      await deps.running?.pause(null);
       return { wasPaused };
     },
   };

@@ -4,7 +4,7 @@ import { callControl } from '../shared/io/control-client.ts';
 import { controlRoute, type ControlRoute } from '../shared/io/control-route.ts';
 import type { Home } from '../shared/io/home.ts';
 
-export type ReceiverFolderStatus = {
+type ReceiverFolderStatus = {
   id: string;
   kind: 'mirror';
   files: number;
@@ -40,7 +40,9 @@ export type ReceiverStatus = {
 };
 
 export type VersionListing = {
+  /** Below `versions/`, for the current content the path itself. */
   name: string;
+  kind: 'file' | 'symlink' | 'directory';
   size: number;
   receivedAt: string;
   /** When it was replaced or deleted; null for the current content. */
@@ -53,6 +55,7 @@ const agent = z.string().nullable();
 
 const inputs = {
   about: z.strictObject({}),
+  agents: z.strictObject({}),
   invite: z.strictObject({ role, agent }),
   join: z.strictObject({ invitation: z.string(), agent }),
   pair: z.strictObject({ deviceId: z.string(), addresses: z.array(z.string()), role, agent }),
@@ -70,6 +73,8 @@ type Input<Name extends keyof typeof inputs> = z.infer<(typeof inputs)[Name]>;
  */
 export type ReceiverCommands = {
   about: (input: Input<'about'>) => Promise<{ pid: number; version: string }>;
+  /** Device IDs of the agents that are paired here or of whom something is held. */
+  agents: (input: Input<'agents'>) => Promise<{ agents: string[] }>;
   invite: (input: Input<'invite'>) => Promise<{ invitation: string; expiresAt: string; addresses: string[] }>;
   /** `role` is what the other device may do here. @throws CodedError INVITATION_INVALID, INVITATION_REFUSED, LINK_UNREACHABLE */
   join: (
@@ -94,6 +99,7 @@ export type ReceiverCommands = {
 export function receiverRoutes(commands: ReceiverCommands): Record<keyof ReceiverCommands, ControlRoute> {
   return {
     about: controlRoute(inputs.about, commands.about),
+    agents: controlRoute(inputs.agents, commands.agents),
     invite: controlRoute(inputs.invite, commands.invite),
     join: controlRoute(inputs.join, commands.join),
     pair: controlRoute(inputs.pair, commands.pair),
@@ -110,6 +116,7 @@ export function remoteReceiverCommands(home: Home): ReceiverCommands {
     (await callControl(home, name, input)) as never;
   return {
     about: call('about'),
+    agents: call('agents'),
     invite: call('invite'),
     join: call('join'),
     pair: call('pair'),

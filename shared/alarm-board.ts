@@ -2,7 +2,7 @@ import type { ErrorCode } from './errors/error-table.ts';
 import type { Logger } from './io/logger.ts';
 
 /** Something that a person must look at; `since` is ISO 8601. It stays in `status` until it is over. */
-export type Alarm = { code: ErrorCode; message: string; since: string };
+export type Alarm = { readonly code: ErrorCode; readonly message: string; readonly since: string };
 
 /** The alarms of a running program. Each has a key of its own: what it is about. */
 export class AlarmBoard {
@@ -18,12 +18,10 @@ export class AlarmBoard {
   /** Raises the alarm, or corrects its text; it is logged when it is new or has another code. */
   raise(key: string, code: ErrorCode, message: string): void {
     const before = this.#alarms.get(key);
-    if (before?.code === code) {
-      before.message = message;
-      return;
-    }
-    this.#alarms.set(key, { code, message, since: new Date(this.#now()).toISOString() });
-    this.#logger.error({ code, about: key, detail: message }, 'alarm');
+    const isNews = before?.code !== code;
+    const since = before === undefined || isNews ? new Date(this.#now()).toISOString() : before.since;
+    this.#alarms.set(key, { code, message, since });
+    if (isNews) this.#logger.error({ code, about: key, detail: message }, 'alarm');
   }
 
   /** Ends the alarm where there is one. */
@@ -36,6 +34,6 @@ export class AlarmBoard {
 
   /** Oldest first. */
   list(): Alarm[] {
-    return [...this.#alarms.values()].map((alarm) => ({ ...alarm }));
+    return [...this.#alarms.values()];
   }
 }

@@ -69,7 +69,7 @@ export class ServeSession {
     this.stopListening();
     for (const stop of this.listening.values()) stop();
     this.content.stop();
-    await this.link.end(this.failure);
+    this.link.end(this.failure);
     await serving;
     return this.failure ?? (await this.channel.closed);
   }
@@ -77,6 +77,11 @@ export class ServeSession {
   /** Ends the link. */
   stop(): void {
     this.channel.close();
+  }
+
+  /** Why the receiver takes nothing of a folder at present, by folder. */
+  get refusedFolders(): ReadonlyMap<string, { code: string; message: string }> {
+    return this.refusals;
   }
 
   /** How far this receiver is with each folder that is offered. */
@@ -92,6 +97,9 @@ export class ServeSession {
   }
 
   private async receiveAll(): Promise<void> {
+    if (this.channel.grant.role !== 'replica') {
+      throw new CodedError('ROLE_REFUSED', 'an agent gives its folders to a replica only');
+    }
     const own = {
       program: 'mastokeep-agent',
       programVersion: this.options.programVersion,
@@ -260,6 +268,6 @@ export class ServeSession {
 
   private fail(error: unknown): void {
     this.failure ??= asCoded(error);
-    void this.link.end(this.failure);
+    this.link.end(this.failure);
   }
 }

@@ -15,7 +15,12 @@ export async function withReceiver<Result>(
   if (lock === null) return run(remoteReceiverCommands(home), home);
   try {
     const { createOfflineReceiverCommands } = await import('../offline-receiver.ts');
-    return await run(createOfflineReceiverCommands(home), home);
+    const offline = createOfflineReceiverCommands(home);
+    try {
+      return await run(offline.commands, home);
+    } finally {
+      await offline.close();
+    }
   } finally {
     lock.release();
   }

@@ -169,7 +169,10 @@ export class FolderPull {
       // the store may have dropped what was staged for a commit that failed
       if (tried) await content.complete();
       tried = true;
-      await this.deps.store.commit({ ...batch, missing: content.missing() });
+      const missing = content.missing();
+      const gone = new Set(missing);
+      const present = records.filter(({ path }) => !gone.has(path));
+      await this.deps.store.commit({ ...batch, records: present, missing });
       this.setBlocked(null);
     });
     if (!committed) return;
@@ -183,7 +186,13 @@ export class FolderPull {
 
   private async completeIndex(): Promise<void> {
     await this.withRoom(async () => {
-      await this.deps.store.completeIndex(this.durablePosition());
+      const { store } = this.deps;
+      const { indexId, sequence, token } = this.durablePosition();
+      // an index that named nothing is taken up all the same: everything of the one before is deleted
+      if (store.position()?.indexId.equals(indexId) !== true) {
+        await store.commit({ indexId, records: [], missing: [], through: sequence, token });
+      }
+      await store.completeIndex({ indexId, sequence, token });
       this.complete = true;
       this.setBlocked(null);
     });

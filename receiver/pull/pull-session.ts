@@ -66,7 +66,7 @@ export class PullSession {
     this.over = true;
     for (const id of this.folders.keys()) this.retire(id);
     this.fetcher.end(this.failure ?? new CodedError('LINK_CLOSED', 'the link to the agent ended'));
-    await this.link.end(this.failure);
+    this.link.end(this.failure);
     await Promise.all(this.storeFree.values());
     return this.failure ?? (await this.deps.channel.closed);
   }
@@ -81,6 +81,12 @@ export class PullSession {
   }
 
   private async receiveAll(): Promise<void> {
+    if (this.deps.channel.grant.role !== 'replica') {
+      throw new CodedError(
+        'ROLE_REFUSED',
+        'a receiver pulls from an agent that is paired for replication only',
+      );
+    }
     const { programVersion } = this.options;
     const own = { program: 'mastokeep-receiver', programVersion, deviceRole: 'receiver' } as const;
     if ((await this.link.greet(own, 'agent')) === null) return;
@@ -141,13 +147,14 @@ export class PullSession {
 
   /** Pulls the folder from the offered index once an earlier pull is through with its store. */
   private begin(id: string, indexId: Buffer): void {
+    const folders = this.storeFree.size + (this.storeFree.has(id) ? 0 : 1);
+    if (folders > limits.foldersMax || this.pullsOpen >= pullsMax) {
+      throw new CodedError('PROTOCOL_VIOLATION', 'too many folders or indexes are offered');
+    }
     const previous = this.storeFree.get(id) ?? Promise.resolve();
     const folder: PulledFolder = { indexId, pull: null, stopped: false };
     this.folders.set(id, folder);
     this.storeFree.set(id, this.pullFolder(id, folder, previous));
-    if (this.storeFree.size > limits.foldersMax || this.pullsOpen > pullsMax) {
-      throw new CodedError('PROTOCOL_VIOLATION', 'too many folders or indexes are offered');
-    }
   }
 
   /** Never rejects. */
@@ -188,10 +195,12 @@ export class PullSession {
     return pull;
   }
 
-  /** The first failure ends the link; what the end itself makes fail says nothing new. */
+  /** The first failure ends the link; what that makes fail says nothing new, unless it is no matter of the link. */
   private fail(error: unknown): void {
-    if (this.over && this.failure === null && asCoded(error).code === 'LINK_CLOSED') return;
-    this.failure ??= asCoded(error);
-    void this.link.end(this.failure);
+    const coded = asCoded(error);
+    const ofLink = coded.code === 'LINK_CLOSED';
+    if (this.over && ofLink) return;
+    if (this.failure === null || (this.failure.code === 'LINK_CLOSED' && !ofLink)) this.failure = coded;
+    this.link.end(this.failure);
   }
 }

@@ -2,7 +2,7 @@ import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 
-/** Records up to a checkpoint, to be made durable as one. `missing`: announced, but gone when they were asked for. */
+/** Records up to a checkpoint, to be made durable as one. `missing`: announced too, but gone when they were asked for. */
 export type PullBatch = {
   indexId: Buffer;
   records: FileRecord[];

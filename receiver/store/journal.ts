@@ -10,8 +10,8 @@ import {
 } from './journal-entry.ts';
 import type { JournalMark } from './mirror-index.ts';
 
-/** Past this size a segment gets a successor before the next batch, so that the segment rewritten at open stays small. */
-const segmentBytesMax = 8 * 1024 * 1024;
+/** About four times what a row takes in a snapshot. */
+const compactionBytesPerRow = 1600;
 
 export type JournalIdentity = { agent: string; folder: string };
 
@@ -33,6 +33,7 @@ export class Journal {
   #mark: JournalMark;
   #endsWithSnapshot: boolean;
   #bytes: number;
+  readonly #segmentBytesMax: number;
 
   constructor(
     { disk }: Deps,
@@ -43,6 +44,8 @@ export class Journal {
       mark: JournalMark;
       /** The last segment is a snapshot, which is never appended to. */
       endsWithSnapshot: boolean;
+      /** Past this size a segment gets a successor before the next batch, so that what is rewritten at open stays small. */
+      segmentBytesMax: number;
     },
   ) {
     this.#disk = disk;
@@ -51,6 +54,7 @@ export class Journal {
     this.#segments = options.segments;
     this.#mark = options.mark;
     this.#endsWithSnapshot = options.endsWithSnapshot;
+    this.#segmentBytesMax = options.segmentBytesMax;
     const sizes = options.segments.map((segment) => disk.stat(this.#file(segment))?.size ?? 0);
     this.#bytes = sizes.reduce((sum, size) => sum + size, 0);
   }
@@ -85,14 +89,25 @@ export class Journal {
     if (this.#fd !== null) await this.#disk.syncData(this.#fd);
   }
 
+  /** Whether a snapshot of so many rows would be far smaller than what there is. */
+  isWorthCompacting(rows: number): boolean {
+    return this.#bytes > this.#segmentBytesMax / 2 + rows * compactionBytesPerRow;
+  }
+
   /** Starts a new segment when the last one is large or is a snapshot. Only between batches. */
   async rotate(): Promise<void> {
-    if (this.#mark.offset < segmentBytesMax && !this.#endsWithSnapshot) return;
+    if (this.#mark.offset < this.#segmentBytesMax && !this.#endsWithSnapshot) return;
     await this.#startSegment();
   }
 
-  /** Replaces all that was before by a snapshot: durable, and the old segments gone, when it resolves. */
-  async replaceBySnapshot(entries: Iterable<readonly JournalEntry[]>): Promise<void> {
+  /**
+   * Replaces all that was before by a snapshot: durable, and the old segments gone, when it resolves. `keepOld`: they
+   * stay beside it as `….journal.damaged`, for a person to look at.
+   */
+  async replaceBySnapshot(
+    entries: Iterable<readonly JournalEntry[]>,
+    old: 'removeOld' | 'keepOld' = 'removeOld',
+  ): Promise<void> {
     const segment = this.#mark.segment + 1;
     const temporary = `${this.#file(segment)}.tmp`;
     removeFile(this.#disk, temporary);
@@ -126,7 +141,11 @@ export class Journal {
     this.#mark = mark;
     this.#bytes = mark.offset;
     this.#endsWithSnapshot = true;
-    for (const old of superseded) removeFile(this.#disk, this.#file(old));
+    for (const segment of superseded) {
+      const file = this.#file(segment);
+      if (old === 'keepOld') this.#disk.rename(file, `${file}.damaged`);
+      else removeFile(this.#disk, file);
+    }
     await this.#disk.syncDirectory(this.#directory);
   }
 

@@ -402,7 +402,9 @@ function readHolding(row: RawRow): Holding {
 function readState(row: RawRow): LiveState {
   const owner = { uid: Number(row.uid), gid: Number(row.gid) };
   const mtimeNs = row.mtime_ns ?? 0n;
-  switch (kinds[Number(row.kind)]) {
+  const kind = kinds[Number(row.kind)];
+  if (kind === undefined) throw corrupt(`it holds a row of kind ${row.kind}`);
+  switch (kind) {
     case 'file':
       return {
         kind: 'file',
@@ -416,8 +418,6 @@ function readState(row: RawRow): LiveState {
       return { kind: 'symlink', target: row.target ?? Buffer.alloc(0), mtimeNs, ...owner };
     case 'directory':
       return { kind: 'directory', mode: Number(row.mode), ...owner };
-    default:
-      throw corrupt(`it holds a row of kind ${row.kind}`);
   }
 }
 

@@ -203,7 +203,7 @@ export class MirrorStore {
         [...plan.entries, ...missing],
         plan.contents,
       );
-      this.#parts.staging.release(claimed);
+      this.#parts.staging.committed(claimed);
     });
   }
 
@@ -235,12 +235,10 @@ export class MirrorStore {
 
   /** Newest first. */
   listVersions(path: RelativePath): StoredVersion[] {
-    return this.#parts.index.versionsOf(path).map((row) => ({
-      ...versionEntry(row),
-      id: row.replaced.id,
-      name: row.replaced.name,
-      replacedAt: row.replacedAt,
-    }));
+    return this.#parts.index.versionsOf(path).map((row) => {
+      const { replaced, replacedAt } = row;
+      return Object.assign(versionEntry(row), { id: replaced.id, name: replaced.name, replacedAt });
+    });
   }
 
   /** What was (at null: is) alive at that moment of the receiver's clock, in byte order of the paths, page by page. */
@@ -389,7 +387,7 @@ export class MirrorStore {
   async #compactIfWorthwhile(): Promise<void> {
     const { journal, index } = this.#parts;
     const { files, versions } = index.usage();
-    if (journal.bytes < compactionBytesMin + (files + versions) * compactionBytesPerRow) return;
+    if (!journal.isWorthCompacting(files + versions)) return;
     const meta = index.meta();
     if (meta === null) return;
     await journal.replaceBySnapshot(snapshotEntries(index, meta));
@@ -461,10 +459,6 @@ export class MirrorStore {
     return run;
   }
 }
-
-const compactionBytesMin = 4 * 1024 * 1024;
-/** About four times what a row takes in a snapshot. */
-const compactionBytesPerRow = 1600;
 
 /** What carrying out a batch has to ask the index. */
 export function treeQuestions(index: MirrorIndex, namer: VersionNamer) {

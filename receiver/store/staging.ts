@@ -8,6 +8,8 @@ import { yieldToOthers, removeFile } from './journal.ts';
 import { openContent, type ReadableContent } from './readable-content.ts';
 
 const copyBytes = 4 * 1024 * 1024;
+/** Staged content that so many commits did not use is superseded: batches are committed in order, a few in flight. */
+const unusedCommitsMax = 16;
 
 /** A file that arrives in pieces, in order, and survives restarts; nothing of it counts before `finish`. */
 export type PartialContent = {
@@ -32,8 +34,9 @@ export class Staging {
   readonly #directory: DiskPath;
   readonly #quota: AgentQuota;
   readonly #freeSpace: FreeSpace;
-  readonly #staged = new Map<string, { name: string; size: number }>();
+  readonly #staged = new Map<string, { name: string; size: number; commit: number }>();
   #counter = 0;
+  #commits = 0;
   #bytes = 0;
 
   constructor({ disk, quota, freeSpace }: Deps, { directory }: { directory: DiskPath }) {
@@ -92,6 +95,7 @@ export class Staging {
   openPartial(hash: Buffer, size: number): PartialContent {
     const hex = hash.toString('hex');
     const place = this.#place(`${hex}.part`);
+    this.#quota.assertRoom(size);
     let fd = this.#disk.open(place, this.#disk.stat(place) === null ? 'create' : 'update');
     let length = this.#disk.stat(place)?.size ?? 0;
     if (length > size) {
@@ -171,9 +175,16 @@ export class Staging {
     return names;
   }
 
-  /** The claimed content is no longer counted here: it was committed, or its file is gone. */
-  release(size: number): void {
-    this.#bytes -= size;
+  /** A commit has used claimed content of so many bytes. What many commits have not used is removed. */
+  committed(bytes: number): void {
+    this.#bytes -= bytes;
+    this.#commits += 1;
+    for (const [hex, { name, size, commit }] of this.#staged) {
+      if (commit > this.#commits - unusedCommitsMax) break;
+      this.#staged.delete(hex);
+      this.#bytes -= size;
+      removeFile(this.#disk, this.#place(name));
+    }
   }
 
   #create(name: string, fill: (fd: number) => void): void {
@@ -190,7 +201,7 @@ export class Staging {
   }
 
   #add(hash: Buffer, name: string, size: number): void {
-    this.#staged.set(hash.toString('hex'), { name, size });
+    this.#staged.set(hash.toString('hex'), { name, size, commit: this.#commits });
     this.#bytes += size;
     crashPoint('store.staged');
   }

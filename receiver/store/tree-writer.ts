@@ -102,6 +102,7 @@ class TreeWriter {
   /** Takes back what was prepared for content that the disk lost: what was at the path stays the current one. */
   async undo(): Promise<RelativePath[]> {
     for (const { path, replaced } of this.#undone) {
+      if (replaced?.holding.state.kind === 'directory') this.#ensureDirectory(this.#layout.current, path);
       if (replaced === null || replaced.name === null) continue;
       const [place, version] = [this.#current(path), placeBelow(this.#layout.versions, replaced.name)];
       if (this.#disk.stat(place) === null && this.#disk.stat(version) !== null) {
@@ -224,6 +225,7 @@ class TreeWriter {
   }
 
   #isOld({ replaced }: SetEntry, found: DiskStat): boolean {
+    if (found.kind === 'directory') return true;
     if (replaced === null || replaced.name === null) return false;
     return this.#disk.stat(placeBelow(this.#layout.versions, replaced.name))?.identity === found.identity;
   }

@@ -31,6 +31,7 @@ export const errorTable = {
   FILESYSTEM_UNSUITABLE: entry('the file system lacks hard links, directory sync, locks or long names', {
     exitCode: 2,
   }),
+  FOLDER_PAUSED: entry('the folder is paused', { retryable: true }),
   FOLDER_UNKNOWN: entry('no such folder exists here', { exitCode: 2, crossesWire: true }),
   HOME_INVALID: entry('the home directory is missing, not initialised or already initialised', {
     exitCode: 2,
@@ -52,7 +53,6 @@ export const errorTable = {
   NODE_TOO_OLD: entry('this Node.js is older than mastokeep needs', { exitCode: 2 }),
   NOT_RUNNING: entry('the command needs the running program on this home'),
   PATH_INVALID: entry('a path is absolute, climbs, or is too long', { exitCode: 2, crossesWire: true }),
-  PAUSED: entry('the agent is paused until it is told to go on'),
   PEERS_DAMAGED: entry('the file of paired devices cannot be read'),
   PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),
   QUOTA_REACHED: entry('the agent has reached its quota on this receiver', {

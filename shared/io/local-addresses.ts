@@ -13,3 +13,10 @@ export function localAddresses(): string[] {
 function isLinkLocal(address: string): boolean {
   return address.toLowerCase().startsWith('fe80:') || address.startsWith('169.254.');
 }
+
+/** Whether the kernel has IPv6 at all; loopback alone counts. */
+export function hasIpv6(): boolean {
+  return Object.values(os.networkInterfaces()).some((addresses) =>
+    addresses?.some(({ family }) => family === 'IPv6'),
+  );
+}

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { DeviceId } from '../identity/device-id.ts';
 
 /** A connection that was accepted and is not a channel yet. */
 export type Arrival = {
@@ -6,6 +7,8 @@ export type Arrival = {
   /** Where it comes from; known also after the socket was destroyed. */
   readonly remoteAddress: string;
   readonly remotePort: number;
+  /** Whose key was proven; null before, or where none was. */
+  deviceId: DeviceId | null;
   /** Set when the connection was refused or became something: what happens to the socket then is not news. */
   settled: boolean;
 };
@@ -40,7 +43,7 @@ export class Arrivals {
       socket.destroy();
       return;
     }
-    const arrival: Arrival = { socket, remoteAddress, remotePort, settled: false };
+    const arrival: Arrival = { socket, remoteAddress, remotePort, deviceId: null, settled: false };
     const timer = setTimeout(() => this.#lose(key, arrival, 'slow'), this.#options.timeoutMs);
     socket.once('close', () => {
       clearTimeout(timer);

@@ -1,5 +1,6 @@
 import http, { type IncomingMessage } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import tls, { type TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import { CodedError, isCoded, systemErrorCode } from '../errors/coded-error.ts';
@@ -39,7 +40,7 @@ export class LinkServer {
   readonly #arrivals: Arrivals;
   readonly #refusals: RefusalLog;
   readonly #joinAttempts: AttemptLimit;
-  readonly #verified = new WeakMap<object, { deviceId: DeviceId; arrival: Arrival }>();
+  readonly #verified = new WeakMap<object, Arrival>();
 
   constructor(deps: Deps, options: { address: Address; limits: LinkLimits }) {
     const { limits } = options;
@@ -131,9 +132,9 @@ export class LinkServer {
   }
 
   #admit(socket: TLSSocket, arrival: Arrival): void {
-    let deviceId: DeviceId | undefined;
     try {
-      deviceId = verifiedDeviceId(socket);
+      const deviceId = verifiedDeviceId(socket);
+      arrival.deviceId = deviceId;
       if (socket.alpnProtocol === joinAlpn) {
         this.#acceptJoin(socket, arrival, deviceId);
         return;
@@ -141,15 +142,13 @@ export class LinkServer {
       if (socket.alpnProtocol !== linkAlpn) {
         throw new CodedError('LINK_TLS_FAILED', 'the other side does not say what it wants (ALPN)');
       }
-      if (this.#deps.book.get(deviceId) === null) {
-        throw new CodedError('LINK_UNPAIRED', `device ${deviceId} is not paired here`);
-      }
+      if (this.#deps.book.get(deviceId) === null) throw unpaired(deviceId);
     } catch (error) {
-      this.#refuse(arrival, error, deviceId);
+      this.#refuse(arrival, error);
       socket.destroy();
       return;
     }
-    this.#verified.set(socket, { deviceId, arrival });
+    this.#verified.set(socket, arrival);
     this.#httpServer.emit('connection', socket);
   }
 
@@ -163,7 +162,7 @@ export class LinkServer {
     }
     acceptJoin({ book, socket, deviceId }, this.#options.limits, (outcome) => {
       if (outcome instanceof Error) {
-        this.#refuse(arrival, outcome, deviceId);
+        this.#refuse(arrival, outcome);
         return;
       }
       arrival.settled = true;
@@ -174,47 +173,38 @@ export class LinkServer {
   /** It never listens itself: it gets only sockets of paired devices, and the arrival's time bounds its headers. */
   #createHttpServer(): http.Server {
     const server = http.createServer({ maxHeaderSize: this.#options.limits.httpHeaderBytesMax });
-    const refuse = (socket: object, message: string) => {
-      const verified = this.#verified.get(socket);
-      const error = new CodedError('PROTOCOL_VIOLATION', message);
-      if (verified !== undefined) this.#refuse(verified.arrival, error, verified.deviceId);
-    };
-    server.on('request', (request) => {
-      refuse(request.socket, 'a paired device sent an HTTP request that is no upgrade');
-      request.socket.destroy();
-    });
-    server.on('clientError', (error, socket) => {
-      refuse(socket, `a paired device sent what is not HTTP: ${error.message}`);
+    const refuse = (socket: Duplex, what: string) => {
+      const arrival = this.#verified.get(socket);
+      const error = new CodedError('PROTOCOL_VIOLATION', `a paired device sent ${what}`);
+      if (arrival !== undefined) this.#refuse(arrival, error);
       socket.destroy();
-    });
+    };
+    // without a listener of ours, Node would answer some of these by itself
+    for (const event of ['request', 'checkContinue', 'checkExpectation', 'connect']) {
+      server.on(event, (request: IncomingMessage) => refuse(request.socket, 'a request that is no upgrade'));
+    }
+    server.on('clientError', (error: Error, socket) => refuse(socket, `what is not HTTP: ${error.message}`));
     server.on('upgrade', (request: IncomingMessage, socket: TLSSocket, head: Buffer) => {
       const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
-      if (request.url === '/' && offered.includes(subprotocol)) this.#upgrade(request, socket, head);
-      else {
-        refuse(socket, 'a paired device asked for another protocol');
-        socket.destroy();
-      }
+      const arrival = this.#verified.get(socket);
+      if (request.url !== '/' || !offered.includes(subprotocol))
+        refuse(socket, 'a wish for another protocol');
+      else if (arrival === undefined || arrival.settled) socket.destroy();
+      else this.#upgrade(arrival, request, socket, head);
     });
     return server;
   }
 
-  #upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): void {
-    const verified = this.#verified.get(socket);
-    const peer = verified === undefined ? null : this.#deps.book.get(verified.deviceId);
-    if (verified === undefined || peer === null || verified.arrival.settled) {
-      // unpaired, or out of time, since the handshake
-      if (verified !== undefined) {
-        this.#refuse(
-          verified.arrival,
-          new CodedError('LINK_UNPAIRED', 'the pairing has just ended'),
-          verified.deviceId,
-        );
-      }
+  #upgrade(arrival: Arrival, request: IncomingMessage, socket: TLSSocket, head: Buffer): void {
+    const peer = arrival.deviceId === null ? null : this.#deps.book.get(arrival.deviceId);
+    if (peer === null) {
+      // unpaired since the handshake
+      this.#refuse(arrival, unpaired(arrival.deviceId));
       socket.destroy();
       return;
     }
     this.#webSocketServer.handleUpgrade(request, socket, head, (webSocket) => {
-      this.#arrivals.release(verified.arrival);
+      this.#arrivals.release(arrival);
       this.#deps.onChannel(new WebSocketChannel({ webSocket, socket, peer }, this.#options.limits));
     });
   }
@@ -228,11 +218,11 @@ export class LinkServer {
     this.#refuse(arrival, errors[why]());
   }
 
-  #refuse(arrival: Arrival, error: unknown, deviceId?: DeviceId): void {
+  #refuse(arrival: Arrival, error: unknown): void {
     if (arrival.settled) return;
     arrival.settled = true;
     const remote = formatAddress({ host: arrival.remoteAddress, port: arrival.remotePort });
-    const fields = { remote, ...(deviceId === undefined ? {} : { deviceId }) };
+    const fields = { remote, ...(arrival.deviceId === null ? {} : { deviceId: arrival.deviceId }) };
     if (!isCoded(error)) {
       this.#deps.logger.error(
         { ...fields, code: 'INTERNAL', reason: String(error) },
@@ -247,6 +237,10 @@ export class LinkServer {
       this.#refusals.note(error.code, { ...fields, reason: error.message });
     }
   }
+}
+
+function unpaired(deviceId: DeviceId | null): CodedError {
+  return new CodedError('LINK_UNPAIRED', `device ${deviceId ?? 'without a key'} is not paired here`);
 }
 
 function tlsReason(error: Error): string {

@@ -6,7 +6,7 @@ import { decodeJoinAnswer, encodeJoinRequest, splitJoinFrame, type JoinAnswer } 
 import { formatInvitation, type Invitation } from './invitation.ts';
 import { dialDevice, firstThatAnswers } from './link-dialer.ts';
 import type { LinkLimits } from './link-limits.ts';
-import type { Offer, PeerBook } from './peer-book.ts';
+import type { JoinRequest, Offer, PeerBook } from './peer-book.ts';
 import { peerRole, type Peer, type PeerGrant } from './peer.ts';
 import { joinAlpn } from './tls-peer.ts';
 
@@ -63,6 +63,15 @@ export async function joinInvitation(
 ): Promise<Peer> {
   const { identity, book } = deps;
   const grant = grantToJoin(deps, invitation, options.agentId);
+  const request = requestThatFits(
+    {
+      secret: invitation.secret,
+      role: book.self,
+      addresses: options.addresses.slice(0, 8),
+      agentId: grant.role === 'restore' ? grant.agentId : null,
+    },
+    options.limits.joinFrameBytesMax,
+  );
   const { answer, address } = await firstThatAnswers(
     invitation.addresses,
     options.signal,
@@ -72,12 +81,6 @@ export async function joinInvitation(
         alpn: joinAlpn,
         timeoutMs: options.limits.dialTimeoutMs,
         signal: options.signal,
-      });
-      const request = encodeJoinRequest({
-        secret: invitation.secret,
-        role: book.self,
-        addresses: options.addresses.slice(0, 8),
-        agentId: grant.role === 'restore' ? grant.agentId : null,
       });
       return { answer: await exchange(socket, request, options), address };
     },
@@ -126,18 +129,26 @@ function grantToJoin({ identity, book }: Deps, invitation: Invitation, agentId: 
   return { role: 'restore', agentId: named };
 }
 
+/** Long names do not keep a device from joining: the last addresses are left out. */
+function requestThatFits(request: JoinRequest, bytesMax: number): Buffer {
+  const frame = encodeJoinRequest(request);
+  if (frame.length <= bytesMax || request.addresses.length === 0) return frame;
+  return requestThatFits({ ...request, addresses: request.addresses.slice(0, -1) }, bytesMax);
+}
+
 async function exchange(
   socket: TLSSocket,
   request: Buffer,
   { limits, signal }: { limits: LinkLimits; signal: AbortSignal },
 ): Promise<JoinAnswer> {
+  const onAbort = () => socket.destroy();
+  signal.addEventListener('abort', onAbort);
   try {
     return await new Promise<JoinAnswer>((resolve, reject) => {
       let received = Buffer.alloc(0);
       socket.setTimeout(limits.dialTimeoutMs, () => {
         reject(new CodedError('LINK_TIMEOUT', 'the other device did not answer the request to join in time'));
       });
-      signal.addEventListener('abort', () => socket.destroy(), { once: true });
       socket.on('data', (bytes: Buffer) => {
         try {
           received = Buffer.concat([received, bytes]);
@@ -158,6 +169,7 @@ async function exchange(
       socket.write(request);
     });
   } finally {
+    signal.removeEventListener('abort', onAbort);
     socket.destroy();
   }
 }

@@ -190,8 +190,7 @@ export class PeerLinks {
       const live = this.#live.get(deviceId);
       if (live !== undefined) {
         await endOf(live.channel.closed, signal);
-        const lived = this.#clock.now() - live.openedAt;
-        failures = lived >= limits.steadyAfterMs ? 1 : failures + 1;
+        failures = this.#wasOfUse(live) ? 1 : failures + 1;
         // the channel's own listener takes it off the list in this same turn
         await Promise.resolve();
         continue;
@@ -215,6 +214,12 @@ export class PeerLinks {
         this.#noteProblem(deviceId, error);
       }
     }
+  }
+
+  /** A link that lived for a while or moved more than greetings: one that is refused after each greeting is none. */
+  #wasOfUse({ channel, openedAt }: LiveLink): boolean {
+    const moved = channel.bytesSent + channel.bytesReceived;
+    return moved > greetingBytes || this.#clock.now() - openedAt >= this.#options.limits.steadyAfterMs;
   }
 
   /** The first failure of a kind is news, its repetitions are not. */

@@ -4,9 +4,6 @@ import { messageDefinitions } from './codec.ts';
 /** The version that this program speaks; `hello` lists all that it can. */
 export const protocolVersion = 1;
 
-/** The WebSocket subprotocol of `protocolVersion`. */
-export const subprotocol = `mastokeep.v${protocolVersion}`;
-
 /** SHA-256 over all message schemas. Another hash is another protocol: it needs a new version, not a new pin. */
 export const pinnedSchemaHash = '5d5a60c10fed20e7a35b2f973fad5df6b5a4c84ddf42efa3da41f8e23cb9608a';
 

@@ -55,15 +55,16 @@ export class MessageLink {
     return message;
   }
 
-  /** Ends the link; tells the other side why first, where the code may cross the wire. Never rejects. */
-  async end(reason: CodedError | null): Promise<void> {
+  /** Ends the link; tells the other side why, where the code may cross the wire. Does not wait for a peer that reads nothing. */
+  end(reason: CodedError | null): void {
     if (reason !== null && errorTable[reason.code].crossesWire) {
       const cut = (text: string): string =>
         Buffer.from(text)
           .subarray(0, limits.textBytesMax / 2)
           .toString();
       const { code, message, hint } = reason;
-      await this.send({
+      // the channel sends what it accepted before it closes
+      this.send({
         type: 'refuse',
         folder: null,
         code,

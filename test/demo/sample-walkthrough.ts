@@ -14,7 +14,7 @@ const videoBytes = 24_000_000;
 /** The main job with a sample tree: copy, change, delete, look at versions, lose everything, take it back, compare. */
 export async function walkThroughSample(stage: Stage, narrator: Narrator): Promise<void> {
   narrator.step('A media tree as Mastodon makes it');
-  const tree = new MastodonTree(stage.media, {
+  const tree = MastodonTree.make(stage.media, {
     seed: Date.now(),
     files: sampleFiles,
     medianBytes,

@@ -65,11 +65,14 @@ export class Stage {
     this.#narrator.command('mastokeep-agent wait');
     const wait = this.agent.begin(['wait', '--copies', '1', '--timeout', String(waitTimeoutS)]);
     while (wait.exitCode === null) {
-      const status = await this.agent.statusOrNull();
-      if (status !== null) this.#show(status);
+      const asked = await this.agent.run(['status', '--json']);
+      if (asked.code === 0) this.#show(JSON.parse(asked.stdout) as AgentStatus);
       await Promise.race([wait.exited, delay(150)]);
     }
-    if (wait.exitCode !== 0) throw new DemoError('the copy did not finish', wait.report(), 1);
+    if (wait.exitCode !== 0) {
+      const reports = [wait, this.agent.daemon, this.receiver.daemon].map((program) => program.report());
+      throw new DemoError('the copy did not finish', reports.join('\n'), 1);
+    }
     const status = await this.agent.status();
     this.#show(status);
     return status;

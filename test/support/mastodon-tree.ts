@@ -35,18 +35,23 @@ export class MastodonTree {
   #newestAt: number;
   #files = 0;
 
-  /** Makes the tree in `root`, which is created. */
-  constructor(root: string, options: MastodonTreeOptions) {
+  private constructor(root: string, options: MastodonTreeOptions) {
     this.root = root;
     this.#random = new SeededRandom(options.seed);
     this.#medianBytes = options.medianBytes ?? 4096;
     this.#newestAt = options.newestAt ?? Date.now() - 5 * minuteMs;
+  }
+
+  /** Makes the tree in `root`, which is created. */
+  static make(root: string, options: MastodonTreeOptions): MastodonTree {
+    const tree = new MastodonTree(root, options);
     fs.mkdirSync(root, { recursive: true });
-    this.#makeSite();
-    this.#makeAccounts(Math.ceil(options.files * 0.02));
-    this.#makeEmojis(Math.ceil(options.files * 0.01));
-    this.#makeAttachments(options.files - this.#files);
-    this.#makeCache(options.cacheFiles ?? 0);
+    tree.#makeSite();
+    tree.#makeAccounts(Math.ceil(options.files * 0.02));
+    tree.#makeEmojis(Math.ceil(options.files * 0.01));
+    tree.#makeAttachments(options.files - tree.#files);
+    tree.#makeCache(options.cacheFiles ?? 0);
+    return tree;
   }
 
   /** Files outside `cache/`. */

@@ -39,7 +39,7 @@ export function storeFixture(
   directory = temporaryDirectory(),
   deps: Partial<MirrorStoreDeps> = {},
   options: Partial<MirrorStoreOptions> = {},
-): { open(): Promise<MirrorStore>; root: string; databasePath: string } {
+): { open: () => Promise<MirrorStore>; root: string; databasePath: string } {
   const root = path.join(directory, 'data', 'agent', 'media');
   const databasePath = path.join(directory, 'media.db');
   return {
@@ -96,8 +96,7 @@ export class FeedFake {
     for (const [name, change] of Object.entries(changes)) {
       this.sequence += 1;
       const isContent = typeof change === 'string' || Buffer.isBuffer(change);
-      const state: PathState =
-        change === null ? { kind: 'deleted' } : isContent ? fileState(change) : (change as PathState);
+      const state: PathState = change === null ? { kind: 'deleted' } : isContent ? fileState(change) : change;
       const record: FileRecord = {
         path: parseTypedPath(name),
         sequence: this.sequence,

@@ -23,15 +23,15 @@ it('pads and cuts ids as paperclip does', () => {
 });
 
 it('makes the same tree from the same seed and another one from another', () => {
-  const one = new MastodonTree(path.join(directory, 'one'), options);
-  const same = new MastodonTree(path.join(directory, 'same'), options);
-  const other = new MastodonTree(path.join(directory, 'other'), { ...options, seed: 'another' });
+  const one = MastodonTree.make(path.join(directory, 'one'), options);
+  const same = MastodonTree.make(path.join(directory, 'same'), options);
+  const other = MastodonTree.make(path.join(directory, 'other'), { ...options, seed: 'another' });
   expect(compareTrees(one.root, same.root).differences).toEqual([]);
   expect(compareTrees(one.root, other.root).differences.length).toBeGreaterThan(500);
 });
 
 it('has the paths, the numbers and the many directories of a real media tree', () => {
-  const tree = new MastodonTree(path.join(directory, 'shape'), options);
+  const tree = MastodonTree.make(path.join(directory, 'shape'), options);
   const files = listFiles(tree.root).map((file) => file.path);
   const attachments = files.filter((file) => file.startsWith('media_attachments/'));
   expect(files.filter((file) => !file.startsWith('cache/')).length).toBe(tree.files);
@@ -47,7 +47,7 @@ it('has the paths, the numbers and the many directories of a real media tree', (
 });
 
 it('puts new uploads under the newest prefix and prunes empty directories of deleted ones', () => {
-  const tree = new MastodonTree(path.join(directory, 'changes'), options);
+  const tree = MastodonTree.make(path.join(directory, 'changes'), options);
   const newest = tree.attachments.at(-1);
   const upload = tree.addUpload({ bytes: 500, extension: 'jpg' });
   expect(upload.id > (newest?.id ?? 0n)).toBe(true);
@@ -60,7 +60,7 @@ it('puts new uploads under the newest prefix and prunes empty directories of del
 });
 
 it('keeps count of files over every kind of change', () => {
-  const tree = new MastodonTree(path.join(directory, 'count'), { ...options, cacheFiles: 0 });
+  const tree = MastodonTree.make(path.join(directory, 'count'), { ...options, cacheFiles: 0 });
   const [first, second, third] = tree.attachments;
   const avatar = tree.avatars[1];
   if (!first || !second || !third || !avatar) throw new Error('too small a tree');
