@@ -27,7 +27,7 @@ export type AgentFolderStatus = {
   skippedSpecial: number;
 };
 
-export type AgentReceiverStatus = {
+type AgentReceiverStatus = {
   deviceId: string;
   connected: boolean;
   folders: { id: string; durableSequence: number; lagBytes: number; lagFiles: number }[];

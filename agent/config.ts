@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { addressListValue, durationValue } from '../shared/cli/config-value.ts';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import { parseConfig, readConfigText } from '../shared/io/config-file.ts';
-import { formatAddress, type Address } from '../shared/link/address.ts';
+import { defaultPort, formatAddress, type Address } from '../shared/link/address.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
 
 /** A mirror folder: the tree at `path` (absolute) without what `ignore` (gitignore syntax) matches. */
@@ -19,9 +19,6 @@ export type AgentConfig = {
   watch: { directoriesMax: number };
   folders: FolderConfig[];
 };
-
-/** The port that an agent listens on unless told otherwise. */
-export const defaultPort = 22_390;
 
 const anyAddress: Address = { host: '::', port: defaultPort };
 const hourMs = 3_600_000;

@@ -4,7 +4,7 @@ import type { DeviceId } from '../shared/identity/device-id.ts';
 import type { ScanSummary } from './agent-commands.ts';
 
 /** A folder whose state is waited for. */
-export type AwaitedFeed = {
+type AwaitedFeed = {
   readonly folderId: string;
   indexId(): Buffer;
   acknowledgedBy(receiverId: DeviceId): number;

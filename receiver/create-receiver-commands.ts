@@ -17,7 +17,7 @@ import type { AgentCopies } from './agent-copies.ts';
 import type { ReceiverCommands, ReceiverStatus, VersionListing } from './receiver-commands.ts';
 
 /** What only a running receiver can do. */
-export type RunningReceiver = {
+type RunningReceiver = {
   status(): ReceiverStatus;
   /** Runs the action while nothing is pulled from that agent. */
   withoutSession<Result>(agentId: DeviceId, action: () => Promise<Result>): Promise<Result>;
@@ -62,8 +62,9 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       return deps.running.status();
     },
     versions: async ({ folder, path, agent }) => {
-      const agentId = await agentFor(agent);
-      return { agent: agentId, versions: listVersions(await deps.copies(), agentId, folder, path) };
+      const copies = await deps.copies();
+      const agentId = agent === null ? agentWithFolder(copies, parseFolderId(folder)) : await agentFor(agent);
+      return { agent: agentId, versions: listVersions(copies, agentId, folder, path) };
     },
     reindex: async () => ({ folders: await reindexAll(await deps.copies(), deps.running) }),
   };
@@ -87,6 +88,17 @@ function chooseAgent(text: string | null, known: readonly DeviceId[]): DeviceId 
     });
   }
   return only;
+}
+
+/** @throws CodedError FOLDER_UNKNOWN, USAGE (of which agent?) */
+function agentWithFolder(copies: AgentCopies, folder: string): DeviceId {
+  const all = copies.agentIds();
+  const holding = all.filter((agentId) => copies.foldersOf(agentId).some(([id]) => id === folder));
+  if (holding.length > 0) return chooseAgent(null, holding);
+  const known = [...new Set(all.flatMap((agentId) => copies.foldersOf(agentId).map(([id]) => id)))];
+  throw new CodedError('FOLDER_UNKNOWN', `no folder "${folder}" is held here`, {
+    hint: known.length === 0 ? 'nothing is held yet' : `there is ${known.join(', ')}`,
+  });
 }
 
 function listVersions(

@@ -4,7 +4,7 @@ import { callControl } from '../shared/io/control-client.ts';
 import { controlRoute, type ControlRoute } from '../shared/io/control-route.ts';
 import type { Home } from '../shared/io/home.ts';
 
-export type ReceiverFolderStatus = {
+type ReceiverFolderStatus = {
   id: string;
   kind: 'mirror';
   files: number;

@@ -183,7 +183,10 @@ export class FolderIndex {
 
   /** A full scan of this index ended here. `complete` where it could name every live path. */
   finishScan(atMs: number, complete: boolean): void {
-    this.statements.finishScan.run(atMs, complete ? this.sequence : null, this.id);
+    this.transaction(() => {
+      this.statements.finishScan.run(atMs, this.id);
+      if (complete) this.statements.complete.run(this.id);
+    });
   }
 
   acknowledge(receiverId: string, sequence: number): void {

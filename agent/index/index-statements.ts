@@ -57,9 +57,11 @@ export function prepareIndexStatements(database: Database.Database) {
     setIndex: sql<[Buffer, Buffer, number]>(
       'UPDATE folders SET index_id = ?, token = ?, complete_through = NULL WHERE id = ?',
     ),
-    finishScan: sql<[number, number | null, number]>(
-      `UPDATE folders SET last_scan_at = ?, accept_empty = 0, complete_through = coalesce(?, complete_through)
-       WHERE id = ?`,
+    finishScan: sql<[number, number]>('UPDATE folders SET last_scan_at = ?, accept_empty = 0 WHERE id = ?'),
+    /** The last checkpoint, which may lie before the last sequence given: a new indexId drops tombstones. */
+    complete: sql<[number]>(
+      `UPDATE folders SET complete_through =
+       coalesce((SELECT max(sequence) FROM checkpoints WHERE folder = folders.id), 0) WHERE id = ?`,
     ),
     anyLive: sql<[number]>("SELECT 1 FROM records WHERE folder = ? AND (parent, name) > (x'', x'') LIMIT 1"),
     row: exact<[number, Buffer, Buffer], Row>(

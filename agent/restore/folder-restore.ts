@@ -10,6 +10,7 @@ import { openBasis } from './partial-file.ts';
 import type { RestoreLink } from './restore-link.ts';
 import type { FolderPlan, PathFailure, PlannedFile } from './restore-plan.ts';
 import type { RestoreProgress } from './restore-progress.ts';
+import { asCoded } from '../../shared/transfer/message-link.ts';
 import { TargetTree } from './target-tree.ts';
 
 /** Files whose content is on its way at once; how many bytes that may be, the fetcher decides. */
@@ -74,7 +75,7 @@ class FolderRestore {
   readonly #running = new Set<Promise<void>>();
   #large = 0;
   #onFree: () => void = () => {};
-  #fatal: unknown = null;
+  #fatal: Error | null = null;
 
   constructor(deps: FolderRestoreDeps, plan: FolderPlan, options: FolderRestoreOptions, tree: TargetTree) {
     this.#deps = deps;
@@ -97,7 +98,7 @@ class FolderRestore {
   async run(): Promise<FolderResult> {
     const flushing = setInterval(() => {
       this.#writer.flush().catch((error: unknown) => {
-        this.#fatal ??= error;
+        this.#fatal ??= asCoded(error);
       });
     }, flushIntervalMs);
     try {
@@ -121,8 +122,8 @@ class FolderRestore {
 
   /** Waits until the file may begin. */
   async #roomFor(file: PlannedFile): Promise<void> {
-    const large = file.state.size > limits.wholeFileBytesMax;
-    while (this.#running.size >= filesInFlightMax || (large && this.#large >= largeFilesInFlightMax)) {
+    const largeMax = file.state.size > limits.wholeFileBytesMax ? largeFilesInFlightMax : Infinity;
+    while (this.#running.size >= filesInFlightMax || this.#large >= largeMax) {
       await new Promise<void>((resolve) => {
         this.#onFree = resolve;
       });
@@ -228,7 +229,7 @@ class FolderRestore {
       if (isCoded(error) && !ofOneFile.has(error.code)) throw error;
       this.#fail(pathFailure(file.path, error));
     } catch (fatal) {
-      this.#fatal = fatal;
+      this.#fatal = asCoded(fatal);
     }
   }
 

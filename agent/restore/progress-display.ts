@@ -47,11 +47,12 @@ function createBar(stream: NodeJS.WriteStream): ProgressDisplay {
     barIncompleteChar: '░',
     hideCursor: true,
     clearOnComplete: false,
+    gracefulExit: false,
     fps: 1000 / barIntervalMs,
   });
   // Made with the first progress: until then people may be looking at an invitation.
   let bar: SingleBar | null = null;
-  let shownAt = 0;
+  let shownAt = -Infinity;
   const show = (progress: RestoreProgress): void => {
     meter.add(performance.now(), progress.bytesReceived);
     // A restore of empty files only has no bytes to go by.

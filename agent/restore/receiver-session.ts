@@ -11,7 +11,7 @@ import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
 
 export type BrowsePage = Omit<Entries, 'requestId'>;
 
-type BrowseRequest = { resolve(page: Entries): void; reject(error: unknown): void };
+type BrowseRequest = { resolve: (page: Entries) => void; reject: (error: unknown) => void };
 
 /**
  * The restorer's end of one link: browses, and fetches content through `fetcher`. Whatever the receiver sends that was
@@ -99,7 +99,15 @@ export class ReceiverSession {
         return;
       case 'refuse':
         throw refusal(message);
-      default:
+      case 'hello':
+      case 'offer':
+      case 'subscribe':
+      case 'records':
+      case 'indexEnd':
+      case 'durable':
+      case 'want':
+      case 'wantChunks':
+      case 'browse':
         throw new CodedError('PROTOCOL_VIOLATION', `the receiver sent ${message.type} to a restore`);
     }
   }

@@ -32,7 +32,7 @@ export type RestoreConnectionDeps = {
   onInvitation(invitation: string): void;
   /** The machine's own addresses. */
   machineAddresses(): string[];
-  now(): number;
+  now: () => number;
 };
 
 /** A first link that does not come up in this time will not come up by itself. */

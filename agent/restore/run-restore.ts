@@ -38,7 +38,7 @@ export type RunRestoreOptions = {
   patienceMs: number;
 };
 
-export type RestoreListing = { path: string; kind: 'file' | 'symlink' | 'directory'; bytes: number }[];
+type RestoreListing = { path: string; kind: 'file' | 'symlink' | 'directory'; bytes: number }[];
 
 /** What `restore --json` prints. */
 export type RestoreResult = {

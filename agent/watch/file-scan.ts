@@ -57,7 +57,8 @@ function* readOpenFile(
   fd: number,
 ): Generator<undefined, void> {
   const directory = parentPath(path) ?? path;
-  const same = (other: BigIntStats) => signatureOf(other, sink.isNetwork()) === signatureOf(stat, sink.isNetwork());
+  const same = (other: BigIntStats) =>
+    signatureOf(other, sink.isNetwork()) === signatureOf(stat, sink.isNetwork());
   const before = fs.fstatSync(fd, { bigint: true });
   if (!before.isFile()) {
     sink.lookAgain(directory);

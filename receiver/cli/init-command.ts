@@ -7,9 +7,11 @@ import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts'
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { prepareNewHome } from '../../shared/io/home.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { askLine } from '../../shared/io/terminal.ts';
 import { formatAddress, parseAddress } from '../../shared/link/address.ts';
 import { parseReceiverConfig, receiverConfigText } from '../config.ts';
+import { probeFilesystem } from '../store/probe-filesystem.ts';
 import { receiverHome, receiverProgram } from './receiver-home.ts';
 
 type InitOptions = { data?: string; listen?: string; advertise?: string[]; yes?: true; json?: true };
@@ -41,7 +43,7 @@ async function initReceiver(options: InitOptions, command: Command): Promise<voi
   const text = receiverConfigText({ data, listen, advertise });
   const config = parseReceiverConfig(text, home.configFile);
   prepareNewHome(home);
-  prepareData(data);
+  await prepareData(data);
   const identity = await createDeviceIdentity(home.directory);
   // Last: a home without it counts as not initialised.
   writeFileAtomic(home.configFile, text, 0o640);
@@ -68,7 +70,7 @@ async function initReceiver(options: InitOptions, command: Command): Promise<voi
 }
 
 /** @throws CodedError FILESYSTEM_UNSUITABLE, CONFIG_INVALID */
-function prepareData(data: string): void {
+async function prepareData(data: string): Promise<void> {
   try {
     fs.mkdirSync(data, { recursive: true, mode: 0o700 });
   } catch (error) {
@@ -81,4 +83,5 @@ function prepareData(data: string): void {
       },
     );
   }
+  await probeFilesystem({ disk: nodeDisk }, data);
 }

@@ -3,6 +3,9 @@ import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { describeDuration } from '../../shared/cli/duration.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { loadDeviceIdentity } from '../../shared/identity/device-identity.ts';
+import { askLine } from '../../shared/io/terminal.ts';
+import { parseInvitation } from '../../shared/link/invitation.ts';
+import type { ReceiverCommands } from '../receiver-commands.ts';
 import { initialisedReceiverHome } from './receiver-home.ts';
 import { withReceiver } from './with-receiver.ts';
 
@@ -69,13 +72,24 @@ function addJoin(program: Command): void {
     .option('--agent <DEVICE-ID>', 'for a server that restores: whose data it may read')
     .option('--json', 'print JSON')
     .action(async (invitation: string, options: { agent?: string; json?: true }, command: Command) => {
-      const joined = await withReceiver(command, async (commands) =>
-        commands.join({ invitation, agent: options.agent ?? null }),
-      );
+      const joined = await withReceiver(command, async (commands) => {
+        const agent = options.agent ?? (await askForAgent(commands, invitation));
+        return commands.join({ invitation, agent });
+      });
       if (options.json === true) printJson(joined);
       else if (joined.role === 'restore') printText(`device ${joined.deviceId} may restore now`);
       else printText(`paired with agent ${joined.deviceId}`);
     });
+}
+
+/** Asks whose data a server may read that restores, where that is open and a person can answer; null otherwise. */
+async function askForAgent(commands: ReceiverCommands, invitation: string): Promise<string | null> {
+  const { offer } = parseInvitation(invitation);
+  if (offer.role === 'replica' || offer.agentId !== null) return null;
+  const { agents } = await commands.agents({});
+  if (agents.length < 2) return null;
+  const answer = await askLine(`Whose data may it read?\n${agents.join('\n')}\nThe beginning of the ID: `);
+  return answer === '' ? null : answer;
 }
 
 function addPair(program: Command): void {

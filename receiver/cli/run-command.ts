@@ -6,6 +6,7 @@ import { initialisedReceiverHome, receiverProgram } from './receiver-home.ts';
 
 /** How long a start waits for a short command that holds the home. */
 const lockPatienceMs = 1500;
+const stopAfterFailureMs = 10_000;
 
 /** `run`: the daemon, in the foreground, until SIGTERM or SIGINT. */
 export function addRunCommand(program: Command): void {
@@ -17,8 +18,14 @@ export function addRunCommand(program: Command): void {
       const lock = lockHome(home, receiverProgram, lockPatienceMs);
       const stop = new Promise<void>((resolve) => takeInterrupts(resolve));
       const { startReceiver } = await import('../receiver.ts');
-      const receiver = await startReceiver(home, createLogger());
+      const logger = createLogger();
+      const receiver = await startReceiver(home, logger);
       const failure = await Promise.race([stop, receiver.failed]);
+      if (failure !== undefined) {
+        logger.error({ err: failure }, 'it cannot go on and ends');
+        // A part that failed must not keep the process half alive.
+        setTimeout(() => process.exit(1), stopAfterFailureMs).unref();
+      }
       await receiver.stop();
       lock.release();
       if (failure !== undefined) throw failure;

@@ -28,11 +28,13 @@ export function addVersionsCommand(program: Command): void {
           return;
         }
         const nowMs = Date.now();
+        const moment = (at: string): string =>
+          `${at.replace(/\.\d+Z$/, 'Z')} (${describeMoment(Date.parse(at), nowMs)})`;
         const rows = found.versions.map((version) => [
           version.current ? `${version.name} (current)` : version.name,
           formatByteSize(version.size),
-          `${version.receivedAt} (${describeMoment(Date.parse(version.receivedAt), nowMs)})`,
-          version.replacedAt ?? '-',
+          moment(version.receivedAt),
+          version.replacedAt === null ? '-' : moment(version.replacedAt),
         ]);
         printText(formatTable(['VERSION', 'SIZE', 'RECEIVED', 'REPLACED'], rows));
       },

@@ -27,10 +27,7 @@ export function historyOfStores(stores: ReadonlyMap<string, HistoryStore>): Rest
   const folders = [...stores].map(([id, store]) => ({
     id,
     kind: 'mirror' as const,
-    usage: () => {
-      const { files, bytes } = store.usage();
-      return { files, bytes };
-    },
+    usage: () => store.usage(),
     changedAt: () => store.changedAt(),
     entriesAt: (query: Parameters<RestoreFolder['entriesAt']>[0]) => store.entriesAt(query),
   }));

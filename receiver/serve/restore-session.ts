@@ -108,7 +108,17 @@ class RestoreSession {
         this.#folder(message.folder);
         this.#server.wantChunks(message);
         return;
-      default:
+      case 'hello':
+      case 'offer':
+      case 'subscribe':
+      case 'records':
+      case 'indexEnd':
+      case 'durable':
+      case 'refuse':
+      case 'content':
+      case 'gone':
+      case 'chunks':
+      case 'entries':
         throw new CodedError('ROLE_REFUSED', `a restore may not send ${message.type}`);
     }
   }
@@ -116,11 +126,10 @@ class RestoreSession {
   #browse({ requestId, folder, at, after, limit }: Browse): Entries {
     const shownAt = this.#momentShown(at);
     if (folder === null) {
-      const folders = [...this.#folders.values()].map(({ id, kind, ...rest }) => ({
-        id,
-        kind,
-        ...rest.usage(),
-      }));
+      const folders = [...this.#folders.values()].map((entry) => {
+        const { files, bytes } = entry.usage();
+        return { id: entry.id, kind: entry.kind, files, bytes };
+      });
       return { requestId, folders, entries: [], next: null, at: shownAt };
     }
     const page = this.#folder(folder).entriesAt({ at: shownAt, after, limit });

@@ -18,6 +18,8 @@ export type JournalExamination = {
   pending: IntentBatch | null;
   /** The first damaged line that something committed follows. */
   damagedAt: JournalMark | null;
+  /** False: the journal is new, or another one was lost. */
+  hasCommits: boolean;
   /** Whether a line ends at the mark that was asked for, and has its checksum. */
   holdsMark: boolean;
 };
@@ -40,10 +42,17 @@ export function examineJournal(
   segments: readonly number[],
   wanted: JournalMark | null,
 ): JournalExamination {
-  const found: JournalExamination = { end: null, pending: null, damagedAt: null, holdsMark: false };
+  const found: JournalExamination = {
+    end: null,
+    pending: null,
+    damagedAt: null,
+    hasCommits: false,
+    holdsMark: false,
+  };
   let open: { begin: BeginEntry; changes: Buffer[] } | null = null;
   let doubtful: JournalMark | null = null;
-  for (const segment of segments) {
+  for (const [at, segment] of segments.entries()) {
+    if (at > 0 && segment !== (segments[at - 1] ?? 0) + 1) doubtful ??= { segment, offset: 0, checksum: '' };
     for (const { line, intact, mark } of readSegment(disk, directory, segment)) {
       if (!intact) {
         doubtful ??= mark;
@@ -63,6 +72,7 @@ export function examineJournal(
         found.end = mark;
       }
       if (entry.type === 'commit') {
+        found.hasCommits = true;
         found.damagedAt ??= doubtful;
         doubtful = null;
         open = null;

@@ -100,8 +100,14 @@ export class Journal {
     await this.#startSegment();
   }
 
-  /** Replaces all that was before by a snapshot: durable, and the old segments gone, when it resolves. */
-  async replaceBySnapshot(entries: Iterable<readonly JournalEntry[]>): Promise<void> {
+  /**
+   * Replaces all that was before by a snapshot: durable, and the old segments gone, when it resolves. `keepOld`: they
+   * stay beside it as `….journal.damaged`, for a person to look at.
+   */
+  async replaceBySnapshot(
+    entries: Iterable<readonly JournalEntry[]>,
+    old: 'removeOld' | 'keepOld' = 'removeOld',
+  ): Promise<void> {
     const segment = this.#mark.segment + 1;
     const temporary = `${this.#file(segment)}.tmp`;
     removeFile(this.#disk, temporary);
@@ -135,7 +141,11 @@ export class Journal {
     this.#mark = mark;
     this.#bytes = mark.offset;
     this.#endsWithSnapshot = true;
-    for (const old of superseded) removeFile(this.#disk, this.#file(old));
+    for (const segment of superseded) {
+      const file = this.#file(segment);
+      if (old === 'keepOld') this.#disk.rename(file, `${file}.damaged`);
+      else removeFile(this.#disk, file);
+    }
     await this.#disk.syncDirectory(this.#directory);
   }
 

@@ -247,12 +247,10 @@ export class MirrorStore {
 
   /** Newest first. */
   listVersions(path: RelativePath): StoredVersion[] {
-    return this.#parts.index.versionsOf(path).map((row) => ({
-      ...versionEntry(row),
-      id: row.replaced.id,
-      name: row.replaced.name,
-      replacedAt: row.replacedAt,
-    }));
+    return this.#parts.index.versionsOf(path).map((row) => {
+      const { replaced, replacedAt } = row;
+      return Object.assign(versionEntry(row), { id: replaced.id, name: replaced.name, replacedAt });
+    });
   }
 
   /** What was (at null: is) alive at that moment of the receiver's clock, in byte order of the paths, page by page. */

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import { crashPoint } from '../../shared/io/crash-point.ts';
 import { lockDirectory } from '../../shared/io/directory-lock.ts';
-import { diskPath, type Disk, type DiskPath } from '../../shared/io/disk.ts';
+import { diskErrorCode, diskPath, type Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import { openDatabase } from '../../shared/io/sqlite.ts';
 import type { SimpleRetention } from '../retention/simple-retention.ts';
@@ -24,7 +24,7 @@ import {
 import { MirrorIndex, type JournalMark } from './mirror-index.ts';
 import { MirrorStore, treeQuestions, type StoreOpening } from './mirror-store.ts';
 import type { ReadableContent } from './readable-content.ts';
-import { salvage } from './salvage.ts';
+import { salvage, unknownMark } from './salvage.ts';
 import { snapshotEntries } from './snapshot-entries.ts';
 import { cleanIncoming, Staging } from './staging.ts';
 import { storeLayout, type StoreLayout } from './store-layout.ts';
@@ -56,11 +56,11 @@ export type MirrorStoreOptions = {
   partialDaysMax: number;
   /** A journal segment past this size gets a successor. Default 8 MiB; tests make it small. */
   journalSegmentBytesMax?: number;
+  /** Make the database anew from the journal even if it is good. */
+  reindex?: boolean;
 };
 
 const journalSegmentBytesDefault = 8 * 1024 * 1024;
-
-const unknownMark: JournalMark = { segment: 0, offset: 0, checksum: '' };
 
 /**
  * Opens the store of one mirror folder, making it where there is none. When it resolves, a batch that a crash cut off
@@ -98,14 +98,12 @@ export async function openMirrorStore(
   }
 }
 
+/** Synced every time: an earlier attempt may have made a directory and failed before its name was on disk. */
 async function makeDirectories(disk: Disk, directory: string, layout: StoreLayout): Promise<void> {
-  const made: DiskPath[] = [];
   const make = (place: string): void => {
-    const parent = path.dirname(place);
-    const found = disk.stat(diskPath(place));
-    if (found === null && parent !== place) make(parent);
-    if (found === null) disk.mkdir(diskPath(place));
-    if (found === null || place === directory) made.push(diskPath(parent));
+    if (disk.stat(diskPath(place)) !== null) return;
+    if (path.dirname(place) !== place) make(path.dirname(place));
+    disk.mkdir(diskPath(place));
   };
   make(directory);
   for (const place of [layout.current, layout.versions, layout.incoming, layout.journal]) {
@@ -115,7 +113,16 @@ async function makeDirectories(disk: Disk, directory: string, layout: StoreLayou
       throw new CodedError('HOME_INVALID', `${Buffer.from(place, 'latin1').toString()} is not a directory`);
     }
   }
-  for (const place of [layout.root, ...made.reverse()]) await disk.syncDirectory(place);
+  await disk.syncDirectory(layout.root);
+  const agentDirectory = path.dirname(directory);
+  const dataDirectory = path.dirname(agentDirectory);
+  for (const place of [agentDirectory, dataDirectory, path.dirname(dataDirectory)]) {
+    try {
+      await disk.syncDirectory(diskPath(place));
+    } catch (error) {
+      if (diskErrorCode(error) !== 'EACCES') throw error;
+    }
+  }
 }
 
 type Recovered = { index: MirrorIndex; journal: Journal; namer: VersionNamer; opened: StoreOpening };
@@ -132,8 +139,7 @@ async function recover(
     if (name.endsWith('.tmp')) disk.unlink(`${layout.journal}/${name}`);
   }
   const { live: segments, superseded } = listSegments(disk, layout.journal);
-  const isNew = segments.length === 0;
-  if (isNew) {
+  if (segments.length === 0) {
     segments.push(1);
     const header = encodeJournalLine(journalHeader(identity, 1, false));
     await writeWhole(disk, layout.journal, segmentFile(layout.journal, 1), header);
@@ -144,30 +150,35 @@ async function recover(
     if (header !== null) assertIdentity(header, identity);
   }
 
-  let index = openIndex(options.databasePath, logger) ?? resetIndex(options.databasePath);
+  const usable = options.reindex === true ? null : openIndex(options.databasePath, logger);
+  let index = usable ?? resetIndex(options.databasePath);
   try {
     const wanted = index.meta()?.mark ?? null;
     const examined = examineJournal(disk, layout.journal, segments, wanted);
+    const isNew = !examined.hasCommits;
+    const isOrphaned =
+      isNew && (wanted !== null || disk.list(layout.current).length + disk.list(layout.versions).length > 0);
     const journal = await continueJournal(disk, layout, segments, identity, options, examined);
-    if (wanted !== null && !examined.holdsMark) {
+    // Where all of the journal is gone, the database is all there is.
+    if (wanted !== null && !examined.holdsMark && !isNew) {
       index.close();
       index = resetIndex(options.databasePath);
     }
     // What precedes the mark is in the database already, even where it is damaged in the journal.
     const from = examined.holdsMark ? wanted : null;
     opened.rebuiltIndex = from === null && !isNew;
-    const damaged = examined.damagedAt;
-    const needsSalvage = damaged !== null && (from === null || isLater(damaged, from));
+    const damaged = isOrphaned ? journal.mark : examined.damagedAt;
+    const needsSalvage = isOrphaned || (damaged !== null && (from === null || isLater(damaged, from)));
     if (damaged !== null) {
       opened.damagedJournal = { segment: damaged.segment, offset: damaged.offset };
       logger.error(
         { code: 'JOURNAL_DAMAGED', ...opened.damagedJournal, lost: needsSalvage },
-        'a journal is damaged',
+        'a journal is damaged or lost',
       );
     }
     replay(deps, layout, segments, index, from);
     const recovered = { index, journal, namer: new VersionNamer({ disk, index }, layout), opened };
-    if (isNew || index.meta() === null) await startJournal(deps, recovered);
+    if (isNew && !isOrphaned) await startJournal(deps, recovered);
     crashPoint('store.replayed');
     if (examined.pending !== null) {
       const writerDeps = { disk, logger, ...treeQuestions(index, recovered.namer) };
@@ -179,8 +190,7 @@ async function recover(
       index.apply(begin, changes, undone, journal.mark);
       opened.finishedBatch = true;
     }
-    const strayFiles = isNew && disk.list(layout.current).length + disk.list(layout.versions).length > 0;
-    if (needsSalvage || strayFiles) await salvage(deps, layout, recovered);
+    if (needsSalvage) await salvage(deps, layout, index);
     if (damaged !== null) await rewriteJournal(recovered);
     return recovered;
   } catch (error) {
@@ -271,7 +281,7 @@ async function startJournal({ now }: MirrorStoreDeps, { index, journal }: Recove
 async function rewriteJournal({ index, journal }: Recovered): Promise<void> {
   const meta = index.meta();
   if (meta === null) return;
-  await journal.replaceBySnapshot(snapshotEntries(index, meta));
+  await journal.replaceBySnapshot(snapshotEntries(index, meta), 'keepOld');
   index.moveMark(journal.mark);
 }
 

@@ -95,6 +95,7 @@ export class Staging {
   openPartial(hash: Buffer, size: number): PartialContent {
     const hex = hash.toString('hex');
     const place = this.#place(`${hex}.part`);
+    this.#quota.assertRoom(size);
     let fd = this.#disk.open(place, this.#disk.stat(place) === null ? 'create' : 'update');
     let length = this.#disk.stat(place)?.size ?? 0;
     if (length > size) {

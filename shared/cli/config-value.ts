@@ -26,8 +26,7 @@ export const durationValue = textValue(parseDuration);
 /** `200 GB`: bytes. */
 export const byteSizeValue = textValue(parseByteSize);
 
-/** One `HOST:PORT`. */
-export const addressValue = textValue(parseAddress);
+const addressValue = textValue(parseAddress);
 
 /** One `HOST:PORT`, a list of them, or `off` for none. */
 export const addressListValue: z.ZodType<Address[]> = z.preprocess((value) => {

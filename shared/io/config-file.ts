@@ -5,7 +5,7 @@ import type { z } from 'zod';
 import { CodedError, systemErrorCode } from '../errors/coded-error.ts';
 
 /** One thing that is wrong in a configuration file; `line` counts from 1, null where it has no place. */
-export type ConfigProblem = { line: number | null; message: string };
+type ConfigProblem = { line: number | null; message: string };
 
 /** The file as a document that keeps its comments, for editing. @throws CodedError CONFIG_INVALID */
 export function readConfigText(file: string): string {

@@ -59,7 +59,8 @@ export const nodeDisk: Disk = {
     attempt('link', created, () => fs.linkSync(systemPath(existing), systemPath(created))),
   rename: (from, to) => attempt('rename', to, () => fs.renameSync(systemPath(from), systemPath(to))),
   unlink: (path) => attempt('unlink', path, () => fs.unlinkSync(systemPath(path))),
-  mkdir: (path) => attempt('mkdir', path, () => void fs.mkdirSync(systemPath(path), 0o750)),
+  mkdir: (path) =>
+    attempt('mkdir', path, () => fs.mkdirSync(systemPath(path), { mode: 0o750, recursive: false })),
   rmdir: (path) => attempt('rmdir', path, () => fs.rmdirSync(systemPath(path))),
   list: (path) =>
     attempt('readdir', path, () =>

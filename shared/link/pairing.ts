@@ -141,13 +141,14 @@ async function exchange(
   request: Buffer,
   { limits, signal }: { limits: LinkLimits; signal: AbortSignal },
 ): Promise<JoinAnswer> {
+  const onAbort = () => socket.destroy();
+  signal.addEventListener('abort', onAbort);
   try {
     return await new Promise<JoinAnswer>((resolve, reject) => {
       let received = Buffer.alloc(0);
       socket.setTimeout(limits.dialTimeoutMs, () => {
         reject(new CodedError('LINK_TIMEOUT', 'the other device did not answer the request to join in time'));
       });
-      signal.addEventListener('abort', () => socket.destroy(), { once: true });
       socket.on('data', (bytes: Buffer) => {
         try {
           received = Buffer.concat([received, bytes]);
@@ -168,6 +169,7 @@ async function exchange(
       socket.write(request);
     });
   } finally {
+    signal.removeEventListener('abort', onAbort);
     socket.destroy();
   }
 }

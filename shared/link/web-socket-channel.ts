@@ -31,7 +31,9 @@ export class WebSocketChannel implements Channel {
   #bytesSent = 0;
   #bytesReceived = 0;
   #sendsDone = 0;
-  #lastProgress = { at: performance.now(), marks: '' };
+  #progressMarks = '';
+  #silentMs = 0;
+  #watchedAt = performance.now();
 
   constructor(
     deps: { webSocket: WebSocket; socket: TLSSocket; peer: Pick<Peer, 'deviceId' | 'grant'> },
@@ -65,7 +67,7 @@ export class WebSocketChannel implements Channel {
     const message = await this.#queue.take();
     if (this.#paused && this.#queue.bytes <= this.#limits.receiveQueueBytesMax / 2) {
       this.#paused = false;
-      this.#noteProgress();
+      this.#silentMs = 0;
       this.#webSocket.resume();
     }
     return message;
@@ -79,7 +81,7 @@ export class WebSocketChannel implements Channel {
     if (this.#webSocket.readyState !== WebSocket.OPEN || this.#reason !== undefined)
       throw this.#closedError();
     this.#sendsPending += 1;
-    if (this.#sendsPending === 1) this.#noteProgress();
+    if (this.#sendsPending === 1) this.#silentMs = 0;
     try {
       await new Promise<void>((resolve, reject) => {
         this.#webSocket.send(message, { binary: true, compress: false }, (error) => {
@@ -165,9 +167,13 @@ export class WebSocketChannel implements Channel {
   #watchLiveness(): void {
     const marks = `${this.#socket.bytesRead} ${this.#sendsDone} ${this.#webSocket.bufferedAmount}`;
     const heldBack = this.#paused && this.#sendsPending === 0;
-    if (marks !== this.#lastProgress.marks || heldBack) {
-      this.#lastProgress = { at: performance.now(), marks };
-    } else if (performance.now() - this.#lastProgress.at >= this.#limits.idleTimeoutMs) {
+    const now = performance.now();
+    // when this program itself stood still, what the other side sent meanwhile is not read yet
+    const elapsedMs = Math.min(now - this.#watchedAt, 2 * this.#limits.pingIntervalMs);
+    this.#watchedAt = now;
+    this.#silentMs = marks !== this.#progressMarks || heldBack ? 0 : this.#silentMs + elapsedMs;
+    this.#progressMarks = marks;
+    if (this.#silentMs >= this.#limits.idleTimeoutMs) {
       this.terminate(
         new CodedError('LINK_TIMEOUT', `the other side made no progress in ${this.#limits.idleTimeoutMs} ms`),
       );
@@ -179,17 +185,13 @@ export class WebSocketChannel implements Channel {
     }
   }
 
-  #noteProgress(): void {
-    this.#lastProgress.at = performance.now();
-  }
-
   #closedError(cause?: unknown): CodedError {
     if (this.#reason !== undefined && this.#reason !== null) return this.#reason;
     return new CodedError('LINK_CLOSED', 'the connection has ended', { cause });
   }
 }
 
-export function remoteAddressOf(socket: {
+function remoteAddressOf(socket: {
   remoteAddress?: string | undefined;
   remotePort?: number | undefined;
 }): string {

@@ -76,7 +76,7 @@ async function killRepeatedly(random: SeededRandom, label: string): Promise<numb
 function follow(possible: StoreModel[], lines: string[], story: string): StoreModel[] {
   let models = possible;
   for (const line of lines) {
-    const [word, json = ''] = [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)];
+    const [word, json] = [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)];
     if (word === 'opened') models = [matching(models, JSON.parse(json) as StoreImage, story)];
     if (word === 'begin')
       models = models.flatMap((model) => [model, model.apply(JSON.parse(json) as StoreOperation)]);

@@ -120,7 +120,7 @@ it('gives the home to a command when nothing runs, and to one at a time', async 
   expect(() => lockHome(home, 'mastokeep-agent', 50)).toThrowError(
     expect.objectContaining({
       code: 'ALREADY_RUNNING',
-      message: expect.stringContaining(String(process.pid)),
+      message: expect.stringContaining(String(process.pid)) as unknown,
     }),
   );
   lock?.release();

@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
+import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import type { LinkLimits } from '../../shared/link/link-limits.ts';
 import { linkAlpn, subprotocol } from '../../shared/link/tls-peer.ts';
-import { LinkDevices } from '../support/link-devices.ts';
+import { LinkDevices, patient } from '../support/link-devices.ts';
 import { connectTls, credentials } from '../support/raw-client.ts';
 import { TcpRelay } from '../support/tcp-relay.ts';
 
@@ -68,7 +69,7 @@ describe('a channel', () => {
     const sending = Promise.all(
       Array.from({ length: count }, async () => served.send(message).then(() => (handedOver += 1))),
     );
-    await expect.poll(() => dialled.bytesReceived).toBeGreaterThanOrEqual(queueBytes);
+    await expect.poll(() => dialled.bytesReceived, patient).toBeGreaterThanOrEqual(queueBytes);
     // as far as the kernel's buffers go; then nothing moves
     let before = -1;
     while (before !== handedOver) {
@@ -117,12 +118,23 @@ describe('a channel', () => {
     await expect(dialled.send(Buffer.from('?'))).rejects.toMatchObject({ code: 'LINK_CLOSED' });
   });
 
+  it('ended with a reason says it here, and its code to the other side', async () => {
+    const { served, dialled } = await startPair();
+    const reason = new CodedError('QUOTA_REACHED', 'the quota is reached');
+    served.close(reason);
+    expect(await served.closed).toBe(reason);
+    expect(await dialled.closed).toMatchObject({
+      code: 'LINK_CLOSED',
+      message: 'the other side ended the connection: QUOTA_REACHED',
+    });
+  });
+
   it('ends in order also where the other side takes nothing', async () => {
     const { served, dialled } = await startPair({ receiveQueueBytesMax: MiB, closeTimeoutMs: 200 });
     const sends = Array.from({ length: 100 }, async () =>
       served.send(Buffer.alloc(MiB)).catch((error: unknown) => error),
     );
-    await expect.poll(() => dialled.bytesReceived).toBeGreaterThanOrEqual(MiB);
+    await expect.poll(() => dialled.bytesReceived, patient).toBeGreaterThanOrEqual(MiB);
     served.close();
     served.close();
     expect(await served.closed).toBeNull();

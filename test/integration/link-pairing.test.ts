@@ -7,7 +7,7 @@ import { invitationLifetimeMs, type Offer } from '../../shared/link/peer-book.ts
 import type { Clock } from '../../shared/link/clock.ts';
 import { systemClock } from '../../shared/link/clock.ts';
 import { restoreIdleMaxMs } from '../../shared/link/peer.ts';
-import { LinkDevices, testLimits } from '../support/link-devices.ts';
+import { LinkDevices, patient, testLimits } from '../support/link-devices.ts';
 import { connectTls, credentials } from '../support/raw-client.ts';
 
 type Device = Awaited<ReturnType<LinkDevices['start']>>;
@@ -281,7 +281,7 @@ describe('a restore grant', () => {
     await served.send(Buffer.alloc(100_000));
     await dialled.receive();
     await expect
-      .poll(() => receiver.book.get(restorer.identity.deviceId)?.lastProgressAt)
+      .poll(() => receiver.book.get(restorer.identity.deviceId)?.lastProgressAt, patient)
       .toBeGreaterThan(Date.now() + shift - 60_000);
     shift += restoreIdleMaxMs - 60_000;
     expect(receiver.links.isConnected(restorer.identity.deviceId)).toBe(true);

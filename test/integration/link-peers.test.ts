@@ -3,7 +3,7 @@ import net, { type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { renewCertificate } from '../../shared/identity/device-identity.ts';
 import type { Channel } from '../../shared/link/channel.ts';
-import { LinkDevices } from '../support/link-devices.ts';
+import { LinkDevices, patient } from '../support/link-devices.ts';
 import { TcpRelay } from '../support/tcp-relay.ts';
 
 const devices = new LinkDevices();
@@ -27,7 +27,7 @@ describe('unpairing', () => {
     devices.pair(agent, receiver);
     const [served, dialled] = await Promise.all([agent.nextChannel(), receiver.nextChannel()]);
     await dialled.send(Buffer.from('not taken any more'));
-    await expect.poll(() => served.bytesReceived).toBeGreaterThan(0);
+    await expect.poll(() => served.bytesReceived, patient).toBeGreaterThan(0);
     agent.book.unpair(receiver.identity.deviceId);
     expect(await served.receive()).toBeNull();
     expect(await served.closed).toMatchObject({ code: 'LINK_UNPAIRED' });
@@ -245,7 +245,7 @@ describe('dialling', () => {
         const message = await Promise.race([echo, ended]);
         return message?.toString() === 'one' && open.agent.size === 1 && open.receiver.size === 1;
       };
-      await expect.poll(async () => settled().catch(() => false), { timeout: 5000 }).toBe(true);
+      await expect.poll(async () => settled().catch(() => false), patient).toBe(true);
       await devices.stop();
     }
   });
@@ -271,5 +271,5 @@ it('stop resolves with nothing left open', async () => {
   const waiting = served.receive();
   await devices.stop();
   expect(await waiting).toBeNull();
-  await expect.poll(opened).toEqual(before);
+  await expect.poll(opened, patient).toEqual(before);
 });

@@ -19,6 +19,9 @@ export const testLimits: LinkLimits = {
   closeTimeoutMs: 1000,
 };
 
+/** For `expect.poll` on a machine that is busy. */
+export const patient = { timeout: 30_000 };
+
 type TestDevice = {
   home: string;
   identity: DeviceIdentity;

@@ -10,7 +10,7 @@ import { contentOf, type MemoryHistory } from './memory-history.ts';
 
 export const benchAgent = 'AGENT' as DeviceId;
 
-export const restoreDefaults: RunRestoreOptions = {
+const restoreDefaults: RunRestoreOptions = {
   to: null,
   folders: [],
   paths: [],

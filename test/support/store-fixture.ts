@@ -96,8 +96,7 @@ export class FeedFake {
     for (const [name, change] of Object.entries(changes)) {
       this.sequence += 1;
       const isContent = typeof change === 'string' || Buffer.isBuffer(change);
-      const state: PathState =
-        change === null ? { kind: 'deleted' } : isContent ? fileState(change) : (change as PathState);
+      const state: PathState = change === null ? { kind: 'deleted' } : isContent ? fileState(change) : change;
       const record: FileRecord = {
         path: parseTypedPath(name),
         sequence: this.sequence,

@@ -74,7 +74,7 @@ export class StoreModel {
       }
       case 'complete':
         if (this.#completeIndexId === operation.indexId) return;
-        for (const [path, { namedIn }] of [...this.#live])
+        for (const [path, { namedIn }] of this.#live)
           if (namedIn !== operation.indexId) this.#live.delete(path);
         this.#completeIndexId = operation.indexId;
         return;
@@ -91,7 +91,7 @@ export class StoreModel {
       return;
     }
     const isDirectory = state.startsWith('dir:');
-    for (const [other, { state: held }] of [...this.#live]) {
+    for (const [other, { state: held }] of this.#live) {
       if (path.startsWith(`${other}/`) && !held.startsWith('dir:')) this.#live.delete(other);
       if (other.startsWith(`${path}/`) && !isDirectory) this.#live.delete(other);
     }

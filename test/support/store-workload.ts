@@ -148,7 +148,7 @@ export function imageOf(store: MirrorStore): StoreImage {
   const { entries } = store.entriesAt({ at: null, after: null, limit: 1000 });
   const versions = modelPaths.toSorted().map((path): [string, ModelState[]] => {
     const states = store.listVersions(parseRelativePath(Buffer.from(path, 'latin1')));
-    return [path, states.reverse().map(({ state }) => modelState(state))];
+    return [path, states.toReversed().map(({ state }) => modelState(state))];
   });
   return {
     position: position === null ? null : `${position.indexId.toString('hex')}:${position.sequence}`,

@@ -165,13 +165,13 @@ it('ends with the same tree although the connection is cut again and again', asy
   const { host, port } = parseAddress(receiver.addresses[0] ?? '');
   const proxy = await LinkProxy.start({ host, port });
   const from = inviteToRestore(receiver, agentId, `127.0.0.1:${proxy.endpoint.port}`);
-  let over = false;
+  const over = { done: false };
   let cuts = 0;
   const cutting = (async () => {
     // Pairing goes over a connection of its own.
     await proxy.passed('down', 5000);
     proxy.bytesPerSecond = 20 * mib;
-    while (!over && cuts < 10) {
+    while (!over.done && cuts < 10) {
       await Promise.race([
         proxy.passed('down', 0.9 * mib),
         new Promise((resolve) => setTimeout(resolve, 3000).unref()),
@@ -181,7 +181,7 @@ it('ends with the same tree although the connection is cut again and again', asy
     }
   })();
   const result = await restoreBy({ from, agentId: null });
-  over = true;
+  over.done = true;
   proxy.cut();
   await proxy.stop();
   void cutting;

@@ -20,7 +20,14 @@ const hello = (deviceRole: 'agent' | 'restorer'): Message => ({
   programVersion: '1',
   deviceRole,
 });
-const browse: Message = { type: 'browse', requestId: 1, folder: null, at: null, after: null, limit: 10 };
+const browse: Message & { type: 'browse' } = {
+  type: 'browse',
+  requestId: 1,
+  folder: null,
+  at: null,
+  after: null,
+  limit: 10,
+};
 
 function history(text: string): MemoryHistory {
   const made = new MemoryHistory('media');
@@ -116,10 +123,7 @@ it('gives the content of the granted agent only, whatever path and hash are name
   expect(await converse(restoreOurs, [hello('restorer'), wantOf('theirs')])).toMatchObject([
     { type: 'gone', reason: 'vanished' },
   ]);
-  const listed = await converse(restoreOurs, [
-    hello('restorer'),
-    { ...browse, folder: 'media', type: 'browse' } as Message,
-  ]);
+  const listed = await converse(restoreOurs, [hello('restorer'), { ...browse, folder: 'media' }]);
   expect(listed).toMatchObject([{ type: 'entries', entries: [{ path: 'ours' }], next: null, at: 10 }]);
 });
 

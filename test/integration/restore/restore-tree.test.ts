@@ -1,9 +1,12 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import fc from 'fast-check';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { MemoryHistory } from '../../support/memory-history.ts';
+import { fsPath, type RelativePath } from '../../../shared/records/relative-path.ts';
+import { type HistoryEntry, MemoryHistory } from '../../support/memory-history.ts';
 import { makeOddFiles } from '../../support/odd-files.ts';
 import { benchAgent, createBenchReceiver, restoreFrom } from '../../support/restore-bench.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
@@ -286,4 +289,64 @@ it('holds up expiry while it runs', async () => {
   expect(held).toBe(true);
   await new Promise((resolve) => setImmediate(resolve));
   expect(receiver.leases.holds(benchAgent)).toBe(false);
+});
+
+it('gives back any tree: odd bytes in names, modes, times and kinds', async () => {
+  const name = fc
+    .uint8Array({ minLength: 1, maxLength: 12 })
+    .map((bytes) => Buffer.from(bytes).toString('latin1').replaceAll(/[\0/]/g, '_'))
+    .filter((text) => text !== '.' && text !== '..');
+  const mode = fc.integer({ min: 0, max: 0o7777 });
+  const time = fc.bigInt({ min: -(10n ** 18n), max: 4n * 10n ** 18n });
+  const leaf = fc.record({
+    path: fc.array(name, { minLength: 1, maxLength: 3 }),
+    kind: fc.constantFrom('file', 'symlink', 'directory'),
+    size: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 3000 }), fc.constant(mib), fc.constant(mib + 1)),
+    mode,
+    time,
+  });
+  let trial = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(leaf, { maxLength: 12 }), async (leaves) => {
+      trial += 1;
+      const tree = new MemoryHistory('media');
+      const entries = new Map<string, HistoryEntry>();
+      for (const [at, { path: names, kind, size, mode: bits, time: mtimeNs }] of leaves.entries()) {
+        const where = names.join('/') as RelativePath;
+        const others = [...entries.keys()];
+        const clashes = others.some((other) => other === where || other.startsWith(`${where}/`));
+        const below = others.some(
+          (other) => where.startsWith(`${other}/`) && entries.get(other)?.state.kind !== 'directory',
+        );
+        if (clashes || below) continue;
+        const content = seededBytes(`${trial} ${at}`, size);
+        const hash = createHash('sha256').update(content).digest();
+        if (kind === 'file') tree.contents.set(hash.toString('hex'), content);
+        const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+        const states = {
+          file: { kind: 'file', size, mtimeNs, mode: bits, ...owner, hash },
+          symlink: { kind: 'symlink', target: Buffer.from(`target ${at}`), mtimeNs, ...owner },
+          directory: { kind: 'directory', mode: bits, ...owner },
+        } as const;
+        entries.set(where, { path: where, state: states[kind] });
+      }
+      fc.pre(entries.size > 0);
+      tree.put(1, [...entries.values()]);
+      const place = path.join(bench, `trial-${trial}`);
+      const receiver = createBenchReceiver([tree]);
+      for (const again of [false, true]) {
+        const result = await restoreFrom(receiver, { to: place, keepOwners: true });
+        const leavesMade = [...entries.values()].filter(({ state }) => state.kind !== 'directory').length;
+        expect(result.folders[0]).toMatchObject({ [again ? 'skipped' : 'files']: leavesMade, failed: [] });
+        for (const { path: where, state } of entries.values()) {
+          const stat = fs.lstatSync(fsPath(path.join(place, 'media'), where), { bigint: true });
+          if (state.kind !== 'symlink') expect(Number(stat.mode & 0o7777n)).toBe(state.mode);
+          if (state.kind !== 'directory') expect(stat.mtimeNs).toBe(state.mtimeNs);
+        }
+      }
+      execFileSync('chmod', ['-R', 'u+rwx', place]);
+      fs.rmSync(place, { recursive: true });
+    }),
+    { numRuns: 40 },
+  );
 });

@@ -67,7 +67,7 @@ describe('agent.yaml', () => {
     );
     expect(
       problemsOf('folders:\n  - {id: a, kind: mirror, path: /a}\n  - {id: a, kind: mirror, path: /b}\n'),
-    ).toEqual([{ line: 3, message: expect.stringContaining('"a" is used twice') }]);
+    ).toEqual([{ line: 3, message: expect.stringContaining('"a" is used twice') as unknown }]);
   });
 
   it.each([
@@ -82,7 +82,7 @@ describe('agent.yaml', () => {
     ['a: [1\n', 2, ''],
     ['listen: off\nlisten: off\n', 2, 'unique'],
   ])('names the line of what is wrong in %j', (text, line, message) => {
-    expect(problemsOf(text)).toContainEqual({ line, message: expect.stringContaining(message) });
+    expect(problemsOf(text)).toContainEqual({ line, message: expect.stringContaining(message) as unknown });
   });
 
   it('says all that is wrong, the first in the message and the rest in the hint', () => {

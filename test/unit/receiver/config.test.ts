@@ -40,7 +40,10 @@ describe('receiver.yaml', () => {
     ['data: /d\nquota: lots\n', 'line 2'],
   ])('refuses %j', (text, message) => {
     expect(() => parseReceiverConfig(text, 'receiver.yaml')).toThrowError(
-      expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(message) }),
+      expect.objectContaining({
+        code: 'CONFIG_INVALID',
+        message: expect.stringContaining(message) as unknown,
+      }),
     );
   });
 });
