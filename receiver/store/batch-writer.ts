@@ -30,6 +30,10 @@ export class BatchWriter {
     this.#layout = layout;
   }
 
+  get hasFailed(): boolean {
+    return this.#failure !== null;
+  }
+
   /** @throws CodedError with the code of the first failure, if there was one */
   assertUsable(): void {
     if (this.#failure === null) return;

@@ -79,6 +79,11 @@ export class MirrorStore {
     this.#leaveQuota = parts.quota.add(() => this.#usedBytes());
   }
 
+  /** True after a failure below a batch: close it and open it again, which recovers it. Reading goes on meanwhile. */
+  get mustReopen(): boolean {
+    return this.#parts.writer.hasFailed;
+  }
+
   /** How far the feed is durable here; null asks for everything. */
   position(): FeedPosition | null {
     return this.#meta().position;

@@ -58,8 +58,6 @@ export type MirrorStoreOptions = {
   partialDaysMax: number;
   /** A journal segment past this size gets a successor. Default 8 MiB; tests make it small. */
   journalSegmentBytesMax?: number;
-  /** Make the database anew from the journal even if it is good. */
-  reindex?: boolean;
 };
 
 const journalSegmentBytesDefault = 8 * 1024 * 1024;
@@ -155,8 +153,7 @@ async function recover(
     if (header !== null) assertIdentity(header, identity);
   }
 
-  const usable = options.reindex === true ? null : openIndex(options.databasePath, logger);
-  let index = usable ?? resetIndex(options.databasePath);
+  let index = openIndex(options.databasePath, logger) ?? resetIndex(options.databasePath);
   try {
     const wanted = index.meta()?.mark ?? null;
     const examined = examineJournal(disk, layout.journal, segments, wanted);
