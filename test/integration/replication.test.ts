@@ -85,6 +85,8 @@ it('sends nothing for moves and copies, and a content once that is new at severa
   expect(state.store.tree()).toEqual(sourceTree(feed));
 
   feed.checkpointRecords = 2;
+  feed.batchRecords = 2;
+  state.store.commitDelayMs = 5;
   for (const name of ['a', 'b', 'c', 'd', 'e']) feed.write(name, seededBytes('same', 10_000));
   feed.scan();
   expect((await sync(state)).contentBytes()).toBe(10_000);
@@ -195,6 +197,8 @@ it('takes a content from another path when the first one that has it is gone', a
 it('costs an index and no content when the database of either side is lost', async () => {
   const state = replica();
   const { feed, store } = state;
+  feed.checkpointRecords = 3;
+  feed.batchRecords = 3;
   fill(feed, 30);
   feed.scan();
   await sync(state);
@@ -321,6 +325,7 @@ it('keeps at most four batches in flight and commits them in order', async () =>
   state.feed.checkpointRecords = 1;
   fill(state.feed, 40);
   state.feed.batchRecords = 1;
+  state.store.commitDelayMs = 5;
   state.feed.scan();
   const link = new ReplicationLink(state);
   let inFlightMax = 0;
