@@ -18,6 +18,7 @@ export class FakeMirrorStore implements PullStore {
   readonly commits: PullBatch[] = [];
   readonly stagedHashes: string[] = [];
   completions = 0;
+  failed = false;
   commitDelayMs = 0;
   /** Thrown by the next operations that write. */
   failure: CodedError | null = null;
@@ -41,6 +42,10 @@ export class FakeMirrorStore implements PullStore {
       content === null ? [] : [[name, keyOf(sha256(content))] as const],
     );
     return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
+  assertRoom(): void {
+    this.failIfTold();
   }
 
   need({ path, state }: FileRecord): 'nothing' | 'held' | 'fetch' {
