@@ -100,6 +100,18 @@ export class MirrorStore {
     this.#leaveQuota = parts.quota.add(() => this.#usedBytes());
   }
 
+  /** A batch failed half-way: everything is refused until the store was closed and opened again. */
+  get failed(): boolean {
+    return this.#failure !== null;
+  }
+
+  /** Whether so much content more may arrive, before it is asked for. @throws CodedError STORE_FULL, QUOTA_REACHED */
+  assertRoom(bytes: number): void {
+    this.#assertUsable();
+    this.#parts.quota.assertRoom(bytes);
+    this.#parts.freeSpace.assertRoom(bytes);
+  }
+
   /** How far the feed is durable here; null asks for everything. */
   position(): FeedPosition | null {
     return this.#meta().position;

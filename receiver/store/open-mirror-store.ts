@@ -3,7 +3,7 @@ import path from 'node:path';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import { crashPoint } from '../../shared/io/crash-point.ts';
 import { lockDirectory } from '../../shared/io/directory-lock.ts';
-import { diskPath, type Disk, type DiskPath } from '../../shared/io/disk.ts';
+import { diskErrorCode, diskPath, type Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import { openDatabase } from '../../shared/io/sqlite.ts';
 import type { SimpleRetention } from '../retention/simple-retention.ts';
@@ -98,14 +98,12 @@ export async function openMirrorStore(
   }
 }
 
+/** Synced every time: an earlier attempt may have made a directory and failed before its name was on disk. */
 async function makeDirectories(disk: Disk, directory: string, layout: StoreLayout): Promise<void> {
-  const made: DiskPath[] = [];
   const make = (place: string): void => {
-    const parent = path.dirname(place);
-    const found = disk.stat(diskPath(place));
-    if (found === null && parent !== place) make(parent);
-    if (found === null) disk.mkdir(diskPath(place));
-    if (found === null || place === directory) made.push(diskPath(parent));
+    if (disk.stat(diskPath(place)) !== null) return;
+    if (path.dirname(place) !== place) make(path.dirname(place));
+    disk.mkdir(diskPath(place));
   };
   make(directory);
   for (const place of [layout.current, layout.versions, layout.incoming, layout.journal]) {
@@ -115,7 +113,16 @@ async function makeDirectories(disk: Disk, directory: string, layout: StoreLayou
       throw new CodedError('HOME_INVALID', `${Buffer.from(place, 'latin1').toString()} is not a directory`);
     }
   }
-  for (const place of [layout.root, ...made.toReversed()]) await disk.syncDirectory(place);
+  await disk.syncDirectory(layout.root);
+  const agentDirectory = path.dirname(directory);
+  const dataDirectory = path.dirname(agentDirectory);
+  for (const place of [agentDirectory, dataDirectory, path.dirname(dataDirectory)]) {
+    try {
+      await disk.syncDirectory(diskPath(place));
+    } catch (error) {
+      if (diskErrorCode(error) !== 'EACCES') throw error;
+    }
+  }
 }
 
 type Recovered = { index: MirrorIndex; journal: Journal; namer: VersionNamer; opened: StoreOpening };

@@ -22,7 +22,7 @@ const relativePath = byteString
   .filter((text) => !text.includes('\0') && !text.split('/').some((part) => ['', '.', '..'].includes(part)))
   .map((text) => parseRelativePath(Buffer.from(text, 'latin1')));
 const owner = { mtimeNs: fc.bigInt({ min: -(2n ** 62n), max: 2n ** 62n }), uid: count, gid: count };
-const state: fc.Arbitrary<LiveState> = fc.oneof(
+const state = fc.oneof(
   fc.record({ kind: fc.constant('file'), size: count, mode: count, hash: bytes(32), ...owner }),
   fc.record({
     kind: fc.constant('symlink'),
