@@ -79,8 +79,8 @@ export class MirrorStore {
     this.#leaveQuota = parts.quota.add(() => this.#usedBytes());
   }
 
-  /** A batch failed half-way: everything is refused until the store was closed and opened again. Reading goes on meanwhile. */
-  get failed(): boolean {
+  /** True after a failure below a batch: close it and open it again, which recovers it. Reading goes on meanwhile. */
+  get mustReopen(): boolean {
     return this.#parts.writer.hasFailed;
   }
 
