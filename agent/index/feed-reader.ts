@@ -1,11 +1,12 @@
 import type Database from 'better-sqlite3';
 import type { ChunkList } from '../../shared/chunking/chunk-list.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
-import { parseRelativePath } from '../../shared/records/relative-path.ts';
+import { parseRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
 import { decodeChunkList } from './chunk-list-blob.ts';
 import type { FeedPosition } from './feed-position.ts';
 import type { RecordBatch } from './folder-feed.ts';
 import { checkpointRecordsMax, decodeLive } from './folder-index.ts';
+import { kindNumber, pathKey } from './index-row.ts';
 import { liveColumns, type LiveRow } from './index-statements.ts';
 
 type FolderRow = {
@@ -61,6 +62,19 @@ export class FeedReader {
     return this.statements.acknowledged.get(this.folderName, receiverId)?.sequence ?? 0;
   }
 
+  recordAt(path: RelativePath): FileRecord | null {
+    const row = this.statements.at.get(this.folder().id, ...pathKey(path));
+    return row === undefined ? null : decodeLive(row);
+  }
+
+  /** Costs time in proportion to what is later. */
+  pendingAfter(sequence: number): { files: number; bytes: number } {
+    const { id, files, bytes, next_sequence: next } = this.folder();
+    if (sequence === 0) return { files, bytes };
+    if (sequence >= next - 1) return { files: 0, bytes: 0 };
+    return this.statements.pending.get(id, sequence, kindNumber.file) ?? { files: 0, bytes: 0 };
+  }
+
   private readBatch(after: number, limit: number): RecordBatch | null {
     const { id } = this.folder();
     const ahead = this.readRecords(id, after, Number.MAX_SAFE_INTEGER, limit + 1);
@@ -101,6 +115,12 @@ function prepareReads(database: Database.Database) {
     live: sql<[number, number, number, number], LiveRow>(
       `SELECT ${liveColumns} WHERE folder = ? AND sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?`,
     ).safeIntegers(true),
+    at: sql<[number, Buffer, Buffer], LiveRow>(
+      `SELECT ${liveColumns} WHERE folder = ? AND parent = ? AND name = ?`,
+    ).safeIntegers(true),
+    pending: sql<[number, number, number], { files: number; bytes: number }>(
+      'SELECT count(*) AS files, coalesce(sum(size), 0) AS bytes FROM records WHERE folder = ? AND sequence > ? AND kind = ?',
+    ),
     gone: sql<[number, number, number, number], Tombstone>(
       `SELECT path, sequence, replaces FROM tombstones WHERE folder = ? AND sequence > ? AND sequence <= ?
        ORDER BY sequence LIMIT ?`,

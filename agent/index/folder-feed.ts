@@ -24,6 +24,10 @@ export type FolderFeed = {
    * one checkpoint is given whole, and none holds more than 1024 records.
    */
   batchAfter(sequence: number, limit?: number): RecordBatch | null;
+  /** The record that is announced for the path now; null when nothing lives there. */
+  recordAt(path: RelativePath): FileRecord | null;
+  /** Live regular files (and their bytes) whose records are later. */
+  pendingAfter(sequence: number): { files: number; bytes: number };
   /** The sequence at which a full scan of this index had named every live path; null before. */
   completeThrough(): number | null;
   /** True when this position was given out in this index and is still known; sequence 0 of the current index always is. */

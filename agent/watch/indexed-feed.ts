@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3';
 import type { ChunkList } from '../../shared/chunking/chunk-list.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
+import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../index/feed-position.ts';
 import { FeedReader } from '../index/feed-reader.ts';
@@ -51,6 +52,14 @@ export class IndexedFeed implements FolderFeed {
 
   batchAfter(sequence: number, limit?: number): RecordBatch | null {
     return this.reader.batchAfter(sequence, limit);
+  }
+
+  recordAt(path: RelativePath): FileRecord | null {
+    return this.reader.recordAt(path);
+  }
+
+  pendingAfter(sequence: number): { files: number; bytes: number } {
+    return this.reader.pendingAfter(sequence);
   }
 
   completeThrough(): number | null {

@@ -51,7 +51,10 @@ export class IndexerCore {
   /** Resolves when it is done and durable; a scan with its report. @throws CodedError */
   async execute(command: IndexerCommand): Promise<ScanReport | null> {
     try {
-      return await this.dispatch(command);
+      const result = this.dispatch(command);
+      // A scan resolves only when the folders have worked.
+      this.wake();
+      return await result;
     } finally {
       this.wake();
     }

@@ -22,7 +22,7 @@ const timeNs = fc.oneof(
   fc.bigInt({ min: -10n, max: 10n }),
 );
 
-export const anyPath: fc.Arbitrary<RelativePath> = fc
+const anyPath: fc.Arbitrary<RelativePath> = fc
   .array(
     fc
       .uint8Array({ minLength: 1, maxLength: 30 })
@@ -86,7 +86,10 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     },
     plain,
   ),
-  fc.record({ type: fc.constant('subscribe' as const), folder, position: nullable(position) }, plain),
+  fc.record(
+    { type: fc.constant('subscribe' as const), folder, indexId, position: nullable(position) },
+    plain,
+  ),
   fc.record(
     {
       type: fc.constant('records' as const),

@@ -1,8 +1,11 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
-import type { Channel, PeerGrant } from '../../shared/link/channel.ts';
+import type { Channel } from '../../shared/link/channel.ts';
+import type { PeerGrant } from '../../shared/link/peer.ts';
 
-export type MessageDirection = 'first-to-second' | 'second-to-first';
+const closeTimeoutMs = 100;
+
+type MessageDirection = 'first-to-second' | 'second-to-first';
 
 export type ChannelPairOptions = {
   /** Whom the first side talks to, and what its pairing says. */
@@ -40,7 +43,11 @@ export function createChannelPair(options: ChannelPairOptions = {}): [Channel, C
   ): Channel => {
     let sending: Promise<void> = Promise.resolve();
     const transfer = async (message: Buffer): Promise<void> => {
-      const passed = options.onMessage === undefined ? message : await options.onMessage(message, direction);
+      const cut = closing.promise.then(() => null);
+      const passed =
+        options.onMessage === undefined
+          ? message
+          : await Promise.race([options.onMessage(message, direction), cut]);
       if (passed === null) end(new CodedError('LINK_CLOSED', 'the test cut the link'));
       if (state.ended || passed === null) throw new CodedError('LINK_CLOSED', 'the link has ended');
       out.put(passed);
@@ -58,7 +65,12 @@ export function createChannelPair(options: ChannelPairOptions = {}): [Channel, C
         return result;
       },
       close(reason) {
-        end(reason ?? null);
+        // what was accepted goes over first, if the other side takes it
+        const cut = setTimeout(() => end(reason ?? null), closeTimeoutMs);
+        void sending.finally(() => {
+          clearTimeout(cut);
+          end(reason ?? null);
+        });
       },
       closed: closing.promise,
       get bytesSent() {
