@@ -7,6 +7,13 @@ import { FolderBench } from '../support/folder-bench.ts';
 import { ReplayedFeed } from '../support/replayed-feed.ts';
 import { createTemporaryDirectory } from '../support/source-tree.ts';
 
+/** Writes until the clock of the file system has moved on from `other`. */
+function writeAfter(other: string, file: string): void {
+  const before = fs.statSync(other, { bigint: true }).ctimeNs;
+  do fs.writeFileSync(file, '');
+  while (fs.statSync(file, { bigint: true }).ctimeNs <= before);
+}
+
 function setUp(options: ConstructorParameters<typeof FolderBench>[2] = {}) {
   const directory = createTemporaryDirectory('watch');
   const root = path.join(directory.path, 'root');
@@ -34,7 +41,7 @@ function setUp(options: ConstructorParameters<typeof FolderBench>[2] = {}) {
 
 it('watches after the first full scan, newest directories first, never more than allowed', () => {
   using setup = setUp({ watchLimit: 4 });
-  fs.writeFileSync(path.join(setup.root, 'd7', 'new'), '');
+  writeAfter(path.join(setup.root, 'd9', 'f'), path.join(setup.root, 'd7', 'new'));
   setup.bench.scan();
   const { watched } = setup.bench.watcher;
   expect(watched.size).toBe(4);
@@ -99,9 +106,9 @@ it('finds everything by the scans when the watcher is gone', () => {
 });
 
 it('keeps the hourly scan and the look at hot directories every minute', () => {
-  using setup = setUp({ hotDirectoriesMax: 3, watchLimit: 0 });
+  using setup = setUp({ hotDirectoriesMax: 2, watchLimit: 0 });
   const { bench, root } = setup;
-  fs.writeFileSync(path.join(root, 'd9', 'new'), '');
+  writeAfter(path.join(root, 'd9', 'f'), path.join(root, 'd9', 'new'));
   bench.scan();
   fs.writeFileSync(path.join(root, 'd9', 'hot'), '');
   fs.writeFileSync(path.join(root, 'd0', 'cold'), '');
