@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { ClosingLineReporter } from './test/support/closing-line-reporter.ts';
 
 /** One project a kind of test; the kinds are described in docs/architecture.md#tests. */
 const project = (name: string, testTimeoutMs: number) => ({
@@ -14,6 +15,7 @@ const project = (name: string, testTimeoutMs: number) => ({
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    reporters: ['default', new ClosingLineReporter()],
     projects: [
       project('unit', 30_000),
       project('integration', 60_000),

@@ -84,9 +84,21 @@ export class MirrorStore {
     return this.#parts.writer.hasFailed;
   }
 
+  /** Whether so much content more may arrive, before it is asked for. @throws CodedError STORE_FULL, QUOTA_REACHED */
+  assertRoom(bytes: number): void {
+    this.#assertUsable();
+    this.#parts.quota.assertRoom(bytes);
+    this.#parts.freeSpace.assertRoom(bytes);
+  }
+
   /** How far the feed is durable here; null asks for everything. */
   position(): FeedPosition | null {
     return this.#meta().position;
+  }
+
+  /** When the last batch became the current state, ms; by the receiver's clock, which may have gone back since. */
+  changedAt(): number {
+    return this.#meta().lastBatchAt;
   }
 
   current(path: RelativePath): StoredFile | null {
