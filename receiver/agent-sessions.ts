@@ -101,7 +101,11 @@ export class AgentSessions {
     const { copies, logger, now } = this.#deps;
     const store = await copies.open(agentId, folder);
     return {
+      get mustReopen() {
+        return store.mustReopen;
+      },
       position: () => store.position(),
+      assertRoom: (bytes) => store.assertRoom(bytes),
       need: (record) => store.need(record),
       stageHeld: async (hash, size) => store.stageHeld(hash, size),
       stage: (hash, bytes) => store.stage(hash, bytes),

@@ -73,7 +73,7 @@ export class ReceiverSession {
       );
     } catch (error) {
       const coded = asCoded(error);
-      await this.#link.end(coded);
+      this.#link.end(coded);
       return this.#finish(coded);
     }
   }

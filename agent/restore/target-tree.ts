@@ -9,14 +9,15 @@ import {
   rootPath,
 } from '../../shared/records/relative-path.ts';
 import type { PlannedDirectory } from './restore-plan.ts';
+import { isTemporaryName } from './temporary-file.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
 
 /** Open directories that nobody uses at the moment; each costs a descriptor. */
 const idleDirectoriesMax = 256;
 
-/** Files that a restore has not finished yet have such a name; what is left over from an earlier run is removed. */
-const temporaryNamePattern = /^\.mastokeep-restore\.[0-9a-f]{32}$/;
+/** As `mkdir` makes them for most people. */
+const modeWithoutRecord = 0o755;
 
 type HeldDirectory = { path: RelativePath; fd: number; users: number };
 
@@ -42,7 +43,10 @@ export class TargetTree {
   readonly #options: TargetTreeOptions;
   readonly #planned: ReadonlyMap<RelativePath, PlannedDirectory>;
   readonly #held = new Map<RelativePath, HeldDirectory>();
+  /** Those that nobody uses, in the order of their last use. */
+  readonly #idle = new Map<RelativePath, HeldDirectory>();
   readonly #made = new Set<RelativePath>();
+  readonly #visited = new Set<RelativePath>();
   /** Modes of directories that had to be opened up for writing, to be given back. */
   readonly #openedUp = new Map<RelativePath, number>();
   readonly #asRoot = process.getuid?.() === 0;
@@ -79,6 +83,7 @@ export class TargetTree {
   makeDirectories(): { path: RelativePath; error: unknown }[] {
     const failed: { path: RelativePath; error: unknown }[] = [];
     for (const { path } of this.#options.directories) {
+      if (this.#visited.has(path)) continue;
       try {
         this.#release(this.#open(path));
       } catch (error) {
@@ -92,15 +97,15 @@ export class TargetTree {
   finish(): { path: RelativePath; error: unknown }[] {
     const failed: { path: RelativePath; error: unknown }[] = [];
     for (const { path, metadata, selected } of this.#options.directories.toReversed()) {
+      const made = this.#made.has(path) && path !== rootPath;
+      if (made && (metadata === null || (metadata.mode & 0o700) === 0o700)) continue;
       try {
         const held = this.#open(path);
-        const mine = this.#made.has(path) || selected || !this.#options.inPlace;
+        const openedUp = this.#openedUp.get(path) ?? null;
+        const mine =
+          made || selected || !this.#options.inPlace || (path === rootPath && this.#options.rootMade);
         if (metadata !== null && mine) this.setOwnerAndMode(held.fd, metadata, metadata.mode);
-        else if (this.#made.has(path)) fs.fchmodSync(held.fd, 0o755);
-        else {
-          const mode = this.#openedUp.get(path);
-          if (mode !== undefined) fs.fchmodSync(held.fd, mode);
-        }
+        else if (openedUp !== null) fs.fchmodSync(held.fd, openedUp);
         this.#release(held);
         this.#forget(held);
       } catch (error) {
@@ -136,14 +141,14 @@ export class TargetTree {
   close(): void {
     for (const { fd } of this.#held.values()) fs.closeSync(fd);
     this.#held.clear();
+    this.#idle.clear();
   }
 
   #open(path: RelativePath): HeldDirectory {
     const known = this.#held.get(path);
     if (known !== undefined) {
       known.users += 1;
-      this.#held.delete(path);
-      this.#held.set(path, known);
+      this.#idle.delete(path);
       return known;
     }
     const parentOf = parentPath(path);
@@ -151,7 +156,6 @@ export class TargetTree {
     try {
       const held = { path, fd: this.#openOrMake(path, parent), users: 1 };
       this.#held.set(path, held);
-      this.#closeIdle();
       return held;
     } finally {
       if (parent !== null) this.#release(parent);
@@ -161,12 +165,30 @@ export class TargetTree {
   #openOrMake(path: RelativePath, parent: HeldDirectory | null): number {
     const file = parent === null ? Buffer.from(this.#options.root) : placeIn(parent.fd, baseName(path));
     const flags = O_RDONLY | O_DIRECTORY | (parent === null ? 0 : O_NOFOLLOW);
-    let fd: number;
+    // In a directory that this restore made, only it makes anything.
+    if (parent !== null && this.#made.has(parent.path) && !this.#visited.has(path)) {
+      return this.#make(path, file, flags);
+    }
+    const fd = this.#openThere(path, file, flags);
+    if (fd === null) return this.#make(path, file, flags);
     try {
-      fd = fs.openSync(file, flags);
+      this.#openUp(path, fd);
+      if (!this.#visited.has(path)) this.#findLeftovers(path, fd);
+      this.#visited.add(path);
+      return fd;
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
+  }
+
+  /** Null when nothing is there. */
+  #openThere(path: RelativePath, file: Buffer, flags: number): number | null {
+    try {
+      return fs.openSync(file, flags);
     } catch (error) {
       const code = systemErrorCode(error);
-      if (code === 'ENOENT' && parent !== null) return this.#make(path, file, flags);
+      if (code === 'ENOENT' && path !== rootPath) return null;
       if (code === 'ENOTDIR' || code === 'ELOOP') {
         throw new CodedError('RESTORE_CONFLICT', `${displayPath(path)} is there and is not a directory`, {
           cause: error,
@@ -176,25 +198,19 @@ export class TargetTree {
       const mode = fs.lstatSync(file).mode & 0o7777;
       fs.chmodSync(file, mode | 0o700);
       this.#openedUp.set(path, mode);
-      fd = fs.openSync(file, flags);
-    }
-    try {
-      this.#openUp(path, fd);
-      this.#findLeftovers(path, fd);
-      return fd;
-    } catch (error) {
-      fs.closeSync(fd);
-      throw error;
+      return fs.openSync(file, flags);
     }
   }
 
+  /** Mode and owner are set already now: nothing is ever more open than it should be, and most need no second visit. */
   #make(path: RelativePath, file: Buffer, flags: number): number {
     fs.mkdirSync(file, 0o700);
     this.#made.add(path);
+    this.#visited.add(path);
     const fd = fs.openSync(file, flags);
     const metadata = this.#planned.get(path)?.metadata ?? null;
-    // Already now, so that a directory that is not finished is no more open and no less usable than it should be.
-    if (metadata !== null) this.setOwnerAndMode(fd, metadata, metadata.mode | 0o700);
+    if (metadata === null) fs.fchmodSync(fd, modeWithoutRecord);
+    else this.setOwnerAndMode(fd, metadata, metadata.mode | 0o700);
     return fd;
   }
 
@@ -208,27 +224,23 @@ export class TargetTree {
   }
 
   #findLeftovers(path: RelativePath, fd: number): void {
-    if (this.leftovers.has(path)) return;
-    const names = fs.readdirSync(placeIn(fd, '.')).filter((name) => temporaryNamePattern.test(name));
+    const names = fs.readdirSync(placeIn(fd, '.')).filter(isTemporaryName);
     if (names.length > 0) this.leftovers.set(path, new Set(names));
   }
 
   #release(held: HeldDirectory): void {
     held.users -= 1;
-    this.#closeIdle();
-  }
-
-  #closeIdle(): void {
-    if (this.#held.size <= idleDirectoriesMax) return;
-    for (const held of this.#held.values()) {
-      if (held.users > 0) continue;
-      this.#forget(held);
-      if (this.#held.size <= idleDirectoriesMax) return;
+    if (held.users > 0) return;
+    this.#idle.set(held.path, held);
+    if (this.#idle.size <= idleDirectoriesMax) return;
+    for (const oldest of this.#idle.values()) {
+      this.#forget(oldest);
+      return;
     }
   }
 
   #forget(held: HeldDirectory): void {
-    if (held.users > 0 || this.#held.get(held.path) !== held) return;
+    if (!this.#idle.delete(held.path)) return;
     this.#held.delete(held.path);
     fs.closeSync(held.fd);
   }

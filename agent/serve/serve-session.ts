@@ -7,6 +7,7 @@ import type { Refuse } from '../../shared/protocol/refuse.ts';
 import type { Subscribe } from '../../shared/protocol/subscribe.ts';
 import { ContentServer } from '../../shared/transfer/content-server.ts';
 import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { FolderContent } from './folder-content.ts';
 import { FolderStream, startOf } from './folder-stream.ts';
 import type { ServedFeed, ServedFolders } from './served-feed.ts';
@@ -153,26 +154,32 @@ export class ServeSession {
     }
     // an answer to an earlier offer; the one to the latest comes or came
     if (feed === undefined || offered?.equals(indexId) !== true || !feed.indexId().equals(indexId)) return;
-    let from = startOf(indexId);
-    if (position !== null && position.indexId.equals(indexId)) {
-      if (!feed.matches(position)) {
-        this.logger.warn(
-          { folder, peerId: this.channel.peerId, sequence: position.sequence },
-          'a receiver holds a later state than the index: the index was rolled back and is renewed',
-        );
-        this.streams.delete(folder);
-        await feed.renewIndex(
-          `receiver holds sequence ${position.sequence}, which this index never gave out`,
-        );
-        // a new offer goes out, and the receiver subscribes to the new index
-        this.requestPump();
-        return;
-      }
-      from = position;
-      feed.acknowledged(this.channel.peerId, position);
+    const doubt = this.doubtOf(feed, position);
+    if (doubt !== null) {
+      const fields = { folder, peerId: this.channel.peerId, sequence: position?.sequence };
+      this.logger.warn(fields, 'the index was rolled back and is renewed: a receiver knows of a later one');
+      this.streams.delete(folder);
+      await feed.renewIndex(doubt);
+      // a new offer goes out, and the receiver subscribes to the new index
+      this.requestPump();
+      return;
     }
+    const from = position?.indexId.equals(indexId) === true ? position : startOf(indexId);
+    if (from === position) feed.acknowledged(this.channel.peerId, position);
     this.streams.set(folder, new FolderStream(feed, from));
     this.requestPump();
+  }
+
+  /** Why this index cannot go on after what the receiver holds; null when it can. */
+  private doubtOf(feed: ServedFeed, position: FeedPosition | null): string | null {
+    if (position === null) return null;
+    if (position.indexId.equals(feed.indexId())) {
+      if (feed.matches(position)) return null;
+      return `a receiver holds sequence ${position.sequence}, which this index never gave out`;
+    }
+    // it took this index once and has another now: this one comes from a copy that is older than the other
+    if (feed.acknowledgedBy(this.channel.peerId) === 0) return null;
+    return 'a receiver that had taken this index holds another one';
   }
 
   private durable(message: Durable): void {

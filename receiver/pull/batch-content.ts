@@ -77,8 +77,23 @@ export class BatchContent {
     return needs.has('held') ? 'held' : 'nothing';
   }
 
+  /** Bytes that will come at most: what an earlier attempt left of a large content is stored already. */
+  private bytesToStore(groups: readonly ContentGroup[]): number {
+    let bytes = 0;
+    for (const { hash, size } of groups) {
+      bytes += size;
+      if (size <= limits.wholeFileBytesMax) continue;
+      const partial = this.deps.store.openPartial(hash, size);
+      bytes -= partial.size;
+      partial.close();
+    }
+    return bytes;
+  }
+
   /** Everything has settled when this does, so that nothing is staged behind the back of a retry. */
   private async fetchAll(groups: readonly ContentGroup[]): Promise<void> {
+    // what does not fit is not asked for again at every try
+    this.deps.store.assertRoom(this.bytesToStore(groups));
     const small = groups.filter(({ size }) => size <= limits.wholeFileBytesMax);
     const large = groups.filter(({ size }) => size > limits.wholeFileBytesMax);
     const lanes = Array.from({ length: chunkedAtOnce }, async () => {

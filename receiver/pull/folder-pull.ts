@@ -215,7 +215,9 @@ export class FolderPull {
         await work();
         return true;
       } catch (error) {
-        if (!isCoded(error, 'STORE_FULL') && !isCoded(error, 'QUOTA_REACHED')) throw error;
+        const lacksRoom = isCoded(error, 'STORE_FULL') || isCoded(error, 'QUOTA_REACHED');
+        // room would not help a store that has to be opened again
+        if (!lacksRoom || this.deps.store.mustReopen) throw error;
         const told = this.blocked?.code === error.code;
         this.setBlocked(error);
         const { code, message, hint } = error;

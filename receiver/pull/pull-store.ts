@@ -24,8 +24,12 @@ export type PullPartial = {
 
 /** The store of one folder of one agent as far as pulling uses it (implemented by MirrorStore). */
 export type PullStore = {
+  /** A batch failed half-way, and the store refuses everything until it was opened again. */
+  readonly mustReopen: boolean;
   /** The last durable checkpoint; null asks for everything. */
   position(): FeedPosition | null;
+  /** Whether so much content more may arrive. @throws CodedError STORE_FULL, QUOTA_REACHED */
+  assertRoom(bytes: number): void;
   /** 'held': the content is on this receiver, of this agent; 'nothing': what is stored has it at that path already. */
   need(record: FileRecord): 'nothing' | 'held' | 'fetch';
   /** False: it is not held after all, or damaged. @throws CodedError STORE_FULL, QUOTA_REACHED, DISK_FAILED */
@@ -36,7 +40,7 @@ export type PullStore = {
   openCurrent(
     path: RelativePath,
   ): { readonly size: number; read(offset: number, length: number): Uint8Array; close(): void } | null;
-  /** Durable when it resolves; nothing has changed when it rejects. @throws CodedError STORE_FULL, QUOTA_REACHED, DISK_FAILED */
+  /** Durable when it resolves; when it rejects, nothing has changed or the store has failed. @throws CodedError STORE_FULL, QUOTA_REACHED, DISK_FAILED */
   commit(batch: PullBatch): Promise<void>;
   /** Paths that this index did not name are deletions. Durable when it resolves. */
   completeIndex(position: FeedPosition): Promise<unknown>;

@@ -34,7 +34,7 @@ export async function serveRestore(deps: RestoreSessionDeps): Promise<void> {
   const { channel, logger } = deps;
   const link = new MessageLink(channel);
   if (channel.grant.role !== 'restore') {
-    await link.end(new CodedError('ROLE_REFUSED', 'only a restore grant may read what is stored here'));
+    link.end(new CodedError('ROLE_REFUSED', 'only a restore grant may read what is stored here'));
     return;
   }
   const lease = deps.leases.begin(channel.grant.agentId);
@@ -48,7 +48,7 @@ export async function serveRestore(deps: RestoreSessionDeps): Promise<void> {
     if (coded.code !== 'LINK_CLOSED') {
       logger.warn({ code: coded.code, err: coded, peerId: channel.peerId }, 'restore session ended');
     }
-    await link.end(coded);
+    link.end(coded);
   } finally {
     lease.end();
   }

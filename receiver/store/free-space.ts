@@ -20,9 +20,14 @@ export class FreeSpace {
 
   /** Takes so many bytes. @throws CodedError STORE_FULL */
   take(bytes: number): void {
+    this.assertRoom(bytes);
+    this.#spareBytes -= bytes;
+  }
+
+  /** @throws CodedError STORE_FULL when so many bytes more would go below the floor. */
+  assertRoom(bytes: number): void {
     if (this.#spareBytes - bytes < 0 || performance.now() - this.#askedAt > refreshAfterMs) this.#ask();
     if (this.#spareBytes - bytes < 0) throw this.#full(bytes);
-    this.#spareBytes -= bytes;
   }
 
   /** The journal may use half of the floor, so that deletions and metadata still arrive. @throws CodedError STORE_FULL */

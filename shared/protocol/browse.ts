@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { limits } from './limits.ts';
 import { defineMessage } from './message-definition.ts';
-import { folderField, pathField, requestIdField, timeMsField } from './wire-fields.ts';
+import { folderField, pathField, requestIdField, safeIntegerField } from './wire-fields.ts';
 
 const browse = z.strictObject({
   requestId: requestIdField,
   /** null asks for the folders. */
   folder: folderField.nullable(),
-  /** The moment of the receiver's clock; null: the latest. */
-  at: timeMsField.nullable(),
+  /** The moment, ms since 1970 by the receiver's clock; null: the latest. */
+  at: safeIntegerField.nullable(),
   /** Where the page begins: entries whose path sorts later. */
   after: pathField.nullable(),
   limit: z.int().min(1).max(limits.entriesPageMax),

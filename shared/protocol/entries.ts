@@ -7,7 +7,6 @@ import {
   presentStateField,
   requestIdField,
   safeIntegerField,
-  timeMsField,
 } from './wire-fields.ts';
 
 const entries = z.strictObject({
@@ -27,8 +26,8 @@ const entries = z.strictObject({
   entries: z.array(z.strictObject({ path: pathField, state: presentStateField })).max(limits.entriesPageMax),
   /** The `after` of the next page; null: this was the last. */
   next: pathField.nullable(),
-  /** The moment that is shown: a restore names it in every later browse, so that all pages show one state. */
-  at: timeMsField,
+  /** The moment that is shown, ms since 1970: a restore names it in every later browse, so that all pages show one state. */
+  at: safeIntegerField,
 });
 
 /** Receiver to restorer: a page of a folder's state at a moment, sorted by path, without what was deleted then. */

@@ -3,7 +3,7 @@ import { defineMessage } from './message-definition.ts';
 import { folderField, indexIdField, safeIntegerField, tokenField } from './wire-fields.ts';
 
 /** A checkpoint of an index: everything up to `sequence`; `token` shows that agent and receiver mean the same history. */
-export const feedPositionField = z.strictObject({
+const feedPositionField = z.strictObject({
   indexId: indexIdField,
   sequence: safeIntegerField,
   token: tokenField,

@@ -10,7 +10,7 @@ import {
 import { limits } from './limits.ts';
 
 /** A byte string of `min` to `max` bytes; decoded as a copy, so that it does not keep the message alive. */
-export const bytesField = (min: number, max: number) =>
+const bytesField = (min: number, max: number) =>
   z.codec(
     z
       .custom<Uint8Array>(
@@ -68,7 +68,7 @@ export const safeIntegerField = z.codec(
 const int64Max = 2n ** 63n - 1n;
 
 /** Nanoseconds since 1970, before it negative; a bigint on our side and a 64-bit integer on the wire. */
-export const timeNsField = z.codec(
+const timeNsField = z.codec(
   z
     .custom<number | bigint>(
       (value) =>
@@ -82,7 +82,7 @@ export const timeNsField = z.codec(
 );
 
 /** An integer that fits 32 bits. */
-export const uint32Field = z.int().min(0).max(0xffff_ffff);
+const uint32Field = z.int().min(0).max(0xffff_ffff);
 export const requestIdField = uint32Field;
 /** Position of an item in the `want` that asked for it. */
 export const itemField = z
@@ -94,9 +94,6 @@ export const textField = z
   .string()
   .refine((text) => Buffer.byteLength(text) <= limits.textBytesMax, 'text is too long')
   .meta({ textBytesMax: limits.textBytesMax });
-/** Milliseconds since 1970. */
-export const timeMsField = safeIntegerField;
-
 const modeField = z.int().min(0).max(0o7777);
 
 const fileStateField = z.strictObject({

@@ -47,12 +47,14 @@ it.each(seeds)(
   },
 );
 
-it.each(seeds)('believes nothing that a failed sync left in memory (seed %s)', async (seed) => {
-  const random = new SeededRandom(`${seed} sync`);
-  for (let count = 1; count <= 40; count += 3) {
-    const recording = await record(seed, { call: 'syncData', count, systemCode: 'EIO' });
-    await cutEverywhere(recording, () => ({ kind: 'drop' }), random, 23);
-    fs.rmSync(recording.directory, { recursive: true });
+it.each(seeds)('believes nothing that a failed call left in memory (seed %s)', async (seed) => {
+  const random = new SeededRandom(`${seed} failed call`);
+  for (const call of ['syncData', 'syncDirectory', 'rename', 'mkdir', 'unlink'] as const) {
+    for (let count = 1; count <= 25; count += 6) {
+      const recording = await record(seed, { call, count, systemCode: 'EIO' });
+      await cutEverywhere(recording, () => ({ kind: 'drop' }), random, 23);
+      fs.rmSync(recording.directory, { recursive: true });
+    }
   }
 });
 

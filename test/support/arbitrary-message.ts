@@ -22,7 +22,7 @@ const timeNs = fc.oneof(
   fc.bigInt({ min: -10n, max: 10n }),
 );
 
-export const anyPath: fc.Arbitrary<RelativePath> = fc
+const anyPath: fc.Arbitrary<RelativePath> = fc
   .array(
     fc
       .uint8Array({ minLength: 1, maxLength: 30 })

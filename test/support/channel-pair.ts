@@ -5,7 +5,7 @@ import type { PeerGrant } from '../../shared/link/peer.ts';
 
 const closeTimeoutMs = 100;
 
-export type MessageDirection = 'first-to-second' | 'second-to-first';
+type MessageDirection = 'first-to-second' | 'second-to-first';
 
 export type ChannelPairOptions = {
   /** Whom the first side talks to, and what its pairing says. */

@@ -16,6 +16,7 @@ type Index = {
   checkpoints: { sequence: number; token: Buffer }[];
   completeThrough: number | null;
   dirty: Set<RelativePath>;
+  acknowledgements: Map<string, number>;
 };
 
 /** A folder in memory: `write` and `remove` change the source, `scan` commits what changed, like an agent's index does. */
@@ -34,7 +35,6 @@ export class FakeFolderFeed implements ServedFeed {
   onOpen: (path: RelativePath) => void = () => {};
   private index: Index = emptyIndex();
   private readonly listeners = new Set<() => void>();
-  private readonly acknowledgements = new Map<string, number>();
 
   constructor(folderId = 'media') {
     this.folderId = folderId;
@@ -72,8 +72,14 @@ export class FakeFolderFeed implements ServedFeed {
 
   /** Everything that a copy of the database would hold. */
   snapshot(): Index {
-    const { records, checkpoints, dirty } = this.index;
-    return { ...this.index, records: new Map(records), checkpoints: [...checkpoints], dirty: new Set(dirty) };
+    const { records, checkpoints, dirty, acknowledgements } = this.index;
+    return {
+      ...this.index,
+      records: new Map(records),
+      checkpoints: [...checkpoints],
+      dirty: new Set(dirty),
+      acknowledgements: new Map(acknowledgements),
+    };
   }
 
   rollBack(index: Index): void {
@@ -174,11 +180,11 @@ export class FakeFolderFeed implements ServedFeed {
   }
 
   acknowledged(receiverId: string, position: FeedPosition): void {
-    this.acknowledgements.set(receiverId, position.sequence);
+    this.index.acknowledgements.set(receiverId, position.sequence);
   }
 
   acknowledgedBy(receiverId: string): number {
-    return this.acknowledgements.get(receiverId) ?? 0;
+    return this.index.acknowledgements.get(receiverId) ?? 0;
   }
 
   private commit(changed: [RelativePath, PathState][]): void {
@@ -210,6 +216,7 @@ function emptyIndex(): Index {
     checkpoints: [],
     completeThrough: null,
     dirty: new Set(),
+    acknowledgements: new Map(),
   };
 }
 

@@ -18,6 +18,8 @@ export class FakeMirrorStore implements PullStore {
   readonly commits: PullBatch[] = [];
   readonly stagedHashes: string[] = [];
   completions = 0;
+  mustReopen = false;
+  commitDelayMs = 0;
   /** Thrown by the next operations that write. */
   failure: CodedError | null = null;
   private last: FeedPosition | null = null;
@@ -40,6 +42,10 @@ export class FakeMirrorStore implements PullStore {
       content === null ? [] : [[name, keyOf(sha256(content))] as const],
     );
     return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
+  assertRoom(): void {
+    this.failIfTold();
   }
 
   need({ path, state }: FileRecord): 'nothing' | 'held' | 'fetch' {
@@ -106,13 +112,17 @@ export class FakeMirrorStore implements PullStore {
 
   async commit(batch: PullBatch): Promise<void> {
     await this.alone(async () => {
-      await turn();
+      // what is staged is taken at the beginning and can be seen again only when the batch is there
+      const contents = this.claim(batch.records);
+      await new Promise((resolve) => {
+        setTimeout(resolve, this.commitDelayMs);
+      });
       this.failIfTold();
       const { indexId, through: sequence, token } = batch;
       for (const { path, state } of batch.records) {
         const old = this.files.get(path);
         const same = old !== undefined && sameContent(old.state, state);
-        const content = state.kind !== 'file' ? null : same ? old.content : this.claim(state.hash);
+        const content = same ? old.content : (contents.get(path) ?? null);
         if (!same && old?.content != null) this.versions.push({ path, content: old.content });
         if (state.kind === 'deleted') this.files.delete(path);
         else this.files.set(path, { state, indexId, content });
@@ -121,9 +131,6 @@ export class FakeMirrorStore implements PullStore {
         this.missing.push(path);
         const stored = this.files.get(path);
         if (stored !== undefined) this.files.set(path, { ...stored, indexId });
-      }
-      for (const { state } of batch.records) {
-        if (state.kind === 'file') this.staged.delete(keyOf(state.hash));
       }
       this.commits.push(batch);
       this.last = { indexId, sequence, token };
@@ -146,10 +153,17 @@ export class FakeMirrorStore implements PullStore {
     });
   }
 
-  private claim(hash: Buffer): Buffer {
-    const content = this.staged.get(keyOf(hash)) ?? this.held(hash);
-    if (content === null) throw new CodedError('CONTENT_MISMATCH', 'committed content is not staged');
-    return content;
+  private claim(records: readonly FileRecord[]): Map<RelativePath, Buffer> {
+    const contents = new Map<RelativePath, Buffer>();
+    for (const { path, state } of records) {
+      const old = this.files.get(path);
+      if (state.kind !== 'file' || (old !== undefined && sameContent(old.state, state))) continue;
+      const content = this.held(state.hash);
+      if (content === null) throw new CodedError('CONTENT_MISMATCH', 'committed content is not staged');
+      contents.set(path, content);
+    }
+    for (const { state } of records) if (state.kind === 'file') this.staged.delete(keyOf(state.hash));
+    return contents;
   }
 
   private held(hash: Buffer): Buffer | null {

@@ -88,9 +88,9 @@ export class ReplicationLink {
   }
 }
 
-/** Resolves when the condition holds; rejects after two seconds of nothing. */
+/** Resolves when the condition holds; rejects after half a minute. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadlineAt = Date.now() + 5000;
+  const deadlineAt = Date.now() + 30_000;
   while (!condition()) {
     if (Date.now() > deadlineAt) throw new Error(`did not happen in time: ${what}`);
     await new Promise((resolve) => {

@@ -15,7 +15,13 @@ const wantOf = (item: object): Buffer =>
     items: [{ path: Buffer.from('a'), hash: Buffer.alloc(32), offset: 0, length: 1, ...item }],
   });
 
+/** The hex text of a want whose offset is written as `item`. */
+const wantWithOffset = (item: string): Buffer =>
+  Buffer.from(wantOf({}).toString('hex').replace('666f666673657400', `666f6666736574${item}`), 'hex');
+
 const malformed: [string, Buffer][] = [
+  ['a number as a tagged bignum', wantWithOffset('c24101')],
+  ['a number as a float', wantWithOffset('fb0000000000000000')],
   ['no bytes', Buffer.alloc(0)],
   ['an unknown type', hex('7f a0')],
   ['no body', hex('06')],
@@ -108,4 +114,10 @@ it('throws a defect, not a violation, when our own side makes a message that may
   expect(() => encodeMessage({ ...broken, folders: [...broken.folders] })).toThrowError(
     expect.not.objectContaining({ code: 'PROTOCOL_VIOLATION' }),
   );
+});
+
+it('takes an integer in any of the lengths that CBOR has', () => {
+  for (const item of ['00', '1800', '190000', '1a00000000', '1b0000000000000000']) {
+    expect(decodeMessage(wantWithOffset(item))).toMatchObject({ items: [{ offset: 0 }] });
+  }
 });
