@@ -21,6 +21,12 @@ export function temporaryDirectory(): string {
   return fs.mkdtempSync(path.join(os.tmpdir(), 'mastokeep-'));
 }
 
+/** In memory where the system has that, for tests that make thousands of stores and do not rely on a disk. */
+export function memoryDirectory(): string {
+  const base = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
+  return fs.mkdtempSync(path.join(base, 'mastokeep-'));
+}
+
 export function sha256(content: Uint8Array | string): Buffer {
   return hash('sha256', content, 'buffer');
 }
