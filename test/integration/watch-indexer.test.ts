@@ -8,7 +8,7 @@ import type { DeviceId } from '../../shared/identity/device-id.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FolderFeed } from '../../agent/index/folder-feed.ts';
-import type { IndexerOptions } from '../../agent/watch/folder-indexer.ts';
+import type { IndexerOptions } from '../../agent/watch/indexer-options.ts';
 import { Indexer, indexerDefaults } from '../../agent/watch/indexer.ts';
 import { compareWithTree, ReplayedFeed } from '../support/replayed-feed.ts';
 import { createTemporaryDirectory, describeTree } from '../support/source-tree.ts';
