@@ -13,7 +13,7 @@ import { openMirrorStore } from './store/open-mirror-store.ts';
 import type { ReadableContent } from './store/readable-content.ts';
 
 /** What waits in `incoming/` for a transfer to go on is dropped after so long. */
-const partialDaysMax = 30;
+const partialDaysMax = 7;
 const dayMs = 86_400_000;
 
 type Deps = { home: Home; config: ReceiverConfig; disk: Disk; logger: Logger; now: () => number };
