@@ -20,7 +20,7 @@ const row: IndexRow = {
   ino: stat.ino,
   dirty: false,
 };
-const changed = (change: Partial<BigIntStats>): BigIntStats => Object.assign(Object.create(stat), change);
+const changed = (change: Partial<BigIntStats>): BigIntStats => Object.assign({}, stat, change);
 
 it.each<[string, Partial<BigIntStats>, { local: boolean; network: boolean }]>([
   ['nothing', {}, { local: true, network: true }],
