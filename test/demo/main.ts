@@ -50,20 +50,22 @@ function readArguments(): { media: string | null; help: boolean } {
   }
 }
 
+/** Set once the user has asked for the end: what fails after that is no news. */
+let interrupted = false;
+
 /** The programs are process groups of their own, so an interrupt of the terminal reaches this process only. */
 function endOnSignals(stage: Stage, narrator: Narrator): void {
-  let asked = false;
   for (const [signal, exitCode] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],
     ['SIGHUP', 129],
   ] as const) {
     process.on(signal, () => {
-      if (asked) {
+      if (interrupted) {
         killAllPrograms();
         process.exit(exitCode);
       }
-      asked = true;
+      interrupted = true;
       narrator.say(`interrupted: ending both programs; ${stage.directory} stays`);
       void stage.close().finally(() => {
         killAllPrograms();
@@ -81,9 +83,17 @@ function sayWhereToLook(stage: Stage, narrator: Narrator): void {
   narrator.say(`remove all of this             rm -rf ${stage.directory}`);
 }
 
+process.stdout.on('error', () => {
+  // Nobody reads any more (`npm start | head`).
+  killAllPrograms();
+  process.exit(1);
+});
+
 try {
   process.exitCode = await main();
 } catch (error) {
+  // The handler of the signal ends the process, when the programs have ended.
+  if (interrupted) await new Promise(() => {});
   killAllPrograms();
   if (error instanceof DemoError) {
     process.stderr.write(`error: ${error.message}\n  ${error.hint}\n`);
