@@ -439,6 +439,7 @@ export class FolderIndexer {
    */
   private recover(error: unknown): void {
     if (!(error instanceof Error && 'code' in error) || isDamage(error)) throw error;
+    this.current = 'walk';
     const look = this.lookAtSource();
     if (look.problem !== null) {
       this.halt(look.reason);

@@ -131,7 +131,7 @@ async function cutEverywhere(
     try {
       await expectRecovery(fixture, past.at(-1)?.possible ?? [], cut.kind === 'mixed', story);
     } catch (error) {
-      throw new Error(`${story}: what was left is in ${place}`, { cause: error });
+      throw new Error(`${story}: what was left is in ${place}, with MASTOKEEP_KEEP=1`, { cause: error });
     }
     fs.rmSync(place, { recursive: true });
   }
