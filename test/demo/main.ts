@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { killAllPrograms } from '../support/program.ts';
+import { killPrograms } from '../support/program.ts';
 import { DemoError } from './demo-error.ts';
 import { openMediaSource } from './media-source.ts';
 import { walkThroughMedia } from './media-walkthrough.ts';
@@ -62,13 +62,13 @@ function endOnSignals(stage: Stage, narrator: Narrator): void {
   ] as const) {
     process.on(signal, () => {
       if (interrupted) {
-        killAllPrograms();
+        killPrograms();
         process.exit(exitCode);
       }
       interrupted = true;
       narrator.say(`interrupted: ending both programs; ${stage.directory} stays`);
       void stage.close().finally(() => {
-        killAllPrograms();
+        killPrograms();
         process.exit(exitCode);
       });
     });
@@ -85,7 +85,7 @@ function sayWhereToLook(stage: Stage, narrator: Narrator): void {
 
 process.stdout.on('error', () => {
   // Nobody reads any more (`npm start | head`).
-  killAllPrograms();
+  killPrograms();
   process.exit(1);
 });
 
@@ -94,7 +94,7 @@ try {
 } catch (error) {
   // The handler of the signal ends the process, when the programs have ended.
   if (interrupted) await new Promise(() => {});
-  killAllPrograms();
+  killPrograms();
   if (error instanceof DemoError) {
     process.stderr.write(`error: ${error.message}\n  ${error.hint}\n`);
     process.exitCode = error.exitCode;
