@@ -8,8 +8,7 @@ export type Endpoint = { host: string; port: number };
 /** `up`: from the side that dialled to the side that listens. */
 export type Direction = 'up' | 'down';
 
-/** `passing`: by the socket that a piece came from, settled when it was handed on. */
-type Pipe = { client: net.Socket; upstream: net.Socket; passing: Map<net.Socket, Promise<void>> };
+type Pipe = { client: net.Socket; upstream: net.Socket };
 
 /**
  * A TCP proxy that is a bad network: it cuts, delays, throttles, goes silent and flips bits, by a seed.
@@ -49,7 +48,7 @@ export class LinkProxy {
     upstream: Endpoint,
     options: { host?: string; seed?: number | string } = {},
   ): Promise<LinkProxy> {
-    const server = net.createServer({ pauseOnConnect: true });
+    const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true });
     server.listen(0, options.host ?? '127.0.0.1');
     await once(server, 'listening');
     return new LinkProxy(server, upstream, options.seed ?? 1);
@@ -119,34 +118,36 @@ export class LinkProxy {
       return;
     }
     this.connections++;
-    const upstream = net.connect(this.#upstream.port, this.#upstream.host);
-    const pipe: Pipe = { client, upstream, passing: new Map() };
+    const { port, host } = this.#upstream;
+    const upstream = net.connect({ port, host, allowHalfOpen: true });
+    const pipe: Pipe = { client, upstream };
     this.#pipes.add(pipe);
-    for (const [socket, other] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
+    const end = (): void => {
+      this.#pipes.delete(pipe);
+      client.destroy();
+      upstream.destroy();
+    };
+    for (const socket of [client, upstream]) {
       socket.setNoDelay(true);
-      socket.on('error', () => {});
-      // What this side said before it ended still reaches the other side, as it would without a proxy.
+      socket.on('error', end);
       socket.on('close', () => {
-        this.#pipes.delete(pipe);
-        void pipe.passing.get(socket)?.finally(() => other.destroySoon());
+        if (client.destroyed && upstream.destroyed) end();
       });
     }
-    this.#forward(pipe, client, upstream, 'up');
-    this.#forward(pipe, upstream, client, 'down');
+    this.#forward(client, upstream, 'up');
+    this.#forward(upstream, client, 'down');
     if (!this.#silent) client.resume();
   }
 
-  #forward(pipe: Pipe, from: net.Socket, to: net.Socket, direction: Direction): void {
-    pipe.passing.set(from, Promise.resolve());
+  #forward(from: net.Socket, to: net.Socket, direction: Direction): void {
+    // An end may come while the last piece is still held back, and must not overtake it.
+    let passed = Promise.resolve();
     from.on('data', (piece: Buffer) => {
       from.pause();
-      pipe.passing.set(from, this.#pass(piece, from, to, direction));
+      passed = this.#pass(piece, from, to, direction);
     });
     from.on('end', () => {
-      void pipe.passing.get(from)?.finally(() => to.end());
+      void passed.then(() => to.end());
     });
   }
 
