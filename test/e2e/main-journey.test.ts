@@ -81,7 +81,11 @@ describe(`20,000 files, two programs, a bad network (seed "${seed}")`, () => {
         'a post under the same prefix as an older recent one',
         () => tree.writeFile(besideRecent(tree, random), 30_000),
       ],
-      ['one more post', () => firstFile(tree.addUpload({ bytes: 300_000, extension: 'mp3' }))],
+      [
+        'the first post under a new prefix of 4.2 hours',
+        () => firstFile(tree.addUpload({ afterMs: 4.3 * 3_600_000 })),
+      ],
+      ['one more post there', () => firstFile(tree.addUpload({ bytes: 300_000, extension: 'mp3' }))],
     ];
     const took: { what: string; ms: number }[] = [];
     const { lastScanAt } = await mediaFolder(bench);
