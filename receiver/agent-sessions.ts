@@ -100,6 +100,7 @@ export class AgentSessions {
   async #observedStore(agentId: DeviceId, folder: string): Promise<PullStore> {
     const { copies, logger, now } = this.#deps;
     const store = await copies.open(agentId, folder);
+    this.#deps.alarms.clear(`folder ${agentId}/${folder} opening`);
     return {
       get mustReopen() {
         return store.mustReopen;

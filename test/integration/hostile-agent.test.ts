@@ -306,3 +306,28 @@ it('stores nothing when the link ends in the middle of a batch', async () => {
   expect(await ended).toBe(null);
   expect(store.commits).toEqual([]);
 });
+
+it('ends the link before announced records fill the memory, however many folders they are in', async () => {
+  const ids = Array.from({ length: 64 }, (_, n) => `f${n}`);
+  await say(hello, { type: 'offer', folders: ids.map((id) => ({ id, kind: 'mirror', indexId })) });
+  for (const _ of ids) await heard('subscribe');
+  const segment = 'x'.repeat(250);
+  const longPath = `${segment}/`.repeat(12);
+  let announcedBytes = 0;
+  let isOver = false;
+  void ended.finally(() => (isOver = true));
+  for (const id of ids) {
+    for (let batch = 0; batch < 4 && !isOver; batch += 1) {
+      const first = batch * 1000 + 1;
+      for (const from of [first, first + 400]) {
+        const list = Array.from({ length: 400 }, (_, n) => file(`${longPath}${n + from}`, n + from));
+        const through = from === first ? null : first + 999;
+        const message = { ...(records(list, through) as Extract<Message, { type: 'records' }>), folder: id };
+        announcedBytes += 400 * longPath.length;
+        await say(message);
+      }
+    }
+  }
+  await expectEnd('PROTOCOL_VIOLATION');
+  expect(announcedBytes).toBeLessThan(128 * mib);
+});
