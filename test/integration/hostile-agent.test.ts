@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { beforeEach, expect, it } from 'vitest';
 import { PullSession } from '../../receiver/pull/pull-session.ts';
 import type { CodedError } from '../../shared/errors/coded-error.ts';
@@ -45,6 +46,7 @@ let agent: Channel;
 let ended: Promise<CodedError | null>;
 let opened: string[];
 let storeOpens: Promise<void>;
+let session: PullSession;
 
 beforeEach(connect);
 
@@ -54,7 +56,7 @@ function connect(): void {
   opened = [];
   const [agentSide, receiverSide] = createChannelPair();
   agent = agentSide;
-  const session = new PullSession(
+  session = new PullSession(
     {
       channel: receiverSide,
       openStore: async (folder) => {
@@ -330,4 +332,29 @@ it('ends the link before announced records fill the memory, however many folders
   }
   await expectEnd('PROTOCOL_VIOLATION');
   expect(announcedBytes).toBeLessThan(128 * mib);
+});
+
+it('ends the link when the agent is alive but answers no request', async () => {
+  await subscribed();
+  await say(records([file('good', 1), file('a', 2, 3, sha256(Buffer.from('abc')))], 2));
+  const { requestId } = await heard('want');
+  session.endUnlessAnswered();
+  await say({ type: 'content', requestId, parts: [{ item: 0, offset: 0, bytes: content }] });
+  await delay(20);
+  session.endUnlessAnswered();
+  await say(records([], 3));
+  await delay(20);
+  expect(session.progress()).toHaveLength(1);
+  session.endUnlessAnswered();
+  await expectEnd('LINK_TIMEOUT');
+});
+
+it('says why it ends the link once', async () => {
+  await subscribed();
+  await say(records([file('a', 1)], 1), hello, hello);
+  let refusals = 0;
+  for (let bytes = await agent.receive(); bytes !== null; bytes = await agent.receive()) {
+    if (decodeMessage(bytes).type === 'refuse') refusals += 1;
+  }
+  expect(refusals).toBe(1);
 });
