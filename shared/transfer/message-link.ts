@@ -9,7 +9,6 @@ import { protocolVersion } from '../protocol/protocol-version.ts';
 /** A Channel that speaks messages: the hello of both sides, then whatever they are about, and a last word on errors. */
 export class MessageLink {
   private readonly channel: Channel;
-  private ended = false;
 
   constructor(channel: Channel) {
     this.channel = channel;
@@ -56,13 +55,8 @@ export class MessageLink {
     return message;
   }
 
-  /**
-   * Ends the link; tells the other side why, where the code may cross the wire. Does not wait for a peer that reads nothing.
-   * The first reason counts.
-   */
+  /** Ends the link; tells the other side why, where the code may cross the wire. Does not wait for a peer that reads nothing. */
   end(reason: CodedError | null): void {
-    if (this.ended) return;
-    this.ended = true;
     if (reason !== null && errorTable[reason.code].crossesWire) {
       const cut = (text: string): string =>
         Buffer.from(text)

@@ -348,13 +348,3 @@ it('ends the link when the agent is alive but answers no request', async () => {
   session.endUnlessAnswered();
   await expectEnd('LINK_TIMEOUT');
 });
-
-it('says why it ends the link once', async () => {
-  await subscribed();
-  await say(records([file('a', 1)], 1), hello, hello);
-  let refusals = 0;
-  for (let bytes = await agent.receive(); bytes !== null; bytes = await agent.receive()) {
-    if (decodeMessage(bytes).type === 'refuse') refusals += 1;
-  }
-  expect(refusals).toBe(1);
-});
