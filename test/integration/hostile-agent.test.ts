@@ -315,23 +315,25 @@ it('ends the link before announced records fill the memory, however many folders
   for (const _ of ids) await heard('subscribe');
   const segment = 'x'.repeat(250);
   const longPath = `${segment}/`.repeat(12);
-  let announcedBytes = 0;
-  let isOver = false;
-  void ended.finally(() => (isOver = true));
+  const end = { announcedBytes: 0, isOver: false };
+  void ended.finally(() => {
+    end.isOver = true;
+  });
   for (const id of ids) {
-    for (let batch = 0; batch < 4 && !isOver; batch += 1) {
+    for (let batch = 0; batch < 4; batch += 1) {
+      if (end.isOver) break;
       const first = batch * 1000 + 1;
       for (const from of [first, first + 400]) {
         const list = Array.from({ length: 400 }, (_, n) => file(`${longPath}${n + from}`, n + from));
         const through = from === first ? null : first + 999;
         const message = { ...(records(list, through) as Extract<Message, { type: 'records' }>), folder: id };
-        announcedBytes += 400 * longPath.length;
+        end.announcedBytes += 400 * longPath.length;
         await say(message);
       }
     }
   }
   await expectEnd('PROTOCOL_VIOLATION');
-  expect(announcedBytes).toBeLessThan(128 * mib);
+  expect(end.announcedBytes).toBeLessThan(128 * mib);
 });
 
 it('ends the link when the agent is alive but answers no request', async () => {
