@@ -44,6 +44,7 @@ export class PullSession {
   private readonly folders = new Map<string, PulledFolder>();
   /** Of every folder that was ever offered on this link: resolves when nothing uses its store any more. */
   private readonly storeFree = new Map<string, Promise<void>>();
+  private answers = { isWaiting: false, answers: 0 };
   private pullsOpen = 0;
   private failure: CodedError | null = null;
   private over = false;
@@ -76,6 +77,15 @@ export class PullSession {
   /** Ends the link; `run` resolves when the batch that is being committed is durable. */
   stop(): void {
     this.deps.channel.close();
+  }
+
+  /** Ends the link when requests waited at the last call already and none was answered since, however lively it is otherwise. */
+  endUnlessAnswered(): void {
+    const before = this.answers;
+    this.answers = this.fetcher.progress();
+    if (before.isWaiting && this.answers.isWaiting && before.answers === this.answers.answers) {
+      this.fail(new CodedError('LINK_TIMEOUT', 'the agent answers no request'));
+    }
   }
 
   progress(): FolderPullProgress[] {
