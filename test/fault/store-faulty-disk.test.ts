@@ -5,7 +5,7 @@ import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { faultyCalls, faultyDisk, type Fault } from '../support/faulty-disk.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
-import { memoryDirectory } from '../support/store-fixture.ts';
+import { memoryDirectory } from '../support/temporary-directory.ts';
 import { StoreModel, type StoreImage } from '../support/store-model.ts';
 import {
   expectNothingLeftIncoming,

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { crashPoints } from '../../shared/io/crash-point.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
-import { readTree, sha256, memoryDirectory } from '../support/store-fixture.ts';
+import { readTree, sha256 } from '../support/store-fixture.ts';
+import { memoryDirectory } from '../support/temporary-directory.ts';
 import {
   modelBytes,
   modelContents,

@@ -7,7 +7,7 @@ import { RecordingDisk, type DiskOperation } from '../../shared/io/recording-dis
 import { faultyDisk, type Fault } from '../support/faulty-disk.ts';
 import { DiskModel, type PowerCut } from '../support/power-cut.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
-import { memoryDirectory } from '../support/store-fixture.ts';
+import { memoryDirectory } from '../support/temporary-directory.ts';
 import { StoreModel, type StoreImage, type StoreOperation } from '../support/store-model.ts';
 import {
   expectNothingLeftIncoming,
