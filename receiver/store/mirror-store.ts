@@ -15,8 +15,9 @@ import type { LiveRow, VersionRow } from './index-rows.ts';
 import type { ChangeEntry, Holding, LiveState, SetEntry } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
 import type { IndexMeta, MirrorIndex, StoreUsage } from './mirror-index.ts';
+import type { PartialContent } from './partial-contents.ts';
 import type { ReadableContent } from './readable-content.ts';
-import type { PartialContent, Staging } from './staging.ts';
+import type { Staging } from './staging.ts';
 import type { VersionNamer } from './version-namer.ts';
 
 /** A live record as stored. `receivedAt` (ms, the receiver's clock): when this content arrived. */
@@ -47,6 +48,8 @@ export type MirrorStoreParts = {
   namer: VersionNamer;
   lock: DirectoryLock;
   retention: SimpleRetention;
+  /** Content that arrived in part is kept so long for another attempt. */
+  partialDaysMax: number;
   opened: StoreOpening;
 };
 
@@ -77,7 +80,10 @@ export class MirrorStore {
   constructor(parts: MirrorStoreParts) {
     this.#parts = parts;
     this.opened = parts.opened;
-    this.#leaveQuota = parts.quota.add(() => this.#usedBytes());
+    this.#leaveQuota = parts.quota.add({
+      usedBytes: () => this.#usedBytes(),
+      giveUp: (bytes) => parts.staging.partials.giveUp(bytes),
+    });
   }
 
   /** True after a failure below a batch: close it and open it again, which recovers it. Reading goes on meanwhile. */
@@ -151,7 +157,7 @@ export class MirrorStore {
   /** Content that arrives in pieces and survives restarts. @throws CodedError QUOTA_REACHED, DISK_FAILED */
   openPartial(hash: Buffer, size: number): PartialContent {
     this.#assertUsable();
-    return this.#parts.staging.openPartial(hash, size);
+    return this.#parts.staging.partials.open(hash, size);
   }
 
   /** Content with that hash from `current/` or `versions/`; not verified. Null when there is none. */
@@ -244,8 +250,10 @@ export class MirrorStore {
     return this.#parts.index.usage();
   }
 
-  /** Removes the versions that the retention rule lets go; durable when it resolves. */
+  /** Removes the versions that the retention rule lets go, and partial content grown old; durable when it resolves. */
   async expire(nowMs: number): Promise<{ versions: number; bytes: number }> {
+    this.#assertUsable();
+    this.#parts.staging.partials.expire(nowMs, this.#parts.partialDaysMax);
     const removed = { versions: 0, bytes: 0 };
     let after: RelativePath | null = null;
     for (;;) {

@@ -120,6 +120,61 @@ it('keeps content that arrived in part over a restart', async () => {
   expect(fs.readdirSync(`${root}/incoming`)).toEqual([]);
 });
 
+it('counts partial content, also that of an earlier run, and never keeps more of it than the quota', async () => {
+  const quota = new AgentQuota({ bytesMax: 10_000 });
+  const { store, open, root } = await opened(undefined, { quota });
+  const bytesOnDisk = (): number =>
+    fs
+      .readdirSync(`${root}/incoming`)
+      .reduce((sum, name) => sum + fs.statSync(`${root}/incoming/${name}`).size, 0);
+  const begin = (name: string) => {
+    const partial = store.openPartial(sha256(name), 5000);
+    partial.write(0, Buffer.alloc(4000));
+    return partial;
+  };
+  for (let count = 0; count < 20; count += 1) {
+    begin(`abandoned ${count}`).close();
+    expect(bytesOnDisk()).toBeLessThanOrEqual(10_000);
+  }
+  expect(quota.usedBytes()).toBe(bytesOnDisk());
+  const open4000 = [begin('one'), begin('two')];
+  expect(() => begin('three')).toThrowError(expect.objectContaining({ code: 'QUOTA_REACHED' }));
+  expect(bytesOnDisk()).toBe(8000);
+  for (const partial of open4000) partial.close();
+  store.openPartial(sha256('empty'), 1).close();
+  await store.close();
+  stores.push(await open());
+  expect(quota.usedBytes()).toBe(8000);
+  expect(fs.readdirSync(`${root}/incoming`)).toHaveLength(2);
+});
+
+it('gives up partial content, the oldest first, for content that needs the room, in another folder too', async () => {
+  const quota = new AgentQuota({ bytesMax: 10_000 });
+  const first = await opened(undefined, { quota });
+  const second = await opened(undefined, { quota });
+  for (const name of ['old', 'new']) {
+    const partial = first.store.openPartial(sha256(name), 4000);
+    partial.write(0, Buffer.alloc(3000));
+    partial.close();
+  }
+  second.store.stage(sha256('x'.repeat(6000)), Buffer.from('x'.repeat(6000)));
+  expect(fs.readdirSync(`${first.root}/incoming`)).toEqual([`${sha256('new').toString('hex')}.part`]);
+  expect(quota.usedBytes()).toBe(9000);
+});
+
+it('removes old partial content while it runs, but none in use', async () => {
+  const { store, root } = await opened();
+  const used = store.openPartial(sha256('used'), 4);
+  const abandoned = store.openPartial(sha256('abandoned'), 9);
+  for (const partial of [used, abandoned]) partial.write(0, Buffer.from('a'));
+  abandoned.close();
+  await store.expire(Date.now() + 6 * 86_400_000);
+  expect(fs.readdirSync(`${root}/incoming`)).toHaveLength(2);
+  await store.expire(Date.now() + 8 * 86_400_000);
+  expect(fs.readdirSync(`${root}/incoming`)).toEqual([`${sha256('used').toString('hex')}.part`]);
+  used.close();
+});
+
 it('makes plain files and directories only, with the time of the source', async () => {
   const { feed, root } = await opened();
   const state = { ...fileState('#!/bin/sh'), mode: 0o4755, uid: 0, gid: 0 };
