@@ -1,5 +1,8 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 
+/** What a record costs of the quota besides its content, so that records without bytes cannot grow without end. */
+export const recordBytes = 512;
+
 /** One store of the agent. */
 type QuotaUser = {
   usedBytes(): number;

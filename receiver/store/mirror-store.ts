@@ -5,7 +5,7 @@ import { sameContent, type FileRecord } from '../../shared/records/file-record.t
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { expiringVersions, type SimpleRetention } from '../retention/simple-retention.ts';
-import type { AgentQuota } from './agent-quota.ts';
+import { recordBytes, type AgentQuota } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import type { BatchWriter } from './batch-writer.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
@@ -174,7 +174,7 @@ export class MirrorStore {
   /**
    * Makes the records the current state. When it resolves everything in the batch is durable and may be acknowledged;
    * when it rejects, nothing may. Staged content is used up.
-   * @throws CodedError PROTOCOL_VIOLATION, CONTENT_MISMATCH (content not staged), STORE_FULL, DISK_FAILED
+   * @throws CodedError PROTOCOL_VIOLATION, CONTENT_MISMATCH (content not staged), STORE_FULL, QUOTA_REACHED, DISK_FAILED
    */
   commit(batch: CommitBatch): Promise<void> {
     return this.#oneByOne(async () => {
@@ -189,6 +189,7 @@ export class MirrorStore {
         nextVersionId: meta.nextVersionId,
         nameVersion: this.#nameVersions(begin.at),
       });
+      this.#parts.quota.assertRoom(plan.addedRows * recordBytes);
       const claimed = await this.#claimContents(plan.contents);
       const missing = batch.missing.map((path): ChangeEntry => ({ type: 'missing', path, namedIn: indexId }));
       await this.#parts.writer.write(
@@ -360,8 +361,9 @@ export class MirrorStore {
   }
 
   #usedBytes(): number {
-    const { bytes, versionBytes } = this.#parts.index.usage();
-    return bytes + versionBytes + this.#parts.staging.bytes;
+    const { index, staging } = this.#parts;
+    const { bytes, versionBytes } = index.usage();
+    return bytes + versionBytes + index.rows * recordBytes + staging.bytes;
   }
 
   #assertUsable(): void {

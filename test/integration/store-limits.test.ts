@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { AgentQuota } from '../../receiver/store/agent-quota.ts';
+import { AgentQuota, recordBytes } from '../../receiver/store/agent-quota.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { probeFilesystem } from '../../receiver/store/probe-filesystem.ts';
 import { diskError } from '../../shared/io/disk.ts';
@@ -14,6 +14,7 @@ import {
   readTree,
   sha256,
   storeFixture,
+  symlinkState,
   temporaryDirectory,
 } from '../support/store-fixture.ts';
 
@@ -31,18 +32,35 @@ async function opened(...fixture: Parameters<typeof storeFixture>) {
 }
 
 it('refuses at the quota of the agent, across its folders, and removes nothing', async () => {
-  const quota = new AgentQuota({ bytesMax: 25 });
+  const quota = new AgentQuota({ bytesMax: 25 + 3 * recordBytes });
   const first = await opened(undefined, { quota });
   const second = await opened(undefined, { quota });
   await first.feed.send({ a: 'ten bytes.' });
   await first.feed.send({ a: 'TEN BYTES.' });
-  await expect(second.feed.send({ b: 'six.bytes' })).rejects.toMatchObject({ code: 'QUOTA_REACHED' });
+  await expect(second.feed.send({ b: 'six.bytes'.repeat(recordBytes) })).rejects.toMatchObject({ code: 'QUOTA_REACHED' });
   await second.feed.send({ b: 'five.' });
-  expect(quota.usedBytes()).toBe(25);
+  expect(quota.usedBytes()).toBe(25 + 3 * recordBytes);
   expect(() => second.store.openPartial(sha256('x'), 1)).toThrowError(
     expect.objectContaining({ code: 'QUOTA_REACHED' }),
   );
   expect(readTree(`${first.root}/versions`).size).toBe(1);
+});
+
+it('refuses records without bytes at the quota, and still takes deletions and metadata', async () => {
+  const quota = new AgentQuota({ bytesMax: 10 * recordBytes });
+  const { feed, store } = await opened(undefined, { quota });
+  const refused: unknown = expect.objectContaining({ code: 'QUOTA_REACHED' });
+  for (let count = 0; count < 9; count += 1) await feed.send({ [`link ${count}`]: symlinkState('x') });
+  await feed.send({ empty: fileState('') });
+  await expect(feed.send({ more: symlinkState('x') })).rejects.toThrowError(refused);
+  feed.sequence -= 1;
+  await expect(feed.send({ 'link 0': symlinkState('other target') })).rejects.toThrowError(refused);
+  feed.sequence -= 1;
+  await feed.send({ empty: { ...fileState(''), mode: 0o600 } });
+  await feed.send({ 'link 0': null, empty: null });
+  expect(quota.usedBytes()).toBe(10 * recordBytes);
+  await expect(feed.send({ 'link 0': symlinkState('x') })).rejects.toThrowError(refused);
+  expect(store.usage()).toEqual({ files: 0, bytes: 0, versions: 2, versionBytes: 0 });
 });
 
 it('refuses below the free-space floor and goes on when there is room again', async () => {
