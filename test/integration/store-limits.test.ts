@@ -37,7 +37,9 @@ it('refuses at the quota of the agent, across its folders, and removes nothing',
   const second = await opened(undefined, { quota });
   await first.feed.send({ a: 'ten bytes.' });
   await first.feed.send({ a: 'TEN BYTES.' });
-  await expect(second.feed.send({ b: 'six.bytes'.repeat(recordBytes) })).rejects.toMatchObject({ code: 'QUOTA_REACHED' });
+  await expect(second.feed.send({ b: 'six.bytes'.repeat(recordBytes) })).rejects.toMatchObject({
+    code: 'QUOTA_REACHED',
+  });
   await second.feed.send({ b: 'five.' });
   expect(quota.usedBytes()).toBe(25 + 3 * recordBytes);
   expect(() => second.store.openPartial(sha256('x'), 1)).toThrowError(
@@ -70,11 +72,31 @@ it('refuses below the free-space floor and goes on when there is room again', as
   await feed.send({ a: '0123456789' });
   space.freeBytes = 50;
   expect(() => store.stage(sha256('more'), Buffer.from('more'))).toThrowError(
-    expect.objectContaining({ code: 'STORE_FULL' }),
+    expect.objectContaining({
+      code: 'STORE_FULL',
+      message: '4 bytes more would leave less than 5 % of the disk free',
+    }),
   );
   await feed.send({ a: null });
   space.freeBytes = 1000;
   await feed.send({ b: 'more' });
+});
+
+it('refuses deletions too when the journal would eat up the floor', async () => {
+  const space = { totalBytes: 1000, freeBytes: 60 };
+  const disk = { ...nodeDisk, space: () => ({ ...space }) };
+  const { feed, open, store } = await opened(undefined, { disk }, { freeSpaceFloor: 0.05 });
+  await feed.send({ a: '0123456789' });
+  await store.close();
+  space.freeBytes = 20;
+  const reopened = await open();
+  stores.push(reopened);
+  const again = new FeedFake(() => reopened);
+  again.sequence = feed.sequence;
+  await expect(again.send({ a: null })).rejects.toMatchObject({
+    code: 'STORE_FULL',
+    message: 'the disk has less than 5 % free',
+  });
 });
 
 it('takes no content that differs from its hash', async () => {
