@@ -8,11 +8,12 @@ import { expiringVersions, type SimpleRetention } from '../retention/simple-rete
 import { recordBytes, type AgentQuota } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import type { BatchWriter } from './batch-writer.ts';
+import { claimContents, stageHeldContent } from './claim-contents.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import type { FreeSpace } from './free-space.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
-import type { ChangeEntry, Holding, LiveState, SetEntry } from './journal-entry.ts';
+import { sizeOf, type ChangeEntry, type LiveState } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
 import type { IndexMeta, MirrorIndex, StoreUsage } from './mirror-index.ts';
 import type { PartialContent } from './partial-contents.ts';
@@ -128,21 +129,7 @@ export class MirrorStore {
   /** Stages a verified copy of content that this agent's folders hold. False: it is not held, or damaged; fetch it. */
   async stageHeld(hash: Buffer, size: number): Promise<boolean> {
     this.#assertUsable();
-    const { staging } = this.#parts;
-    if (staging.has(hash)) return true;
-    if (size === 0 && isEmptyHash(hash)) {
-      staging.stage(hash, Buffer.alloc(0));
-      return true;
-    }
-    for (const source of this.#parts.held.sources(hash, size)) {
-      try {
-        if (await staging.stageCopy(hash, size, source)) return true;
-      } finally {
-        source.close();
-      }
-      this.#parts.logger.warn({ hash: hash.toString('hex') }, 'held content is damaged; it is fetched again');
-    }
-    return false;
+    return stageHeldContent(this.#parts, hash, size);
   }
 
   /**
@@ -190,7 +177,7 @@ export class MirrorStore {
         nameVersion: this.#nameVersions(begin.at),
       });
       this.#parts.quota.assertRoom(plan.addedRows * recordBytes);
-      const claimed = await this.#claimContents(plan.contents);
+      const claimed = await claimContents(this.#parts, plan.contents);
       const missing = batch.missing.map((path): ChangeEntry => ({ type: 'missing', path, namedIn: indexId }));
       await this.#parts.writer.write(
         { ...begin, nextVersionId: plan.nextVersionId },
@@ -282,38 +269,6 @@ export class MirrorStore {
     this.#parts.lock.release();
   }
 
-  async #claimContents(entries: readonly SetEntry[]): Promise<number> {
-    const claimed: SetEntry[] = [];
-    try {
-      for (const group of Map.groupBy(entries, contentKey).values()) {
-        const names = await this.#claim(group);
-        for (const [at, entry] of group.entries()) entry.temp = names[at] ?? null;
-        claimed.push(...group);
-      }
-    } catch (error) {
-      for (const { temp, holding } of claimed) {
-        this.#parts.staging.unclaim(hashOf(holding), temp ?? '', sizeOf(holding));
-      }
-      throw error;
-    }
-    return entries.reduce((bytes, { holding }) => bytes + sizeOf(holding), 0);
-  }
-
-  /** Content staged for this batch may have been used up by the one before; then it is in current/ or versions/. */
-  async #claim(group: readonly SetEntry[]): Promise<string[]> {
-    const { staging } = this.#parts;
-    const [first] = group;
-    if (first === undefined) return [];
-    const [hash, size] = [hashOf(first.holding), sizeOf(first.holding)];
-    const names =
-      (await staging.claim(hash, size, group.length)) ??
-      ((await this.stageHeld(hash, size)) ? await staging.claim(hash, size, group.length) : null);
-    if (names !== null) return names;
-    throw new CodedError('CONTENT_MISMATCH', `content ${hash.toString('hex')} is not staged`, {
-      context: { size },
-    });
-  }
-
   async #delete(rows: readonly LiveRow[], reached: FeedPosition, completes: boolean): Promise<void> {
     const meta = this.#meta();
     const begin = { ...nextBegin(meta, this.#parts.now(), reached), completes };
@@ -399,22 +354,4 @@ function versionEntry({ path, replaced: { holding }, replacedAt }: VersionRow): 
     receivedAt: holding.receivedAt,
     replacedAt,
   };
-}
-
-function sizeOf({ state }: Holding): number {
-  return state.kind === 'file' ? state.size : 0;
-}
-
-function hashOf({ state }: Holding): Buffer {
-  return state.kind === 'file' ? state.hash : Buffer.alloc(0);
-}
-
-function contentKey({ holding }: SetEntry): string {
-  return `${hashOf(holding).toString('hex')}:${sizeOf(holding)}`;
-}
-
-const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
-
-function isEmptyHash(hash: Buffer): boolean {
-  return hash.toString('hex') === emptyHash;
 }
