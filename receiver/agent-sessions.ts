@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AlarmBoard } from '../shared/alarm-board.ts';
 import type { CodedError } from '../shared/errors/coded-error.ts';
-import type { DeviceId } from '../shared/identity/device-id.ts';
+import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { Channel } from '../shared/link/channel.ts';
 import { programVersion } from '../shared/program-version.ts';
@@ -81,7 +81,11 @@ export class AgentSessions {
     clearTimeout(steady);
     this.#live.delete(agentId);
     if (reason === null || reason.code.startsWith('LINK_')) return;
-    alarms.raise(alarmKey, reason.code, `replication of agent ${agentId} failed: ${reason.message}`);
+    alarms.raise(
+      alarmKey,
+      reason.code,
+      `replication of agent ${shortDeviceId(agentId)} failed: ${reason.message}`,
+    );
     await this.#reopenStores(agentId);
   }
 
@@ -136,7 +140,12 @@ export class AgentSessions {
   #noteBlocked(agentId: DeviceId, folder: string, reason: CodedError | null): void {
     const key = `folder ${agentId}/${folder}`;
     if (reason === null) this.#deps.alarms.clear(key);
-    else this.#deps.alarms.raise(key, reason.code, `folder ${folder} of agent ${agentId}: ${reason.message}`);
+    else
+      this.#deps.alarms.raise(
+        key,
+        reason.code,
+        `folder ${folder} of agent ${shortDeviceId(agentId)}: ${reason.message}`,
+      );
   }
 }
 
