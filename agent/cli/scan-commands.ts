@@ -1,7 +1,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
-import { describeMoment, parseDuration } from '../../shared/cli/duration.ts';
+import { describeFuture, parseDuration } from '../../shared/cli/duration.ts';
 import { formatTable } from '../../shared/cli/table.ts';
 import type { ScanSummary } from '../agent-commands.ts';
 import { withAgent, withRunningAgent } from './with-agent.ts';
@@ -59,7 +59,7 @@ export function addScanCommands(program: Command): void {
       const paused = await withAgent(command, async (commands) => commands.pause({ durationMs }));
       if (options.json === true) printJson(paused);
       else if (paused.pausedUntil === null) printText('paused until "resume"');
-      else printText(`paused, goes on ${describeMoment(Date.parse(paused.pausedUntil), Date.now())}`);
+      else printText(`paused, goes on ${describeFuture(Date.parse(paused.pausedUntil), Date.now())}`);
     });
   program
     .command('resume')

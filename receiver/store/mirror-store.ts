@@ -5,18 +5,20 @@ import { sameContent, type FileRecord } from '../../shared/records/file-record.t
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { expiringVersions, type SimpleRetention } from '../retention/simple-retention.ts';
-import type { AgentQuota } from './agent-quota.ts';
+import { recordBytes, type AgentQuota } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import type { BatchWriter } from './batch-writer.ts';
+import { claimContents, stageHeldContent } from './claim-contents.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import type { FreeSpace } from './free-space.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
-import type { ChangeEntry, Holding, LiveState, SetEntry } from './journal-entry.ts';
+import { sizeOf, type ChangeEntry, type LiveState } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
 import type { IndexMeta, MirrorIndex, StoreUsage } from './mirror-index.ts';
+import type { PartialContent } from './partial-contents.ts';
 import type { ReadableContent } from './readable-content.ts';
-import type { PartialContent, Staging } from './staging.ts';
+import type { Staging } from './staging.ts';
 import type { VersionNamer } from './version-namer.ts';
 
 /** A live record as stored. `receivedAt` (ms, the receiver's clock): when this content arrived. */
@@ -47,6 +49,8 @@ export type MirrorStoreParts = {
   namer: VersionNamer;
   lock: DirectoryLock;
   retention: SimpleRetention;
+  /** Content that arrived in part is kept so long for another attempt. */
+  partialDaysMax: number;
   opened: StoreOpening;
 };
 
@@ -77,7 +81,10 @@ export class MirrorStore {
   constructor(parts: MirrorStoreParts) {
     this.#parts = parts;
     this.opened = parts.opened;
-    this.#leaveQuota = parts.quota.add(() => this.#usedBytes());
+    this.#leaveQuota = parts.quota.add({
+      usedBytes: () => this.#usedBytes(),
+      giveUp: (bytes) => parts.staging.partials.giveUp(bytes),
+    });
   }
 
   /** True after a failure below a batch: close it and open it again, which recovers it. Reading goes on meanwhile. */
@@ -122,21 +129,7 @@ export class MirrorStore {
   /** Stages a verified copy of content that this agent's folders hold. False: it is not held, or damaged; fetch it. */
   async stageHeld(hash: Buffer, size: number): Promise<boolean> {
     this.#assertUsable();
-    const { staging } = this.#parts;
-    if (staging.has(hash)) return true;
-    if (size === 0 && isEmptyHash(hash)) {
-      staging.stage(hash, Buffer.alloc(0));
-      return true;
-    }
-    for (const source of this.#parts.held.sources(hash, size)) {
-      try {
-        if (await staging.stageCopy(hash, size, source)) return true;
-      } finally {
-        source.close();
-      }
-      this.#parts.logger.warn({ hash: hash.toString('hex') }, 'held content is damaged; it is fetched again');
-    }
-    return false;
+    return stageHeldContent(this.#parts, hash, size);
   }
 
   /**
@@ -151,7 +144,7 @@ export class MirrorStore {
   /** Content that arrives in pieces and survives restarts. @throws CodedError QUOTA_REACHED, DISK_FAILED */
   openPartial(hash: Buffer, size: number): PartialContent {
     this.#assertUsable();
-    return this.#parts.staging.openPartial(hash, size);
+    return this.#parts.staging.partials.open(hash, size);
   }
 
   /** Content with that hash from `current/` or `versions/`; not verified. Null when there is none. */
@@ -168,7 +161,7 @@ export class MirrorStore {
   /**
    * Makes the records the current state. When it resolves everything in the batch is durable and may be acknowledged;
    * when it rejects, nothing may. Staged content is used up.
-   * @throws CodedError PROTOCOL_VIOLATION, CONTENT_MISMATCH (content not staged), STORE_FULL, DISK_FAILED
+   * @throws CodedError PROTOCOL_VIOLATION, CONTENT_MISMATCH (content not staged), STORE_FULL, QUOTA_REACHED, DISK_FAILED
    */
   commit(batch: CommitBatch): Promise<void> {
     return this.#oneByOne(async () => {
@@ -183,7 +176,8 @@ export class MirrorStore {
         nextVersionId: meta.nextVersionId,
         nameVersion: this.#nameVersions(begin.at),
       });
-      const claimed = await this.#claimContents(plan.contents);
+      this.#parts.quota.assertRoom(plan.addedRows * recordBytes);
+      const claimed = await claimContents(this.#parts, plan.contents);
       const missing = batch.missing.map((path): ChangeEntry => ({ type: 'missing', path, namedIn: indexId }));
       await this.#parts.writer.write(
         { ...begin, nextVersionId: plan.nextVersionId },
@@ -244,8 +238,10 @@ export class MirrorStore {
     return this.#parts.index.usage();
   }
 
-  /** Removes the versions that the retention rule lets go; durable when it resolves. */
+  /** Removes the versions that the retention rule lets go, and partial content grown old; durable when it resolves. */
   async expire(nowMs: number): Promise<{ versions: number; bytes: number }> {
+    this.#assertUsable();
+    this.#parts.staging.partials.expire(nowMs, this.#parts.partialDaysMax);
     const removed = { versions: 0, bytes: 0 };
     let after: RelativePath | null = null;
     for (;;) {
@@ -271,38 +267,6 @@ export class MirrorStore {
     this.#parts.journal.close();
     this.#parts.index.close();
     this.#parts.lock.release();
-  }
-
-  async #claimContents(entries: readonly SetEntry[]): Promise<number> {
-    const claimed: SetEntry[] = [];
-    try {
-      for (const group of Map.groupBy(entries, contentKey).values()) {
-        const names = await this.#claim(group);
-        for (const [at, entry] of group.entries()) entry.temp = names[at] ?? null;
-        claimed.push(...group);
-      }
-    } catch (error) {
-      for (const { temp, holding } of claimed) {
-        this.#parts.staging.unclaim(hashOf(holding), temp ?? '', sizeOf(holding));
-      }
-      throw error;
-    }
-    return entries.reduce((bytes, { holding }) => bytes + sizeOf(holding), 0);
-  }
-
-  /** Content staged for this batch may have been used up by the one before; then it is in current/ or versions/. */
-  async #claim(group: readonly SetEntry[]): Promise<string[]> {
-    const { staging } = this.#parts;
-    const [first] = group;
-    if (first === undefined) return [];
-    const [hash, size] = [hashOf(first.holding), sizeOf(first.holding)];
-    const names =
-      (await staging.claim(hash, size, group.length)) ??
-      ((await this.stageHeld(hash, size)) ? await staging.claim(hash, size, group.length) : null);
-    if (names !== null) return names;
-    throw new CodedError('CONTENT_MISMATCH', `content ${hash.toString('hex')} is not staged`, {
-      context: { size },
-    });
   }
 
   async #delete(rows: readonly LiveRow[], reached: FeedPosition, completes: boolean): Promise<void> {
@@ -352,8 +316,9 @@ export class MirrorStore {
   }
 
   #usedBytes(): number {
-    const { bytes, versionBytes } = this.#parts.index.usage();
-    return bytes + versionBytes + this.#parts.staging.bytes;
+    const { index, staging } = this.#parts;
+    const { bytes, versionBytes } = index.usage();
+    return bytes + versionBytes + index.rows * recordBytes + staging.bytes;
   }
 
   #assertUsable(): void {
@@ -389,22 +354,4 @@ function versionEntry({ path, replaced: { holding }, replacedAt }: VersionRow): 
     receivedAt: holding.receivedAt,
     replacedAt,
   };
-}
-
-function sizeOf({ state }: Holding): number {
-  return state.kind === 'file' ? state.size : 0;
-}
-
-function hashOf({ state }: Holding): Buffer {
-  return state.kind === 'file' ? state.hash : Buffer.alloc(0);
-}
-
-function contentKey({ holding }: SetEntry): string {
-  return `${hashOf(holding).toString('hex')}:${sizeOf(holding)}`;
-}
-
-const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
-
-function isEmptyHash(hash: Buffer): boolean {
-  return hash.toString('hex') === emptyHash;
 }

@@ -28,7 +28,8 @@ import { MirrorStore, type StoreOpening } from './mirror-store.ts';
 import type { ReadableContent } from './readable-content.ts';
 import { salvage, unknownMark } from './salvage.ts';
 import { snapshotEntries } from './snapshot-entries.ts';
-import { cleanIncoming, Staging } from './staging.ts';
+import { cleanIncoming } from './partial-contents.ts';
+import { Staging } from './staging.ts';
 import { storeLayout, type StoreLayout } from './store-layout.ts';
 import { carryOut } from './tree-writer.ts';
 import { VersionNamer } from './version-namer.ts';
@@ -89,7 +90,7 @@ export async function openMirrorStore(
     const staging = new Staging({ ...deps, freeSpace }, { directory: layout.incoming });
     const held = new HeldContent({ ...deps, index }, layout);
     const writer = new BatchWriter({ ...deps, index, journal, namer }, layout);
-    const { retention } = options;
+    const { retention, partialDaysMax } = options;
     return new MirrorStore({
       ...deps,
       index,
@@ -101,6 +102,7 @@ export async function openMirrorStore(
       namer,
       lock,
       retention,
+      partialDaysMax,
       opened,
     });
   } catch (error) {

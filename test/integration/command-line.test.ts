@@ -175,6 +175,20 @@ describe('folder add', () => {
     expectError(await agent(...args), code, 2);
   });
 
+  it('refuses a directory with the private key of the agent in it, also by way of a link', async () => {
+    await agent('init', '--yes');
+    fs.mkdirSync(at('agent', 'inner'));
+    fs.symlinkSync(at(), at('link'));
+    for (const directory of [at(), at('agent'), at('agent', 'inner'), at('link'), '/']) {
+      const result = await agent('folder', 'add', 'a', '--kind', 'mirror', '--path', directory);
+      expectError(result, 'CONFIG_INVALID', 2);
+      expect(result.stderr).toContain('choose a directory beside the home');
+    }
+    fs.mkdirSync(at('agent-of-another-name'));
+    const beside = ['--kind', 'mirror', '--path', at('agent-of-another-name')];
+    expect(await agent('folder', 'add', 'a', ...beside)).toMatchObject({ code: 0 });
+  });
+
   it('says for sealed folders that this version replicates mirror folders only', async () => {
     await agent('init', '--yes');
     const result = await agent('folder', 'add', 'db', '--kind', 'sealed');
