@@ -22,6 +22,7 @@ import { readAgentConfig } from './config.ts';
 import { createAgentCommands, type RunningAgent } from './create-agent-commands.ts';
 import { readPause } from './pause-file.ts';
 import { ReceiverSessions } from './receiver-sessions.ts';
+import { describeObstacles } from './describe-obstacles.ts';
 import { waitForCopies } from './wait-for-copies.ts';
 
 const alarmIntervalMs = 5000;
@@ -77,6 +78,7 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
           scan: async () => folders.scan(null),
           feed: (folderId) => indexer.feed(folderId),
           receivers,
+          obstacles: () => describeObstacles(running.status()),
           pollIntervalMs: durablePollMs,
         },
         options,

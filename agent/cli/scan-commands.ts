@@ -4,7 +4,10 @@ import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { describeFuture, parseDuration } from '../../shared/cli/duration.ts';
 import { formatTable } from '../../shared/cli/table.ts';
 import type { ScanSummary } from '../agent-commands.ts';
+import { showWaitProgress } from './wait-progress.ts';
 import { withAgent, withRunningAgent } from './with-agent.ts';
+
+const progressIntervalMs = 2000;
 
 type WaitOptions = { copies: number; timeout: number; json?: true };
 
@@ -29,9 +32,23 @@ export function addScanCommands(program: Command): void {
     .option('--timeout <SECONDS>', 'how long to wait at most', parseSeconds, 3600)
     .option('--json', 'print JSON')
     .action(async (options: WaitOptions, command: Command) => {
-      const done = await withRunningAgent(command, async (commands) =>
-        commands.wait({ copies: options.copies, timeoutMs: options.timeout * 1000 }),
-      );
+      const done = await withRunningAgent(command, async (commands) => {
+        const endProgress =
+          options.json !== true && process.stderr.isTTY
+            ? showWaitProgress(
+                {
+                  status: async () => commands.status({}),
+                  write: (line) => process.stderr.write(line),
+                },
+                { intervalMs: progressIntervalMs },
+              )
+            : () => {};
+        try {
+          return await commands.wait({ copies: options.copies, timeoutMs: options.timeout * 1000 });
+        } finally {
+          endProgress();
+        }
+      });
       if (options.json === true) printJson(done);
       else
         printText(
