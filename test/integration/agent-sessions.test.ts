@@ -13,7 +13,7 @@ import type { Channel } from '../../shared/link/channel.ts';
 import { createChannelPair } from '../support/channel-pair.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { until } from '../support/replication-bench.ts';
-import { temporaryDirectory } from '../support/store-fixture.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
 const now = (): number => Date.now();

@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { storeFixture, FeedFake, temporaryDirectory } from '../support/store-fixture.ts';
+import { storeFixture, FeedFake } from '../support/store-fixture.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { Device, type ReceiverStatus } from '../support/device.ts';
 
 const agentId = 'GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM';
