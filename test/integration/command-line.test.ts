@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { until } from '../support/until.ts';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { runCommand, type CommandResult, type ProgramName } from '../support/program.ts';
 
 let scratch: string;
@@ -220,6 +220,9 @@ it('an interrupted command ends with 130', async () => {
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
+  onTestFinished(() => {
+    holder.kill('SIGKILL');
+  });
   await once(holder.stdout, 'data');
   const child = spawn(process.execPath, ['agent/main.ts', '--home', at('agent'), 'status'], {
     stdio: 'ignore',
@@ -229,7 +232,6 @@ it('an interrupted command ends with 130', async () => {
   child.kill('SIGINT');
   const [code] = await closed;
   expect(code).toBe(130);
-  holder.kill('SIGKILL');
 });
 
 function hasOpen(pid: number | undefined, file: string): boolean {
