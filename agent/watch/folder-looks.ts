@@ -5,7 +5,7 @@ import { SettleQueue } from './settle-queue.ts';
 import { signatureOf } from './signature.ts';
 import { lookAtDirectory, lookAtPath, type LookContext } from './source-look.ts';
 
-type Deps = Omit<LookContext, 'stillForMs'> & { clock: Clock; isNetwork(): boolean };
+type Deps = Omit<LookContext, 'stillForMs'> & { clock: Clock; isNetwork: () => boolean };
 
 /**
  * The single places of a folder that are to be looked at again: directories that were asked for, and paths that have to
