@@ -52,6 +52,7 @@ export const errorTable = {
   NOT_RUNNING: entry('the command needs the running program on this home'),
   PATH_INVALID: entry('a path is absolute, climbs, or is too long', { exitCode: 2, crossesWire: true }),
   PEERS_DAMAGED: entry('the file of paired devices cannot be read'),
+  PG_DUMP_TOO_OLD: entry('pg_dump is older than the PostgreSQL server that it shall dump'),
   PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),
   QUOTA_REACHED: entry('the agent has reached its quota on this receiver', {
     retryable: true,
@@ -60,6 +61,7 @@ export const errorTable = {
   RESTORE_CONFLICT: entry('the target holds a different file and may not be overwritten', { exitCode: 3 }),
   RESTORE_INCOMPLETE: entry('some files could not be restored', { exitCode: 3 }),
   ROLE_REFUSED: entry('the device may not do this with its role', { crossesWire: true }),
+  SOURCE_FAILED: entry('the source of a sealed folder failed, so no version was made', { retryable: true }),
   SOURCE_STOPPED: entry('the folder stopped because its source looks vanished', { exitCode: 1 }),
   SOURCE_UNREADABLE: entry('a source file or directory cannot be read', { retryable: true }),
   STORE_FULL: entry('the disk has reached the free-space floor', { retryable: true, crossesWire: true }),
