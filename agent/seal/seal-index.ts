@@ -229,6 +229,25 @@ export class SealIndex {
     return (row?.used_bytes ?? 0) > 0;
   }
 
+  /** Whether the receiver lacks a pack that the latest version uses. */
+  lacksUsed(receiverId: string): boolean {
+    const row = this.#get<{ count: number }>(
+      `SELECT count(*) AS count FROM lacking JOIN objects ON objects.id = lacking.object
+       WHERE folder = ? AND receiver = ? AND used_bytes > 0`,
+      this.folderId,
+      receiverId,
+    );
+    return (row?.count ?? 0) > 0;
+  }
+
+  /** The packs that the latest version uses, and their sealed sizes together. */
+  usedTotals(): { packs: number; bytes: number } {
+    return this.#get<{ packs: number; bytes: number }>(
+      'SELECT count(*) AS packs, coalesce(sum(bytes), 0) AS bytes FROM objects WHERE folder = ? AND used_bytes > 0',
+      this.folderId,
+    ) as { packs: number; bytes: number };
+  }
+
   object(id: number): SealedObject | null {
     return this.#get<SealedObject>(`SELECT ${objectColumns} WHERE id = ?`, id) ?? null;
   }

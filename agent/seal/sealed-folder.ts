@@ -87,6 +87,18 @@ export class SealedFolder {
     return fingerprint === null || fingerprint !== last || this.index.lastVersion() === null;
   }
 
+  /** A run found nothing that changed: no version is made of it. */
+  noteUnchanged(): void {
+    const nowMs = this.#deps.now();
+    this.index.noteStart(nowMs);
+    this.index.noteEnd(0, null, this.index.folder().last_fingerprint);
+  }
+
+  /** Whether the receiver has acknowledged everything up to there and lacks no pack that the latest version uses. */
+  holds(receiverId: string, sequence: number): boolean {
+    return this.keeper.durableSequence(receiverId) >= sequence && !this.index.lacksUsed(receiverId);
+  }
+
   /** Writes down what receivers reported. */
   close(): void {
     this.keeper.close();
