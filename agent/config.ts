@@ -43,6 +43,9 @@ const anyAddress: Address = { host: '::', port: defaultPort };
 const hourMs = 3_600_000;
 const minuteMs = 60_000;
 
+/** A size, or `auto`. */
+const spoolSizeValue = z.preprocess((value) => (value === 'auto' ? null : value), byteSizeValue.nullable());
+
 const idField = z.string().regex(folderIdPattern, {
   error: 'a folder id has lower-case letters, digits, ".", "_" and "-", at most 64',
 });
@@ -129,7 +132,7 @@ const configSchema: z.ZodType<AgentConfig> = z
       })
       .prefault({}),
     watch: z.strictObject({ directoriesMax: z.int().min(0).max(1_000_000).default(8192) }).prefault({}),
-    spool: z.strictObject({ bytesMax: byteSizeValue.nullable().default(null) }).prefault({}),
+    spool: z.strictObject({ bytesMax: spoolSizeValue.default(null) }).prefault({}),
     folders: z.array(folderSchema).max(64).nullable().default([]),
   })
   .transform(({ scan, folders, ...rest }) => ({
@@ -191,8 +194,8 @@ watch:
 
 spool:
   # How much of what was sealed may wait here until receivers have it: 10 GiB for example.
-  # Without a size: 10 GiB, or a fifth of the free disk where that is less.
-  bytesMax:
+  # auto: 10 GiB, or a fifth of the free disk where that is less.
+  bytesMax: auto
 
 # What is replicated. "mastokeep-agent folder add" adds to this list.
 #   id        a name of your choice: lower-case letters, digits, ".", "_" and "-"

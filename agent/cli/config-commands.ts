@@ -41,7 +41,7 @@ function shownConfig(config: AgentConfig): object {
       recentEvery: formatDuration(config.scan.recentEveryMs),
     },
     watch: config.watch,
-    spool: { bytesMax: config.spool.bytesMax === null ? null : formatByteSize(config.spool.bytesMax) },
+    spool: { bytesMax: config.spool.bytesMax === null ? 'auto' : formatByteSize(config.spool.bytesMax) },
     folders: config.folders,
   };
 }

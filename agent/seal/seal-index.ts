@@ -229,12 +229,13 @@ export class SealIndex {
     return (row?.used_bytes ?? 0) > 0;
   }
 
-  /** Whether the receiver lacks a pack that the latest version uses. */
-  lacksUsed(receiverId: string): boolean {
+  /** Whether the receiver, which acknowledged `durableSequence`, lacks a pack that the latest version uses. */
+  lacksUsed(receiverId: string, durableSequence: number): boolean {
     const row = this.#get<{ count: number }>(
-      `SELECT count(*) AS count FROM lacking JOIN objects ON objects.id = lacking.object
-       WHERE folder = ? AND receiver = ? AND used_bytes > 0`,
+      `SELECT count(*) AS count FROM objects WHERE folder = ? AND used_bytes > 0
+       AND (sequence > ? OR EXISTS (SELECT 1 FROM lacking WHERE object = objects.id AND receiver = ?))`,
       this.folderId,
+      durableSequence,
       receiverId,
     );
     return (row?.count ?? 0) > 0;

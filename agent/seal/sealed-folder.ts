@@ -96,7 +96,8 @@ export class SealedFolder {
 
   /** Whether the receiver has acknowledged everything up to there and lacks no pack that the latest version uses. */
   holds(receiverId: string, sequence: number): boolean {
-    return this.keeper.durableSequence(receiverId) >= sequence && !this.index.lacksUsed(receiverId);
+    const durable = this.keeper.durableSequence(receiverId);
+    return durable >= sequence && !this.index.lacksUsed(receiverId, durable);
   }
 
   /** Writes down what receivers reported. */

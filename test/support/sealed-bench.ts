@@ -201,6 +201,11 @@ export class SealedBench {
     return new SealedBench(home, await createDeviceIdentity(home), recipients, options);
   }
 
+  /** Another life of the same device on what is left of its home. */
+  static reuse(home: string, recipients: Recipient[], identity: SealedBench['identity']): SealedBench {
+    return new SealedBench(home, identity, recipients, {});
+  }
+
   get feed(): SealedFolder['feed'] {
     return this.sealed.feed;
   }
@@ -217,6 +222,7 @@ export class SealedBench {
   }
 
   close(): void {
+    if (!this.#database.open) return;
     this.sealed.close();
     this.#database.close();
   }
