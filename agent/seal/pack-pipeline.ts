@@ -65,7 +65,9 @@ export class PackPipeline {
   async write(bytes: Uint8Array): Promise<void> {
     await this.#until(() => this.#bytesUnderWay < bytesUnderWayMax && this.#packsUnderWay < packsUnderWayMax);
     this.#bytesUnderWay += bytes.length;
-    this.#post({ type: 'bytes', bytes });
+    // a copy of exactly these bytes: a view would take the whole buffer behind it along
+    const piece = new Uint8Array(bytes);
+    this.#cutter.postMessage({ type: 'bytes', bytes: piece } satisfies CutRequest, [piece.buffer]);
   }
 
   /** The end of the file. */
