@@ -3,6 +3,7 @@ import type { DirectoryLock } from '../../shared/io/directory-lock.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { expiringVersions, type SimpleRetention } from '../retention/simple-retention.ts';
 import type { AgentQuota } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
@@ -11,7 +12,7 @@ import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import type { FreeSpace } from './free-space.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
-import type { ChangeEntry, FeedPosition, Holding, LiveState, SetEntry } from './journal-entry.ts';
+import type { ChangeEntry, Holding, LiveState, SetEntry } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
 import type { IndexMeta, MirrorIndex, StoreUsage } from './mirror-index.ts';
 import type { ReadableContent } from './readable-content.ts';
@@ -273,30 +274,35 @@ export class MirrorStore {
   }
 
   async #claimContents(entries: readonly SetEntry[]): Promise<number> {
-    const byHash = Map.groupBy(entries, (entry) => hashOf(entry).toString('hex'));
-    let bytes = 0;
-    for (const group of byHash.values()) {
-      const [first] = group;
-      if (first === undefined) continue;
-      const hash = hashOf(first);
-      const size = sizeOf(first.holding);
-      // Content staged for this batch may have been used up by the one before; then it is in current/ or versions/.
-      const names =
-        (await this.#parts.staging.claim(hash, group.length)) ??
-        ((await this.stageHeld(hash, size)) ? await this.#parts.staging.claim(hash, group.length) : null);
-      if (names === null) {
-        for (const entry of entries) {
-          if (entry.temp !== null)
-            this.#parts.staging.unclaim(hashOf(entry), entry.temp, sizeOf(entry.holding));
-        }
-        throw new CodedError('CONTENT_MISMATCH', `content ${hash.toString('hex')} is not staged`, {
-          context: { size },
-        });
+    const claimed: SetEntry[] = [];
+    try {
+      for (const group of Map.groupBy(entries, contentKey).values()) {
+        const names = await this.#claim(group);
+        for (const [at, entry] of group.entries()) entry.temp = names[at] ?? null;
+        claimed.push(...group);
       }
-      for (const [at, entry] of group.entries()) entry.temp = names[at] ?? null;
-      bytes += size * group.length;
+    } catch (error) {
+      for (const { temp, holding } of claimed) {
+        this.#parts.staging.unclaim(hashOf(holding), temp ?? '', sizeOf(holding));
+      }
+      throw error;
     }
-    return bytes;
+    return entries.reduce((bytes, { holding }) => bytes + sizeOf(holding), 0);
+  }
+
+  /** Content staged for this batch may have been used up by the one before; then it is in current/ or versions/. */
+  async #claim(group: readonly SetEntry[]): Promise<string[]> {
+    const { staging } = this.#parts;
+    const [first] = group;
+    if (first === undefined) return [];
+    const [hash, size] = [hashOf(first.holding), sizeOf(first.holding)];
+    const names =
+      (await staging.claim(hash, size, group.length)) ??
+      ((await this.stageHeld(hash, size)) ? await staging.claim(hash, size, group.length) : null);
+    if (names !== null) return names;
+    throw new CodedError('CONTENT_MISMATCH', `content ${hash.toString('hex')} is not staged`, {
+      context: { size },
+    });
   }
 
   async #delete(rows: readonly LiveRow[], reached: FeedPosition, completes: boolean): Promise<void> {
@@ -389,8 +395,12 @@ function sizeOf({ state }: Holding): number {
   return state.kind === 'file' ? state.size : 0;
 }
 
-function hashOf({ holding: { state } }: SetEntry): Buffer {
+function hashOf({ state }: Holding): Buffer {
   return state.kind === 'file' ? state.hash : Buffer.alloc(0);
+}
+
+function contentKey({ holding }: SetEntry): string {
+  return `${hashOf(holding).toString('hex')}:${sizeOf(holding)}`;
 }
 
 const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';

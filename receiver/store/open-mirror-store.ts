@@ -60,18 +60,26 @@ export type MirrorStoreOptions = {
   journalSegmentBytesMax?: number;
 };
 
+/** With the longest path and the longest name of a version this stays below PATH_MAX. */
+const rootBytesMax = 700;
 const journalSegmentBytesDefault = 8 * 1024 * 1024;
 
 /**
  * Opens the store of one mirror folder, making it where there is none. When it resolves, a batch that a crash cut off
  * is completed, the database says what the journal says, and all of that is durable.
- * @throws CodedError ALREADY_RUNNING, HOME_INVALID (another agent's or folder's data), STORE_FULL, DISK_FAILED
+ * @throws CodedError ALREADY_RUNNING, HOME_INVALID (another agent's or folder's data, a path too long), STORE_FULL, DISK_FAILED
  */
 export async function openMirrorStore(
   deps: MirrorStoreDeps,
   options: MirrorStoreOptions,
 ): Promise<MirrorStore> {
   const layout = storeLayout(options.directory);
+  if (layout.root.length > rootBytesMax) {
+    throw new CodedError(
+      'HOME_INVALID',
+      `the path of the data directory is longer than ${rootBytesMax} bytes`,
+    );
+  }
   await makeDirectories(deps.disk, options.directory, layout);
   const lock = lockDirectory(options.directory);
   try {

@@ -5,7 +5,7 @@ import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { faultyCalls, faultyDisk, type Fault } from '../support/faulty-disk.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
-import { temporaryDirectory } from '../support/store-fixture.ts';
+import { memoryDirectory } from '../support/store-fixture.ts';
 import { StoreModel, type StoreImage } from '../support/store-model.ts';
 import {
   expectNothingLeftIncoming,
@@ -38,7 +38,7 @@ it.each(faults)('stays whole when the Nth $call fails with $systemCode', async (
 
 /** Runs a workload with the fault; false when it was never reached. */
 async function failsOnce(fault: Fault): Promise<boolean> {
-  const directory = temporaryDirectory();
+  const directory = memoryDirectory();
   const faulty = faultyDisk(nodeDisk, fault);
   const failing = workloadFixture(directory, { disk: faulty.disk });
   const healthy = workloadFixture(directory);
@@ -87,7 +87,7 @@ function matching(models: StoreModel[], image: StoreImage, story: string): Store
 }
 
 it('takes nothing more after a failed sync until it is opened again', async () => {
-  const directory = temporaryDirectory();
+  const directory = memoryDirectory();
   let fails = false;
   const disk = {
     ...nodeDisk,

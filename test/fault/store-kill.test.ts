@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { crashPoints } from '../../shared/io/crash-point.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
-import { readTree, sha256, temporaryDirectory } from '../support/store-fixture.ts';
+import { readTree, sha256, memoryDirectory } from '../support/store-fixture.ts';
 import {
   modelBytes,
   modelContents,
@@ -41,6 +41,7 @@ it.concurrent.each(lanes)(
     const random = new SeededRandom(seed);
     for (let kills = 0; kills < killsMin;) kills += await killRepeatedly(random, `${seed}/${kills}`);
   },
+  900_000,
 );
 
 it('was killed at every named point', () => {
@@ -50,7 +51,7 @@ it('was killed at every named point', () => {
 
 /** Kills runs on one directory; the number of kills. */
 async function killRepeatedly(random: SeededRandom, label: string): Promise<number> {
-  const directory = temporaryDirectory();
+  const directory = memoryDirectory();
   let possible = [new StoreModel()];
   let kills = 0;
   for (let run = 0; run < killsPerDirectory; run += 1) {

@@ -7,17 +7,28 @@ export type ProgramName = 'agent' | 'receiver';
 
 export type CommandResult = { code: number; stdout: string; stderr: string };
 
-type SpawnOptions = { env?: Record<string, string>; input?: string; timeoutMs?: number };
+type SpawnOptions = {
+  env?: Record<string, string>;
+  input?: string;
+  timeoutMs?: number;
+  /** Its stderr goes to that of this process, for a progress bar; then it is not kept. */
+  showStderr?: boolean;
+};
 
 const checkout = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const logBytesMax = 512 * 1024;
-const living = new Set<ChildProcess>();
+const living = new Map<ChildProcess, readonly string[]>();
 
-process.on('exit', killAllPrograms);
+process.on('exit', () => killPrograms());
 
-/** Kills every process group that this process started and that still lives; for the end of a run, however it comes. */
-export function killAllPrograms(): void {
-  for (const child of living) killGroup(child, 'SIGKILL');
+/**
+ * Kills every process group that this process started and that still lives; with `directory` only those whose
+ * arguments name a path in it.
+ */
+export function killPrograms(directory = ''): void {
+  for (const [child, args] of living) {
+    if (args.some((arg) => arg.startsWith(directory))) killGroup(child, 'SIGKILL');
+  }
 }
 
 /**
@@ -40,10 +51,10 @@ export class Program {
     const child = spawn(process.execPath, [path.join(checkout, name, 'main.ts'), ...args], {
       cwd: checkout,
       detached: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', options.showStderr === true ? 'inherit' : 'pipe'],
       env: { ...process.env, NO_COLOR: '1', ...options.env },
     });
-    living.add(child);
+    living.set(child, args);
     this.#child = child;
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.stdout = (this.stdout + text).slice(-64 * logBytesMax);
