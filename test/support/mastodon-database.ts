@@ -132,9 +132,13 @@ export class MastodonDatabase {
   }
 
   #planUpdates(random: SeededRandom, budget: number, from: number, to: number) {
-    const many = <Item>(share: number, make: () => Item) => [
-      ...new Set(Array.from({ length: Math.ceil(budget * share) }, make)),
-    ];
+    // Different rows: the same one is picked often where few are popular, so there are tries to spare.
+    const many = <Item>(share: number, make: () => Item): Item[] => {
+      const wanted = Math.ceil(budget * share);
+      const picked = new Set<Item>();
+      for (let attempt = 0; attempt < wanted * 4 && picked.size < wanted; attempt++) picked.add(make());
+      return [...picked];
+    };
     const accounts = this.#rows.range('accounts', 0, from)[1];
     return {
       // Every second status has counters, and the newest are liked most.

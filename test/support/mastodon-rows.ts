@@ -1,8 +1,5 @@
-import { mastodonTables } from './mastodon-schema.ts';
+import { encodeCopyLine, type CopyRow as Row } from './copy-line.ts';
 import { SeededRandom } from './seeded-random.ts';
-
-type Value = string | number | bigint | boolean | Buffer | null | readonly (string | number | bigint)[];
-type Row = Record<string, Value>;
 
 /** A stretch of time in which statuses come evenly; `first` is the ordinal of its first one. */
 export type StatusSegment = { first: number; startMs: number; stepMs: number };
@@ -87,14 +84,14 @@ export class MastodonRows {
     const random = new SeededRandom(this.#seed, `${table}:${fromStatus}`);
     for (let ordinal = from; ordinal < to; ordinal++) {
       const status = Math.min(toStatus - 1, Math.max(fromStatus, Math.floor(ordinal / perStatus[table])));
-      yield encodeRow(table, this.#growing(table, ordinal, status, random));
+      yield encodeCopyLine(table, this.#growing(table, ordinal, status, random));
     }
   }
 
   /** Lines of COPY for the tables that do not grow with the statuses. */
   *fixedLines(table: string): Generator<string, void, void> {
     const random = new SeededRandom(this.#seed, table);
-    for (const row of this.#fixed(table, random)) yield encodeRow(table, row);
+    for (const row of this.#fixed(table, random)) yield encodeCopyLine(table, row);
   }
 
   static readonly fixedTables = [
@@ -473,7 +470,7 @@ export class MastodonRows {
           id: at + 1,
           database: 'primary',
           schema: 'public',
-          relation: random.pick([...mastodonTables.keys()]),
+          relation: random.pick(MastodonRows.fixedTables),
           size: random.bits(),
           captured_at: ms,
         })),
@@ -481,49 +478,6 @@ export class MastodonRows {
     };
     yield* rows[table]?.() ?? [];
   }
-}
-
-/** A line of COPY without its line break. @see https://www.postgresql.org/docs/current/sql-copy.html (text format) */
-function encodeRow(table: string, row: Row): string {
-  const columns = mastodonTables.get(table)?.columns ?? [];
-  let line = '';
-  for (const column of columns) {
-    if (line !== '' || column !== columns[0]) line += '\t';
-    const value = row[column.name];
-    if (value === null || value === undefined)
-      line += value === undefined && !column.nullable ? emptyOf(column.type) : '\\N';
-    else if (column.type === 't') line += new Date(value as number).toISOString();
-    else if (Buffer.isBuffer(value)) line += `\\\\x${value.toString('hex')}`;
-    else if (Array.isArray(value))
-      line += escapeText(arrayText(value as readonly (string | number | bigint)[]));
-    else if (typeof value === 'string') line += escapeText(value);
-    else line += String(value as number | bigint | boolean);
-  }
-  return line;
-}
-
-function emptyOf(type: string): string {
-  if (type === 's' || type === 'x') return '';
-  if (type === 'b') return 'f';
-  return type === 't' ? '2026-01-01' : '0';
-}
-
-function arrayText(values: readonly (string | number | bigint)[]): string {
-  return `{${values.map((value) => (typeof value === 'string' ? `"${value.replaceAll(/["\\]/g, '\\$&')}"` : String(value))).join(',')}}`;
-}
-
-const special = /[\\\n\r\t]/;
-const replacements: Readonly<Record<string, string>> = {
-  '\\': '\\\\',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
-};
-
-function escapeText(text: string): string {
-  return special.test(text)
-    ? text.replaceAll(/[\\\n\r\t]/g, (character) => replacements[character] as string)
-    : text;
 }
 
 function snowflake(ms: number, ordinal: number): bigint {
