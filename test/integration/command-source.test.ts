@@ -95,7 +95,9 @@ describe('a command as a source', () => {
     await expect(taking).rejects.toThrow(/cancelled/);
     await until(() => !runs(mark), 'every process of the group is gone');
 
-    const held = new CommandSource({ command: `exec -a ${mark} yes` }).entries(new AbortController().signal);
+    const held = new CommandSource({ command: `echo a; exec -a ${mark} sleep 900` }).entries(
+      new AbortController().signal,
+    );
     const first = await held.next();
     const content = (first.value as { content: AsyncIterable<Buffer> }).content[Symbol.asyncIterator]();
     await content.next();

@@ -170,11 +170,11 @@ describe('files and trees as a source', () => {
       () => fs.renameSync(path.join(root, 'etc/b'), path.join(root, 'etc/c')),
       () => fs.rmSync(path.join(root, 'etc/l')),
       () => fs.symlinkSync('b', path.join(root, 'etc/l')),
+      () => fs.utimesSync(file, 1_700_000_000, 1_700_000_000),
       // Content changed, size and mtime put back: the change time tells.
       () => {
-        const { atime, mtime } = fs.statSync(file);
         fs.writeFileSync(file, 'owt');
-        fs.utimesSync(file, atime, mtime);
+        fs.utimesSync(file, 1_700_000_000, 1_700_000_000);
       },
     ];
     for (const change of changes) {
@@ -215,14 +215,14 @@ describe('files and trees as a source', () => {
     expect(names).toEqual(['d/a', 'd/c']);
   });
 
-  it('takes ten thousand files, and can be cancelled', async () => {
-    for (let directory = 0; directory < 100; directory++) {
+  it('takes thousands of files, and can be cancelled', async () => {
+    for (let directory = 0; directory < 30; directory++) {
       fs.mkdirSync(path.join(root, `d${directory}`));
       for (let file = 0; file < 100; file++)
         fs.writeFileSync(path.join(root, `d${directory}/${file}`), `${directory} ${file}`);
     }
     const source = new PathsSource({ paths: [root] });
-    expect(await takeEntries(source)).toHaveLength(10_101);
+    expect((await takeEntries(source)).length).toBe(3031);
     const abort = new AbortController();
     const cancelled = async () => {
       let count = 0;

@@ -61,7 +61,7 @@ function restored(dump: Buffer, name: string): [string, string] {
   server.createDatabase(name);
   server.run('pg_restore', ['--exit-on-error', '-d', server.connection(name), file]);
   const plain = (database: string) => {
-    const said = server.run('pg_dump', ['-d', server.connection(database)]);
+    const said = server.run('pg_dump', ['-d', server.connection(database)]).toString('utf8');
     return said.replaceAll(/^\\(un)?restrict .*$/gm, '');
   };
   return [plain(name), plain(mastodon.name)];

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { deletableEvery, deletableRemainder, growingTables, MastodonRows } from './mastodon-rows.ts';
 import { mastodonIndexesSql, mastodonTables, mastodonTablesSql } from './mastodon-schema.ts';
 import { postgresBin, type PostgresServer } from './postgres.ts';
-import { SeededRandom } from './seeded-random.ts';
+import { RowRandom } from './row-random.ts';
 
 export type MastodonDatabaseOptions = {
   seed: number;
@@ -51,7 +51,7 @@ export class MastodonDatabase {
     const statuses = options.statuses;
     const rows = database.#rows;
     await database.#psql(function* () {
-      yield mastodonTablesSql(new SeededRandom(options.seed, 'salt').hex(16));
+      yield mastodonTablesSql(new RowRandom(options.seed, 'salt').hexBytes(16));
       for (const table of growingTables) yield* copyBlock(table, rows.lines(table, 0, statuses));
       for (const table of MastodonRows.fixedTables) yield* copyBlock(table, rows.fixedLines(table));
       yield mastodonIndexesSql();
@@ -87,7 +87,7 @@ export class MastodonDatabase {
 
   async #churnHour(rate: number): Promise<ChurnCount> {
     const startMs = endOfBaseMs + this.#hour * hourMs;
-    const random = new SeededRandom(this.#options.seed, `churn:${this.#hour}`);
+    const random = new RowRandom(this.#options.seed, `churn:${this.#hour}`);
     const budget = Math.max(20, Math.round(this.rows * rate));
     const from = this.#statuses;
     const rowsPerStatus = this.rows / this.#statuses;
@@ -131,7 +131,7 @@ export class MastodonDatabase {
     return { inserted, updated, deleted: Math.round(plan.deleted.length * rowsPerStatus) };
   }
 
-  #planUpdates(random: SeededRandom, budget: number, from: number, to: number) {
+  #planUpdates(random: RowRandom, budget: number, from: number, to: number) {
     // Different rows: the same one is picked often where few are popular, so there are tries to spare.
     const many = <Item>(share: number, make: () => Item): Item[] => {
       const wanted = Math.ceil(budget * share);

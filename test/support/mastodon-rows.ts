@@ -1,5 +1,5 @@
 import { encodeCopyLine, type CopyRow as Row } from './copy-line.ts';
-import { SeededRandom } from './seeded-random.ts';
+import { RowRandom } from './row-random.ts';
 
 /** A stretch of time in which statuses come evenly; `first` is the ordinal of its first one. */
 export type StatusSegment = { first: number; startMs: number; stepMs: number };
@@ -46,7 +46,7 @@ export class MastodonRows {
     this.segments = [base];
     this.locals = Math.max(5, Math.floor(baseStatuses * 0.0006));
     this.tags = Math.max(40, Math.floor(baseStatuses * 0.03));
-    const random = new SeededRandom(seed, 'words');
+    const random = new RowRandom(seed, 'words');
     this.#words = makeWords(random, 6000);
     this.#domains = Array.from(
       { length: 400 },
@@ -81,7 +81,7 @@ export class MastodonRows {
   /** Lines of COPY for a growing table, for the given range of statuses. */
   *lines(table: GrowingTable, fromStatus: number, toStatus: number): Generator<string, void, void> {
     const [from, to] = this.range(table, fromStatus, toStatus);
-    const random = new SeededRandom(this.#seed, `${table}:${fromStatus}`);
+    const random = new RowRandom(this.#seed, `${table}:${fromStatus}`);
     for (let ordinal = from; ordinal < to; ordinal++) {
       const status = Math.min(toStatus - 1, Math.max(fromStatus, Math.floor(ordinal / perStatus[table])));
       yield encodeCopyLine(table, this.#growing(table, ordinal, status, random));
@@ -90,7 +90,7 @@ export class MastodonRows {
 
   /** Lines of COPY for the tables that do not grow with the statuses. */
   *fixedLines(table: string): Generator<string, void, void> {
-    const random = new SeededRandom(this.#seed, table);
+    const random = new RowRandom(this.#seed, table);
     for (const row of this.#fixed(table, random)) yield encodeCopyLine(table, row);
   }
 
@@ -111,13 +111,13 @@ export class MastodonRows {
     'binary_samples',
   ] as const;
 
-  words(random: SeededRandom, count: number): string {
+  words(random: RowRandom, count: number): string {
     let text = '';
     for (let word = 0; word < count; word++) text += (word > 0 ? ' ' : '') + this.word(random);
     return text;
   }
 
-  word(random: SeededRandom): string {
+  word(random: RowRandom): string {
     // Half of a text are common words, as in any language.
     return this.#words[random.chance(0.5) ? random.zipf(400) : random.below(this.#words.length)] as string;
   }
@@ -126,12 +126,12 @@ export class MastodonRows {
     return account < this.locals ? null : (this.#domains[(account * 7919) % this.#domains.length] as string);
   }
 
-  #author(random: SeededRandom, status: number): number {
+  #author(random: RowRandom, status: number): number {
     const accounts = Math.max(1, Math.ceil((status + 1) * perStatus.accounts));
     return (random.zipf(accounts) * 31) % accounts;
   }
 
-  #growing(table: GrowingTable, ordinal: number, status: number, random: SeededRandom): Row {
+  #growing(table: GrowingTable, ordinal: number, status: number, random: RowRandom): Row {
     const ms = this.statusMs(status);
     const times = { created_at: ms, updated_at: ms };
     const statusId = this.statusId(status);
@@ -227,20 +227,20 @@ export class MastodonRows {
           account_id: author(),
           status_id: statusId,
           state: random.below(3),
-          activity_uri: `https://${this.domainOf(ordinal + 500)}/quote_requests/${ordinal}-${random.hex(8)}`,
+          activity_uri: `https://${this.domainOf(ordinal + 500)}/quote_requests/${ordinal}-${random.hexBytes(8)}`,
           ...times,
         };
       case 'tombstones':
         return {
           id: ordinal + 1,
           account_id: author(),
-          uri: `https://${this.domainOf(ordinal + 77)}/statuses/${random.hex(9)}`,
+          uri: `https://${this.domainOf(ordinal + 77)}/statuses/${random.hexBytes(9)}`,
           ...times,
         };
     }
   }
 
-  #account(ordinal: number, random: SeededRandom): Row {
+  #account(ordinal: number, random: RowRandom): Row {
     const domain = this.domainOf(ordinal);
     const username = `${this.word(random)
       .normalize('NFKD')
@@ -255,11 +255,11 @@ export class MastodonRows {
       display_name: `${this.words(random, 2)}${random.chance(0.3) ? ' 🦣✨' : ''}`,
       uri: domain === null ? '' : home,
       url: `https://${domain ?? 'social.example'}/@${username}`,
-      avatar_file_name: `${random.hex(8)}.png`,
+      avatar_file_name: `${random.hexBytes(8)}.png`,
       avatar_content_type: 'image/png',
       avatar_file_size: random.below(200_000),
       avatar_remote_url:
-        domain === null ? null : `https://files.${domain}/accounts/avatars/${random.hex(8)}.png`,
+        domain === null ? null : `https://files.${domain}/accounts/avatars/${random.hexBytes(8)}.png`,
       inbox_url: `${home}/inbox`,
       outbox_url: `${home}/outbox`,
       shared_inbox_url: `https://${domain ?? 'social.example'}/inbox`,
@@ -268,7 +268,7 @@ export class MastodonRows {
       protocol: 1,
       fields: JSON.stringify([
         { name: 'Größe', value: this.words(random, 3) },
-        { name: 'web', value: `<a href="https://${random.hex(4)}.example">x</a>` },
+        { name: 'web', value: `<a href="https://${random.hexBytes(4)}.example">x</a>` },
       ]),
       actor_type: 'Person',
       discoverable: random.chance(0.6),
@@ -277,7 +277,7 @@ export class MastodonRows {
     };
   }
 
-  #status(ordinal: number, random: SeededRandom): Row {
+  #status(ordinal: number, random: RowRandom): Row {
     const author = this.#author(random, ordinal);
     const domain = this.domainOf(author);
     const earlier = ordinal > 10 ? earlierStatus(ordinal - 1 - random.zipf(ordinal)) : null;
@@ -302,7 +302,7 @@ export class MastodonRows {
     };
   }
 
-  #html(random: SeededRandom): string {
+  #html(random: RowRandom): string {
     const paragraphs = [`<p>${this.words(random, 8 + random.below(45))}</p>`];
     if (random.chance(0.4)) {
       const user = this.word(random);
@@ -312,13 +312,13 @@ export class MastodonRows {
     }
     if (random.chance(0.3))
       paragraphs.push(
-        `<a href="https://${random.pick(this.#domains)}/${random.hex(12)}" rel="nofollow noopener" target="_blank">link</a>`,
+        `<a href="https://${random.pick(this.#domains)}/${random.hexBytes(12)}" rel="nofollow noopener" target="_blank">link</a>`,
       );
     return paragraphs.join('');
   }
 
-  #media(ms: number, random: SeededRandom): Row {
-    const name = random.hex(8);
+  #media(ms: number, random: RowRandom): Row {
+    const name = random.hexBytes(8);
     const width = 400 + random.below(3000);
     const height = 400 + random.below(3000);
     return {
@@ -329,36 +329,36 @@ export class MastodonRows {
       file_storage_schema_version: 1,
       remote_url: random.chance(0.01)
         ? ''
-        : `https://files.${random.pick(this.#domains)}/media_attachments/files/${random.hex(9)}/original/${name}.jpg`,
+        : `https://files.${random.pick(this.#domains)}/media_attachments/files/${random.hexBytes(9)}/original/${name}.jpg`,
       file_meta: JSON.stringify({
         focus: { x: 0, y: 0 },
         original: { width, height, size: `${width}x${height}`, aspect: width / height },
         small: { width: 400, height: 300, size: '400x300' },
       }),
       description: random.chance(0.5) ? this.words(random, random.below(30)) : null,
-      blurhash: `U${random.hex(14)}`,
+      blurhash: `U${random.hexBytes(14)}`,
       processing: 2,
     };
   }
 
-  #card(ordinal: number, random: SeededRandom): Row {
+  #card(ordinal: number, random: RowRandom): Row {
     const domain = random.pick(this.#domains);
     return {
-      url: `https://${domain}/${ordinal}/${random.hex(6)}`,
+      url: `https://${domain}/${ordinal}/${random.hexBytes(6)}`,
       title: this.words(random, 9),
       description: this.words(random, 25),
-      image_file_name: random.chance(0.7) ? `${random.hex(8)}.jpg` : null,
+      image_file_name: random.chance(0.7) ? `${random.hexBytes(8)}.jpg` : null,
       image_description: '',
       author_name: this.words(random, 2),
       provider_name: domain,
-      blurhash: `U${random.hex(14)}`,
+      blurhash: `U${random.hexBytes(14)}`,
       language: 'en',
       width: 400,
       height: 300,
     };
   }
 
-  *#fixed(table: string, random: SeededRandom): Generator<Row, void, void> {
+  *#fixed(table: string, random: RowRandom): Generator<Row, void, void> {
     const ms = this.statusMs(0);
     const times = { created_at: ms, updated_at: ms };
     const user = (at: number) => (at % this.locals) + 1;
@@ -376,20 +376,20 @@ export class MastodonRows {
         each(this.locals, (at) => ({
           id: at + 1,
           email: `user${at}@social.example`,
-          encrypted_password: `$2a$10$${random.hex(26)}`,
+          encrypted_password: `$2a$10$${random.hexBytes(26)}`,
           sign_in_count: at,
           locale: 'de',
           account_id: this.accountId(at),
           sign_up_ip: `10.${at % 200}.3.4`,
           settings: '{"theme":"system","default_privacy":"public"}',
-          otp_backup_codes: [random.hex(6), random.hex(6)],
+          otp_backup_codes: [random.hexBytes(6), random.hexBytes(6)],
           approved: true,
           ...times,
         })),
       oauth_access_tokens: () =>
         each(this.locals * 2, (at) => ({
           id: at + 1,
-          token: random.hex(21),
+          token: random.hexBytes(21),
           resource_owner_id: user(at),
           scopes: 'read write follow',
           last_used_at: ms,
@@ -398,7 +398,7 @@ export class MastodonRows {
       session_activations: () =>
         each(this.locals * 2, (at) => ({
           id: at + 1,
-          session_id: random.hex(16),
+          session_id: random.hexBytes(16),
           user_agent: 'Mozilla/5.0 (X11; Linux x86_64)',
           ip: '2001:db8::7',
           user_id: user(at),
@@ -445,17 +445,17 @@ export class MastodonRows {
           id: at + 1,
           status_id: this.statusId(at),
           account_id: this.accountId(0),
-          score: random.unit() * 100,
+          score: random.fraction() * 100,
           rank: at,
         })),
       tag_trends: () =>
-        each(20, (at) => ({ id: at + 1, tag_id: at + 1, score: random.unit() * 100, rank: at })),
+        each(20, (at) => ({ id: at + 1, tag_id: at + 1, score: random.fraction() * 100, rank: at })),
       custom_emojis: () =>
         each(this.tags, (at) => ({
           id: at + 1,
           shortcode: `blob${at}`,
           domain: this.domainOf(at + 999),
-          image_file_name: `${random.hex(8)}.png`,
+          image_file_name: `${random.hexBytes(8)}.png`,
           ...times,
         })),
       notification_requests: () =>
@@ -490,7 +490,7 @@ function earlierStatus(ordinal: number): number {
   return bounded % deletableEvery === deletableRemainder ? bounded - 1 : bounded;
 }
 
-function pem(label: string, random: SeededRandom, bytes: number): string {
+function pem(label: string, random: RowRandom, bytes: number): string {
   const body = random
     .bytes(bytes)
     .toString('base64')
@@ -498,7 +498,7 @@ function pem(label: string, random: SeededRandom, bytes: number): string {
   return `-----BEGIN ${label}-----\n${body}\n-----END ${label}-----\n`;
 }
 
-function makeWords(random: SeededRandom, count: number): string[] {
+function makeWords(random: RowRandom, count: number): string[] {
   const heads = [
     'b',
     'br',

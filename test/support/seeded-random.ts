@@ -1,68 +1,69 @@
-/** Random numbers that are the same for the same seed, on every machine (splitmix-seeded xoshiro128**). */
+import { createCipheriv, createHash } from 'node:crypto';
+
+/**
+ * Random numbers and bytes that depend on the seed only, so that a failing run can be played again.
+ * The generator is mulberry32; bytes come from AES-CTR, which makes hundreds of megabytes a second.
+ */
 export class SeededRandom {
-  #a: number;
-  #b: number;
-  #c: number;
-  #d: number;
+  #state: number;
+  #streams = 0;
+  readonly #key: Buffer;
 
-  constructor(seed: number, stream = '') {
-    let state = seed | 0;
-    for (const character of stream) state = (Math.imul(state, 31) + character.charCodeAt(0)) | 0;
-    const next = () => {
-      state = (state + 0x9e3779b9) | 0;
-      let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-      mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
-      return mixed ^ (mixed >>> 15);
-    };
-    this.#a = next();
-    this.#b = next();
-    this.#c = next();
-    this.#d = next();
+  constructor(seed: number | string) {
+    const digest = createHash('sha256').update(String(seed)).digest();
+    this.#state = digest.readUInt32LE(0);
+    this.#key = digest.subarray(8, 24);
   }
 
-  /** 32 bits. */
-  bits(): number {
-    const product = Math.imul(this.#b, 5);
-    const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
-    const shifted = this.#b << 9;
-    this.#c ^= this.#a;
-    this.#d ^= this.#b;
-    this.#b ^= this.#c;
-    this.#a ^= this.#d;
-    this.#c ^= shifted;
-    this.#d = (this.#d << 11) | (this.#d >>> 21);
-    return result;
+  /** At least 0, below 1. */
+  fraction(): number {
+    this.#state = (this.#state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   }
 
-  /** In [0, 1). */
-  unit(): number {
-    return this.bits() / 2 ** 32;
-  }
-
-  below(bound: number): number {
-    return Math.floor(this.unit() * bound);
+  /** A whole number from `lowest` to `highest`, both included. */
+  integer(lowest: number, highest: number): number {
+    return lowest + Math.floor(this.fraction() * (highest - lowest + 1));
   }
 
   chance(probability: number): boolean {
-    return this.unit() < probability;
+    return this.fraction() < probability;
   }
 
-  pick<Item>(items: readonly Item[]): Item {
-    return items[this.below(items.length)] as Item;
+  pick<T>(from: readonly T[]): T {
+    const picked = from[this.integer(0, from.length - 1)];
+    if (picked === undefined) throw new Error('nothing to pick from');
+    return picked;
   }
 
-  /** Zipf-like in [0, bound): small numbers are by far the most frequent. */
-  zipf(bound: number): number {
-    return Math.min(bound - 1, Math.floor(Math.exp(this.unit() * Math.log(bound + 1))) - 1);
+  /** `count` different elements, in random order. */
+  sample<T>(from: readonly T[], count: number): T[] {
+    const pool = [...from];
+    for (let at = 0; at < Math.min(count, pool.length); at++) {
+      const other = this.integer(at, pool.length - 1);
+      [pool[at], pool[other]] = [pool[other] as T, pool[at] as T];
+    }
+    return pool.slice(0, count);
   }
 
-  hex(bytes: number): string {
+  /** A size as sizes of media are spread: many small, few large. */
+  lognormal(median: number, sigma: number): number {
+    const normal = Math.sqrt(-2 * Math.log(1 - this.fraction())) * Math.cos(2 * Math.PI * this.fraction());
+    return Math.round(median * Math.exp(sigma * normal));
+  }
+
+  hex(digits: number): string {
     let text = '';
-    while (text.length < bytes * 2) text += this.bits().toString(16).padStart(8, '0');
-    return text.slice(0, bytes * 2);
+    while (text.length < digits) text += this.integer(0, 15).toString(16);
+    return text;
   }
 
-  bytes(count: number): Buffer {
-    return Buffer.from(this.hex(count), 'hex');
+  /** Bytes that do not compress and that no other call gives. */
+  bytes(length: number): Buffer {
+    const counter = Buffer.alloc(16);
+    counter.writeUInt32BE(++this.#streams, 0);
+    return createCipheriv('aes-128-ctr', this.#key, counter).update(Buffer.alloc(length));
   }
 }
