@@ -243,7 +243,7 @@ const shapes: readonly TableShape[] = [
 /** Tables whose ids come from timestamp_id and a sequence that belongs to no column. */
 const timestamped = new Set(['accounts', 'statuses', 'media_attachments', 'quotes', 'notification_requests']);
 
-export type MastodonColumn = { name: string; type: string; array: boolean; nullable: boolean };
+type MastodonColumn = { name: string; type: string; array: boolean; nullable: boolean };
 export type MastodonTable = { name: string; columns: readonly MastodonColumn[] };
 
 const sqlTypes: Readonly<Record<string, string>> = {
