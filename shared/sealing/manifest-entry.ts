@@ -24,7 +24,7 @@ const id = z.int().min(0).max(0xffff_ffff);
 const mode = z.int().min(0).max(0o7777);
 const base64 = z.base64().min(1);
 const common = {
-  path: z.string().min(1).optional(),
+  path: z.string().optional(),
   pathBase64: base64.optional(),
   uid: id,
   gid: id,
