@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { parseRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
+import { extentsLength } from '../../shared/sealing/extents.ts';
 import type { ManifestEntry } from '../../shared/sealing/manifest-entry.ts';
 import { readManifest } from '../../shared/sealing/manifest-reader.ts';
 import { ManifestWriter } from '../../shared/sealing/manifest-writer.ts';
@@ -53,7 +54,7 @@ const file = fc
     hash: fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes)),
     extents: fc.array(extent, { maxLength: 5 }),
   })
-  .map((entry) => ({ ...entry, size: entry.extents.reduce((sum, { length }) => sum + length, 0) }));
+  .map((entry) => Object.assign(entry, { size: extentsLength(entry.extents) }));
 const directory = fc.record({ ...common, type: fc.constant('directory' as const), mode });
 const symlink = fc.record({
   ...common,

@@ -42,7 +42,7 @@ const records: fc.Arbitrary<VersionRecord> = fc
       { maxLength: 3 },
     ),
   })
-  .map((fields) => ({ ...fields, agent, root: fields.packs[0]?.[0] ?? '' }));
+  .map((fields) => Object.assign(fields, { agent, root: fields.packs[0]?.[0] ?? '' }));
 
 const sample: VersionRecord = {
   agent,
