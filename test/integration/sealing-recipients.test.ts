@@ -96,12 +96,25 @@ describe('recipients', () => {
     );
   });
 
-  it('are still sealed to after they expired', async () => {
-    const recipients = await loadRecipients([exported('short@example.org')]);
-    const later = await Sealer.toRecipients(recipients, Date.now() + 3000 * dayMs);
-    const { bytes } = await sealPack(chunks, later);
-    const secret = gpg.run(['--export-secret-keys', 'short@example.org']);
-    expect((await unsealPack(bytes, await openKeyUnsealer(secret, null))).equals(chunks)).toBe(true);
+  it('are still sealed to after they expired, beside keys that are younger', async () => {
+    const old = await openpgp.generateKey({
+      type: 'ecc',
+      curve: 'curve25519Legacy',
+      userIDs: [{ name: 'Old', email: 'old@example.org' }],
+      date: new Date('2025-01-01'),
+      keyExpirationTime: dayMs / 1000,
+    });
+    const file = { name: 'old', content: old.publicKey };
+    await expect(loadRecipients([file])).rejects.toThrowError(
+      failing('KEY_UNUSABLE', 'expired on 2025-01-02'),
+    );
+    const [expired] = await loadRecipients([file], Date.parse('2025-01-01T12:00:00Z'));
+    const [young] = await loadRecipients([ecc]);
+    const recipients = [expired, young].filter((recipient) => recipient !== undefined);
+    expect(recipients.length).toBe(2);
+    const { bytes } = await sealPack(chunks, await Sealer.toRecipients(recipients));
+    expect((await unsealPack(bytes, await openKeyUnsealer(old.privateKey, null))).equals(chunks)).toBe(true);
+    expect(decodePack(gpg.run(['--decrypt'], bytes)).equals(chunks)).toBe(true);
   });
 
   it('are refused when revoked', async () => {
