@@ -92,7 +92,7 @@ describe('recipients', () => {
       failing('KEY_UNUSABLE', fingerprint, 'cannot encrypt: its subkey [0-9A-F]{16} expired on 20'),
     );
     await expect(loadRecipients([file], Date.now() + 800 * dayMs)).rejects.toThrowError(
-      failing('KEY_UNUSABLE', fingerprint, 'expired on 20'),
+      failing('KEY_UNUSABLE', `${fingerprint} in short@example.org.asc expired on 20`),
     );
   });
 
@@ -146,6 +146,17 @@ describe('recipients', () => {
     );
     const behind = { name: 'both.asc', content: `${String(rsa.content)}${String(secret.content)}` };
     await expect(loadRecipients([behind])).rejects.toThrowError(failing('KEY_INVALID', 'secret key'));
+  });
+
+  it('are refused when a key among several cannot be read, so that none gets lost silently', async () => {
+    const bytes = gpg.run(['--export', 'ecc@example.org']);
+    const unknown = Buffer.from(bytes);
+    // the version of the primary key, behind a header of two bytes
+    expect(unknown[2]).toBe(4);
+    unknown[2] = 5;
+    await expect(
+      loadRecipients([{ name: 'two.gpg', content: Buffer.concat([bytes, unknown]) }]),
+    ).rejects.toThrowError(failing('KEY_INVALID', 'of 2 keys in it only 1 can be read'));
   });
 
   it('are refused when the file holds anything else', async () => {

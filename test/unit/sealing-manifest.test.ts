@@ -249,6 +249,16 @@ describe('reading refuses', () => {
     ).rejects.toThrowError(expect.objectContaining({ code: 'PATH_INVALID' }));
   });
 
+  it('a line without end before it takes memory for it', async () => {
+    const piece = Buffer.alloc(64 * 1024, 'x');
+    let given = 0;
+    const endless = function* (): Generator<Buffer> {
+      for (; given < 100 * sealedLimits.manifestLineBytesMax; given += piece.length) yield piece;
+    };
+    await expect(read(endless())).rejects.toThrowError(invalid);
+    expect(given).toBeLessThan(2 * sealedLimits.manifestLineBytesMax);
+  });
+
   it('anything else with an error of its own', async () => {
     const good = Buffer.from(lines(headerLine, packsLine, fileLine(), linkLine));
     const change = fc.record({
