@@ -19,6 +19,7 @@ export const errorTable = {
   ADDRESS_INVALID: entry('an address is not HOST:PORT', { exitCode: 2 }),
   ALREADY_RUNNING: entry('another process runs on this home'),
   CONFIG_INVALID: entry('the configuration file or an option does not make sense', { exitCode: 2 }),
+  CONTENT_GONE: entry('the receiver no longer holds this content, or its copy is damaged'),
   CONTENT_MISMATCH: entry('received bytes do not have the announced hash', {
     retryable: true,
     crossesWire: true,
@@ -30,6 +31,7 @@ export const errorTable = {
   FILESYSTEM_UNSUITABLE: entry('the file system lacks hard links, directory sync, locks or long names', {
     exitCode: 2,
   }),
+  FOLDER_PAUSED: entry('the folder is paused', { retryable: true }),
   FOLDER_UNKNOWN: entry('no such folder exists here', { exitCode: 2, crossesWire: true }),
   HOME_INVALID: entry('the home directory is missing, not initialised or already initialised', {
     exitCode: 2,
@@ -68,10 +70,13 @@ export const errorTable = {
   RECORD_INVALID: entry('a version record does not follow its format', { crossesWire: true }),
   RESTORE_CONFLICT: entry('the target holds a different file and may not be overwritten', { exitCode: 3 }),
   RESTORE_INCOMPLETE: entry('some files could not be restored', { exitCode: 3 }),
+  RESTORE_NOTHING_FOUND: entry('the receiver holds nothing that matches what is to be restored'),
   ROLE_REFUSED: entry('the device may not do this with its role', { crossesWire: true }),
   SOURCE_STOPPED: entry('the folder stopped because its source looks vanished', { exitCode: 1 }),
   SOURCE_UNREADABLE: entry('a source file or directory cannot be read', { retryable: true }),
   STORE_FULL: entry('the disk has reached the free-space floor', { retryable: true, crossesWire: true }),
+  TARGET_FULL: entry('the disk of the target has too little room for what is restored'),
+  TARGET_UNUSABLE: entry('the directory to restore into cannot be made or written to'),
   TIMED_OUT: entry('what was waited for did not happen in time', { retryable: true, exitCode: 4 }),
   USAGE: entry('the command line does not make sense', { exitCode: 2 }),
 } as const satisfies Record<string, ErrorTraits>;

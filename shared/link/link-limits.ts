@@ -1,3 +1,5 @@
+import { limits } from '../protocol/limits.ts';
+
 /** Every bound of a link; times in ms. The roots take `defaultLinkLimits`, tests make them small. */
 export type LinkLimits = {
   messageBytesMax: number;
@@ -34,7 +36,7 @@ export type LinkLimits = {
 };
 
 export const defaultLinkLimits: LinkLimits = {
-  messageBytesMax: 4 * 1024 * 1024,
+  messageBytesMax: limits.messageBytesMax,
   messageFragmentsMax: 16,
   receiveQueueBytesMax: 16 * 1024 * 1024,
   pendingConnectionsMax: 256,

@@ -1,23 +1,37 @@
 #!/bin/sh
 # Installs what a checkout lacks. `prepare.sh run`: the npm packages, for `npm start` and `npm run check`.
-# `prepare.sh test`: also the Debian packages that tests use. Does nothing where everything is there.
+# `prepare.sh test`: also the Debian packages that tests use. Without network where nothing is missing.
 set -eu
 cd "$(dirname "$0")/../.."
 purpose="${1:-run}"
 needed_node=24.12.0
 
-if [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+# What is installed is known by the checksum of the lockfile that it was installed from: times change with every clone.
+stamp=node_modules/.mastokeep-installed
+wanted="$(cksum <package-lock.json)"
+if [ -L node_modules ]; then
+  : # belongs to another checkout, which looks after it
+elif [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
+  if ! command -v npm >/dev/null 2>&1; then
+    echo "error NPM_MISSING: npm is needed once, to install the packages" >&2
+    echo "  install Node.js with npm, any version from 20 on (Debian: apt-get install npm)" >&2
+    exit 1
+  fi
   echo "mastokeep: installing npm packages ..." >&2
-  npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >&2
-  touch node_modules/.package-lock.json
+  if ! npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >&2; then
+    echo "error INSTALL_FAILED: npm could not install the packages; this needs the network once" >&2
+    echo "  see above, then run the same command again" >&2
+    exit 1
+  fi
+  printf '%s\n' "$wanted" >"$stamp"
 fi
 
 PATH="$PWD/node_modules/.bin:$PATH"
 export PATH
-found_node="$(node --version | tr -d v)"
-lowest="$(printf '%s\n%s\n' "$needed_node" "$found_node" | sort -V | head -n 1)"
+found_node="$(node --version 2>/dev/null | tr -d v)"
+lowest="$(printf '%s\n%s\n' "$needed_node" "${found_node:-0}" | sort -V | head -n 1)"
 if [ "$lowest" != "$needed_node" ]; then
-  echo "error NODE_TOO_OLD: this is Node $found_node, mastokeep needs Node $needed_node or newer" >&2
+  echo "error NODE_TOO_OLD: this is Node ${found_node:-"(none that starts)"}, mastokeep needs Node $needed_node or newer" >&2
   echo "  npm brings Node 24 by itself on Linux x64 and arm64; on this machine install it from https://nodejs.org" >&2
   exit 1
 fi
@@ -26,16 +40,18 @@ fi
 
 # command:package pairs
 missing=""
-for pair in strace:strace; do
+for pair in strace:strace sshfs:sshfs /usr/lib/openssh/sftp-server:openssh-sftp-server; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0
-if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+explain() {
   echo "error PACKAGES_MISSING: the tests need these Debian packages:$missing" >&2
   echo "  run this as root once: sh test/support/prepare.sh test" >&2
   exit 1
-fi
+}
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then explain; fi
 echo "mastokeep: installing Debian packages:$missing ..." >&2
-apt-get update -qq >&2
 # shellcheck disable=SC2086
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
+if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } >&2; then
+  explain
+fi

@@ -1,0 +1,54 @@
+import type { AlarmBoard } from '../shared/alarm-board.ts';
+import { errorTable, type ErrorCode } from '../shared/errors/error-table.ts';
+import type { DeviceId } from '../shared/identity/device-id.ts';
+import type { AgentFolders } from './agent-folders.ts';
+import type { ReceiverSessions } from './receiver-sessions.ts';
+
+/** Raises and ends the agent's alarms by what its folders and receivers say now. */
+export function reviewAgentAlarms(deps: {
+  alarms: AlarmBoard;
+  folders: AgentFolders;
+  sessions: ReceiverSessions;
+  receivers: () => DeviceId[];
+}): void {
+  const { alarms, folders, sessions } = deps;
+  for (const { id } of folders.configured()) {
+    const { state, reason, unreadable, unreadablePaths } = folders.status(id);
+    const stopped = `folder ${id} source`;
+    if (state === 'stopped') {
+      alarms.raise(
+        stopped,
+        'SOURCE_STOPPED',
+        `folder ${id} is stopped: ${reason ?? 'its source looks vanished'}; bring the source back, or "accept ${id}"`,
+      );
+    } else if (reason !== null) alarms.raise(stopped, 'DISK_FAILED', `folder ${id}: ${reason}`);
+    else alarms.clear(stopped);
+
+    const unread = `folder ${id} unreadable`;
+    if (unreadable > 0) {
+      const some = unreadablePaths.slice(0, 3).join(', ');
+      alarms.raise(
+        unread,
+        'SOURCE_UNREADABLE',
+        `folder ${id}: ${unreadable} paths cannot be read, such as ${some}`,
+      );
+    } else alarms.clear(unread);
+  }
+  for (const receiverId of deps.receivers()) {
+    for (const { id: folder } of folders.configured()) {
+      const refused = sessions.refusal(receiverId, folder);
+      const key = `receiver ${receiverId} folder ${folder}`;
+      if (refused === null) alarms.clear(key);
+      else
+        alarms.raise(
+          key,
+          knownCode(refused.code),
+          `receiver ${receiverId}, folder ${folder}: ${refused.message}`,
+        );
+    }
+  }
+}
+
+function knownCode(code: string): ErrorCode {
+  return code in errorTable ? (code as ErrorCode) : 'INTERNAL';
+}

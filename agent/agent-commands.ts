@@ -1,0 +1,146 @@
+import { z } from 'zod';
+import type { Alarm } from '../shared/alarm-board.ts';
+import { callControl } from '../shared/io/control-client.ts';
+import { controlRoute, type ControlRoute } from '../shared/io/control-route.ts';
+import type { Home } from '../shared/io/home.ts';
+import type { FolderConfig } from './config.ts';
+
+export type AgentFolderStatus = {
+  id: string;
+  kind: 'mirror';
+  path: string;
+  files: number;
+  bytes: number;
+  sequence: number;
+  state: string;
+  /** Why the state is what it is, for people; null when there is nothing to say. */
+  reason: string | null;
+  /** ISO 8601, or null before the first full scan. */
+  lastScanAt: string | null;
+  lastVersionAt: string | null;
+  watching: 'ok' | 'degraded' | 'off';
+  watchingReason: string | null;
+  unreadable: number;
+  /** Some of them. */
+  unreadablePaths: string[];
+  /** Sockets, FIFOs and devices. */
+  skippedSpecial: number;
+};
+
+type AgentReceiverStatus = {
+  deviceId: string;
+  connected: boolean;
+  folders: { id: string; durableSequence: number; lagBytes: number; lagFiles: number }[];
+};
+
+/** What `status --json` prints. */
+export type AgentStatus = {
+  deviceId: string;
+  version: string;
+  listening: string[];
+  paused: boolean;
+  /** ISO 8601; null when not paused or paused until `resume`. */
+  pausedUntil: string | null;
+  folders: AgentFolderStatus[];
+  receivers: AgentReceiverStatus[];
+  spoolBytes: number;
+  alarms: Alarm[];
+};
+
+const inputs = {
+  about: z.strictObject({}),
+  invite: z.strictObject({}),
+  join: z.strictObject({ invitation: z.string() }),
+  pair: z.strictObject({ deviceId: z.string(), addresses: z.array(z.string()) }),
+  unpair: z.strictObject({ deviceId: z.string() }),
+  addFolder: z.strictObject({
+    folder: z.strictObject({
+      id: z.string(),
+      kind: z.literal('mirror'),
+      path: z.string(),
+      ignore: z.array(z.string()),
+    }),
+  }),
+  status: z.strictObject({}),
+  scan: z.strictObject({ folder: z.string().nullable() }),
+  wait: z.strictObject({ copies: z.int().min(1), timeoutMs: z.number().positive() }),
+  accept: z.strictObject({ folder: z.string() }),
+  pause: z.strictObject({ durationMs: z.number().positive().nullable() }),
+  resume: z.strictObject({}),
+};
+
+type Input<Name extends keyof typeof inputs> = z.infer<(typeof inputs)[Name]>;
+
+/** What a full scan left: `files` and `bytes` are all that is known now, `changed` what the scan announced. */
+export type ScanSummary = {
+  id: string;
+  files: number;
+  bytes: number;
+  sequence: number;
+  changed: number;
+  unreadable: number;
+  /** Files that did not come to rest in time; they follow when they do. */
+  unsettled: number;
+};
+
+/**
+ * What can be asked of an agent, in the running program or, where no program runs, directly on the home's files.
+ * All of them are durable when they resolve. Without the running program `status`, `scan`, `wait` and `accept` throw NOT_RUNNING.
+ */
+export type AgentCommands = {
+  about: (input: Input<'about'>) => Promise<{ pid: number; version: string }>;
+  invite: (input: Input<'invite'>) => Promise<{ invitation: string; expiresAt: string; addresses: string[] }>;
+  /** @throws CodedError INVITATION_INVALID, INVITATION_REFUSED, LINK_UNREACHABLE */
+  join: (input: Input<'join'>, signal?: AbortSignal) => Promise<{ deviceId: string }>;
+  pair: (input: Input<'pair'>) => Promise<{ deviceId: string }>;
+  /** `deviceId` may be shortened. @throws CodedError DEVICE_UNKNOWN */
+  unpair: (input: Input<'unpair'>) => Promise<{ deviceId: string }>;
+  /** `active`: the running program replicates it already. @throws CodedError CONFIG_INVALID */
+  addFolder: (input: { folder: FolderConfig }) => Promise<{ id: string; active: boolean }>;
+  status: (input: Input<'status'>) => Promise<AgentStatus>;
+  /** Resolves when full scans of the folder, or of all, begun by this call have ended. */
+  scan: (input: Input<'scan'>, signal?: AbortSignal) => Promise<{ folders: ScanSummary[] }>;
+  /** Resolves when all that full scans begun by this call found is durable on that many receivers. @throws CodedError TIMED_OUT */
+  wait: (input: Input<'wait'>, signal?: AbortSignal) => Promise<{ copies: number; folders: ScanSummary[] }>;
+  accept: (input: Input<'accept'>) => Promise<{ id: string }>;
+  pause: (input: Input<'pause'>) => Promise<{ pausedUntil: string | null }>;
+  resume: (input: Input<'resume'>) => Promise<{ wasPaused: boolean }>;
+};
+
+/** The routes by which the control socket offers the commands. */
+export function agentRoutes(commands: AgentCommands): Record<keyof AgentCommands, ControlRoute> {
+  return {
+    about: controlRoute(inputs.about, commands.about),
+    invite: controlRoute(inputs.invite, commands.invite),
+    join: controlRoute(inputs.join, commands.join),
+    pair: controlRoute(inputs.pair, commands.pair),
+    unpair: controlRoute(inputs.unpair, commands.unpair),
+    addFolder: controlRoute(inputs.addFolder, commands.addFolder),
+    status: controlRoute(inputs.status, commands.status),
+    scan: controlRoute(inputs.scan, commands.scan),
+    wait: controlRoute(inputs.wait, commands.wait),
+    accept: controlRoute(inputs.accept, commands.accept),
+    pause: controlRoute(inputs.pause, commands.pause),
+    resume: controlRoute(inputs.resume, commands.resume),
+  };
+}
+
+/** The same commands, done by the program that runs on `home`. */
+export function remoteAgentCommands(home: Home): AgentCommands {
+  const call = (name: keyof AgentCommands) => async (input: object) =>
+    (await callControl(home, name, input)) as never;
+  return {
+    about: call('about'),
+    invite: call('invite'),
+    join: call('join'),
+    pair: call('pair'),
+    unpair: call('unpair'),
+    addFolder: call('addFolder'),
+    status: call('status'),
+    scan: call('scan'),
+    wait: call('wait'),
+    accept: call('accept'),
+    pause: call('pause'),
+    resume: call('resume'),
+  };
+}

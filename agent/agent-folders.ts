@@ -1,0 +1,88 @@
+import type { CodedError } from '../shared/errors/coded-error.ts';
+import type { Home } from '../shared/io/home.ts';
+import type { Logger } from '../shared/io/logger.ts';
+import type { ScanSummary } from './agent-commands.ts';
+import type { AgentConfig, FolderConfig } from './config.ts';
+import type { ServedFeed, ServedFolders } from './serve/served-feed.ts';
+import { Indexer, indexerDefaults, type FolderStatus } from './watch/indexer.ts';
+import path from 'node:path';
+
+type Deps = { home: Home; config: AgentConfig; logger: Logger; onFailure: (error: CodedError) => void };
+
+/** The folders of a running agent: configured, indexed and served. */
+export class AgentFolders implements ServedFolders {
+  readonly indexer: Indexer;
+  readonly #folders: FolderConfig[] = [];
+  readonly #listeners = new Set<() => void>();
+  /** When records were last committed, ms, by folder. */
+  readonly #changedAt = new Map<string, { sequence: number; at: number | null }>();
+
+  constructor(deps: Deps) {
+    const { scan, watch } = deps.config;
+    this.indexer = new Indexer(
+      { logger: deps.logger, onFailure: deps.onFailure },
+      {
+        ...indexerDefaults,
+        databaseFile: path.join(deps.home.directory, 'index.db'),
+        fullScanIntervalMs: scan.fullEveryMs,
+        hotScanIntervalMs: scan.recentEveryMs,
+        hotDirectoriesMax: Math.max(1, watch.directoriesMax),
+        watchLimit: watch.directoriesMax,
+      },
+    );
+  }
+
+  /** Begins to index the folder and offers it. */
+  async add(folder: FolderConfig): Promise<void> {
+    await this.indexer.addFolder({ id: folder.id, root: folder.path, ignore: folder.ignore });
+    this.#folders.push(folder);
+    const feed = this.indexer.feed(folder.id);
+    this.#changedAt.set(folder.id, { sequence: this.status(folder.id).sequence, at: null });
+    feed.onChange(() => this.#noteChange(folder.id));
+    for (const listener of this.#listeners) listener();
+  }
+
+  list(): readonly ServedFeed[] {
+    return this.#folders.map(({ id }) => this.indexer.feed(id));
+  }
+
+  onChange(listener: () => void): () => void {
+    const entry = (): void => listener();
+    this.#listeners.add(entry);
+    return () => this.#listeners.delete(entry);
+  }
+
+  configured(): readonly FolderConfig[] {
+    return this.#folders;
+  }
+
+  /** @throws CodedError FOLDER_UNKNOWN */
+  status(folderId: string): FolderStatus {
+    return this.indexer.status(folderId);
+  }
+
+  /** When something was last announced since the start, ms; null when nothing was. */
+  changedAt(folderId: string): number | null {
+    return this.#changedAt.get(folderId)?.at ?? null;
+  }
+
+  /** @throws CodedError FOLDER_UNKNOWN, SOURCE_STOPPED, FOLDER_PAUSED, DISK_FAILED */
+  async scan(folderId: string | null): Promise<ScanSummary[]> {
+    const reports = await this.indexer.scan(folderId ?? undefined);
+    return reports.map(({ folderId: id, files, bytes, changed, unreadable, unsettled }) => ({
+      id,
+      files,
+      bytes,
+      sequence: this.status(id).sequence,
+      changed,
+      unreadable,
+      unsettled,
+    }));
+  }
+
+  #noteChange(folderId: string): void {
+    const { sequence } = this.status(folderId);
+    const known = this.#changedAt.get(folderId);
+    if (known?.sequence !== sequence) this.#changedAt.set(folderId, { sequence, at: Date.now() });
+  }
+}

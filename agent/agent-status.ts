@@ -1,0 +1,74 @@
+import type { Alarm } from '../shared/alarm-board.ts';
+import type { DeviceIdentity } from '../shared/identity/device-identity.ts';
+import type { PeerBook } from '../shared/link/peer-book.ts';
+import type { PeerLinks } from '../shared/link/peer-links.ts';
+import { programVersion } from '../shared/program-version.ts';
+import type { AgentFolders } from './agent-folders.ts';
+import type { AgentFolderStatus, AgentStatus } from './agent-commands.ts';
+import type { AgentPause } from './agent-pause.ts';
+import type { FolderConfig } from './config.ts';
+import type { ReceiverSessions } from './receiver-sessions.ts';
+
+type Deps = {
+  identity: DeviceIdentity;
+  book: PeerBook;
+  links: PeerLinks;
+  folders: AgentFolders;
+  sessions: ReceiverSessions;
+  pause: AgentPause;
+  listening: readonly string[];
+};
+
+/** What the running agent says of itself. */
+export function agentStatus(deps: Deps, alarms: readonly Alarm[]): AgentStatus {
+  const { identity, book, links, folders, sessions, pause, listening } = deps;
+  const untilMs = pause.current?.untilMs ?? null;
+  return {
+    deviceId: identity.deviceId,
+    version: programVersion,
+    listening: [...listening],
+    paused: pause.current !== null,
+    pausedUntil: isoTime(untilMs),
+    folders: folders.configured().map((folder) => folderStatus(folders, folder)),
+    receivers: book
+      .peers()
+      .filter(({ role }) => role === 'receiver')
+      .map(({ deviceId }) => ({
+        deviceId,
+        connected: links.isConnected(deviceId),
+        folders: sessions.progress(deviceId).map(({ folder: id, durableSequence, lagBytes, lagFiles }) => ({
+          id,
+          durableSequence,
+          lagBytes,
+          lagFiles,
+        })),
+      })),
+    spoolBytes: 0,
+    alarms: [...alarms],
+  };
+}
+
+function folderStatus(folders: AgentFolders, { id, kind, path }: FolderConfig): AgentFolderStatus {
+  const status = folders.status(id);
+  return {
+    id,
+    kind,
+    path,
+    files: status.files,
+    bytes: status.bytes,
+    sequence: status.sequence,
+    state: status.state,
+    reason: status.reason,
+    lastScanAt: isoTime(status.lastScanAt),
+    lastVersionAt: isoTime(folders.changedAt(id)),
+    watching: status.watching,
+    watchingReason: status.watchingReason,
+    unreadable: status.unreadable,
+    unreadablePaths: [...status.unreadablePaths],
+    skippedSpecial: status.skippedSpecial,
+  };
+}
+
+function isoTime(atMs: number | null): string | null {
+  return atMs === null ? null : new Date(atMs).toISOString();
+}

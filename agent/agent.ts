@@ -1,0 +1,113 @@
+import { AlarmBoard } from '../shared/alarm-board.ts';
+import type { Daemon } from '../shared/cli/run-daemon.ts';
+import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
+import { startControlServer } from '../shared/io/control-server.ts';
+import type { Home } from '../shared/io/home.ts';
+import { hasIpv6, localAddresses } from '../shared/io/local-addresses.ts';
+import type { Logger } from '../shared/io/logger.ts';
+import { formatAddress, parseAddress } from '../shared/link/address.ts';
+import { advertisedAddresses } from '../shared/link/advertised-addresses.ts';
+import { defaultLinkLimits } from '../shared/link/link-limits.ts';
+import { listenAddresses } from '../shared/link/listen-addresses.ts';
+import { PairingDesk } from '../shared/link/pairing-desk.ts';
+import { PeerBook } from '../shared/link/peer-book.ts';
+import { PeerLinks } from '../shared/link/peer-links.ts';
+import { programVersion } from '../shared/program-version.ts';
+import { reviewAgentAlarms } from './agent-alarms.ts';
+import { agentRoutes } from './agent-commands.ts';
+import { AgentFolders } from './agent-folders.ts';
+import { AgentPause } from './agent-pause.ts';
+import { agentStatus } from './agent-status.ts';
+import { readAgentConfig } from './config.ts';
+import { createAgentCommands, type RunningAgent } from './create-agent-commands.ts';
+import { readPause } from './pause-file.ts';
+import { ReceiverSessions } from './receiver-sessions.ts';
+import { waitForCopies } from './wait-for-copies.ts';
+
+const alarmIntervalMs = 5000;
+const durablePollMs = 100;
+
+/**
+ * The running agent; the caller holds the home's lock.
+ * @throws CodedError CONFIG_INVALID, IDENTITY_DAMAGED, PEERS_DAMAGED, LISTEN_FAILED
+ */
+export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
+  const config = readAgentConfig(home.configFile);
+  const identity = loadDeviceIdentity(home.directory);
+  const now = (): number => Date.now();
+  const { promise: failed, resolve: fail } = Promise.withResolvers<Error>();
+  const book = PeerBook.open({ file: home.peersFile, self: 'agent' });
+  const alarms = new AlarmBoard({ logger, now });
+  const folders = new AgentFolders({ home, config, logger, onFailure: fail });
+  const { indexer } = folders;
+  const pause = new AgentPause({
+    begin: async () => indexer.pause(),
+    end: async () => indexer.resume(),
+    now,
+  });
+  const sessions = new ReceiverSessions({ folders, logger });
+  const links = new PeerLinks(
+    { identity, book, logger, onChannel: (channel) => sessions.begin(channel) },
+    { listen: listenAddresses(config.listen, hasIpv6()), limits: defaultLinkLimits },
+  );
+
+  await indexer.start([]);
+  await pause.set(readPause(home, now()));
+  for (const folder of config.folders) await folders.add(folder);
+  const listening = await links.start();
+  const stopForgetting = book.onChange((deviceId) => {
+    if (book.get(deviceId) === null) indexer.forgetReceiver(deviceId).catch(fail);
+  });
+  const reachableAt = (): string[] =>
+    advertisedAddresses(config.advertise, listening.map(parseAddress), localAddresses()).map(formatAddress);
+  const desk = new PairingDesk({ identity, book, limits: defaultLinkLimits, reachableAt });
+  const receivers = () =>
+    book.peers().flatMap(({ role, deviceId }) => (role === 'receiver' ? [deviceId] : []));
+  const review = (): void => reviewAgentAlarms({ alarms, folders, sessions, receivers });
+  const statusDeps = { identity, book, links, folders, sessions, pause, listening };
+  const running: RunningAgent = {
+    status: () => {
+      review();
+      return agentStatus(statusDeps, alarms.list());
+    },
+    scan: async (folder) => folders.scan(folder),
+    wait: async (options) =>
+      waitForCopies(
+        {
+          scan: async () => folders.scan(null),
+          feed: (folderId) => indexer.feed(folderId),
+          receivers,
+          pollIntervalMs: durablePollMs,
+        },
+        options,
+      ),
+    accept: async (folder) => indexer.accept(folder),
+    pause: async (wanted) => pause.set(wanted),
+    startFolder: async (folder) => folders.add(folder),
+  };
+  const commands = createAgentCommands({ home, desk, running, now });
+  const control = await startControlServer({ home, routes: agentRoutes(commands), logger });
+  const reviews = setInterval(review, alarmIntervalMs);
+  logger.info(
+    {
+      deviceId: identity.deviceId,
+      version: programVersion,
+      listening,
+      folders: config.folders.map(({ id }) => id),
+    },
+    'agent started',
+  );
+  return {
+    failed,
+    stop: async () => {
+      clearInterval(reviews);
+      pause.stop();
+      stopForgetting();
+      await control.close();
+      await links.stop();
+      await sessions.ended();
+      await indexer.stop();
+      logger.info({}, 'agent stopped');
+    },
+  };
+}

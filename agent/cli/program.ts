@@ -1,0 +1,28 @@
+import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
+import { agentProgram, defaultAgentHome } from './agent-home.ts';
+import { addConfigCommands } from './config-commands.ts';
+import { addFolderCommand } from './folder-command.ts';
+import { addInitCommand } from './init-command.ts';
+import { addPairingCommands } from './pairing-commands.ts';
+import { addRestoreCommand } from './restore-command.ts';
+import { addRunCommand } from './run-command.ts';
+import { addScanCommands } from './scan-commands.ts';
+import { addStatusCommand } from './status-command.ts';
+
+/** Runs `mastokeep-agent` with these arguments and ends the process. */
+export async function runAgentProgram(argv: readonly string[]): Promise<void> {
+  const program = createProgram(
+    agentProgram,
+    'Replicates the media of a Mastodon server to receivers of your own.',
+    defaultAgentHome,
+  );
+  addInitCommand(program);
+  addFolderCommand(program);
+  addRunCommand(program);
+  addPairingCommands(program);
+  addStatusCommand(program);
+  addScanCommands(program);
+  addRestoreCommand(program);
+  addConfigCommands(program);
+  await runProgram(program, argv);
+}

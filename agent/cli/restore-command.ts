@@ -1,0 +1,180 @@
+import { Option, type Command } from 'commander';
+import { formatByteSize } from '../../shared/cli/byte-size.ts';
+import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { describeDuration } from '../../shared/cli/duration.ts';
+import { collectOption } from '../../shared/cli/repeatable-option.ts';
+import { interruptedExitCode, takeInterrupts } from '../../shared/cli/run-program.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import { parseDeviceId } from '../../shared/identity/device-id.ts';
+import { localAddresses } from '../../shared/io/local-addresses.ts';
+import { silentLogger } from '../../shared/io/logger.ts';
+import { parseAddress } from '../../shared/link/address.ts';
+import { defaultLinkLimits } from '../../shared/link/link-limits.ts';
+import { programVersion } from '../../shared/program-version.ts';
+import { agentHome } from './agent-home.ts';
+import type { RestoreResult } from '../restore/run-restore.ts';
+
+type RestoreOptions = {
+  from?: string;
+  listen?: string;
+  advertise: string[];
+  to?: string;
+  agent?: string;
+  folder: string[];
+  path: string[];
+  at: string;
+  dryRun?: true;
+  inPlace?: true;
+  owner?: 'keep' | 'none';
+  json?: true;
+};
+
+/** How long a restore waits for a receiver that is away. */
+const patienceMs = 10 * 60_000;
+const failuresShownMax = 20;
+
+/** `restore`: gives back mirror folders from a receiver, dialling it or listening for it; needs no `init`. */
+export function addRestoreCommand(program: Command): void {
+  program
+    .command('restore')
+    .description('give back files from a receiver; run it again to go on after an interruption')
+    .option('--from <INVITATION|DEVICE-ID@HOST:PORT>', 'the receiver to connect to')
+    .option('--listen <HOST:PORT>', 'wait for a receiver that joins the invitation printed')
+    .option(
+      '--advertise <HOST:PORT>',
+      'with --listen: the address in the invitation; may be repeated',
+      collectOption,
+      [],
+    )
+    .option('--to <DIR>', 'each folder goes to DIR/<folder>/')
+    .option('--agent <DEVICE-ID>', 'whose data')
+    .option('--folder <ID>', 'only this folder; may be repeated', collectOption, [])
+    .option(
+      '--path <PATTERN>',
+      'only what matches, written as in .gitignore; may be repeated',
+      collectOption,
+      [],
+    )
+    .option(
+      '--at <TIME>',
+      'the state of that moment: ISO 8601, "2 hours ago", "yesterday 14:00", or latest',
+      'latest',
+    )
+    .option('--dry-run', 'list what would be restored')
+    .option('--in-place', 'replace files that differ; without --to at the configured path of each folder')
+    .addOption(
+      new Option('--owner <WHICH>', 'keep: owners as recorded (default for root); none: your own').choices([
+        'keep',
+        'none',
+      ]),
+    )
+    .option('--json', 'print JSON')
+    .action(async (options: RestoreOptions, command: Command) => {
+      const result = await restore(options, command);
+      const failed = result.folders.reduce((sum, folder) => sum + folder.failed.length, 0);
+      if (options.json === true) printJson(result);
+      else printResult(result);
+      if (failed > 0) {
+        throw new CodedError('RESTORE_INCOMPLETE', `${failed} of the files could not be restored`, {
+          hint: 'everything else is in its place; run the same command again to try these again',
+        });
+      }
+    });
+}
+
+async function restore(options: RestoreOptions, command: Command): Promise<RestoreResult> {
+  if ((options.from === undefined) === (options.listen === undefined)) {
+    throw new CodedError('USAGE', 'where from? give either --from or --listen');
+  }
+  if (options.to === undefined && options.inPlace !== true && options.dryRun !== true) {
+    throw new CodedError(
+      'USAGE',
+      'where to? give --to DIR, or --in-place to replace what is at the configured paths',
+    );
+  }
+  // Loaded only now: the other commands need nothing of it.
+  const { parseMoment } = await import('../restore/moment.ts');
+  const { createProgressDisplay, silentDisplay } = await import('../restore/progress-display.ts');
+  const { RestoreConnection } = await import('../restore/restore-connection.ts');
+  const { runRestore } = await import('../restore/run-restore.ts');
+  const { createPathFilter } = await import('../restore/path-filter.ts');
+  const { configuredPaths } = await import('../restore/configured-paths.ts');
+  const at = parseMoment(options.at, Date.now());
+  createPathFilter(options.path);
+  const agentId = options.agent === undefined ? null : parseDeviceId(options.agent);
+  const home = agentHome(command);
+  const display = options.json === true ? silentDisplay : createProgressDisplay(process.stderr);
+  takeInterrupts(() => {
+    display.abandon();
+    process.exit(interruptedExitCode);
+  });
+  const keepOwners = options.owner === undefined ? process.getuid?.() === 0 : options.owner === 'keep';
+  if (!keepOwners && options.owner === undefined) display.note('owners are not restored: that needs root');
+  const paths = options.inPlace === true ? configuredPaths(home) : new Map<string, string>();
+  const connection = await RestoreConnection.open(
+    {
+      // What matters of the links is told by the display.
+      logger: silentLogger,
+      onNote: (line) => display.note(line),
+      onInvitation: (invitation) => printInvitation(invitation, options.json === true),
+      machineAddresses: localAddresses,
+      now: Date.now,
+    },
+    {
+      agentHome: home,
+      limits: defaultLinkLimits,
+      route:
+        options.listen === undefined
+          ? { from: options.from ?? '', agentId }
+          : { listen: parseAddress(options.listen), advertise: options.advertise.map(parseAddress), agentId },
+    },
+  );
+  try {
+    return await runRestore(
+      {
+        nextChannel: (signal) => connection.nextChannel(signal),
+        display,
+        configuredPath: (folder) => paths.get(folder) ?? null,
+      },
+      {
+        to: options.to ?? null,
+        folders: options.folder,
+        paths: options.path,
+        at,
+        dryRun: options.dryRun === true,
+        inPlace: options.inPlace === true,
+        keepOwners,
+        programVersion,
+        patienceMs,
+      },
+    );
+  } finally {
+    await connection.stop();
+  }
+}
+
+/** Last on stdout until a receiver has joined; with `--json`, stdout belongs to the result. */
+function printInvitation(invitation: string, json: boolean): void {
+  const lines = ['on the receiver: mastokeep-receiver join INVITATION', '', invitation];
+  if (json) process.stderr.write(`${lines.join('\n')}\n`);
+  else printText(...lines);
+}
+
+function printResult(result: RestoreResult): void {
+  for (const folder of result.folders) {
+    for (const entry of folder.entries ?? []) {
+      const mark = { file: '', symlink: '@', directory: '/' }[entry.kind];
+      printText(`${formatByteSize(entry.bytes).padStart(10)}  ${folder.id}/${entry.path}${mark}`);
+    }
+    const files = `${folder.files.toLocaleString('en')} files, ${formatByteSize(folder.bytes)}`;
+    const there = folder.skipped === 0 ? '' : `; ${folder.skipped.toLocaleString('en')} were there already`;
+    if (result.dryRun) printText(`${folder.id}: ${files} would be restored to ${folder.target}`);
+    else printText(`${folder.id}: ${files} restored to ${folder.target}${there}`);
+    for (const { path, code, message } of folder.failed.slice(0, failuresShownMax)) {
+      process.stderr.write(`${code} ${folder.id}/${path}: ${message}\n`);
+    }
+    const more = folder.failed.length - failuresShownMax;
+    if (more > 0) process.stderr.write(`… and ${more} more; --json names all\n`);
+  }
+  printText(`state of ${result.at}, in ${describeDuration(result.durationMs)}`);
+}

@@ -1,0 +1,99 @@
+import { InvalidArgumentError, type Command } from 'commander';
+import { formatByteSize } from '../../shared/cli/byte-size.ts';
+import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { describeMoment, parseDuration } from '../../shared/cli/duration.ts';
+import { formatTable } from '../../shared/cli/table.ts';
+import type { ScanSummary } from '../agent-commands.ts';
+import { withAgent, withRunningAgent } from './with-agent.ts';
+
+type WaitOptions = { copies: number; timeout: number; json?: true };
+
+/** `scan`, `wait`, `accept`, `pause`, `resume`. */
+export function addScanCommands(program: Command): void {
+  program
+    .command('scan')
+    .description('compare everything now; returns when it is done')
+    .argument('[FOLDER]', 'only this folder')
+    .option('--json', 'print JSON')
+    .action(async (folder: string | undefined, options: { json?: true }, command: Command) => {
+      const scanned = await withRunningAgent(command, async (commands) =>
+        commands.scan({ folder: folder ?? null }),
+      );
+      if (options.json === true) printJson(scanned);
+      else printText(formatScans(scanned.folders));
+    });
+  program
+    .command('wait')
+    .description('compare everything now, and wait until all that was found is durable on receivers')
+    .option('--copies <N>', 'on how many receivers', parseCount, 1)
+    .option('--timeout <SECONDS>', 'how long to wait at most', parseSeconds, 3600)
+    .option('--json', 'print JSON')
+    .action(async (options: WaitOptions, command: Command) => {
+      const done = await withRunningAgent(command, async (commands) =>
+        commands.wait({ copies: options.copies, timeoutMs: options.timeout * 1000 }),
+      );
+      if (options.json === true) printJson(done);
+      else
+        printText(
+          formatScans(done.folders),
+          `durable on ${done.copies} receiver${done.copies === 1 ? '' : 's'}`,
+        );
+    });
+  program
+    .command('accept')
+    .description('go on with a folder that stopped: its source is really meant to look like this')
+    .argument('<FOLDER>')
+    .option('--json', 'print JSON')
+    .action(async (folder: string, options: { json?: true }, command: Command) => {
+      const accepted = await withRunningAgent(command, async (commands) => commands.accept({ folder }));
+      if (options.json === true) printJson(accepted);
+      else printText(`folder ${accepted.id} goes on`);
+    });
+  program
+    .command('pause')
+    .description('no scans and no watching until "resume", or for a time; also over restarts')
+    .option('--for <DURATION>', 'such as 30m or 6h')
+    .option('--json', 'print JSON')
+    .action(async (options: { for?: string; json?: true }, command: Command) => {
+      const durationMs = options.for === undefined ? null : parseDuration(options.for);
+      const paused = await withAgent(command, async (commands) => commands.pause({ durationMs }));
+      if (options.json === true) printJson(paused);
+      else if (paused.pausedUntil === null) printText('paused until "resume"');
+      else printText(`paused, goes on ${describeMoment(Date.parse(paused.pausedUntil), Date.now())}`);
+    });
+  program
+    .command('resume')
+    .description('end a pause')
+    .option('--json', 'print JSON')
+    .action(async (options: { json?: true }, command: Command) => {
+      const resumed = await withAgent(command, async (commands) => commands.resume({}));
+      if (options.json === true) printJson(resumed);
+      else printText(resumed.wasPaused ? 'going on' : 'it was not paused');
+    });
+}
+
+function formatScans(folders: readonly ScanSummary[]): string {
+  if (folders.length === 0) return 'no folders: add one with "mastokeep-agent folder add"';
+  return formatTable(
+    ['FOLDER', 'FILES', 'SIZE', 'UNREADABLE'],
+    folders.map((folder) => [
+      folder.id,
+      String(folder.files),
+      formatByteSize(folder.bytes),
+      String(folder.unreadable),
+    ]),
+  );
+}
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1) throw new InvalidArgumentError('it must be 1 or more.');
+  return count;
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0) || seconds > 10_000_000)
+    throw new InvalidArgumentError('it must be a number of seconds.');
+  return seconds;
+}

@@ -1,0 +1,76 @@
+import type { Command } from 'commander';
+import { formatByteSize } from '../../shared/cli/byte-size.ts';
+import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { shortenDeviceIds } from '../../shared/cli/device-name.ts';
+import { describeMoment } from '../../shared/cli/duration.ts';
+import { formatTable } from '../../shared/cli/table.ts';
+import type { AgentStatus } from '../agent-commands.ts';
+import { withRunningAgent } from './with-agent.ts';
+
+/** `status`: folders, receivers, lag and alarms of the running agent. */
+export function addStatusCommand(program: Command): void {
+  program
+    .command('status')
+    .description('folders, receivers, lag and alarms')
+    .option('--json', 'print JSON')
+    .action(async (options: { json?: true }, command: Command) => {
+      const status = await withRunningAgent(command, async (commands) => commands.status({}));
+      if (options.json === true) printJson(status);
+      else printText(formatAgentStatus(status, Date.now()));
+    });
+}
+
+/** The status for people. */
+export function formatAgentStatus(status: AgentStatus, nowMs: number): string {
+  const moment = (at: string | null): string => describeMoment(at === null ? null : Date.parse(at), nowMs);
+  const parts = [`device ${status.deviceId}\n`];
+  if (status.paused) {
+    parts.push(
+      status.pausedUntil === null
+        ? 'paused until "resume"\n'
+        : `paused, goes on ${moment(status.pausedUntil)}\n`,
+    );
+  }
+  parts.push(
+    '\n',
+    status.folders.length === 0
+      ? 'no folders: add one with "mastokeep-agent folder add"\n'
+      : formatTable(
+          ['FOLDER', 'STATE', 'FILES', 'SIZE', 'LAST SCAN', 'LAST CHANGE', 'WATCHING', 'UNREADABLE'],
+          status.folders.map((folder) => [
+            folder.id,
+            folder.reason === null ? folder.state : `${folder.state}: ${folder.reason}`,
+            String(folder.files),
+            formatByteSize(folder.bytes),
+            moment(folder.lastScanAt),
+            folder.lastVersionAt === null ? '-' : moment(folder.lastVersionAt),
+            folder.watchingReason === null ? folder.watching : `${folder.watching}: ${folder.watchingReason}`,
+            String(folder.unreadable),
+          ]),
+        ),
+    '\n',
+    formatReceivers(status),
+  );
+  for (const alarm of status.alarms)
+    parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${alarm.message}\n`);
+  return parts.join('');
+}
+
+function formatReceivers(status: AgentStatus): string {
+  if (status.receivers.length === 0) {
+    return 'no receivers: make an invitation with "mastokeep-agent invite"\n';
+  }
+  const names = shortenDeviceIds(status.receivers.map(({ deviceId }) => deviceId));
+  const rows = status.receivers.flatMap((receiver) => {
+    const name = names.get(receiver.deviceId) ?? receiver.deviceId;
+    const connected = receiver.connected ? 'connected' : 'not connected';
+    if (receiver.folders.length === 0) return [[name, connected, '-', '-']];
+    return receiver.folders.map((folder) => [
+      name,
+      connected,
+      folder.id,
+      folder.lagFiles === 0 ? 'nothing' : `${folder.lagFiles} files, ${formatByteSize(folder.lagBytes)}`,
+    ]);
+  });
+  return formatTable(['RECEIVER', 'LINK', 'FOLDER', 'MISSING THERE'], rows);
+}

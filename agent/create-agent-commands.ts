@@ -1,0 +1,77 @@
+import { CodedError } from '../shared/errors/coded-error.ts';
+import { writeFileAtomic } from '../shared/io/atomic-file.ts';
+import { readConfigText } from '../shared/io/config-file.ts';
+import type { Home } from '../shared/io/home.ts';
+import type { PairingDesk } from '../shared/link/pairing-desk.ts';
+import { programVersion } from '../shared/program-version.ts';
+import type { AgentCommands, AgentStatus, ScanSummary } from './agent-commands.ts';
+import { addFolderText, type FolderConfig } from './config.ts';
+import { readPause, removePause, writePause, type Pause } from './pause-file.ts';
+
+/** What only a running agent can do. */
+export type RunningAgent = {
+  status(): AgentStatus;
+  /** @throws CodedError FOLDER_UNKNOWN, SOURCE_STOPPED, FOLDER_PAUSED */
+  scan(folder: string | null): Promise<ScanSummary[]>;
+  /** @throws CodedError TIMED_OUT, SOURCE_STOPPED, FOLDER_PAUSED */
+  wait(options: { copies: number; timeoutMs: number; signal: AbortSignal }): Promise<ScanSummary[]>;
+  /** @throws CodedError FOLDER_UNKNOWN */
+  accept(folder: string): Promise<void>;
+  pause(pause: Pause | null): Promise<void>;
+  startFolder(folder: FolderConfig): Promise<void>;
+};
+
+/** The commands over the files of a home; `running` is null where the program does not run (the caller holds the lock). */
+export function createAgentCommands(deps: {
+  home: Home;
+  desk: PairingDesk;
+  running: RunningAgent | null;
+  now: () => number;
+}): AgentCommands {
+  const { home, desk, now } = deps;
+  const running = (): RunningAgent => {
+    if (deps.running === null) throw new CodedError('NOT_RUNNING', `nothing runs on ${home.directory}`);
+    return deps.running;
+  };
+  return {
+    about: async () => ({ pid: process.pid, version: programVersion }),
+    invite: async () => desk.invite({ role: 'replica' }),
+    join: async ({ invitation }, signal) => {
+      const { deviceId } = await desk.join(invitation, null, signal ?? new AbortController().signal);
+      return { deviceId };
+    },
+    pair: async ({ deviceId, addresses }) => {
+      const peer = desk.pair(deviceId, { role: 'replica' }, addresses);
+      return { deviceId: peer.deviceId };
+    },
+    unpair: async ({ deviceId }) => ({ deviceId: desk.unpair(deviceId) }),
+    addFolder: async ({ folder }) => {
+      const text = addFolderText(readConfigText(home.configFile), home.configFile, folder);
+      writeFileAtomic(home.configFile, text, 0o640);
+      await deps.running?.startFolder(folder);
+      return { id: folder.id, active: deps.running !== null };
+    },
+    status: async () => running().status(),
+    scan: async ({ folder }) => ({ folders: await running().scan(folder) }),
+    wait: async ({ copies, timeoutMs }, signal) => ({
+      copies,
+      folders: await running().wait({ copies, timeoutMs, signal: signal ?? new AbortController().signal }),
+    }),
+    accept: async ({ folder }) => {
+      await running().accept(folder);
+      return { id: folder };
+    },
+    pause: async ({ durationMs }) => {
+      const pause = { untilMs: durationMs === null ? null : now() + durationMs };
+      writePause(home, pause);
+      await deps.running?.pause(pause);
+      return { pausedUntil: pause.untilMs === null ? null : new Date(pause.untilMs).toISOString() };
+    },
+    resume: async () => {
+      const wasPaused = readPause(home, now()) !== null;
+      removePause(home);
+      await deps.running?.pause(null);
+      return { wasPaused };
+    },
+  };
+}

@@ -1,0 +1,61 @@
+import type { DeviceId } from '../shared/identity/device-id.ts';
+import type { Logger } from '../shared/io/logger.ts';
+import type { Channel } from '../shared/link/channel.ts';
+import { programVersion } from '../shared/program-version.ts';
+import { ServeSession, type ReceiverFolderProgress } from './serve/serve-session.ts';
+import type { ServedFolders } from './serve/served-feed.ts';
+
+/** The live sessions with receivers; of one receiver the latest counts. */
+export class ReceiverSessions {
+  readonly #deps: { folders: ServedFolders; logger: Logger };
+  readonly #live = new Map<DeviceId, ServeSession>();
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(deps: { folders: ServedFolders; logger: Logger }) {
+    this.#deps = deps;
+  }
+
+  /** Serves over this link until it ends. */
+  begin(channel: Channel): void {
+    const running = this.#run(channel).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  /** Resolves when every session whose link was closed has ended. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#running);
+  }
+
+  /** How far a connected receiver is with each folder; for one that is away, what it acknowledged last. */
+  progress(receiverId: DeviceId): ReceiverFolderProgress[] {
+    const session = this.#live.get(receiverId);
+    if (session !== undefined) return session.progress();
+    return this.#deps.folders.list().map((feed) => {
+      const durableSequence = feed.acknowledgedBy(receiverId);
+      const { files, bytes } = feed.pendingAfter(durableSequence);
+      return { folder: feed.folderId, durableSequence, lagFiles: files, lagBytes: bytes, refused: null };
+    });
+  }
+
+  /** Why a connected receiver takes nothing of a folder; null when it does. */
+  refusal(receiverId: DeviceId, folderId: string): { code: string; message: string } | null {
+    return this.#live.get(receiverId)?.refusedFolders.get(folderId) ?? null;
+  }
+
+  async #run(channel: Channel): Promise<void> {
+    const { folders, logger } = this.#deps;
+    const receiverId = channel.peerId;
+    const session = new ServeSession(
+      { channel, folders, logger: logger.child({ receiverId }) },
+      { programVersion },
+    );
+    this.#live.set(receiverId, session);
+    const reason = await session.run();
+    if (this.#live.get(receiverId) === session) this.#live.delete(receiverId);
+    if (reason === null || reason.code.startsWith('LINK_')) return;
+    logger.warn(
+      { receiverId, code: reason.code, reason: reason.message },
+      'the session with a receiver failed',
+    );
+  }
+}

@@ -1,0 +1,136 @@
+import { CodedError } from '../../shared/errors/coded-error.ts';
+
+const unitMs = { second: 1000, minute: 60_000, hour: 3_600_000, day: 86_400_000, week: 604_800_000 } as const;
+
+/** Every spelling of a unit of time; months and years are counted by the calendar. */
+const units: ReadonlyMap<string, keyof typeof unitMs | 'month' | 'year'> = new Map(
+  Object.entries({
+    second: ['s', 'sec', 'secs', 'second', 'seconds'],
+    minute: ['m', 'min', 'mins', 'minute', 'minutes'],
+    hour: ['h', 'hr', 'hrs', 'hour', 'hours'],
+    day: ['d', 'day', 'days'],
+    week: ['w', 'week', 'weeks'],
+    month: ['month', 'months'],
+    year: ['y', 'year', 'years'],
+  } as const).flatMap(([unit, names]) => names.map((name) => [name, unit as 'second'] as const)),
+);
+
+const isoPattern =
+  /^(\d{4})-(\d\d)-(\d\d)(?:(?:t| +|)(?<=[t ])(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?(?: *(z|utc|[+-]\d\d(?::?\d\d)?))?$/;
+const clockPattern = /^(?:(today|yesterday)(?: +at)?(?: +|$))?(?:(\d{1,2}):(\d\d)(?::(\d\d))?)?$/;
+const agoPartPattern = /^(?:,|and)? *(\d+(?:\.\d+)?|an?) *([a-z]+) */;
+
+/**
+ * The moment that a person means, in ms; null for `latest`, the newest state that there is.
+ * Takes ISO 8601 (local time where no zone is given, midnight where no time is), `@SECONDS` of Unix time, `14:30`,
+ * `today`, `yesterday 14:00`, `2 hours ago`, `1 day and 6 hours ago`. Local time is the process' time zone.
+ * @throws CodedError USAGE for anything else, and for a moment later than `nowMs`
+ */
+export function parseMoment(text: string, nowMs: number): number | null {
+  const words = text.trim().toLowerCase().replaceAll(/\s+/g, ' ');
+  if (words === 'latest' || words === 'now') return null;
+  const momentMs =
+    parseUnixTime(words) ?? parseIso(words) ?? parseAgo(words, nowMs) ?? parseClock(words, nowMs);
+  if (momentMs === null || !Number.isFinite(momentMs)) {
+    throw new CodedError('USAGE', `"${text}" is not a time`, {
+      hint: 'write 2026-11-20T14:00, "2 hours ago", "yesterday 14:00" or latest',
+    });
+  }
+  if (momentMs > nowMs) {
+    throw new CodedError('USAGE', `"${text}" is in the future (${formatMoment(momentMs)})`, {
+      hint: 'use latest for the newest state',
+    });
+  }
+  return momentMs;
+}
+
+/** The moment for people: ISO 8601 to the second in UTC; `latest` for null. */
+export function formatMoment(momentMs: number | null): string {
+  return momentMs === null ? 'latest' : new Date(momentMs).toISOString().replace(/\.\d+Z$/, 'Z');
+}
+
+function parseUnixTime(words: string): number | null {
+  const match = /^@(\d{1,12}(?:\.\d+)?)$/.exec(words);
+  return match === null ? null : Math.floor(Number(match[1]) * 1000);
+}
+
+function parseIso(words: string): number | null {
+  const match = isoPattern.exec(words);
+  if (match === null) return null;
+  const [year, month, day, hour, minute, second] = match.slice(1, 7).map((part) => Number(part ?? 0)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const ms = Math.floor(Number(`0.${match[7] ?? '0'}`) * 1000);
+  const wallMs = Date.UTC(year, month - 1, day, hour, minute, second, ms);
+  // Date.UTC carries over what is out of range (30 February); a date that comes back different was no date.
+  const wall = new Date(wallMs);
+  if (
+    wall.getUTCMonth() !== month - 1 ||
+    wall.getUTCDate() !== day ||
+    hour > 23 ||
+    minute > 59 ||
+    second > 59
+  ) {
+    return null;
+  }
+  const zone = match[8];
+  if (zone === undefined) return new Date(year, month - 1, day, hour, minute, second, ms).getTime();
+  return wallMs - zoneMinutes(zone) * 60_000;
+}
+
+function zoneMinutes(zone: string): number {
+  if (zone === 'z' || zone === 'utc') return 0;
+  const digits = zone.replaceAll(/\D/g, '');
+  const minutes = Number(digits.slice(0, 2)) * 60 + Number(digits.slice(2, 4) || 0);
+  return zone.startsWith('-') ? -minutes : minutes;
+}
+
+function parseAgo(words: string, nowMs: number): number | null {
+  if (!words.endsWith(' ago')) return null;
+  let rest = words.slice(0, -' ago'.length).trim();
+  if (rest === '') return null;
+  const moment = new Date(nowMs);
+  let backMs = 0;
+  while (rest !== '') {
+    const match = agoPartPattern.exec(rest);
+    const unit = units.get(match?.[2] ?? '');
+    if (match === null || unit === undefined) return null;
+    const count = match[1]?.startsWith('a') === true ? 1 : Number(match[1]);
+    if (unit === 'month' || unit === 'year') {
+      if (!Number.isInteger(count)) return null;
+      goBackMonths(moment, unit === 'year' ? count * 12 : count);
+    } else {
+      backMs += count * unitMs[unit];
+    }
+    rest = rest.slice(match[0].length);
+  }
+  return Math.floor(moment.getTime() - backMs);
+}
+
+/** A month before 31 March is the last of February. */
+function goBackMonths(moment: Date, months: number): void {
+  const day = moment.getDate();
+  moment.setDate(1);
+  moment.setMonth(moment.getMonth() - months);
+  const lastDay = new Date(moment.getFullYear(), moment.getMonth() + 1, 0).getDate();
+  moment.setDate(Math.min(day, lastDay));
+}
+
+function parseClock(words: string, nowMs: number): number | null {
+  const match = words === '' ? null : clockPattern.exec(words);
+  if (match === null) return null;
+  const [hour, minute, second] = match.slice(2, 5).map((part) => Number(part ?? 0)) as [
+    number,
+    number,
+    number,
+  ];
+  if (hour > 23 || minute > 59 || second > 59) return null;
+  const now = new Date(nowMs);
+  const day = now.getDate() - (match[1] === 'yesterday' ? 1 : 0);
+  return new Date(now.getFullYear(), now.getMonth(), day, hour, minute, second).getTime();
+}

@@ -1,0 +1,154 @@
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import { type ErrorCode, errorTable } from '../../shared/errors/error-table.ts';
+import type { Channel } from '../../shared/link/channel.ts';
+import type { Message } from '../../shared/protocol/codec.ts';
+import type { Entries } from '../../shared/protocol/entries.ts';
+import { limits } from '../../shared/protocol/limits.ts';
+import type { Refuse } from '../../shared/protocol/refuse.ts';
+import type { RelativePath } from '../../shared/records/relative-path.ts';
+import { ContentFetcher } from '../../shared/transfer/content-fetcher.ts';
+import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
+
+export type BrowsePage = Omit<Entries, 'requestId'>;
+
+type BrowseRequest = { resolve: (page: Entries) => void; reject: (error: unknown) => void };
+
+/**
+ * The restorer's end of one link: browses, and fetches content through `fetcher`. Whatever the receiver sends that was
+ * not asked for ends the link.
+ */
+export class ReceiverSession {
+  readonly fetcher: ContentFetcher;
+  /** Resolves with the reason when the session is over; nothing can be asked any more. */
+  readonly ended: Promise<CodedError>;
+  readonly #channel: Channel;
+  readonly #link: MessageLink;
+  readonly #browses = new Map<number, BrowseRequest>();
+  #endReason: CodedError | null = null;
+
+  /** Takes over the channel. */
+  constructor(channel: Channel, options: { programVersion: string }) {
+    this.#channel = channel;
+    this.#link = new MessageLink(channel);
+    this.fetcher = new ContentFetcher({ send: (message) => this.#link.send(message) });
+    this.ended = this.#run(options.programVersion);
+  }
+
+  /** A page of a folder's entries, or the folders; checked against what was asked. @throws CodedError PROTOCOL_VIOLATION, LINK_CLOSED, what the receiver refuses with */
+  async browse(query: {
+    folder: string | null;
+    at: number | null;
+    after: RelativePath | null;
+  }): Promise<BrowsePage> {
+    if (this.#endReason !== null) throw this.#endReason;
+    const requestId = this.fetcher.takeRequestId();
+    const page = await new Promise<Entries>((resolve, reject) => {
+      this.#browses.set(requestId, { resolve, reject });
+      this.#link.send({ type: 'browse', requestId, ...query, limit: limits.entriesPageMax }).catch(reject);
+    });
+    const problem = pageProblem(page, query);
+    if (problem === null) return page;
+    const violation = new CodedError('PROTOCOL_VIOLATION', `the receiver answered with ${problem}`);
+    this.close(violation);
+    throw violation;
+  }
+
+  close(reason?: CodedError): void {
+    this.#finish(reason ?? new CodedError('LINK_CLOSED', 'the restore ended the link'));
+    this.#channel.close(reason);
+  }
+
+  async #run(programVersion: string): Promise<CodedError> {
+    try {
+      const own = { program: 'mastokeep-agent', programVersion, deviceRole: 'restorer' } as const;
+      let message: Message | null = await this.#link
+        .greet(own, 'receiver')
+        .then((hello) => hello && this.#link.receive());
+      while (message !== null) {
+        this.#take(message);
+        message = await this.#link.receive();
+      }
+      return this.#finish(
+        (await this.#channel.closed) ?? new CodedError('LINK_CLOSED', 'the receiver ended the link'),
+      );
+    } catch (error) {
+      const coded = asCoded(error);
+      this.#link.end(coded);
+      return this.#finish(coded);
+    }
+  }
+
+  #take(message: Message): void {
+    switch (message.type) {
+      case 'entries': {
+        const request = this.#browses.get(message.requestId);
+        if (request === undefined)
+          throw new CodedError('PROTOCOL_VIOLATION', 'entries came that were not asked for');
+        this.#browses.delete(message.requestId);
+        request.resolve(message);
+        return;
+      }
+      case 'content':
+        this.fetcher.receiveContent(message);
+        return;
+      case 'gone':
+        this.fetcher.receiveGone(message);
+        return;
+      case 'chunks':
+        this.fetcher.receiveChunks(message);
+        return;
+      case 'refuse':
+        throw refusal(message);
+      case 'hello':
+      case 'offer':
+      case 'subscribe':
+      case 'records':
+      case 'indexEnd':
+      case 'durable':
+      case 'want':
+      case 'wantChunks':
+      case 'browse':
+        throw new CodedError('PROTOCOL_VIOLATION', `the receiver sent ${message.type} to a restore`);
+    }
+  }
+
+  #finish(reason: CodedError): CodedError {
+    if (this.#endReason !== null) return this.#endReason;
+    this.#endReason = reason;
+    this.fetcher.end(reason);
+    for (const { reject } of this.#browses.values()) reject(reason);
+    this.#browses.clear();
+    return reason;
+  }
+}
+
+/** Why a page cannot be the answer, or null. Paths must rise from page to page, so that no listing can go on for ever unnoticed. */
+function pageProblem(
+  page: Entries,
+  query: { folder: string | null; at: number | null; after: RelativePath | null },
+): string | null {
+  if (query.folder === null) {
+    if (page.folders === null || page.entries.length > 0 || page.next !== null)
+      return 'something else than folders';
+    return new Set(page.folders.map(({ id }) => id)).size < page.folders.length ? 'a folder twice' : null;
+  }
+  if (page.folders !== null) return 'folders where entries were asked for';
+  if (query.at !== null && page.at !== query.at) return 'the state of another moment';
+  let last = query.after;
+  for (const { path } of page.entries) {
+    if (last !== null && path <= last) return 'entries that are not in order';
+    last = path;
+  }
+  if (page.next !== null && (page.entries.length === 0 || page.next !== last))
+    return 'a listing that does not go on';
+  return null;
+}
+
+function refusal({ code, message, hint }: Refuse): CodedError {
+  const known: ErrorCode | null = Object.hasOwn(errorTable, code) ? (code as ErrorCode) : null;
+  return new CodedError(
+    known !== null && errorTable[known].crossesWire ? known : 'PROTOCOL_VIOLATION',
+    `the receiver refused: ${message}`,
+    hint === null ? {} : { hint },
+  );
+}

@@ -1,0 +1,275 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { formatByteSize } from '../../shared/cli/byte-size.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import type { DeviceId } from '../../shared/identity/device-id.ts';
+import type { Channel } from '../../shared/link/channel.ts';
+import { displayPath } from '../../shared/records/relative-path.ts';
+import { startTimeStamper, type TimeStamper } from './exact-times.ts';
+import { estimateGrowth, type FolderResult, restoreFolder } from './folder-restore.ts';
+import { formatMoment } from './moment.ts';
+import { createPathFilter } from './path-filter.ts';
+import { browseFolder, browseFolders } from './restore-listing.ts';
+import { RestoreLink } from './restore-link.ts';
+import { syncFileSystem } from './sync-file-system.ts';
+import { type FolderPlan, planFolder } from './restore-plan.ts';
+import { emptyProgress, type ProgressDisplay } from './restore-progress.ts';
+
+export type RunRestoreDeps = {
+  /** The next link to the receiver, whoever dials; waits for it. Rejects when the signal aborts. */
+  nextChannel(signal: AbortSignal): Promise<Channel>;
+  display: ProgressDisplay;
+  /** Where `--in-place` puts a folder without `to`; null when none is configured. */
+  configuredPath(folder: string): string | null;
+};
+
+export type RunRestoreOptions = {
+  /** Folders get `to/<folder>/`; null puts each at its configured path, which needs `inPlace`. */
+  to: string | null;
+  /** None means all. */
+  folders: readonly string[];
+  /** Patterns with the syntax of gitignore; none means everything. */
+  paths: readonly string[];
+  /** ms, or null for the latest state. */
+  at: number | null;
+  dryRun: boolean;
+  inPlace: boolean;
+  keepOwners: boolean;
+  programVersion: string;
+  patienceMs: number;
+};
+
+type RestoreListing = { path: string; kind: 'file' | 'symlink' | 'directory'; bytes: number }[];
+
+/** What `restore --json` prints. */
+export type RestoreResult = {
+  folders: {
+    id: string;
+    target: string;
+    files: number;
+    bytes: number;
+    skipped: number;
+    failed: { path: string; code: string; message: string }[];
+    /** With `--dry-run` only: what would be restored. */
+    entries?: RestoreListing;
+  }[];
+  /** ISO 8601: the moment whose state was restored, by the receiver's clock. */
+  at: string;
+  agent: DeviceId | null;
+  dryRun: boolean;
+  durationMs: number;
+};
+
+/**
+ * Restores mirror folders of one agent from a receiver. What is in its place already stays; a run that was interrupted
+ * anywhere is continued by the same call.
+ * @returns the result; `failed` entries mean exit code 3
+ * @throws CodedError USAGE, FOLDER_UNKNOWN, RESTORE_NOTHING_FOUND, TARGET_FULL, LINK_TIMEOUT, PROTOCOL_VIOLATION, ROLE_REFUSED, DISK_FAILED
+ */
+export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOptions): Promise<RestoreResult> {
+  const startedAt = performance.now();
+  const progress = emptyProgress();
+  const filter = createPathFilter(options.paths);
+  let agent: DeviceId | null = null;
+  const link = new RestoreLink(
+    {
+      nextChannel: async (signal) => {
+        const channel = await deps.nextChannel(signal);
+        if (channel.grant.role === 'restore') agent = channel.grant.agentId;
+        return channel;
+      },
+      onState: ({ linked, reason }) => {
+        if (!linked)
+          deps.display.note(
+            `the link was lost (${reason?.message ?? 'unknown'}), waiting for it to come back`,
+          );
+      },
+    },
+    options,
+  );
+  try {
+    const listing = await browseFolders(link, options);
+    const plans: TargetedPlan[] = [];
+    for (const folder of listing.folders) {
+      const entries = await browseFolder(link, folder.id, listing.at, filter);
+      plans.push({ ...targetOf(deps, options, folder.id), plan: planFolder(folder.id, entries, filter) });
+    }
+    if (plans.every(({ plan }) => isEmpty(plan))) {
+      throw new CodedError(
+        'RESTORE_NOTHING_FOUND',
+        `nothing matches in the state of ${formatMoment(listing.at)}`,
+        {
+          hint: `folders there: ${listing.available.join(', ') || 'none'}`,
+        },
+      );
+    }
+    const finish = (folders: RestoreResult['folders']): RestoreResult => ({
+      folders,
+      at: new Date(listing.at).toISOString(),
+      agent,
+      dryRun: options.dryRun,
+      durationMs: Math.round(performance.now() - startedAt),
+    });
+    if (options.dryRun) return finish(plans.map(listPlan));
+    await checkSpace(plans);
+    progress.filesTotal = sum(plans, ({ plan }) => plan.files.length + plan.symlinks.length);
+    progress.bytesTotal = sum(plans, ({ plan }) => plan.bytes);
+    const run = { link, progress, onProgress: () => deps.display.update(progress) };
+    const results: RestoreResult['folders'] = [];
+    for (const targeted of plans) {
+      const result = await restoreInto(run, targeted, options);
+      if (result.ownersRefused > 0) {
+        deps.display.note(
+          `${result.ownersRefused} owners of folder ${result.id} could not be set: only root may`,
+        );
+      }
+      results.push(showResult(result, targeted.target));
+    }
+    return finish(results);
+  } finally {
+    link.close();
+    deps.display.stop(progress);
+  }
+}
+
+type TargetedPlan = { plan: FolderPlan; target: string };
+
+function targetOf(deps: RunRestoreDeps, options: RunRestoreOptions, folder: string): { target: string } {
+  if (options.to !== null) return { target: path.resolve(options.to, folder) };
+  const target = options.inPlace ? deps.configuredPath(folder) : options.dryRun ? folder : null;
+  if (target === null) {
+    throw new CodedError('USAGE', `where should folder ${folder} be restored to?`, {
+      hint: options.inPlace ? 'this home has no such folder: add --to DIR' : 'add --to DIR',
+    });
+  }
+  return { target: path.resolve(target) };
+}
+
+async function restoreInto(
+  run: Omit<Parameters<typeof restoreFolder>[0], 'stamper'>,
+  { plan, target }: TargetedPlan,
+  options: RunRestoreOptions,
+): Promise<FolderResult> {
+  const targetMade = makeTarget(target);
+  const root = fs.realpathSync(target);
+  const stamper: TimeStamper = await startTimeStamper(root);
+  try {
+    const { inPlace, keepOwners } = options;
+    const folder = { target: root, targetMade, inPlace, keepOwners };
+    const result = await restoreFolder({ ...run, stamper }, plan, folder);
+    await syncFileSystem(root);
+    return result;
+  } finally {
+    stamper.stop();
+  }
+}
+
+/** True when it was made. @throws CodedError TARGET_UNUSABLE */
+function makeTarget(target: string): boolean {
+  try {
+    const made = fs.mkdirSync(target, { recursive: true }) !== undefined;
+    fs.accessSync(target, fs.constants.W_OK | fs.constants.X_OK);
+    return made;
+  } catch (cause) {
+    throw new CodedError('TARGET_UNUSABLE', `${target} cannot be written to`, {
+      hint: 'restore into another directory with --to, or as root',
+      cause,
+    });
+  }
+}
+
+/** Before anything is fetched. @throws CodedError TARGET_FULL */
+async function checkSpace(plans: readonly TargetedPlan[]): Promise<void> {
+  const disks = new Map<
+    number,
+    { at: string; free: number; freeFiles: number; bytes: number; files: number }
+  >();
+  for (const { plan, target } of plans) {
+    const at = nearestExisting(target);
+    const { dev } = fs.statSync(at);
+    const { bavail, bsize, ffree, files } = fs.statfsSync(at);
+    const disk = disks.get(dev) ?? {
+      at,
+      free: bavail * bsize,
+      freeFiles: files > 0 ? ffree : Infinity,
+      bytes: 0,
+      files: 0,
+    };
+    disks.set(dev, disk);
+    const growth = await estimateGrowth(plan, target);
+    disk.bytes += growth.bytes;
+    disk.files += growth.files;
+  }
+  for (const { at, free, freeFiles, bytes, files } of disks.values()) {
+    if (bytes > free) {
+      throw new CodedError(
+        'TARGET_FULL',
+        `${formatByteSize(bytes)} are to be restored, and the disk of ${at} has ${formatByteSize(free)} free`,
+        {
+          hint: 'make room, restore elsewhere with --to, or only a part with --folder and --path',
+        },
+      );
+    }
+    if (files > freeFiles) {
+      throw new CodedError(
+        'TARGET_FULL',
+        `${files} files are to be restored, and the file system of ${at} has room for ${freeFiles} more`,
+      );
+    }
+  }
+}
+
+function nearestExisting(target: string): string {
+  let at = target;
+  while (!fs.existsSync(at) && path.dirname(at) !== at) at = path.dirname(at);
+  return at;
+}
+
+function isEmpty({ files, symlinks, directories, failures }: FolderPlan): boolean {
+  return (
+    files.length + symlinks.length + failures.length === 0 &&
+    !directories.some(({ path, selected }) => selected && path !== '')
+  );
+}
+
+function listPlan({ plan, target }: TargetedPlan): RestoreResult['folders'][number] {
+  const entries: RestoreListing = [
+    ...plan.files.map(({ path, state }) => ({
+      path: displayPath(path),
+      kind: 'file' as const,
+      bytes: state.size,
+    })),
+    ...plan.symlinks.map(({ path }) => ({ path: displayPath(path), kind: 'symlink' as const, bytes: 0 })),
+    ...plan.directories
+      .filter(({ selected, path }) => selected && path !== '')
+      .map(({ path }) => ({ path: displayPath(path), kind: 'directory' as const, bytes: 0 })),
+  ];
+  entries.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return {
+    id: plan.folder,
+    target,
+    files: plan.files.length + plan.symlinks.length,
+    bytes: plan.bytes,
+    skipped: 0,
+    failed: plan.failures.map((failure) => ({ ...failure, path: displayPath(failure.path) })),
+    entries,
+  };
+}
+
+function showResult(
+  { id, files, bytes, skipped, failed }: FolderResult,
+  target: string,
+): RestoreResult['folders'][number] {
+  return {
+    id,
+    target,
+    files,
+    bytes,
+    skipped,
+    failed: failed.map((failure) => ({ ...failure, path: displayPath(failure.path) })),
+  };
+}
+
+function sum<T>(items: readonly T[], value: (item: T) => number): number {
+  return items.reduce((total, item) => total + value(item), 0);
+}

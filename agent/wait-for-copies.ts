@@ -1,0 +1,78 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { CodedError } from '../shared/errors/coded-error.ts';
+import type { DeviceId } from '../shared/identity/device-id.ts';
+import type { ScanSummary } from './agent-commands.ts';
+
+/** A folder whose state is waited for. */
+type AwaitedFeed = {
+  readonly folderId: string;
+  indexId(): Buffer;
+  acknowledgedBy(receiverId: DeviceId): number;
+};
+
+type Deps = {
+  /** Full scans begun by the call. */
+  scan(): Promise<ScanSummary[]>;
+  feed(folderId: string): AwaitedFeed;
+  receivers(): DeviceId[];
+  pollIntervalMs: number;
+};
+
+/**
+ * Resolves when full scans begun by this call have ended and all that they found is durable on that many receivers.
+ * An index that is renewed meanwhile counts anew.
+ * @throws CodedError TIMED_OUT, what the scans throw, the signal's reason
+ */
+export async function waitForCopies(
+  deps: Deps,
+  options: { copies: number; timeoutMs: number; signal: AbortSignal },
+): Promise<ScanSummary[]> {
+  const { copies } = options;
+  const timeout = AbortSignal.timeout(Math.min(options.timeoutMs, 2 ** 31 - 1));
+  const signal = AbortSignal.any([timeout, options.signal]);
+  let reached = -1;
+  try {
+    for (;;) {
+      const summaries = await unlessAborted(deps.scan(), signal);
+      const targets = summaries.map(({ id, sequence }) => {
+        const feed = deps.feed(id);
+        return { feed, indexId: feed.indexId(), sequence };
+      });
+      while (targets.every(({ feed, indexId }) => feed.indexId().equals(indexId))) {
+        reached = deps
+          .receivers()
+          .filter((receiverId) =>
+            targets.every(({ feed, sequence }) => feed.acknowledgedBy(receiverId) >= sequence),
+          ).length;
+        if (reached >= copies) return summaries;
+        await delay(deps.pollIntervalMs, undefined, { signal });
+      }
+    }
+  } catch (error) {
+    if (options.signal.aborted) throw options.signal.reason;
+    if (!timeout.aborted) throw error;
+    const seconds = Math.round(options.timeoutMs / 1000);
+    throw new CodedError(
+      'TIMED_OUT',
+      reached < 0
+        ? `the scan did not end within ${seconds} s`
+        : `durable on ${reached} of ${copies} receivers after ${seconds} s`,
+      { hint: '"mastokeep-agent status" shows what is missing where' },
+    );
+  }
+}
+
+async function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason as Error);
+  signal.addEventListener('abort', onAbort);
+  if (signal.aborted) onAbort();
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    // Whichever lost may still fail; nobody listens any more.
+    work.catch(() => {});
+    aborted.catch(() => {});
+  }
+}

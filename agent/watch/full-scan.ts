@@ -1,0 +1,66 @@
+import type { RelativePath } from '../../shared/records/relative-path.ts';
+
+/** What a full scan found. `files` and `bytes`: all live regular files afterwards; `changed`: records it announced. */
+export type ScanReport = {
+  folderId: string;
+  files: number;
+  bytes: number;
+  changed: number;
+  /** Files and directories that could not be read; what the index knows of them stays. */
+  unreadable: number;
+  /** Files that did not come to rest in time; they are read when they do. */
+  unsettled: number;
+  /** Sockets, FIFOs and devices. */
+  skippedSpecial: number;
+  durationMs: number;
+};
+
+export type ScanWaiter = { resolve: (report: ScanReport) => void; reject: (error: Error) => void };
+
+/** A full scan under way: it walks, then waits for the files that it met before they were still. */
+export class FullScan {
+  readonly waiters: ScanWaiter[];
+  readonly startedAtMs: number;
+  readonly walk: Generator<undefined, void>;
+  readonly unreadable = new Set<RelativePath>();
+  specials = 0;
+  changed = 0;
+  /** True when something is there that the index cannot name, so that its end does not mean "everything". */
+  incomplete = false;
+  /** Null while walking. */
+  waitingFor: Set<RelativePath> | null = null;
+  deadlineMs = Number.POSITIVE_INFINITY;
+  /** Directories with their latest change, for the hot set. */
+  private recent: { directory: RelativePath; newestNs: bigint }[] = [];
+  private readonly recentMax: number;
+
+  constructor(options: {
+    waiters: ScanWaiter[];
+    startedAtMs: number;
+    walk: Generator<undefined, void>;
+    recentMax: number;
+  }) {
+    this.waiters = options.waiters;
+    this.startedAtMs = options.startedAtMs;
+    this.walk = options.walk;
+    this.recentMax = options.recentMax;
+  }
+
+  noteDirectory(directory: RelativePath, newestNs: bigint): void {
+    this.recent.push({ directory, newestNs });
+    if (this.recent.length >= 2 * this.recentMax) this.recent = this.newest();
+  }
+
+  /** The most recently changed directories, oldest first. */
+  recentDirectories(): RelativePath[] {
+    return this.newest()
+      .map((entry) => entry.directory)
+      .toReversed();
+  }
+
+  private newest(): { directory: RelativePath; newestNs: bigint }[] {
+    return this.recent
+      .sort((a, b) => (a.newestNs < b.newestNs ? 1 : a.newestNs > b.newestNs ? -1 : 0))
+      .slice(0, this.recentMax);
+  }
+}

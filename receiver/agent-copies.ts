@@ -1,0 +1,230 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { CodedError, systemErrorCode } from '../shared/errors/coded-error.ts';
+import { parseDeviceId, resolveDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
+import type { Disk } from '../shared/io/disk.ts';
+import type { Home } from '../shared/io/home.ts';
+import type { Logger } from '../shared/io/logger.ts';
+import { folderIdPattern } from '../shared/records/folder-id.ts';
+import type { ReceiverConfig } from './config.ts';
+import { AgentQuota } from './store/agent-quota.ts';
+import type { MirrorStore } from './store/mirror-store.ts';
+import { openMirrorStore } from './store/open-mirror-store.ts';
+import type { ReadableContent } from './store/readable-content.ts';
+
+/** What waits in `incoming/` for a transfer to go on is dropped after so long. */
+const partialDaysMax = 7;
+const dayMs = 86_400_000;
+
+type Deps = { home: Home; config: ReceiverConfig; disk: Disk; logger: Logger; now: () => number };
+
+type AgentCopy = {
+  quota: AgentQuota;
+  stores: Map<string, MirrorStore>;
+  opening: Map<string, Promise<MirrorStore>>;
+};
+
+/**
+ * The stores of all agents, each apart: `<data>/<agent>/<folder>`. Their databases are in the home and can be lost.
+ * A store is open from its first use until `close`.
+ */
+export class AgentCopies {
+  readonly #deps: Deps;
+  readonly #agents = new Map<DeviceId, AgentCopy>();
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Opens every store that is on the disk; a store that cannot be opened is left out and reported in the result.
+   * @throws CodedError DISK_FAILED when the data directory cannot be read
+   */
+  async openAll(): Promise<{ agentId: DeviceId; folder: string; error: unknown }[]> {
+    const failures: { agentId: DeviceId; folder: string; error: unknown }[] = [];
+    for (const { agentId, folder } of this.#onDisk()) {
+      try {
+        await this.open(agentId, folder);
+      } catch (error) {
+        failures.push({ agentId, folder, error });
+      }
+    }
+    return failures;
+  }
+
+  /** The store of one folder, made where there is none. @throws those of openMirrorStore */
+  async open(agentId: DeviceId, folder: string): Promise<MirrorStore> {
+    const agent = this.#agent(agentId);
+    const store = agent.stores.get(folder);
+    if (store !== undefined) return store;
+    const opening = agent.opening.get(folder) ?? this.#open(agentId, folder, agent);
+    agent.opening.set(folder, opening);
+    try {
+      return await opening;
+    } finally {
+      agent.opening.delete(folder);
+    }
+  }
+
+  /** The open store of a folder. @throws CodedError FOLDER_UNKNOWN */
+  get(agentId: DeviceId, folder: string): MirrorStore {
+    const store = this.#agents.get(agentId)?.stores.get(folder);
+    if (store !== undefined) return store;
+    const known = this.foldersOf(agentId).map(([id]) => id);
+    throw new CodedError('FOLDER_UNKNOWN', `folder "${folder}" is not held of this agent`, {
+      hint: known.length === 0 ? 'nothing is held of it' : `there is ${known.join(', ')}`,
+    });
+  }
+
+  /** The agents of whom something is held, in the order of their IDs. */
+  agentIds(): DeviceId[] {
+    return [...this.#agents.entries()]
+      .filter(([, { stores }]) => stores.size > 0)
+      .map(([agentId]) => agentId)
+      .sort();
+  }
+
+  /** The open stores of one agent, sorted by folder id. */
+  foldersOf(agentId: DeviceId): [string, MirrorStore][] {
+    const stores = this.#agents.get(agentId)?.stores ?? new Map<string, MirrorStore>();
+    return [...stores.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
+  }
+
+  quotaOf(agentId: DeviceId): AgentQuota {
+    return this.#agent(agentId).quota;
+  }
+
+  quotaBytesOf(agentId: DeviceId): number | null {
+    const { quotas, quotaBytes } = this.#deps.config;
+    for (const [text, bytes] of quotas) {
+      if (resolvesTo(text, agentId)) return bytes;
+    }
+    return quotaBytes;
+  }
+
+  /** Content that any folder of the agent holds; not verified. */
+  openHeld(agentId: DeviceId, hash: Buffer, size?: number): ReadableContent | null {
+    return this.#openHeldBeside(agentId, null, hash, size);
+  }
+
+  /** Closes a store and opens it again with a database that is built anew from the plain files. */
+  async reindex(agentId: DeviceId, folder: string): Promise<MirrorStore> {
+    await this.closeStore(agentId, folder);
+    for (const suffix of ['', '-wal', '-shm']) {
+      fs.rmSync(`${this.#databasePath(agentId, folder)}${suffix}`, { force: true });
+    }
+    return this.open(agentId, folder);
+  }
+
+  /** Waits for what is under way in the store and forgets it until it is opened again. */
+  async closeStore(agentId: DeviceId, folder: string): Promise<void> {
+    const agent = this.#agent(agentId);
+    await agent.opening.get(folder)?.catch(() => null);
+    const store = agent.stores.get(folder);
+    agent.stores.delete(folder);
+    await store?.close();
+  }
+
+  /** Waits for what is under way; nothing is open when it resolves. */
+  async close(): Promise<void> {
+    for (const [agentId, { stores }] of this.#agents) {
+      for (const folder of stores.keys()) await this.closeStore(agentId, folder);
+    }
+  }
+
+  async #open(agentId: DeviceId, folder: string, agent: AgentCopy): Promise<MirrorStore> {
+    const { config, disk, logger, now } = this.#deps;
+    const store = await openMirrorStore(
+      {
+        disk,
+        logger: logger.child({ agentId, folder }),
+        quota: agent.quota,
+        now,
+        findElsewhere: (hash, size) => this.#openHeldBeside(agentId, folder, hash, size),
+      },
+      {
+        directory: path.join(config.data, agentId, folder),
+        databasePath: this.#databasePath(agentId, folder),
+        agentId,
+        folderId: folder,
+        retention: { keep: config.versions.keep, floorDays: config.versions.minAgeMs / dayMs },
+        freeSpaceFloor: config.freeSpaceFloor,
+        partialDaysMax,
+      },
+    );
+    agent.stores.set(folder, store);
+    return store;
+  }
+
+  #openHeldBeside(
+    agentId: DeviceId,
+    except: string | null,
+    hash: Buffer,
+    size: number | undefined,
+  ): ReadableContent | null {
+    for (const [folder, store] of this.foldersOf(agentId)) {
+      const content = folder === except ? null : store.openHeld(hash, size);
+      if (content !== null) return content;
+    }
+    return null;
+  }
+
+  #agent(agentId: DeviceId): AgentCopy {
+    const known = this.#agents.get(agentId);
+    if (known !== undefined) return known;
+    const quota = new AgentQuota({ bytesMax: this.quotaBytesOf(agentId) });
+    const agent: AgentCopy = { quota, stores: new Map(), opening: new Map() };
+    this.#agents.set(agentId, agent);
+    return agent;
+  }
+
+  #databasePath(agentId: DeviceId, folder: string): string {
+    return path.join(this.#deps.home.directory, 'db', agentId, `${folder}.db`);
+  }
+
+  #onDisk(): { agentId: DeviceId; folder: string }[] {
+    const { data } = this.#deps.config;
+    return directoriesIn(data)
+      .filter(isDeviceId)
+      .flatMap((agentId) =>
+        directoriesIn(path.join(data, agentId))
+          .filter((folder) => folderIdPattern.test(folder))
+          .map((folder) => ({ agentId, folder })),
+      );
+  }
+}
+
+function directoriesIn(directory: string): string[] {
+  try {
+    return fs
+      .readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name)
+      .sort();
+  } catch (error) {
+    throw new CodedError(
+      'DISK_FAILED',
+      `${directory} cannot be read: ${systemErrorCode(error) ?? String(error)}`,
+      {
+        hint: 'is the disk mounted? its directory is named in receiver.yaml as data',
+        cause: error,
+      },
+    );
+  }
+}
+
+function isDeviceId(name: string): name is DeviceId {
+  try {
+    return parseDeviceId(name) === name;
+  } catch {
+    return false;
+  }
+}
+
+function resolvesTo(text: string, agentId: DeviceId): boolean {
+  try {
+    return resolveDeviceId(text, [agentId]) === agentId;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,135 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AlarmBoard } from '../shared/alarm-board.ts';
+import type { CodedError } from '../shared/errors/coded-error.ts';
+import type { DeviceId } from '../shared/identity/device-id.ts';
+import type { Logger } from '../shared/io/logger.ts';
+import type { Channel } from '../shared/link/channel.ts';
+import { programVersion } from '../shared/program-version.ts';
+import type { AgentCopies } from './agent-copies.ts';
+import { PullSession } from './pull/pull-session.ts';
+import type { PullStore } from './pull/pull-store.ts';
+
+/** How long a full store waits before it tries again. */
+const retryDelayMs = 30_000;
+/** A session that lived so long shows that what ended the one before is over. */
+const steadyAfterMs = 60_000;
+
+type Deps = { copies: AgentCopies; alarms: AlarmBoard; logger: Logger; now: () => number };
+
+/** The pull sessions with all agents; of one agent, one session follows the other and never two use its stores at once. */
+export class AgentSessions {
+  readonly #deps: Deps;
+  readonly #live = new Map<DeviceId, PullSession>();
+  readonly #tails = new Map<DeviceId, Promise<void>>();
+  readonly #durableAt = new Map<string, number>();
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** Pulls over this link as soon as the session before has ended. */
+  begin(channel: Channel): void {
+    void this.#afterwards(channel.peerId, async () => this.#run(channel));
+  }
+
+  /** Ends the agent's session and runs the action before the next one begins. */
+  async withoutSession<Result>(agentId: DeviceId, action: () => Promise<Result>): Promise<Result> {
+    const done = this.#afterwards(agentId, action);
+    this.#live.get(agentId)?.stop();
+    return done;
+  }
+
+  /** Resolves when every session whose link was closed has made durable what it was at. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#tails.values());
+  }
+
+  /** When the last batch of a folder became durable, ms; null when none did since the start. */
+  lastDurableAt(agentId: DeviceId, folder: string): number | null {
+    return this.#durableAt.get(`${agentId}/${folder}`) ?? null;
+  }
+
+  async #afterwards<Result>(agentId: DeviceId, action: () => Promise<Result>): Promise<Result> {
+    const run = (this.#tails.get(agentId) ?? Promise.resolve()).then(action);
+    this.#tails.set(agentId, settled(run));
+    return run;
+  }
+
+  async #run(channel: Channel): Promise<void> {
+    const { alarms, logger } = this.#deps;
+    const agentId = channel.peerId;
+    const alarmKey = `agent ${agentId}`;
+    const session = new PullSession(
+      {
+        channel,
+        openStore: async (folder) => this.#observedStore(agentId, folder),
+        sleep: async (ms, signal) => {
+          await delay(ms, undefined, { signal }).catch(() => {});
+        },
+        onBlocked: (folder, reason) => this.#noteBlocked(agentId, folder, reason),
+        logger: logger.child({ agentId }),
+      },
+      { programVersion, retryDelayMs },
+    );
+    this.#live.set(agentId, session);
+    const steady = setTimeout(() => alarms.clear(alarmKey), steadyAfterMs);
+    const reason = await session.run();
+    clearTimeout(steady);
+    this.#live.delete(agentId);
+    if (reason === null || reason.code.startsWith('LINK_')) return;
+    alarms.raise(alarmKey, reason.code, `replication of agent ${agentId} failed: ${reason.message}`);
+    await this.#reopenStores(agentId);
+  }
+
+  /** A store that failed refuses everything until it was closed and opened again. */
+  async #reopenStores(agentId: DeviceId): Promise<void> {
+    const { copies, alarms } = this.#deps;
+    for (const [folder] of copies.foldersOf(agentId)) {
+      const alarmKey = `folder ${agentId}/${folder} opening`;
+      try {
+        await copies.closeStore(agentId, folder);
+        await copies.open(agentId, folder);
+        alarms.clear(alarmKey);
+      } catch (error) {
+        const message = error instanceof Error ? error.message : String(error);
+        alarms.raise(alarmKey, 'DISK_FAILED', `the copy of folder ${folder} cannot be opened: ${message}`);
+      }
+    }
+  }
+
+  async #observedStore(agentId: DeviceId, folder: string): Promise<PullStore> {
+    const { copies, logger, now } = this.#deps;
+    const store = await copies.open(agentId, folder);
+    return {
+      get mustReopen() {
+        return store.mustReopen;
+      },
+      position: () => store.position(),
+      assertRoom: (bytes) => store.assertRoom(bytes),
+      need: (record) => store.need(record),
+      stageHeld: async (hash, size) => store.stageHeld(hash, size),
+      stage: (hash, bytes) => store.stage(hash, bytes),
+      openPartial: (hash, size) => store.openPartial(hash, size),
+      openCurrent: (path) => store.openCurrent(path),
+      completeIndex: async (position) => store.completeIndex(position),
+      commit: async (batch) => {
+        await store.commit(batch);
+        this.#durableAt.set(`${agentId}/${folder}`, now());
+        logger.debug(
+          { agentId, folder, records: batch.records.length, through: batch.through },
+          'batch durable',
+        );
+      },
+    };
+  }
+
+  #noteBlocked(agentId: DeviceId, folder: string, reason: CodedError | null): void {
+    const key = `folder ${agentId}/${folder}`;
+    if (reason === null) this.#deps.alarms.clear(key);
+    else this.#deps.alarms.raise(key, reason.code, `folder ${folder} of agent ${agentId}: ${reason.message}`);
+  }
+}
+
+async function settled(run: Promise<unknown>): Promise<void> {
+  await Promise.allSettled([run]);
+}

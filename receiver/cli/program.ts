@@ -1,0 +1,26 @@
+import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
+import { addConfigCommands } from './config-commands.ts';
+import { addInitCommand } from './init-command.ts';
+import { addPairingCommands } from './pairing-commands.ts';
+import { defaultReceiverHome, receiverProgram } from './receiver-home.ts';
+import { addReindexCommand } from './reindex-command.ts';
+import { addRunCommand } from './run-command.ts';
+import { addStatusCommand } from './status-command.ts';
+import { addVersionsCommand } from './versions-command.ts';
+
+/** Runs `mastokeep-receiver` with these arguments and ends the process. */
+export async function runReceiverProgram(argv: readonly string[]): Promise<void> {
+  const program = createProgram(
+    receiverProgram,
+    'Keeps versioned copies of what agents on your servers offer.',
+    defaultReceiverHome,
+  );
+  addInitCommand(program);
+  addRunCommand(program);
+  addPairingCommands(program);
+  addStatusCommand(program);
+  addVersionsCommand(program);
+  addReindexCommand(program);
+  addConfigCommands(program);
+  await runProgram(program, argv);
+}

@@ -1,0 +1,60 @@
+import type { Command } from 'commander';
+import { formatByteSize } from '../../shared/cli/byte-size.ts';
+import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { shortenDeviceIds } from '../../shared/cli/device-name.ts';
+import { describeMoment } from '../../shared/cli/duration.ts';
+import { formatTable } from '../../shared/cli/table.ts';
+import type { ReceiverAgentStatus, ReceiverStatus } from '../receiver-commands.ts';
+import { withRunningReceiver } from './with-receiver.ts';
+
+/** `status`: agents, what is held of them, disk and alarms of the running receiver. */
+export function addStatusCommand(program: Command): void {
+  program
+    .command('status')
+    .description('agents, what is held of them, disk and alarms')
+    .option('--json', 'print JSON')
+    .action(async (options: { json?: true }, command: Command) => {
+      const status = await withRunningReceiver(command, async (commands) => commands.status({}));
+      if (options.json === true) printJson(status);
+      else printText(formatReceiverStatus(status, Date.now()));
+    });
+}
+
+/** The status for people. */
+export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): string {
+  const moment = (at: string | null): string => describeMoment(at === null ? null : Date.parse(at), nowMs);
+  const parts = [
+    `device ${status.deviceId}\n`,
+    `disk   ${formatByteSize(status.disk.usedBytes)} used, ${formatByteSize(status.disk.freeBytes)} free\n`,
+    '\n',
+    formatAgents(status.agents, moment),
+  ];
+  for (const alarm of status.alarms)
+    parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${alarm.message}\n`);
+  return parts.join('');
+}
+
+function formatAgents(agents: readonly ReceiverAgentStatus[], moment: (at: string | null) => string): string {
+  if (agents.length === 0) return 'no agents: use "mastokeep-receiver join" with the invitation of one\n';
+  const names = shortenDeviceIds(agents.map(({ deviceId }) => deviceId));
+  const rows = agents.flatMap((agent) => {
+    const link = agent.connected ? 'connected' : agent.paired ? 'not connected' : 'unpaired';
+    const start = [names.get(agent.deviceId) ?? agent.deviceId, link];
+    const used = formatByteSize(agent.usedBytes);
+    const quota = agent.quotaBytes === null ? used : `${used} of ${formatByteSize(agent.quotaBytes)}`;
+    if (agent.folders.length === 0) return [[...start, quota, '-', '-', '-', '-', '-']];
+    return agent.folders.map((folder) => [
+      ...start,
+      quota,
+      folder.id,
+      String(folder.files),
+      formatByteSize(folder.bytes),
+      folder.versions === 0 ? '0' : `${folder.versions}, ${formatByteSize(folder.versionBytes)}`,
+      moment(folder.lastDurableAt),
+    ]);
+  });
+  return formatTable(
+    ['AGENT', 'LINK', 'USED', 'FOLDER', 'FILES', 'SIZE', 'OLDER VERSIONS', 'LAST RECEIVED'],
+    rows,
+  );
+}

@@ -1,0 +1,149 @@
+import { CodedError } from '../shared/errors/coded-error.ts';
+import {
+  parseDeviceId,
+  resolveDeviceId,
+  shortDeviceId,
+  type DeviceId,
+} from '../shared/identity/device-id.ts';
+import type { Home } from '../shared/io/home.ts';
+import { parseInvitation } from '../shared/link/invitation.ts';
+import type { PairingDesk } from '../shared/link/pairing-desk.ts';
+import type { PeerBook } from '../shared/link/peer-book.ts';
+import type { PeerGrant } from '../shared/link/peer.ts';
+import { programVersion } from '../shared/program-version.ts';
+import { parseFolderId } from '../shared/records/folder-id.ts';
+import { baseName, displayPath, parseTypedPath } from '../shared/records/relative-path.ts';
+import type { AgentCopies } from './agent-copies.ts';
+import type { ReceiverCommands, ReceiverStatus, VersionListing } from './receiver-commands.ts';
+
+/** What only a running receiver can do. */
+type RunningReceiver = {
+  status(): ReceiverStatus;
+  /** Runs the action while nothing is pulled from that agent. */
+  withoutSession<Result>(agentId: DeviceId, action: () => Promise<Result>): Promise<Result>;
+};
+
+type Deps = {
+  home: Home;
+  book: PeerBook;
+  desk: PairingDesk;
+  /** Opens all stores on the disk at the first call where the receiver does not run. */
+  copies: () => Promise<AgentCopies>;
+  running: RunningReceiver | null;
+};
+
+/** The commands over the files of a home; `running` is null where the program does not run (the caller holds the lock). */
+export function createReceiverCommands(deps: Deps): ReceiverCommands {
+  const { home, book, desk } = deps;
+  const knownAgents = async (): Promise<DeviceId[]> => {
+    const paired = book.peers().filter(({ role }) => role === 'agent');
+    return [...new Set([...paired.map(({ deviceId }) => deviceId), ...(await deps.copies()).agentIds()])];
+  };
+  const agentFor = async (text: string | null): Promise<DeviceId> => chooseAgent(text, await knownAgents());
+  const grantFor = async (role: PeerGrant['role'], agent: string | null): Promise<PeerGrant> =>
+    role === 'replica' ? { role } : { role, agentId: await agentFor(agent) };
+  return {
+    about: async () => ({ pid: process.pid, version: programVersion }),
+    agents: async () => ({ agents: await knownAgents() }),
+    invite: async ({ role, agent }) => desk.invite(await grantFor(role, agent)),
+    join: async ({ invitation, agent }, signal) => {
+      const { offer } = parseInvitation(invitation);
+      const agentId = offer.role === 'restore' && offer.agentId === null ? await agentFor(agent) : null;
+      const peer = await desk.join(invitation, agentId, signal ?? new AbortController().signal);
+      return { deviceId: peer.deviceId, role: peer.grant.role };
+    },
+    pair: async ({ deviceId, addresses, role, agent }) => {
+      const peer = desk.pair(deviceId, await grantFor(role, agent), addresses);
+      return { deviceId: peer.deviceId };
+    },
+    unpair: async ({ deviceId }) => ({ deviceId: desk.unpair(deviceId) }),
+    status: async () => {
+      if (deps.running === null) throw new CodedError('NOT_RUNNING', `nothing runs on ${home.directory}`);
+      return deps.running.status();
+    },
+    versions: async ({ folder, path, agent }) => {
+      const copies = await deps.copies();
+      const agentId = agent === null ? agentWithFolder(copies, parseFolderId(folder)) : await agentFor(agent);
+      return { agent: agentId, versions: listVersions(copies, agentId, folder, path) };
+    },
+    reindex: async () => ({ folders: await reindexAll(await deps.copies(), deps.running) }),
+  };
+}
+
+/** @throws CodedError USAGE (which one?), DEVICE_UNKNOWN */
+function chooseAgent(text: string | null, known: readonly DeviceId[]): DeviceId {
+  if (text !== null) {
+    // A whole ID need not be known here: its data may come later.
+    return known.length === 0 ? parseDeviceId(text) : resolveDeviceId(text, known);
+  }
+  const [only, ...more] = known;
+  if (only === undefined) {
+    throw new CodedError('DEVICE_UNKNOWN', 'no agent is paired here and nothing is held', {
+      hint: 'pair with an agent first: mastokeep-receiver join INVITATION',
+    });
+  }
+  if (more.length > 0) {
+    throw new CodedError('USAGE', 'there are several agents: say which one', {
+      hint: `add --agent with one of ${known.map(shortDeviceId).join(', ')}`,
+    });
+  }
+  return only;
+}
+
+/** @throws CodedError FOLDER_UNKNOWN, USAGE (of which agent?) */
+function agentWithFolder(copies: AgentCopies, folder: string): DeviceId {
+  const all = copies.agentIds();
+  const holding = all.filter((agentId) => copies.foldersOf(agentId).some(([id]) => id === folder));
+  if (holding.length > 0) return chooseAgent(null, holding);
+  const known = [...new Set(all.flatMap((agentId) => copies.foldersOf(agentId).map(([id]) => id)))];
+  throw new CodedError('FOLDER_UNKNOWN', `no folder "${folder}" is held here`, {
+    hint: known.length === 0 ? 'nothing is held yet' : `there is ${known.join(', ')}`,
+  });
+}
+
+function listVersions(
+  copies: AgentCopies,
+  agentId: DeviceId,
+  folder: string,
+  typed: string,
+): VersionListing[] {
+  const store = copies.get(agentId, parseFolderId(folder));
+  const path = parseTypedPath(typed);
+  const now = store.current(path);
+  const versions: VersionListing[] = store
+    .listVersions(path)
+    .map(({ name, state, receivedAt, replacedAt }) => ({
+      name: name === null ? displayPath(baseName(path) as typeof path) : displayPath(name as typeof path),
+      kind: state.kind,
+      size: state.kind === 'file' ? state.size : 0,
+      receivedAt: new Date(receivedAt).toISOString(),
+      replacedAt: new Date(replacedAt).toISOString(),
+      current: false,
+    }));
+  if (now === null || now.record.state.kind === 'deleted') return versions;
+  const { state } = now.record;
+  const current: VersionListing = {
+    name: displayPath(path),
+    kind: state.kind,
+    size: state.kind === 'file' ? state.size : 0,
+    receivedAt: new Date(now.receivedAt).toISOString(),
+    replacedAt: null,
+    current: true,
+  };
+  return [current, ...versions];
+}
+
+async function reindexAll(copies: AgentCopies, running: RunningReceiver | null) {
+  const done: { agent: string; id: string; files: number; versions: number }[] = [];
+  for (const agentId of copies.agentIds()) {
+    const reindex = async (): Promise<void> => {
+      for (const [id] of copies.foldersOf(agentId)) {
+        const { files, versions } = (await copies.reindex(agentId, id)).usage();
+        done.push({ agent: agentId, id, files, versions });
+      }
+    };
+    if (running === null) await reindex();
+    else await running.withoutSession(agentId, reindex);
+  }
+  return done;
+}

@@ -1,0 +1,68 @@
+import { CodedError } from '../shared/errors/coded-error.ts';
+import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
+import type { Home } from '../shared/io/home.ts';
+import { localAddresses } from '../shared/io/local-addresses.ts';
+import { createLogger } from '../shared/io/logger.ts';
+import { nodeDisk } from '../shared/io/node-disk.ts';
+import { formatAddress } from '../shared/link/address.ts';
+import { advertisedAddresses } from '../shared/link/advertised-addresses.ts';
+import { defaultLinkLimits } from '../shared/link/link-limits.ts';
+import { PairingDesk } from '../shared/link/pairing-desk.ts';
+import { PeerBook } from '../shared/link/peer-book.ts';
+import { AgentCopies } from './agent-copies.ts';
+import { readReceiverConfig, type ReceiverConfig } from './config.ts';
+import { createReceiverCommands } from './create-receiver-commands.ts';
+import type { ReceiverCommands } from './receiver-commands.ts';
+
+/**
+ * The commands of a receiver that does not run; the caller holds the home's lock until `close` has resolved.
+ * Stores are opened when a command needs them.
+ */
+export function createOfflineReceiverCommands(home: Home): {
+  commands: ReceiverCommands;
+  close(): Promise<void>;
+} {
+  const config = readReceiverConfig(home.configFile);
+  const book = PeerBook.open({ file: home.peersFile, self: 'receiver' });
+  const desk = new PairingDesk({
+    identity: loadDeviceIdentity(home.directory),
+    book,
+    limits: defaultLinkLimits,
+    reachableAt: () => reachableWhenStarted(config),
+  });
+  const copies = new AgentCopies({
+    home,
+    config,
+    disk: nodeDisk,
+    logger: createLogger(),
+    now: () => Date.now(),
+  });
+  let opened: Promise<AgentCopies> | null = null;
+  const commands = createReceiverCommands({
+    home,
+    book,
+    desk,
+    running: null,
+    copies: async () => {
+      opened ??= openCopies(copies);
+      return opened;
+    },
+  });
+  return { commands, close: async () => copies.close() };
+}
+
+async function openCopies(copies: AgentCopies): Promise<AgentCopies> {
+  const [failure] = await copies.openAll();
+  if (failure !== undefined) throw failure.error;
+  return copies;
+}
+
+/** Where the program will be reached once it runs. @throws CodedError NOT_RUNNING where only the running one knows */
+function reachableWhenStarted({ advertise, listen }: ReceiverConfig): string[] {
+  if (advertise.length === 0 && listen.some(({ port }) => port === 0)) {
+    throw new CodedError('NOT_RUNNING', 'the receiver chooses its port when it starts', {
+      hint: 'start it first',
+    });
+  }
+  return advertisedAddresses(advertise, listen, localAddresses()).map(formatAddress);
+}

@@ -1,0 +1,206 @@
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import type { Logger } from '../../shared/io/logger.ts';
+import type { Channel } from '../../shared/link/channel.ts';
+import type { Message } from '../../shared/protocol/codec.ts';
+import { limits } from '../../shared/protocol/limits.ts';
+import type { Offer } from '../../shared/protocol/offer.ts';
+import { ContentFetcher } from '../../shared/transfer/content-fetcher.ts';
+import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
+import { FolderPull, type FolderPullDeps, type FolderPullProgress } from './folder-pull.ts';
+import type { PullStore } from './pull-store.ts';
+
+export type PullSessionDeps = {
+  channel: Channel;
+  /** The store of a mirror folder of this agent (`channel.peerId`); the id is a safe directory name. The session does not close it. */
+  openStore(folder: string): Promise<PullStore>;
+  sleep: FolderPullDeps['sleep'];
+  /** For the alarm: a folder takes nothing (STORE_FULL, QUOTA_REACHED), or null: it takes again. */
+  onBlocked: FolderPullDeps['onBlocked'];
+  logger: Logger;
+};
+export type PullSessionOptions = { programVersion: string; retryDelayMs: number };
+
+type PulledFolder = {
+  readonly indexId: Buffer;
+  /** Null until the store is open and no earlier pull uses it. */
+  pull: FolderPull | null;
+  stopped: boolean;
+};
+
+/** Pulls that were begun and are not through yet; an agent that renews its indexes faster than this floods. */
+const pullsMax = 2 * limits.foldersMax;
+
+/**
+ * The receiver's side of a live link to one agent: pulls every mirror folder that is offered. Stores must not be used by two
+ * sessions at once: begin the next one behind the `run` of the last.
+ */
+export class PullSession {
+  private readonly deps: PullSessionDeps;
+  private readonly options: PullSessionOptions;
+  private readonly link: MessageLink;
+  private readonly fetcher: ContentFetcher;
+  private readonly folders = new Map<string, PulledFolder>();
+  /** Of every folder that was ever offered on this link: resolves when nothing uses its store any more. */
+  private readonly storeFree = new Map<string, Promise<void>>();
+  private pullsOpen = 0;
+  private failure: CodedError | null = null;
+  private over = false;
+
+  constructor(deps: PullSessionDeps, options: PullSessionOptions) {
+    this.deps = deps;
+    this.options = options;
+    this.link = new MessageLink(deps.channel);
+    this.fetcher = new ContentFetcher({ send: (message) => this.link.send(message) });
+  }
+
+  /**
+   * Pulls until the link ends; resolves with the reason, null after an orderly end, when nothing uses a store any more.
+   * Never rejects.
+   */
+  async run(): Promise<CodedError | null> {
+    try {
+      await this.receiveAll();
+    } catch (error) {
+      this.fail(error);
+    }
+    this.over = true;
+    for (const id of this.folders.keys()) this.retire(id);
+    this.fetcher.end(this.failure ?? new CodedError('LINK_CLOSED', 'the link to the agent ended'));
+    this.link.end(this.failure);
+    await Promise.all(this.storeFree.values());
+    return this.failure ?? (await this.deps.channel.closed);
+  }
+
+  /** Ends the link; `run` resolves when the batch that is being committed is durable. */
+  stop(): void {
+    this.deps.channel.close();
+  }
+
+  progress(): FolderPullProgress[] {
+    return [...this.folders.values()].flatMap(({ pull }) => (pull === null ? [] : [pull.progress()]));
+  }
+
+  private async receiveAll(): Promise<void> {
+    if (this.deps.channel.grant.role !== 'replica') {
+      throw new CodedError(
+        'ROLE_REFUSED',
+        'a receiver pulls from an agent that is paired for replication only',
+      );
+    }
+    const { programVersion } = this.options;
+    const own = { program: 'mastokeep-receiver', programVersion, deviceRole: 'receiver' } as const;
+    if ((await this.link.greet(own, 'agent')) === null) return;
+    for (;;) {
+      const message = await this.link.receive();
+      if (message === null) return;
+      this.receive(message);
+    }
+  }
+
+  /** Never waits: content must go on arriving whatever a folder does. */
+  private receive(message: Message): void {
+    switch (message.type) {
+      case 'offer':
+        this.offered(message);
+        return;
+      case 'records':
+        this.pullOf(message.folder).receiveRecords(message);
+        return;
+      case 'indexEnd':
+        this.pullOf(message.folder).receiveEnd(message);
+        return;
+      case 'content':
+        this.fetcher.receiveContent(message);
+        return;
+      case 'gone':
+        this.fetcher.receiveGone(message);
+        return;
+      case 'chunks':
+        this.fetcher.receiveChunks(message);
+        return;
+      case 'refuse':
+        throw new CodedError('LINK_CLOSED', `the agent refuses: ${message.code}: ${message.message}`);
+      case 'hello':
+      case 'subscribe':
+      case 'durable':
+      case 'want':
+      case 'wantChunks':
+      case 'browse':
+      case 'entries':
+        throw new CodedError('PROTOCOL_VIOLATION', `an agent does not send ${message.type}`);
+    }
+  }
+
+  private offered({ folders }: Offer): void {
+    const mirrors = folders.filter(({ kind }) => kind === 'mirror');
+    const ids = new Set(folders.map(({ id }) => id));
+    if (ids.size !== folders.length) throw new CodedError('PROTOCOL_VIOLATION', 'a folder is offered twice');
+    for (const id of this.folders.keys()) {
+      if (!mirrors.some((folder) => folder.id === id)) this.retire(id);
+    }
+    for (const { id, indexId } of mirrors) {
+      if (this.folders.get(id)?.indexId.equals(indexId) === true) continue;
+      this.retire(id);
+      this.begin(id, indexId);
+    }
+  }
+
+  /** Pulls the folder from the offered index once an earlier pull is through with its store. */
+  private begin(id: string, indexId: Buffer): void {
+    const folders = this.storeFree.size + (this.storeFree.has(id) ? 0 : 1);
+    if (folders > limits.foldersMax || this.pullsOpen >= pullsMax) {
+      throw new CodedError('PROTOCOL_VIOLATION', 'too many folders or indexes are offered');
+    }
+    const previous = this.storeFree.get(id) ?? Promise.resolve();
+    const folder: PulledFolder = { indexId, pull: null, stopped: false };
+    this.folders.set(id, folder);
+    this.storeFree.set(id, this.pullFolder(id, folder, previous));
+  }
+
+  /** Never rejects. */
+  private async pullFolder(id: string, folder: PulledFolder, previous: Promise<void>): Promise<void> {
+    this.pullsOpen += 1;
+    try {
+      await previous;
+      if (folder.stopped) return;
+      const store = await this.deps.openStore(id);
+      if (folder.stopped) return;
+      const { sleep, onBlocked } = this.deps;
+      const send = (message: Message): Promise<void> => this.link.send(message);
+      const deps = { store, sleep, onBlocked, fetcher: this.fetcher, send };
+      const { retryDelayMs } = this.options;
+      folder.pull = new FolderPull(deps, { folder: id, indexId: folder.indexId, retryDelayMs });
+      await folder.pull.run();
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      this.pullsOpen -= 1;
+    }
+  }
+
+  /** Stops pulling a folder, behind what is under way. */
+  private retire(id: string): void {
+    const folder = this.folders.get(id);
+    if (folder === undefined) return;
+    this.folders.delete(id);
+    folder.stopped = true;
+    folder.pull?.stop();
+  }
+
+  /** @throws CodedError PROTOCOL_VIOLATION */
+  private pullOf(id: string): FolderPull {
+    const pull = this.folders.get(id)?.pull ?? null;
+    if (pull === null)
+      throw new CodedError('PROTOCOL_VIOLATION', `records of "${id}", which is not subscribed to`);
+    return pull;
+  }
+
+  /** The first failure ends the link; what that makes fail says nothing new, unless it is no matter of the link. */
+  private fail(error: unknown): void {
+    const coded = asCoded(error);
+    const ofLink = coded.code === 'LINK_CLOSED';
+    if (this.over && ofLink) return;
+    if (this.failure === null || (this.failure.code === 'LINK_CLOSED' && !ofLink)) this.failure = coded;
+    this.link.end(this.failure);
+  }
+}

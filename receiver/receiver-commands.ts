@@ -1,0 +1,128 @@
+import { z } from 'zod';
+import type { Alarm } from '../shared/alarm-board.ts';
+import { callControl } from '../shared/io/control-client.ts';
+import { controlRoute, type ControlRoute } from '../shared/io/control-route.ts';
+import type { Home } from '../shared/io/home.ts';
+
+type ReceiverFolderStatus = {
+  id: string;
+  kind: 'mirror';
+  files: number;
+  bytes: number;
+  versions: number;
+  versionBytes: number;
+  durableSequence: number;
+  /** ISO 8601, or null before the first durable batch. */
+  lastDurableAt: string | null;
+};
+
+export type ReceiverAgentStatus = {
+  deviceId: string;
+  /** False for an agent that was unpaired: its data stays. */
+  paired: boolean;
+  connected: boolean;
+  frozen: boolean;
+  quotaBytes: number | null;
+  usedBytes: number;
+  points: { count: number; latestAt: string | null; oldestAt: string | null };
+  folders: ReceiverFolderStatus[];
+};
+
+/** What `status --json` prints. */
+export type ReceiverStatus = {
+  deviceId: string;
+  version: string;
+  listening: string[];
+  agents: ReceiverAgentStatus[];
+  disk: { freeBytes: number; usedBytes: number };
+  scrub: { coveredAt: string | null; damaged: number };
+  alarms: Alarm[];
+};
+
+export type VersionListing = {
+  /** Below `versions/`, for the current content the path itself. */
+  name: string;
+  kind: 'file' | 'symlink' | 'directory';
+  size: number;
+  receivedAt: string;
+  /** When it was replaced or deleted; null for the current content. */
+  replacedAt: string | null;
+  current: boolean;
+};
+
+const role = z.enum(['replica', 'restore']);
+const agent = z.string().nullable();
+
+const inputs = {
+  about: z.strictObject({}),
+  agents: z.strictObject({}),
+  invite: z.strictObject({ role, agent }),
+  join: z.strictObject({ invitation: z.string(), agent }),
+  pair: z.strictObject({ deviceId: z.string(), addresses: z.array(z.string()), role, agent }),
+  unpair: z.strictObject({ deviceId: z.string() }),
+  status: z.strictObject({}),
+  versions: z.strictObject({ folder: z.string(), path: z.string(), agent }),
+  reindex: z.strictObject({}),
+};
+
+type Input<Name extends keyof typeof inputs> = z.infer<(typeof inputs)[Name]>;
+
+/**
+ * What can be asked of a receiver, in the running program or, where no program runs, directly on the home's files.
+ * All of them are durable when they resolve. `agent` may be shortened, and null where there is only one.
+ */
+export type ReceiverCommands = {
+  about: (input: Input<'about'>) => Promise<{ pid: number; version: string }>;
+  /** Device IDs of the agents that are paired here or of whom something is held. */
+  agents: (input: Input<'agents'>) => Promise<{ agents: string[] }>;
+  invite: (input: Input<'invite'>) => Promise<{ invitation: string; expiresAt: string; addresses: string[] }>;
+  /** `role` is what the other device may do here. @throws CodedError INVITATION_INVALID, INVITATION_REFUSED, LINK_UNREACHABLE */
+  join: (
+    input: Input<'join'>,
+    signal?: AbortSignal,
+  ) => Promise<{ deviceId: string; role: 'replica' | 'restore' }>;
+  pair: (input: Input<'pair'>) => Promise<{ deviceId: string }>;
+  /** @throws CodedError DEVICE_UNKNOWN */
+  unpair: (input: Input<'unpair'>) => Promise<{ deviceId: string }>;
+  /** @throws CodedError NOT_RUNNING */
+  status: (input: Input<'status'>) => Promise<ReceiverStatus>;
+  /** Newest first, the current content included. @throws CodedError FOLDER_UNKNOWN, PATH_INVALID */
+  versions: (input: Input<'versions'>) => Promise<{ agent: string; versions: VersionListing[] }>;
+  /** Builds the databases again from the plain files. */
+  reindex: (
+    input: Input<'reindex'>,
+    signal?: AbortSignal,
+  ) => Promise<{ folders: { agent: string; id: string; files: number; versions: number }[] }>;
+};
+
+/** The routes by which the control socket offers the commands. */
+export function receiverRoutes(commands: ReceiverCommands): Record<keyof ReceiverCommands, ControlRoute> {
+  return {
+    about: controlRoute(inputs.about, commands.about),
+    agents: controlRoute(inputs.agents, commands.agents),
+    invite: controlRoute(inputs.invite, commands.invite),
+    join: controlRoute(inputs.join, commands.join),
+    pair: controlRoute(inputs.pair, commands.pair),
+    unpair: controlRoute(inputs.unpair, commands.unpair),
+    status: controlRoute(inputs.status, commands.status),
+    versions: controlRoute(inputs.versions, commands.versions),
+    reindex: controlRoute(inputs.reindex, commands.reindex),
+  };
+}
+
+/** The same commands, done by the program that runs on `home`. */
+export function remoteReceiverCommands(home: Home): ReceiverCommands {
+  const call = (name: keyof ReceiverCommands) => async (input: object) =>
+    (await callControl(home, name, input)) as never;
+  return {
+    about: call('about'),
+    agents: call('agents'),
+    invite: call('invite'),
+    join: call('join'),
+    pair: call('pair'),
+    unpair: call('unpair'),
+    status: call('status'),
+    versions: call('versions'),
+    reindex: call('reindex'),
+  };
+}

@@ -1,0 +1,68 @@
+import fs from 'node:fs';
+import type { AlarmBoard } from '../shared/alarm-board.ts';
+import type { DeviceIdentity } from '../shared/identity/device-identity.ts';
+import type { DeviceId } from '../shared/identity/device-id.ts';
+import type { PeerBook } from '../shared/link/peer-book.ts';
+import type { PeerLinks } from '../shared/link/peer-links.ts';
+import { programVersion } from '../shared/program-version.ts';
+import type { AgentCopies } from './agent-copies.ts';
+import type { AgentSessions } from './agent-sessions.ts';
+import type { ReceiverAgentStatus, ReceiverStatus } from './receiver-commands.ts';
+
+type Deps = {
+  identity: DeviceIdentity;
+  book: PeerBook;
+  links: PeerLinks;
+  copies: AgentCopies;
+  sessions: AgentSessions;
+  alarms: AlarmBoard;
+  dataDirectory: string;
+  listening: readonly string[];
+};
+
+/** What the running receiver says of itself; reads no more than a few rows. */
+export function receiverStatus(deps: Deps): ReceiverStatus {
+  const paired = deps.book.peers().filter(({ role }) => role === 'agent');
+  const agentIds = new Set([...paired.map(({ deviceId }) => deviceId), ...deps.copies.agentIds()]);
+  return {
+    deviceId: deps.identity.deviceId,
+    version: programVersion,
+    listening: [...deps.listening],
+    agents: [...agentIds].map((agentId) => agentStatus(deps, agentId)),
+    disk: diskStatus(deps.dataDirectory),
+    scrub: { coveredAt: null, damaged: 0 },
+    alarms: deps.alarms.list(),
+  };
+}
+
+function agentStatus({ book, links, copies, sessions }: Deps, agentId: DeviceId): ReceiverAgentStatus {
+  return {
+    deviceId: agentId,
+    paired: book.get(agentId)?.role === 'agent',
+    connected: links.isConnected(agentId),
+    frozen: false,
+    quotaBytes: copies.quotaBytesOf(agentId),
+    usedBytes: copies.quotaOf(agentId).usedBytes(),
+    points: { count: 0, latestAt: null, oldestAt: null },
+    folders: copies.foldersOf(agentId).map(([id, store]) => {
+      const position = store.position();
+      const durableAt = sessions.lastDurableAt(agentId, id) ?? (position === null ? null : store.changedAt());
+      const { files, bytes, versions, versionBytes } = store.usage();
+      return {
+        id,
+        kind: 'mirror',
+        files,
+        bytes,
+        versions,
+        versionBytes,
+        durableSequence: position?.sequence ?? 0,
+        lastDurableAt: durableAt === null ? null : new Date(durableAt).toISOString(),
+      };
+    }),
+  };
+}
+
+function diskStatus(directory: string): { freeBytes: number; usedBytes: number } {
+  const { blocks, bfree, bavail, bsize } = fs.statfsSync(directory);
+  return { freeBytes: bavail * bsize, usedBytes: (blocks - bfree) * bsize };
+}

@@ -1,0 +1,101 @@
+import { AlarmBoard } from '../shared/alarm-board.ts';
+import type { Daemon } from '../shared/cli/run-daemon.ts';
+import { isCoded } from '../shared/errors/coded-error.ts';
+import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
+import { startControlServer } from '../shared/io/control-server.ts';
+import type { Home } from '../shared/io/home.ts';
+import { hasIpv6, localAddresses } from '../shared/io/local-addresses.ts';
+import type { Logger } from '../shared/io/logger.ts';
+import { nodeDisk } from '../shared/io/node-disk.ts';
+import { formatAddress, parseAddress } from '../shared/link/address.ts';
+import { advertisedAddresses } from '../shared/link/advertised-addresses.ts';
+import { defaultLinkLimits } from '../shared/link/link-limits.ts';
+import { listenAddresses } from '../shared/link/listen-addresses.ts';
+import { PairingDesk } from '../shared/link/pairing-desk.ts';
+import { PeerBook } from '../shared/link/peer-book.ts';
+import { PeerLinks } from '../shared/link/peer-links.ts';
+import { programVersion } from '../shared/program-version.ts';
+import { AgentCopies } from './agent-copies.ts';
+import { AgentSessions } from './agent-sessions.ts';
+import { readReceiverConfig } from './config.ts';
+import { createReceiverCommands } from './create-receiver-commands.ts';
+import { receiverRoutes } from './receiver-commands.ts';
+import { receiverStatus } from './receiver-status.ts';
+import { RestoreSessions } from './restore-sessions.ts';
+import { startVersionExpiry } from './version-expiry.ts';
+
+/**
+ * The running receiver; the caller holds the home's lock.
+ * @throws CodedError CONFIG_INVALID, IDENTITY_DAMAGED, PEERS_DAMAGED, LISTEN_FAILED, DISK_FAILED
+ */
+export async function startReceiver(home: Home, logger: Logger): Promise<Daemon> {
+  const config = readReceiverConfig(home.configFile);
+  const identity = loadDeviceIdentity(home.directory);
+  const now = (): number => Date.now();
+  const book = PeerBook.open({ file: home.peersFile, self: 'receiver' });
+  const alarms = new AlarmBoard({ logger, now });
+  const copies = new AgentCopies({ home, config, disk: nodeDisk, logger, now });
+  for (const { agentId, folder, error } of await copies.openAll()) {
+    const message = error instanceof Error ? error.message : String(error);
+    alarms.raise(
+      `folder ${agentId}/${folder} opening`,
+      isCoded(error) ? error.code : 'INTERNAL',
+      `the copy of folder ${folder} of agent ${agentId} cannot be opened: ${message}`,
+    );
+  }
+  const sessions = new AgentSessions({ copies, alarms, logger, now });
+  const restores = new RestoreSessions({ copies, logger, now });
+  const links = new PeerLinks(
+    {
+      identity,
+      book,
+      logger,
+      onChannel: (channel, peer) => {
+        if (peer.role === 'agent') sessions.begin(channel);
+        else restores.begin(channel, peer);
+      },
+    },
+    { listen: listenAddresses(config.listen, hasIpv6()), limits: defaultLinkLimits },
+  );
+  const listening = await links.start();
+  const reachableAt = (): string[] =>
+    advertisedAddresses(config.advertise, listening.map(parseAddress), localAddresses()).map(formatAddress);
+  const desk = new PairingDesk({ identity, book, limits: defaultLinkLimits, reachableAt });
+  const statusDeps = {
+    identity,
+    book,
+    links,
+    copies,
+    sessions,
+    alarms,
+    listening,
+    dataDirectory: config.data,
+  };
+  const commands = createReceiverCommands({
+    home,
+    book,
+    desk,
+    copies: async () => copies,
+    running: {
+      status: () => receiverStatus(statusDeps),
+      withoutSession: async (agentId, action) => sessions.withoutSession(agentId, action),
+    },
+  });
+  const control = await startControlServer({ home, routes: receiverRoutes(commands), logger });
+  const expiry = startVersionExpiry({ copies, leases: restores.leases, alarms, logger, now });
+  logger.info(
+    { deviceId: identity.deviceId, version: programVersion, listening, data: config.data },
+    'receiver started',
+  );
+  return {
+    failed: new Promise(() => {}),
+    stop: async () => {
+      await expiry.stop();
+      await control.close();
+      await links.stop();
+      await Promise.all([sessions.ended(), restores.ended()]);
+      await copies.close();
+      logger.info({}, 'receiver stopped');
+    },
+  };
+}

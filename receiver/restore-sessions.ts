@@ -1,0 +1,57 @@
+import type { DeviceId } from '../shared/identity/device-id.ts';
+import type { Logger } from '../shared/io/logger.ts';
+import type { Channel } from '../shared/link/channel.ts';
+import type { Peer } from '../shared/link/peer.ts';
+import { programVersion } from '../shared/program-version.ts';
+import type { AgentCopies } from './agent-copies.ts';
+import { historyOfStores, type RestoreHistory } from './serve/restore-history.ts';
+import { RestoreLeases } from './serve/restore-lease.ts';
+import { serveRestore } from './serve/restore-session.ts';
+import type { MirrorStore } from './store/mirror-store.ts';
+
+/** The sessions in which devices with a restore grant read. */
+export class RestoreSessions {
+  readonly leases: RestoreLeases;
+  readonly #deps: { copies: AgentCopies; logger: Logger; now: () => number };
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(deps: { copies: AgentCopies; logger: Logger; now: () => number }) {
+    this.#deps = deps;
+    this.leases = new RestoreLeases(deps.now);
+  }
+
+  begin(channel: Channel, peer: Peer): void {
+    const { copies, logger, now } = this.#deps;
+    logger.info({ deviceId: peer.deviceId, grant: peer.grant }, 'a restore reads');
+    const serving = serveRestore({
+      channel,
+      openHistory: async (agentId) => historyOf(copies, agentId),
+      leases: this.leases,
+      now,
+      programVersion,
+      logger,
+    }).finally(() => this.#running.delete(serving));
+    this.#running.add(serving);
+  }
+
+  async ended(): Promise<void> {
+    await Promise.all(this.#running);
+  }
+}
+
+/** Asks for the store anew each time: one that failed or is indexed anew is closed and opened again. */
+function historyOf(copies: AgentCopies, agentId: DeviceId): RestoreHistory {
+  const stores = copies.foldersOf(agentId).map(([id]) => {
+    const store = (): MirrorStore => copies.get(agentId, id);
+    return [
+      id,
+      {
+        usage: () => store().usage(),
+        changedAt: () => store().changedAt(),
+        entriesAt: (query: Parameters<MirrorStore['entriesAt']>[0]) => store().entriesAt(query),
+        openHeld: (hash: Buffer) => store().openHeld(hash),
+      },
+    ] as const;
+  });
+  return historyOfStores(new Map(stores));
+}

@@ -1,0 +1,42 @@
+import type { DirectoryState, FileState, SymlinkState } from '../../shared/records/file-record.ts';
+import type { RelativePath } from '../../shared/records/relative-path.ts';
+import type { ContentSource } from '../../shared/transfer/content-source.ts';
+import { type HeldContent, HeldContentSource } from './held-content.ts';
+
+/** What a restore reads of one folder; nothing is changed by it. */
+export type RestoreFolder = {
+  readonly id: string;
+  readonly kind: 'mirror';
+  usage(): { files: number; bytes: number };
+  /** When its state changed last, ms. */
+  changedAt(): number;
+  /** Sorted by path, at most `limit`, without what was deleted then; `next` is the last path when there may be more. */
+  entriesAt(query: { at: number | null; after: RelativePath | null; limit: number }): {
+    entries: readonly { path: RelativePath; state: FileState | SymlinkState | DirectoryState }[];
+    next: RelativePath | null;
+  };
+};
+
+/** All that one receiver holds of one agent. */
+export type RestoreHistory = { folders: readonly RestoreFolder[]; content: ContentSource };
+
+type HistoryStore = Omit<RestoreFolder, 'id' | 'kind'> & { openHeld(hash: Buffer): HeldContent | null };
+
+/** The history in an agent's mirror stores, by folder id. The stores must stay open while it is used. */
+export function historyOfStores(stores: ReadonlyMap<string, HistoryStore>): RestoreHistory {
+  const folders = [...stores].map(([id, store]) => ({
+    id,
+    kind: 'mirror' as const,
+    usage: () => store.usage(),
+    changedAt: () => store.changedAt(),
+    entriesAt: (query: Parameters<RestoreFolder['entriesAt']>[0]) => store.entriesAt(query),
+  }));
+  const openHeld = (hash: Buffer): HeldContent | null => {
+    for (const store of stores.values()) {
+      const content = store.openHeld(hash);
+      if (content !== null) return content;
+    }
+    return null;
+  };
+  return { folders, content: new HeldContentSource({ openHeld }) };
+}

@@ -1,0 +1,329 @@
+import type Database from 'better-sqlite3';
+import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
+import { corrupt, databaseError } from './index-errors.ts';
+import { columns, readLive, readVersion, type LiveRow, type RawRow, type VersionRow } from './index-rows.ts';
+import type { BeginEntry, ChangeEntry, FeedPosition, LiveState, Replaced } from './journal-entry.ts';
+
+/** A byte offset in a journal segment up to which the index holds everything; `checksum`: of the line that ends there. */
+export type JournalMark = { segment: number; offset: number; checksum: string };
+
+export type IndexMeta = {
+  mark: JournalMark;
+  position: FeedPosition | null;
+  /** The index that has named every live path, if one has. */
+  completeIndexId: Buffer | null;
+  lastBatch: number;
+  lastBatchAt: number;
+  nextVersionId: number;
+};
+
+export type StoreUsage = { files: number; bytes: number; versions: number; versionBytes: number };
+
+const schemaVersion = 1;
+const stateColumns =
+  'kind, size, mtime_ns, mode, uid, gid, hash, target, index_id, sequence, replaces, received_at';
+const stateTypes = `kind INTEGER NOT NULL, size INTEGER, mtime_ns INTEGER, mode INTEGER, uid INTEGER, gid INTEGER, hash BLOB,
+  target BLOB, index_id BLOB NOT NULL, sequence INTEGER NOT NULL, replaces INTEGER, received_at INTEGER NOT NULL`;
+const schema = `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE live (path BLOB PRIMARY KEY, named_in BLOB NOT NULL, ${stateTypes}) WITHOUT ROWID;
+  CREATE INDEX live_by_hash ON live (hash) WHERE hash IS NOT NULL;
+  CREATE TABLE versions (id INTEGER PRIMARY KEY, path BLOB NOT NULL, name BLOB, replaced_at INTEGER NOT NULL, ${stateTypes});
+  CREATE INDEX versions_by_path ON versions (path, replaced_at);
+  CREATE INDEX versions_by_hash ON versions (hash) WHERE hash IS NOT NULL;
+  CREATE INDEX versions_by_name ON versions (name) WHERE name IS NOT NULL;
+  PRAGMA user_version = ${schemaVersion};
+`;
+
+/**
+ * The SQLite side of a mirror store: a cache of what its journal says, written only through `apply` with entries of
+ * the journal, so that a rebuild gives the same rows.
+ */
+export class MirrorIndex {
+  readonly #database: Database.Database;
+  readonly #statements: ReturnType<typeof prepareStatements>;
+  #usage: StoreUsage;
+
+  /** Takes ownership of the database; makes the tables where there are none. @throws CodedError DATABASE_CORRUPT */
+  constructor(database: Database.Database) {
+    this.#database = database;
+    try {
+      const found = Number(database.pragma('user_version', { simple: true }));
+      if (found === 0) database.exec(schema);
+      else if (found !== schemaVersion) throw corrupt(`its schema version is ${found}`);
+      if (database.pragma('quick_check(1)', { simple: true }) !== 'ok')
+        throw corrupt('it fails the quick check');
+      this.#statements = prepareStatements(database);
+      this.#usage = this.#statements.usage.get() as StoreUsage;
+    } catch (error) {
+      database.close();
+      throw databaseError(error);
+    }
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  usage(): StoreUsage {
+    return { ...this.#usage };
+  }
+
+  /** Null in an index that nothing was applied to. */
+  meta(): IndexMeta | null {
+    const text = this.#run(() => this.#statements.meta.get()) as { value: string } | undefined;
+    if (text === undefined) return null;
+    const meta = JSON.parse(text.value) as StoredMeta;
+    const { position, completeIndexId } = meta;
+    return {
+      ...meta,
+      position:
+        position === null
+          ? null
+          : {
+              indexId: Buffer.from(position.indexId, 'hex'),
+              sequence: position.sequence,
+              token: Buffer.from(position.token, 'hex'),
+            },
+      completeIndexId: completeIndexId === null ? null : Buffer.from(completeIndexId, 'hex'),
+    };
+  }
+
+  live(path: RelativePath): LiveRow | null {
+    const row = this.#run(() => this.#statements.live.get(encodeRelativePath(path)));
+    return row === undefined ? null : readLive(row as RawRow);
+  }
+
+  /** What is alive below the path, the path itself not included. */
+  liveBelow(path: RelativePath): LiveRow[] {
+    const [from, to] = [Buffer.from(`${path}/`, 'latin1'), Buffer.from(`${path}0`, 'latin1')];
+    return this.#run(() => this.#statements.liveBelow.all(from, to) as RawRow[]).map(readLive);
+  }
+
+  /** Live rows after the path in byte order that the index `indexId` has not named. */
+  unnamedAfter(path: RelativePath | null, indexId: Buffer, limit: number): LiveRow[] {
+    return this.#run(() => this.#statements.unnamed.all(pathAfter(path), indexId, limit) as RawRow[]).map(
+      readLive,
+    );
+  }
+
+  liveAfter(path: RelativePath | null, limit: number): LiveRow[] {
+    return this.#run(() => this.#statements.liveAfter.all(pathAfter(path), limit) as RawRow[]).map(readLive);
+  }
+
+  /** What was alive at that moment, after the path in byte order: live rows and versions, each path once. */
+  aliveAt(at: number, path: RelativePath | null, limit: number): (LiveRow | VersionRow)[] {
+    const after = pathAfter(path);
+    return this.#run(() => {
+      const live = (this.#statements.liveAt.all(after, at, limit) as RawRow[]).map(readLive);
+      const versions = (this.#statements.versionsAt.all(after, at, at, limit) as RawRow[]).map(readVersion);
+      return [...live, ...versions]
+        .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0))
+        .slice(0, limit);
+    });
+  }
+
+  /** Newest first. */
+  versionsOf(path: RelativePath): VersionRow[] {
+    return this.#run(() => this.#statements.versionsOf.all(encodeRelativePath(path)) as RawRow[]).map(
+      readVersion,
+    );
+  }
+
+  /** All versions of the next `limit` paths after the path that have any, by path. */
+  versionsAfter(path: RelativePath | null, limit: number): VersionRow[] {
+    return this.#run(
+      () => this.#statements.versionsAfter.all(pathAfter(path), pathAfter(path), limit) as RawRow[],
+    ).map(readVersion);
+  }
+
+  isVersionName(name: string): boolean {
+    return this.#run(() => this.#statements.versionName.get(Buffer.from(name, 'latin1'))) !== undefined;
+  }
+
+  /** Where content of that hash is said to be: paths in `current/`, names in `versions/`. A few of each. */
+  holders(hash: Buffer): { paths: RelativePath[]; names: string[] } {
+    return this.#run(() => ({
+      paths: (this.#statements.liveHolders.all(hash) as { path: Buffer }[]).map(
+        ({ path }) => path.toString('latin1') as RelativePath,
+      ),
+      names: (this.#statements.versionHolders.all(hash) as { name: Buffer }[]).map(({ name }) =>
+        name.toString('latin1'),
+      ),
+    }));
+  }
+
+  /** One transaction, durable when it returns: the batch's changes but for the `undone` paths, and the mark. */
+  apply(
+    begin: BeginEntry,
+    changes: Iterable<ChangeEntry>,
+    undone: readonly RelativePath[],
+    mark: JournalMark,
+  ): void {
+    const skipped = new Set(undone);
+    try {
+      this.#run(() => this.#transaction(begin, changes, skipped, mark));
+    } catch (error) {
+      this.#usage = this.#statements.usage.get() as StoreUsage;
+      throw error;
+    }
+  }
+
+  /** Notes that the index holds what the journal holds up to another mark: the journal was rewritten. */
+  moveMark(mark: JournalMark): void {
+    const meta = this.meta();
+    if (meta !== null) this.#run(() => this.#writeMeta({ ...meta, mark }));
+  }
+
+  #transaction(
+    begin: BeginEntry,
+    changes: Iterable<ChangeEntry>,
+    skipped: ReadonlySet<RelativePath>,
+    mark: JournalMark,
+  ): void {
+    this.#database.transaction(() => {
+      const before = this.meta();
+      for (const change of changes) if (!skipped.has(change.path)) this.#change(change, begin.at);
+      const moves = begin.position !== null && skipped.size === 0;
+      const position = begin.forgets ? null : moves ? begin.position : (before?.position ?? null);
+      const wasComplete = position !== null && before?.completeIndexId?.equals(position.indexId) === true;
+      const completeIndexId = (moves && begin.completes) || wasComplete ? (position?.indexId ?? null) : null;
+      this.#writeMeta({
+        mark,
+        position,
+        completeIndexId,
+        lastBatch: begin.batch,
+        lastBatchAt: begin.at,
+        nextVersionId: begin.nextVersionId,
+      });
+    })();
+  }
+
+  #change(change: ChangeEntry, at: number): void {
+    const path = encodeRelativePath(change.path);
+    switch (change.type) {
+      case 'set':
+        this.#countLive(path, -1);
+        if (change.replaced !== null) this.#addVersion(path, change.replaced, at);
+        this.#statements.setLive.run(path, change.namedIn, ...columns(change.holding));
+        this.#countState(change.holding.state, 1);
+        return;
+      case 'remove':
+        this.#countLive(path, -1);
+        this.#statements.removeLive.run(path);
+        this.#addVersion(path, change.replaced, at);
+        return;
+      case 'missing':
+        this.#statements.name.run(change.namedIn, path);
+        return;
+      case 'version':
+        this.#addVersion(path, change.replaced, change.replacedAt);
+        return;
+      case 'expire': {
+        const row = this.#statements.versionSize.get(change.id) as { size: number | null } | undefined;
+        if (row === undefined) return;
+        this.#usage.versions -= 1;
+        this.#usage.versionBytes -= row.size ?? 0;
+        this.#statements.removeVersion.run(change.id);
+      }
+    }
+  }
+
+  #addVersion(path: Buffer, { id, name, holding }: Replaced, replacedAt: number): void {
+    const nameBytes = name === null ? null : Buffer.from(name, 'latin1');
+    this.#statements.addVersion.run(id, path, nameBytes, replacedAt, ...columns(holding));
+    this.#usage.versions += 1;
+    this.#usage.versionBytes += holding.state.kind === 'file' ? holding.state.size : 0;
+  }
+
+  #countLive(path: Buffer, sign: 1 | -1): void {
+    const row = this.#statements.liveSize.get(path) as { size: number | null; kind: number } | undefined;
+    if (row?.kind !== 0) return;
+    this.#usage.files += sign;
+    this.#usage.bytes += sign * (row.size ?? 0);
+  }
+
+  #countState(state: LiveState, sign: 1 | -1): void {
+    if (state.kind !== 'file') return;
+    this.#usage.files += sign;
+    this.#usage.bytes += sign * state.size;
+  }
+
+  #writeMeta({ position, completeIndexId, ...rest }: IndexMeta): void {
+    const stored: StoredMeta = {
+      ...rest,
+      position:
+        position === null
+          ? null
+          : {
+              indexId: position.indexId.toString('hex'),
+              sequence: position.sequence,
+              token: position.token.toString('hex'),
+            },
+      completeIndexId: completeIndexId?.toString('hex') ?? null,
+    };
+    this.#statements.setMeta.run(JSON.stringify(stored));
+  }
+
+  #run<T>(action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      throw databaseError(error);
+    }
+  }
+}
+
+type StoredMeta = Omit<IndexMeta, 'position' | 'completeIndexId'> & {
+  position: { indexId: string; sequence: number; token: string } | null;
+  completeIndexId: string | null;
+};
+
+function prepareStatements(database: Database.Database) {
+  const marks = stateColumns.replaceAll(/\w+/g, '?');
+  const rows = (sql: string) => database.prepare(sql).safeIntegers();
+  const live = `SELECT path, named_in, ${stateColumns} FROM live`;
+  const versions = `SELECT id, path, name, replaced_at, ${stateColumns} FROM versions`;
+  return {
+    meta: database.prepare(`SELECT value FROM meta WHERE key = 'state'`),
+    setMeta: database.prepare(`INSERT OR REPLACE INTO meta (key, value) VALUES ('state', ?)`),
+    live: rows(`${live} WHERE path = ?`),
+    liveBelow: rows(`${live} WHERE path > ? AND path < ? ORDER BY path`),
+    liveAfter: rows(`${live} WHERE path > ? ORDER BY path LIMIT ?`),
+    liveAt: rows(`${live} WHERE path > ? AND received_at <= ? ORDER BY path LIMIT ?`),
+    unnamed: rows(`${live} WHERE path > ? AND named_in <> ? ORDER BY path LIMIT ?`),
+    liveSize: database.prepare('SELECT kind, size FROM live WHERE path = ?'),
+    setLive: database.prepare(
+      `INSERT OR REPLACE INTO live (path, named_in, ${stateColumns}) VALUES (?, ?, ${marks})`,
+    ),
+    removeLive: database.prepare('DELETE FROM live WHERE path = ?'),
+    name: database.prepare('UPDATE live SET named_in = ? WHERE path = ?'),
+    liveHolders: database.prepare('SELECT path FROM live WHERE hash = ? LIMIT 3'),
+    versionHolders: database.prepare('SELECT name FROM versions WHERE hash = ? AND name IS NOT NULL LIMIT 3'),
+    versionsAt: rows(
+      `${versions} WHERE path > ? AND received_at <= ? AND replaced_at > ? ORDER BY path LIMIT ?`,
+    ),
+    versionsOf: rows(`${versions} WHERE path = ? ORDER BY replaced_at DESC, id DESC`),
+    versionsAfter: rows(
+      `${versions} WHERE path > ? AND path IN (SELECT DISTINCT path FROM versions WHERE path > ? ORDER BY path LIMIT ?)
+       ORDER BY path, replaced_at, id`,
+    ),
+    versionName: database.prepare('SELECT 1 FROM versions WHERE name = ?'),
+    versionSize: database.prepare('SELECT size FROM versions WHERE id = ?'),
+    addVersion: database.prepare(
+      `INSERT OR REPLACE INTO versions (id, path, name, replaced_at, ${stateColumns}) VALUES (?, ?, ?, ?, ${marks})`,
+    ),
+    removeVersion: database.prepare('DELETE FROM versions WHERE id = ?'),
+    usage: database.prepare(
+      `SELECT (SELECT count(*) FROM live WHERE kind = 0) AS files,
+              (SELECT coalesce(sum(size), 0) FROM live WHERE kind = 0) AS bytes,
+              (SELECT count(*) FROM versions) AS versions,
+              (SELECT coalesce(sum(size), 0) FROM versions WHERE kind = 0) AS versionBytes`,
+    ),
+  };
+}
+
+/** Root ('') sorts first: "after nothing" must include it. */
+function pathAfter(path: RelativePath | null): Buffer | number {
+  return path === null ? -1 : encodeRelativePath(path);
+}

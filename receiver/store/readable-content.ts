@@ -1,0 +1,36 @@
+import { diskErrorCode, type Disk, type DiskPath } from '../../shared/io/disk.ts';
+
+/** Content of a stored file, open for reading; stays readable when the file is replaced meanwhile. */
+export type ReadableContent = {
+  readonly size: number;
+  /** Fewer bytes than asked for only at the end. @throws CodedError DISK_FAILED */
+  read(offset: number, length: number): Buffer;
+  close(): void;
+};
+
+/** Null when there is no regular file. */
+export function openContent(disk: Disk, place: DiskPath): ReadableContent | null {
+  const stat = disk.stat(place);
+  if (stat?.kind !== 'file') return null;
+  let fd: number;
+  try {
+    fd = disk.open(place, 'read');
+  } catch (error) {
+    if (diskErrorCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+  return {
+    size: stat.size,
+    read(offset, length) {
+      const bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(length, stat.size - offset)));
+      let got = 0;
+      while (got < bytes.length) {
+        const more = disk.read(fd, bytes.subarray(got), offset + got);
+        if (more === 0) break;
+        got += more;
+      }
+      return bytes.subarray(0, got);
+    },
+    close: () => disk.close(fd),
+  };
+}

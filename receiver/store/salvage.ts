@@ -1,0 +1,200 @@
+import { createHash } from 'node:crypto';
+import type { Disk, DiskStat } from '../../shared/io/disk.ts';
+import type { Logger } from '../../shared/io/logger.ts';
+import type { FileState } from '../../shared/records/file-record.ts';
+import type { RelativePath } from '../../shared/records/relative-path.ts';
+import type { BeginEntry, ChangeEntry, Holding } from './journal-entry.ts';
+import { yieldToOthers } from './journal.ts';
+import type { LiveRow } from './index-rows.ts';
+import type { JournalMark, MirrorIndex } from './mirror-index.ts';
+import { openContent } from './readable-content.ts';
+import { placeBelow, type StoreLayout } from './store-layout.ts';
+import { parseVersionName } from './version-name.ts';
+
+type Deps = { disk: Disk; logger: Logger; now: () => number };
+
+/** No journal has it: an index with this mark is made anew when the salvage does not come to its end. */
+export const unknownMark: JournalMark = { segment: 0, offset: 0, checksum: '' };
+
+const changesAtOnce = 1000;
+const hashBytes = 4 * 1024 * 1024;
+const unknownIndexId = Buffer.alloc(8);
+
+/**
+ * Makes the index agree with the trees after journal lines were lost: what is in `current/` is the state, what is in
+ * `versions/` and in no row becomes a version by its name, rows whose bytes are nowhere stay as history without bytes.
+ * The position is dropped, so that the agent names everything again. Only the index changes; the caller writes the journal.
+ */
+export async function salvage(deps: Deps, layout: StoreLayout, index: MirrorIndex): Promise<void> {
+  const salvager = new Salvager(deps, layout, index);
+  await salvager.run();
+}
+
+/** A file of `versions/` that no row names, by what its name tells. */
+type Found = { name: string; at: number; state: FileState };
+
+class Salvager {
+  readonly #deps: Deps;
+  readonly #disk: Disk;
+  readonly #layout: StoreLayout;
+  readonly #index: MirrorIndex;
+  readonly #begin: BeginEntry;
+  readonly #found = new Map<RelativePath, Found[]>();
+  #changes: ChangeEntry[] = [];
+  #counted = 0;
+
+  constructor(deps: Deps, layout: StoreLayout, index: MirrorIndex) {
+    this.#deps = deps;
+    this.#disk = deps.disk;
+    this.#layout = layout;
+    this.#index = index;
+    const meta = index.meta();
+    this.#begin = {
+      type: 'begin',
+      batch: (meta?.lastBatch ?? 0) + 1,
+      at: Math.max(deps.now(), (meta?.lastBatchAt ?? 0) + 1),
+      nextVersionId: meta?.nextVersionId ?? 1,
+      position: null,
+      completes: false,
+      forgets: true,
+    };
+  }
+
+  async run(): Promise<void> {
+    this.#apply();
+    await this.#dropVersionsWithoutBytes();
+    await this.#findVersions();
+    await this.#compareCurrent();
+    await this.#dropLiveWithoutBytes();
+    for (const [path, found] of this.#found) for (const one of found) await this.#adopt(path, one);
+    this.#apply();
+    this.#deps.logger.warn(
+      { changes: this.#counted },
+      'what the damaged journal lost was taken from the plain files',
+    );
+  }
+
+  async #dropVersionsWithoutBytes(): Promise<void> {
+    for (let after: RelativePath | null = null; ;) {
+      const rows = this.#index.versionsAfter(after, changesAtOnce);
+      if (rows.length === 0) return;
+      after = rows.at(-1)?.path ?? null;
+      for (const { path, replaced } of rows) {
+        if (
+          replaced.name === null ||
+          this.#disk.stat(placeBelow(this.#layout.versions, replaced.name)) !== null
+        )
+          continue;
+        await this.#change({ type: 'expire', path, id: replaced.id, name: replaced.name });
+      }
+    }
+  }
+
+  async #findVersions(): Promise<void> {
+    for (const [name, stat] of this.#files(this.#layout.versions)) {
+      if (this.#index.isVersionName(name)) continue;
+      const told = parseVersionName(name);
+      if (told === null) continue;
+      const state = this.#read(placeBelow(this.#layout.versions, name), stat);
+      const path = told.path as RelativePath;
+      this.#found.set(path, [...(this.#found.get(path) ?? []), { name, at: told.at, state }]);
+      await yieldToOthers();
+    }
+  }
+
+  async #compareCurrent(): Promise<void> {
+    for (const [name, stat] of this.#files(this.#layout.current)) {
+      const path = name as RelativePath;
+      const row = this.#index.live(path);
+      const said = row?.holding.state;
+      const [size, seconds] =
+        said?.kind === 'file' ? [said.size, said.mtimeNs / 1_000_000_000n] : [null, null];
+      if (size === stat.size && seconds === stat.mtimeNs / 1_000_000_000n) continue;
+      const state = this.#read(placeBelow(this.#layout.current, path), stat);
+      await yieldToOthers();
+      if (said?.kind === 'file' && said.hash.equals(state.hash)) continue;
+      const holding = { state, ...unannounced, receivedAt: this.#begin.at };
+      const replaced = row === null ? null : this.#replaced(row);
+      await this.#change({ type: 'set', path, holding, namedIn: unknownIndexId, temp: null, replaced });
+    }
+  }
+
+  async #dropLiveWithoutBytes(): Promise<void> {
+    for (let after: RelativePath | null = null; ;) {
+      const rows: LiveRow[] = this.#index.liveAfter(after, changesAtOnce);
+      for (const row of rows) {
+        if (row.holding.state.kind !== 'file') continue;
+        if (this.#disk.stat(placeBelow(this.#layout.current, row.path))?.kind === 'file') continue;
+        await this.#change({ type: 'remove', path: row.path, replaced: this.#replaced(row) });
+      }
+      if (rows.length < changesAtOnce) return;
+      after = rows.at(-1)?.path ?? null;
+    }
+  }
+
+  /** The version that a lost line made of the row: with its bytes, where a found file has them. */
+  #replaced({ path, holding }: LiveRow) {
+    const { state } = holding;
+    const candidates = this.#found.get(path) ?? [];
+    const bytes = candidates.find((found) => state.kind === 'file' && found.state.hash.equals(state.hash));
+    if (bytes !== undefined)
+      this.#found.set(
+        path,
+        candidates.filter((found) => found !== bytes),
+      );
+    return { id: this.#nextId(), name: bytes?.name ?? null, holding };
+  }
+
+  /** Its content arrived at some time after what the path had before; its own time of change is the best guess. */
+  async #adopt(path: RelativePath, { name, at, state }: Found): Promise<void> {
+    const earlier = this.#index.versionsOf(path).find(({ replacedAt }) => replacedAt <= at)?.replacedAt ?? 0;
+    const receivedAt = Math.max(earlier, Math.min(Math.max(0, Number(state.mtimeNs / 1_000_000n)), at - 1));
+    const holding: Holding = { state, ...unannounced, receivedAt };
+    await this.#change({
+      type: 'version',
+      path,
+      replaced: { id: this.#nextId(), name, holding },
+      replacedAt: at,
+    });
+  }
+
+  async #change(change: ChangeEntry): Promise<void> {
+    this.#changes.push(change);
+    this.#counted += 1;
+    if (this.#changes.length < changesAtOnce) return;
+    this.#apply();
+    await yieldToOthers();
+  }
+
+  #apply(): void {
+    this.#index.apply(this.#begin, this.#changes, [], unknownMark);
+    this.#changes = [];
+  }
+
+  #nextId(): number {
+    this.#begin.nextVersionId += 1;
+    return this.#begin.nextVersionId - 1;
+  }
+
+  /** Mode and owner are unknown until the agent names the path again. */
+  #read(place: string, { size, mtimeNs }: DiskStat): FileState {
+    const hasher = createHash('sha256');
+    const content = openContent(this.#disk, place);
+    if (content !== null) {
+      for (let offset = 0; offset < size; offset += hashBytes) hasher.update(content.read(offset, hashBytes));
+      content.close();
+    }
+    return { kind: 'file', size, mtimeNs, mode: 0o644, uid: 0, gid: 0, hash: hasher.digest() };
+  }
+
+  *#files(base: string, below = ''): Generator<[name: string, stat: DiskStat]> {
+    for (const name of this.#disk.list(placeBelow(base, below))) {
+      const path = below === '' ? name : `${below}/${name}`;
+      const stat = this.#disk.stat(placeBelow(base, path));
+      if (stat?.kind === 'directory') yield* this.#files(base, path);
+      else if (stat?.kind === 'file') yield [path, stat];
+    }
+  }
+}
+
+const unannounced = { indexId: unknownIndexId, sequence: 0, replaces: null };

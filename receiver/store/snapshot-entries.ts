@@ -1,0 +1,43 @@
+import type { RelativePath } from '../../shared/records/relative-path.ts';
+import type { JournalEntry } from './journal-entry.ts';
+import type { IndexMeta, MirrorIndex } from './mirror-index.ts';
+
+const rowsAtOnce = 1000;
+
+/** Everything that lives, as one batch of the journal, a group of entries at a time. Nothing may change meanwhile. */
+export function* snapshotEntries(index: MirrorIndex, meta: IndexMeta): Generator<JournalEntry[]> {
+  const { lastBatch: batch, lastBatchAt: at, nextVersionId, position, completeIndexId } = meta;
+  const completes = position !== null && completeIndexId?.equals(position.indexId) === true;
+  let entries = 0;
+  yield [{ type: 'begin', batch, at, nextVersionId, position, completes, forgets: false }];
+  for (let after: RelativePath | null = null; ;) {
+    const rows = index.liveAfter(after, rowsAtOnce);
+    yield rows.map(({ path, holding, namedIn }): JournalEntry => ({
+      type: 'set',
+      path,
+      holding,
+      namedIn,
+      temp: null,
+      replaced: null,
+    }));
+    entries += rows.length;
+    if (rows.length < rowsAtOnce) break;
+    after = rows.at(-1)?.path ?? null;
+  }
+  for (let after: RelativePath | null = null; ;) {
+    const rows = index.versionsAfter(after, rowsAtOnce);
+    yield rows.map(({ path, replaced, replacedAt }): JournalEntry => ({
+      type: 'version',
+      path,
+      replaced,
+      replacedAt,
+    }));
+    entries += rows.length;
+    if (rows.length === 0) break;
+    after = rows.at(-1)?.path ?? null;
+  }
+  yield [
+    { type: 'intent', batch, entries },
+    { type: 'commit', batch, undone: [] },
+  ];
+}

@@ -1,0 +1,251 @@
+import { createHash, hash as digest } from 'node:crypto';
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import { crashPoint } from '../../shared/io/crash-point.ts';
+import type { Disk, DiskPath } from '../../shared/io/disk.ts';
+import type { AgentQuota } from './agent-quota.ts';
+import type { FreeSpace } from './free-space.ts';
+import { yieldToOthers, removeFile } from './journal.ts';
+import { openContent, type ReadableContent } from './readable-content.ts';
+
+const copyBytes = 4 * 1024 * 1024;
+/** Staged content that so many commits did not use is superseded: batches are committed in order, a few in flight. */
+const unusedCommitsMax = 16;
+
+/** A file that arrives in pieces, in order, and survives restarts; nothing of it counts before `finish`. */
+export type PartialContent = {
+  /** Bytes so far. */
+  readonly size: number;
+  read(offset: number, length: number): Buffer;
+  /** @throws CodedError STORE_FULL, QUOTA_REACHED, DISK_FAILED */
+  write(offset: number, bytes: Uint8Array): void;
+  /** Verifies all of it; then it is staged. @throws CodedError CONTENT_MISMATCH: it was discarded. */
+  finish(): Promise<void>;
+  /** Ends the use and keeps what has arrived for the next attempt. */
+  close(): void;
+  /** Ends the use and removes what has arrived. */
+  discard(): void;
+};
+
+type Deps = { disk: Disk; quota: AgentQuota; freeSpace: FreeSpace };
+
+/** The directory `incoming/`: content that was verified and waits for its commit, and partial content. */
+export class Staging {
+  readonly #disk: Disk;
+  readonly #directory: DiskPath;
+  readonly #quota: AgentQuota;
+  readonly #freeSpace: FreeSpace;
+  readonly #staged = new Map<string, { name: string; size: number; commit: number }>();
+  #counter = 0;
+  #commits = 0;
+  #bytes = 0;
+
+  constructor({ disk, quota, freeSpace }: Deps, { directory }: { directory: DiskPath }) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#quota = quota;
+    this.#freeSpace = freeSpace;
+  }
+
+  /** Bytes of staged and claimed content. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  has(hash: Buffer): boolean {
+    return this.#staged.has(hash.toString('hex'));
+  }
+
+  /** Stores whole content; staging what is staged is a no-op. Durable only with the commit that uses it. */
+  stage(hash: Buffer, bytes: Uint8Array): void {
+    if (this.has(hash)) return;
+    if (!digest('sha256', bytes, 'buffer').equals(hash)) throw mismatch(hash);
+    this.#takeRoom(bytes.byteLength);
+    const name = this.#nextName(hash);
+    this.#create(name, (fd) => this.#disk.write(fd, bytes, 0));
+    this.#add(hash, name, bytes.byteLength);
+  }
+
+  /** Copies content that is held elsewhere, verifying it. False when it is not (any more) what the hash says. */
+  async stageCopy(hash: Buffer, size: number, source: ReadableContent): Promise<boolean> {
+    if (this.has(hash)) return true;
+    if (source.size !== size) return false;
+    this.#takeRoom(size);
+    const name = this.#nextName(hash);
+    const hasher = createHash('sha256');
+    const fd = this.#disk.open(this.#place(name), 'create');
+    let equal = false;
+    try {
+      for (let offset = 0; offset < size;) {
+        const bytes = source.read(offset, Math.min(copyBytes, size - offset));
+        if (bytes.length === 0) break;
+        hasher.update(bytes);
+        this.#disk.write(fd, bytes, offset);
+        offset += bytes.length;
+        if (size > copyBytes) await yieldToOthers();
+      }
+      equal = hasher.digest().equals(hash);
+    } finally {
+      this.#disk.close(fd);
+      if (!equal || this.has(hash)) removeFile(this.#disk, this.#place(name));
+    }
+    if (equal && !this.has(hash)) this.#add(hash, name, size);
+    return equal;
+  }
+
+  openPartial(hash: Buffer, size: number): PartialContent {
+    const hex = hash.toString('hex');
+    const place = this.#place(`${hex}.part`);
+    this.#quota.assertRoom(size);
+    let fd = this.#disk.open(place, this.#disk.stat(place) === null ? 'create' : 'update');
+    let length = this.#disk.stat(place)?.size ?? 0;
+    if (length > size) {
+      this.#disk.truncate(fd, 0);
+      length = 0;
+    }
+    const close = (): void => {
+      if (fd >= 0) this.#disk.close(fd);
+      fd = -1;
+    };
+    const discard = (): void => {
+      close();
+      removeFile(this.#disk, place);
+    };
+    return {
+      get size() {
+        return length;
+      },
+      read: (offset, wanted) => {
+        const bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(wanted, length - offset)));
+        return bytes.subarray(0, this.#disk.read(fd, bytes, offset));
+      },
+      write: (offset, bytes) => {
+        if (offset + bytes.byteLength > size) {
+          throw new CodedError('CONTENT_MISMATCH', `content reaches past its size of ${size} bytes`);
+        }
+        this.#takeRoom(bytes.byteLength);
+        this.#disk.write(fd, bytes, offset);
+        length = Math.max(length, offset + bytes.byteLength);
+      },
+      finish: async () => {
+        const hasher = createHash('sha256');
+        const chunk = Buffer.allocUnsafeSlow(Math.min(copyBytes, Math.max(length, 1)));
+        for (let offset = 0; offset < length;) {
+          const got = this.#disk.read(fd, chunk, offset);
+          if (got === 0) break;
+          hasher.update(chunk.subarray(0, got));
+          offset += got;
+          await yieldToOthers();
+        }
+        if (length !== size || !hasher.digest().equals(hash)) {
+          discard();
+          throw mismatch(hash);
+        }
+        close();
+        if (this.has(hash)) return discard();
+        const name = this.#nextName(hash);
+        this.#disk.rename(place, this.#place(name));
+        this.#add(hash, name, size);
+      },
+      close,
+      discard,
+    };
+  }
+
+  /**
+   * Takes staged content out for a commit: as many names in `incoming/` as asked for, each a file of its own.
+   * Null when it is not staged.
+   * @throws CodedError PROTOCOL_VIOLATION when the content has another size than was announced
+   */
+  async claim(hash: Buffer, size: number, count: number): Promise<string[] | null> {
+    const hex = hash.toString('hex');
+    const staged = this.#staged.get(hex);
+    if (staged === undefined) return null;
+    if (staged.size !== size) {
+      throw new CodedError('PROTOCOL_VIOLATION', `content ${hex} has ${staged.size} bytes, not ${size}`);
+    }
+    const names = [staged.name];
+    while (names.length < count) {
+      const source = openContent(this.#disk, this.#place(staged.name));
+      if (source === null) return null;
+      this.#staged.delete(hex);
+      try {
+        if (!(await this.stageCopy(hash, staged.size, source))) throw mismatch(hash);
+      } finally {
+        source.close();
+      }
+      names.push(this.#staged.get(hex)?.name ?? '');
+    }
+    this.#staged.delete(hex);
+    return names;
+  }
+
+  /** Gives claimed content back: its commit does not take place. */
+  unclaim(hash: Buffer, name: string, size: number): void {
+    if (!this.has(hash)) this.#staged.set(hash.toString('hex'), { name, size, commit: this.#commits });
+    else {
+      this.#bytes -= size;
+      removeFile(this.#disk, this.#place(name));
+    }
+  }
+
+  /** A commit has used claimed content of so many bytes. What many commits have not used is removed. */
+  committed(bytes: number): void {
+    this.#bytes -= bytes;
+    this.#commits += 1;
+    for (const [hex, { name, size, commit }] of this.#staged) {
+      if (commit > this.#commits - unusedCommitsMax) break;
+      this.#staged.delete(hex);
+      this.#bytes -= size;
+      removeFile(this.#disk, this.#place(name));
+    }
+  }
+
+  #create(name: string, fill: (fd: number) => void): void {
+    const place = this.#place(name);
+    const fd = this.#disk.open(place, 'create');
+    let filled = false;
+    try {
+      fill(fd);
+      filled = true;
+    } finally {
+      this.#disk.close(fd);
+      if (!filled) removeFile(this.#disk, place);
+    }
+  }
+
+  #add(hash: Buffer, name: string, size: number): void {
+    this.#staged.set(hash.toString('hex'), { name, size, commit: this.#commits });
+    this.#bytes += size;
+    crashPoint('store.staged');
+  }
+
+  #takeRoom(bytes: number): void {
+    this.#quota.assertRoom(bytes);
+    this.#freeSpace.take(bytes);
+  }
+
+  /** A name never used since the store was opened, so that a commit under way keeps its own file. */
+  #nextName(hash: Buffer): string {
+    this.#counter += 1;
+    return `${hash.toString('hex')}-${this.#counter}`;
+  }
+
+  #place(name: string): DiskPath {
+    return `${this.#directory}/${name}`;
+  }
+}
+
+/** Removes what an earlier run left in `incoming/`; partial content stays for `partialDaysMax` days. */
+export function cleanIncoming(disk: Disk, directory: DiskPath, nowMs: number, partialDaysMax: number): void {
+  for (const name of disk.list(directory)) {
+    const place = `${directory}/${name}`;
+    const stat = disk.stat(place);
+    const ageDays = (nowMs - Number((stat?.mtimeNs ?? 0n) / 1_000_000n)) / 86_400_000;
+    if (name.endsWith('.part') && ageDays < partialDaysMax) continue;
+    if (stat !== null && stat.kind !== 'directory') disk.unlink(place);
+  }
+}
+
+function mismatch(hash: Buffer): CodedError {
+  return new CodedError('CONTENT_MISMATCH', `content does not have the hash ${hash.toString('hex')}`);
+}

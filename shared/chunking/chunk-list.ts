@@ -1,0 +1,43 @@
+import { createHash, type Hash } from 'node:crypto';
+import { ChunkCutter } from './chunk-cutter.ts';
+import type { ChunkingParameters } from './chunking-parameters.ts';
+
+/** The chunks of a content in order; `hash` is the SHA-256 of the chunk's bytes. */
+export type ChunkList = { length: number; hash: Buffer }[];
+
+/** Makes the chunk list of a content that comes in pieces of any length. */
+export class ChunkListBuilder {
+  private readonly cutter: ChunkCutter;
+  private readonly chunks: ChunkList = [];
+  private hash: Hash = createHash('sha256');
+
+  constructor(parameters: ChunkingParameters) {
+    this.cutter = new ChunkCutter(parameters);
+  }
+
+  update(bytes: Uint8Array): void {
+    let from = 0;
+    while (from < bytes.length) {
+      const openBytes = this.cutter.openBytes;
+      const cut = this.cutter.next(bytes, from);
+      if (cut < 0) {
+        this.hash.update(bytes.subarray(from));
+        return;
+      }
+      this.hash.update(bytes.subarray(from, cut));
+      this.add(openBytes + cut - from);
+      from = cut;
+    }
+  }
+
+  /** The list; call it once, behind the last piece. */
+  finish(): ChunkList {
+    if (this.cutter.openBytes > 0) this.add(this.cutter.openBytes);
+    return this.chunks;
+  }
+
+  private add(length: number): void {
+    this.chunks.push({ length, hash: this.hash.digest() });
+    this.hash = createHash('sha256');
+  }
+}

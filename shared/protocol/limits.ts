@@ -1,0 +1,42 @@
+const kib = 1024;
+const mib = 1024 * kib;
+
+/** Every limit of the wire in one place. Both sides enforce them on what they receive; what goes past is a PROTOCOL_VIOLATION. */
+export const limits = {
+  /** One message, header included: what a side must hold at once before it knows what came. */
+  messageBytesMax: 4 * mib,
+  /** Nesting of CBOR: the deepest message (entries, with its records and states) needs 5. */
+  cborDepthMax: 8,
+  /** Data items of one CBOR body: 1024 records with all their fields are about 25,000. */
+  cborItemsMax: 65_536,
+  /** Text that people read (program names, messages, hints), in bytes of UTF-8. */
+  textBytesMax: 1024,
+  /** Text of a symbolic link: Linux allows 4095. */
+  symlinkTargetBytesMax: 4095,
+  /** Protocol versions in one hello. */
+  protocolVersionsMax: 16,
+  /** Folders of one agent. */
+  foldersMax: 64,
+  /** Records up to one checkpoint, over all messages that carry them: the receiver holds them until their commit. */
+  recordsPerCheckpointMax: 1024,
+  /** Where a sender cuts a checkpoint's records into messages; with the largest record (8 KiB) this stays far below a message. */
+  recordsMessageBytes: 1 * mib,
+  /** Checkpoints of one folder that were sent and are not durable yet: three wait while one is committed. */
+  checkpointsInFlightMax: 4,
+  /** Paths in one want: 1024 longest paths fit a message. */
+  wantItemsMax: 1024,
+  /** Content asked for and not yet received, over a whole link: fills 2.5 Gbit/s at 100 ms, and bounds both sides' memory. */
+  contentBytesInFlightMax: 32 * mib,
+  /** Requests (want, wantChunks, browse) without an answer. */
+  requestsInFlightMax: 256,
+  /** Raw bytes of one content message; small files share one, larger ranges are split. */
+  contentMessageBytesMax: 1 * mib,
+  /** Parts of one content message. */
+  contentPartsMax: 1024,
+  /** Files up to this size come whole; larger ones by their chunk list. */
+  wholeFileBytesMax: 1 * mib,
+  /** Chunks on one page of a chunk list: about 1 GiB of file. */
+  chunksPageMax: 4096,
+  /** Entries on one page of a restore's listing. */
+  entriesPageMax: 1024,
+} as const;

@@ -1,0 +1,18 @@
+import { createHash } from 'node:crypto';
+import { messageDefinitions } from './codec.ts';
+
+/** The version that this program speaks; `hello` lists all that it can. */
+export const protocolVersion = 1;
+
+/** SHA-256 over all message schemas. Another hash is another protocol: it needs a new version, not a new pin. */
+export const pinnedSchemaHash = '5d5a60c10fed20e7a35b2f973fad5df6b5a4c84ddf42efa3da41f8e23cb9608a';
+
+/** What `pinnedSchemaHash` must be, computed from the schemas as they are. */
+export function computeSchemaHash(): string {
+  const described = Object.values(messageDefinitions).map(({ name, typeByte, description }) => ({
+    name,
+    typeByte,
+    description,
+  }));
+  return createHash('sha256').update(JSON.stringify(described)).digest('hex');
+}

@@ -1,0 +1,40 @@
+import { z } from 'zod';
+import type { FileRecord } from '../records/file-record.ts';
+import { limits } from './limits.ts';
+import { defineMessage } from './message-definition.ts';
+import {
+  folderField,
+  indexIdField,
+  pathField,
+  pathStateField,
+  safeIntegerField,
+  tokenField,
+} from './wire-fields.ts';
+
+const records = z.strictObject({
+  folder: folderField,
+  indexId: indexIdField,
+  records: z
+    .array(
+      z.strictObject({
+        path: pathField,
+        sequence: safeIntegerField,
+        replaces: safeIntegerField.nullable(),
+        state: pathStateField,
+      }),
+    )
+    .max(limits.recordsPerCheckpointMax),
+  checkpoint: z.strictObject({ through: safeIntegerField, token: tokenField }).nullable(),
+});
+
+/**
+ * Agent to receiver: later records in the order of their sequence. `checkpoint` ends a batch, which the receiver commits as
+ * one; null says that records up to the same checkpoint follow in another message.
+ */
+export type Records = z.output<typeof records>;
+export const recordsMessage = defineMessage('records', 0x04, records);
+
+/** An upper bound of a record's bytes on the wire, for cutting a batch or a page into messages. */
+export function recordWireBytesMax(record: Pick<FileRecord, 'path' | 'state'>): number {
+  return 192 + record.path.length + (record.state.kind === 'symlink' ? record.state.target.length : 0);
+}

@@ -1,0 +1,127 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { LinkProxy } from '../support/link-proxy.ts';
+import { MastodonTree } from '../support/mastodon-tree.ts';
+import { compareTrees, formatDifferences } from '../support/tree-compare.ts';
+import { listVersionFiles } from '../support/version-files.ts';
+import { Workbench } from '../support/workbench.ts';
+
+const mebibyte = 1024 * 1024;
+const files = 300;
+/** Records of 300 files, handshakes and a link that stays open for a while. */
+const indexBytesMax = 400_000;
+
+let bench: Workbench;
+let tree: MastodonTree;
+let proxy: LinkProxy;
+let contentBytes: number;
+
+beforeEach(async () => {
+  bench = await Workbench.create('lost', { proxySeed: 'lost databases' });
+  if (bench.proxy === null) throw new Error('no proxy');
+  proxy = bench.proxy;
+  tree = MastodonTree.make(bench.source, { seed: 'lost databases', files, medianBytes: 30_000 });
+  tree.writeFile('large.bin', 20 * mebibyte);
+  await bench.startPaired();
+  await bench.settled();
+  contentBytes = compareTrees(bench.source, bench.source).bytes;
+});
+
+afterEach(async () => {
+  await bench.dispose();
+});
+
+it('needs an index but no transfer when the agent has lost its database, and misses no change', async () => {
+  expect(proxy.bytes.down).toBeGreaterThan(contentBytes);
+  await bench.agent.kill();
+  expect(removeDatabases(bench.agent.home)).not.toEqual([]);
+  const [changed, deleted] = [tree.attachments[3], tree.attachments[5]];
+  if (!changed || !deleted) throw new Error('too small a tree');
+  const rewritten = tree.rewriteOriginal(changed, 5000);
+  tree.deleteAttachment(deleted);
+  const sentBefore = proxy.bytes.down;
+  await bench.agent.start();
+  await bench.settled();
+  expect(proxy.bytes.down - sentBefore).toBeLessThan(indexBytesMax);
+  expectSameTrees();
+  expect(new Set(listVersionFiles(bench.versions).map((version) => version.path))).toEqual(
+    new Set([rewritten, ...deleted.files]),
+  );
+});
+
+it('needs no transfer when the receiver has lost its database, and keeps every version', async () => {
+  const changed = tree.attachments[3];
+  if (!changed) throw new Error('too small a tree');
+  const rewritten = tree.rewriteOriginal(changed, 5000);
+  await bench.settled();
+  const versionsBefore = await versionsOf(rewritten);
+  await bench.receiver.kill();
+  expect([...removeDatabases(bench.receiver.home), ...removeDatabases(bench.data)]).not.toEqual([]);
+  const sentBefore = proxy.bytes.down;
+  await bench.receiver.must(['reindex']);
+  await bench.receiver.start();
+  await bench.settled();
+  expect(proxy.bytes.down - sentBefore).toBeLessThan(indexBytesMax);
+  expectSameTrees();
+  expect(await versionsOf(rewritten)).toEqual(versionsBefore);
+  expect(listVersionFiles(bench.versions).length).toBe(1);
+  const status = await bench.receiver.status();
+  expect(status.agents[0]?.folders[0]?.versions).toBe(1);
+});
+
+it('sends next to nothing for moves and copies', async () => {
+  const sentBefore = proxy.bytes.down;
+  fs.mkdirSync(path.join(bench.source, 'moved'));
+  fs.renameSync(path.join(bench.source, 'large.bin'), path.join(bench.source, 'moved/large.bin'));
+  fs.copyFileSync(path.join(bench.source, 'moved/large.bin'), path.join(bench.source, 'copy.bin'));
+  for (const attachment of tree.attachments.slice(0, 40)) tree.moveAttachment(attachment);
+  await bench.settled();
+  expect(proxy.bytes.down - sentBefore).toBeLessThan(200_000);
+  expectSameTrees();
+});
+
+it('sends only what is new of a large file that grew or had something inserted', async () => {
+  let sentBefore = proxy.bytes.down;
+  tree.appendTo('large.bin', 10_000);
+  await bench.settled();
+  expect(proxy.bytes.down - sentBefore).toBeLessThan(0.1 * 20 * mebibyte);
+  sentBefore = proxy.bytes.down;
+  tree.insertInto('large.bin', 7_000_001, 10_000);
+  await bench.settled();
+  expect(proxy.bytes.down - sentBefore).toBeLessThan(0.1 * 20 * mebibyte);
+  expectSameTrees();
+  expect(listVersionFiles(bench.versions).map((version) => version.path)).toEqual(['large.bin', 'large.bin']);
+});
+
+it('goes on where it was when a large transfer was interrupted', async () => {
+  proxy.bytesPerSecond = 10 * mebibyte;
+  const sentBefore = proxy.bytes.down;
+  tree.writeFile('larger.bin', 30 * mebibyte);
+  const half = proxy.passed('down', 15 * mebibyte);
+  const settled = bench.settled();
+  await half;
+  proxy.cut();
+  await settled;
+  expect(proxy.bytes.down - sentBefore).toBeLessThan(1.4 * 30 * mebibyte);
+  expectSameTrees();
+});
+
+function expectSameTrees(): void {
+  const options = { modes: false, times: false, links: false, emptyDirectories: false };
+  expect(formatDifferences(compareTrees(bench.source, bench.current, options).differences)).toBe('');
+}
+
+async function versionsOf(file: string): Promise<unknown> {
+  const stdout = await bench.receiver.must(['versions', 'media', file, '--json']);
+  return (JSON.parse(stdout) as { versions: unknown }).versions;
+}
+
+/** Removes SQLite files below the directory, as a disk repair may; the copies themselves stay. */
+function removeDatabases(directory: string): string[] {
+  const removed = fs
+    .readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.(db|sqlite)(-wal|-shm)?$/.test(name) && !/(^|\/)(current|versions)\//.test(name));
+  for (const name of removed) fs.rmSync(path.join(directory, name));
+  return removed;
+}

@@ -1,0 +1,238 @@
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { formatEndpoint, freePort, type LinkProxy } from '../support/link-proxy.ts';
+import { listeningSockets } from '../support/listening-sockets.ts';
+import { MastodonTree, type Attachment } from '../support/mastodon-tree.ts';
+import { makeOddFiles } from '../support/odd-files.ts';
+import { Device } from '../support/device.ts';
+import { SeededRandom } from '../support/seeded-random.ts';
+import { compareTrees, formatDifferences, type TreeCompareOptions } from '../support/tree-compare.ts';
+import { until } from '../support/until.ts';
+import { listVersionFiles } from '../support/version-files.ts';
+import { Workbench } from '../support/workbench.ts';
+
+const seed = process.env['MASTOKEEP_SEED'] ?? 'main journey';
+const treeFiles = 20_000;
+const rounds = 10;
+const attachmentsPerRound = 60;
+const avatarsPerRound = 4;
+const durableWithinMs = 2000;
+const mebibyte = 1024 * 1024;
+
+const isCache = (path: string): boolean => path === 'cache';
+/** What a receiver's `current/` promises: names and bytes; modes, links and empty directories are in its journal. */
+const asStored: TreeCompareOptions = {
+  ignore: isCache,
+  modes: false,
+  times: false,
+  links: false,
+  emptyDirectories: false,
+};
+const asRestored: TreeCompareOptions = { ignore: isCache, owners: true };
+
+describe(`20,000 files, two programs, a bad network (seed "${seed}")`, () => {
+  const random = new SeededRandom(seed);
+  /** Paths of which a version must exist, in the end; those of the trials have no counterpart in `before`. */
+  const gone: string[] = [];
+  const goneInTrials = new Set<string>();
+  let bench: Workbench;
+  let tree: MastodonTree;
+  let proxy: LinkProxy;
+  let before: string;
+  let beforeChangesAt: Date;
+
+  beforeAll(async () => {
+    bench = await Workbench.create('journey', { proxySeed: seed });
+    if (bench.proxy === null) throw new Error('no proxy');
+    proxy = bench.proxy;
+    before = path.join(bench.directory, 'before');
+    tree = MastodonTree.make(bench.source, { seed, files: treeFiles, cacheFiles: 300 });
+    makeOddFiles(path.join(bench.source, 'odd'));
+    tree.writeFile('media_attachments/thumbnails/000/000/001/original/large.bin', 9 * mebibyte);
+    await bench.startPaired();
+  });
+
+  afterAll(async () => {
+    await bench.dispose();
+  });
+
+  it('copies everything but what is ignored, and says so', async () => {
+    await bench.settled({ timeoutS: 400 });
+    const comparison = compareTrees(bench.source, bench.current, asStored);
+    expect(formatDifferences(comparison.differences)).toBe('');
+    expect(comparison.files).toBeGreaterThan(treeFiles);
+    const status = await bench.agent.status();
+    expect(status.folders[0]).toMatchObject({ id: 'media', kind: 'mirror', files: comparison.files });
+    expect(status.receivers[0]?.folders[0]).toMatchObject({ lagBytes: 0, lagFiles: 0 });
+    expect(status.alarms).toEqual([]);
+    expect(listVersionFiles(bench.versions)).toEqual([]);
+  });
+
+  it('has a new file of at most 1 MiB under the newest prefixes durable within two seconds', async () => {
+    const trials: [string, () => string][] = [
+      ['a post', () => firstFile(tree.addUpload({ extension: 'jpg' }))],
+      ['a post with a large image', () => firstFile(tree.addUpload({ bytes: mebibyte, extension: 'png' }))],
+      ['a second rendering in a recent directory', () => tree.writeFile(besideNewest(tree), 70_000)],
+      ['a recent video processed again', () => tree.rewriteOriginal(newest(tree), 200_000)],
+      ['a post right after another', () => firstFile(burst(tree, 4))],
+      [
+        'a post under the same prefix as an older recent one',
+        () => tree.writeFile(besideRecent(tree, random), 30_000),
+      ],
+      ['one more post', () => firstFile(tree.addUpload({ bytes: 300_000, extension: 'mp3' }))],
+    ];
+    const took: { what: string; ms: number }[] = [];
+    const { lastScanAt } = await mediaFolder(bench);
+    for (const [what, write] of trials) {
+      const startedAt = performance.now();
+      const file = write();
+      await until(`${what}: ${file} in current/`, () => isStored(bench, file), {
+        timeoutMs: 20_000,
+        everyMs: 10,
+        explain: () => bench.report(),
+      });
+      took.push({ what, ms: Math.round(performance.now() - startedAt) });
+    }
+    console.log(`durable after\n${took.map(({ what, ms }) => `  ${what}: ${ms} ms`).join('\n')}`);
+    // The middle one counts: a busy machine may stand still for longer than any single trial takes.
+    const middle = took.toSorted((a, b) => a.ms - b.ms)[Math.floor(took.length / 2)];
+    expect(middle?.ms).toBeLessThanOrEqual(durableWithinMs);
+    expect((await mediaFolder(bench)).lastScanAt).toBe(lastScanAt);
+  });
+
+  it('goes on by itself when the connection is cut ten times while 5 % change', async () => {
+    await bench.settled();
+    execFileSync('cp', ['-a', bench.source, before]);
+    beforeChangesAt = new Date();
+    for (const version of listVersionFiles(bench.versions)) {
+      gone.push(version.path);
+      goneInTrials.add(version.path);
+    }
+    const touched = random.sample(tree.attachments.slice(0, -100), rounds * attachmentsPerRound);
+    const avatars = random.sample(tree.avatars, rounds * avatarsPerRound);
+
+    proxy.bytesPerSecond = 4 * mebibyte;
+    const connectionsBefore = proxy.connections;
+    for (let round = 0; round < rounds; round++) {
+      gone.push(
+        ...changeHalfPercent(tree, {
+          attachments: touched.slice(round * attachmentsPerRound, (round + 1) * attachmentsPerRound),
+          avatars: avatars.slice(round * avatarsPerRound, (round + 1) * avatarsPerRound),
+        }),
+      );
+      const flowing = proxy.passed('down', random.integer(10_000, 150_000));
+      const scan = bench.agent.must(['scan', 'media']);
+      await flowing;
+      expect(proxy.openConnections).toBeGreaterThan(0);
+      proxy.cut();
+      await scan;
+    }
+    proxy.bytesPerSecond = Number.POSITIVE_INFINITY;
+    await bench.settled({ timeoutS: 200 });
+    expect(proxy.connections - connectionsBefore).toBeGreaterThanOrEqual(rounds);
+    expect(formatDifferences(compareTrees(bench.source, bench.current, asStored).differences)).toBe('');
+  });
+
+  it('kept exactly one version of everything that was replaced or deleted, with the bytes from before', async () => {
+    const versions = listVersionFiles(bench.versions);
+    expect(versions.map((version) => version.path).sort()).toEqual([...gone].sort());
+    const wrong = versions
+      .filter((version) => !goneInTrials.has(version.path))
+      .filter((version) => {
+        const old = fs.readFileSync(path.join(before, version.path));
+        return !old.equals(fs.readFileSync(path.join(bench.versions, version.file)));
+      });
+    expect(wrong).toEqual([]);
+    const status = await bench.receiver.status();
+    expect(status.agents[0]?.folders[0]?.versions).toBe(versions.length);
+  });
+
+  it('gives back the state before the changes to a new server, from a receiver that does not listen', async () => {
+    expect(listeningSockets(bench.receiver.daemon.pid)).toEqual([]);
+    await bench.agent.kill();
+    fs.rmSync(bench.agent.home, { recursive: true });
+    const server = new Device('agent', path.join(bench.directory, 'new-server-home'));
+    const target = path.join(bench.directory, 'restored');
+    const listen = formatEndpoint({ host: '127.0.0.1', port: await freePort() });
+    const restore = server.begin([
+      'restore',
+      '--listen',
+      listen,
+      '--to',
+      target,
+      '--at',
+      beforeChangesAt.toISOString(),
+    ]);
+    const [invitation] = await restore.said(invitationPattern);
+    await bench.receiver.must(['join', invitation, '--agent', bench.agentId]);
+    expect(await restore.exited, restore.report()).toBe(0);
+    expect(formatDifferences(compareTrees(before, path.join(target, 'media'), asRestored).differences)).toBe(
+      '',
+    );
+  });
+});
+
+/** An invitation where a program printed it on a line of its own. */
+const invitationPattern = /^mastokeep1-\S+$/m;
+
+async function mediaFolder(bench: Workbench): Promise<{ lastScanAt: string | null }> {
+  const [folder] = (await bench.agent.status()).folders;
+  if (folder === undefined) throw new Error('the agent has no folder');
+  return folder;
+}
+
+function firstFile(attachment: Attachment): string {
+  const file = attachment.files[0];
+  if (file === undefined) throw new Error('an attachment without files');
+  return file;
+}
+
+function newest(tree: MastodonTree): Attachment {
+  const attachment = tree.attachments.at(-1);
+  if (attachment === undefined) throw new Error('no attachments');
+  return attachment;
+}
+
+function burst(tree: MastodonTree, count: number): Attachment {
+  for (let made = 1; made < count; made++) tree.addUpload();
+  return tree.addUpload();
+}
+
+function besideNewest(tree: MastodonTree): string {
+  return path.join(newest(tree).directory, 'small', '0123456789abcdef.webp');
+}
+
+/** A new name beside an attachment whose id is in the current 4.2 hours, as a late rendering is. */
+function besideRecent(tree: MastodonTree, random: SeededRandom): string {
+  const prefix = newest(tree).directory.split('/').slice(0, 4).join('/');
+  const recent = tree.attachments.filter((attachment) => attachment.directory.startsWith(prefix));
+  return path.join(random.pick(recent).directory, 'original', 'fedcba9876543210.webm');
+}
+
+function isStored(bench: Workbench, file: string): boolean {
+  const stored = fs.statSync(path.join(bench.current, file), { throwIfNoEntry: false });
+  const source = fs.statSync(path.join(bench.source, file));
+  return stored?.size === source.size;
+}
+
+/** Changes about one file in two hundred; gives the paths of which a version must exist afterwards. */
+function changeHalfPercent(
+  tree: MastodonTree,
+  untouched: { attachments: Attachment[]; avatars: Attachment[] },
+): string[] {
+  const gone: string[] = [];
+  for (const [place, attachment] of untouched.attachments.entries()) {
+    if (place < 35) {
+      gone.push(tree.rewriteOriginal(attachment));
+    } else {
+      gone.push(...attachment.files);
+      if (place < 57) tree.deleteAttachment(attachment);
+      else tree.moveAttachment(attachment);
+    }
+  }
+  for (const avatar of untouched.avatars) gone.push(tree.replaceAvatar(avatar).removed);
+  for (let made = 0; made < 10; made++) tree.addUpload();
+  return gone;
+}

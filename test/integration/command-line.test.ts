@@ -1,0 +1,216 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runCommand, type CommandResult, type ProgramName } from '../support/program.ts';
+
+let scratch: string;
+
+beforeEach(() => {
+  scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'mastokeep-cli-'));
+});
+
+afterEach(() => {
+  fs.rmSync(scratch, { recursive: true, force: true });
+});
+
+const at = (...names: string[]): string => path.join(scratch, ...names);
+
+async function agent(...args: string[]): Promise<CommandResult> {
+  return runCommand('agent', ['--home', at('agent'), ...args]);
+}
+
+async function receiver(...args: string[]): Promise<CommandResult> {
+  return runCommand('receiver', ['--home', at('receiver'), ...args]);
+}
+
+function expectError(result: CommandResult, code: string, exitCode: number): void {
+  expect(result.stderr).toMatch(new RegExp(`^error ${code}: [^\\n]+\\n( {2}[^\\n]+\\n)*$`));
+  expect(result.stdout).toBe('');
+  expect(result.code).toBe(exitCode);
+}
+
+describe.each<ProgramName>(['agent', 'receiver'])('usage of %s', (name) => {
+  it.each([
+    [['nonsense'], 'USAGE'],
+    [['status', '--nonsense'], 'USAGE'],
+    [['join'], 'USAGE'],
+    [['status', 'too', 'many'], 'USAGE'],
+    [['status'], 'HOME_INVALID'],
+    [['run'], 'HOME_INVALID'],
+  ])('%j ends with 2 and one coded error', async (args, code) => {
+    expectError(await runCommand(name, ['--home', at('none'), ...args]), code, 2);
+  });
+
+  it('prints version and help on stdout with 0', async () => {
+    expect(await runCommand(name, ['--version'])).toEqual({ code: 0, stdout: '0.1.0\n', stderr: '' });
+    const help = await runCommand(name, ['status', '--help']);
+    expect(help.stdout).toContain('--json');
+    expect(help).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('says that it needs the running program, and how to start it', async () => {
+    const args = name === 'agent' ? ['init', '--yes'] : ['init', '--yes', '--data', at('data')];
+    expect(await runCommand(name, ['--home', at('home'), ...args])).toMatchObject({ code: 0 });
+    const result = await runCommand(name, ['--home', at('home'), 'status', '--json']);
+    expectError(result, 'NOT_RUNNING', 1);
+    expect(result.stderr).toContain(`mastokeep-${name} --home ${at('home')} run`);
+  });
+
+  it('takes the home from the environment too, the option first', async () => {
+    const args = name === 'agent' ? ['init', '--yes'] : ['init', '--yes', '--data', at('data')];
+    const env = { MASTOKEEP_HOME: at('from-environment') };
+    expect(await runCommand(name, args, { env })).toMatchObject({ code: 0 });
+    expect(fs.existsSync(at('from-environment', `${name}.yaml`))).toBe(true);
+    expectError(await runCommand(name, ['id', '--home', at('other')], { env }), 'HOME_INVALID', 2);
+  });
+});
+
+describe('init of an agent', () => {
+  it('makes a private home once and never overwrites it', async () => {
+    const first = await agent('init', '--json');
+    const made = JSON.parse(first.stdout) as { deviceId: string };
+    expect((await agent('id')).stdout).toBe(`${made.deviceId}\n`);
+    expect(fs.statSync(at('agent')).mode & 0o777).toBe(0o700);
+    expect(fs.statSync(at('agent', 'identity', 'key.pem')).mode & 0o777).toBe(0o600);
+    const before = fs.readFileSync(at('agent', 'agent.yaml'), 'utf8');
+    expectError(await agent('init', '--yes', '--listen', '127.0.0.1:1'), 'HOME_INVALID', 2);
+    expect(fs.readFileSync(at('agent', 'agent.yaml'), 'utf8')).toBe(before);
+    expect((await agent('id')).stdout).toBe(`${made.deviceId}\n`);
+  });
+
+  it('replicates the media of a Mastodon installation without caches and user archives', async () => {
+    fs.mkdirSync(at('live', 'public', 'system'), { recursive: true });
+    expect(await agent('init', '--mastodon', at('live'), '--listen', '127.0.0.1:2222')).toMatchObject({
+      code: 0,
+    });
+    const shown = await agent('config', 'show', '--json');
+    expect(JSON.parse(shown.stdout)).toMatchObject({
+      listen: ['127.0.0.1:2222'],
+      folders: [
+        {
+          id: 'media',
+          kind: 'mirror',
+          path: at('live', 'public', 'system'),
+          ignore: ['/cache/', '/backups/', '/imports/'],
+        },
+      ],
+    });
+  });
+
+  it('refuses what is not a Mastodon installation, and makes nothing', async () => {
+    expectError(await agent('init', '--mastodon', at()), 'CONFIG_INVALID', 2);
+    expect(fs.existsSync(at('agent'))).toBe(false);
+    fs.mkdirSync(at('media_attachments'));
+    const result = await agent('init', '--mastodon', at());
+    expect(result.stderr).toContain(`folder add media --kind mirror --path ${at()}`);
+  });
+
+  it('tells what to keep on paper and what to do next', async () => {
+    const { stdout } = await agent('init');
+    for (const words of ['device ID', 'folder add', 'run', 'invite']) expect(stdout).toContain(words);
+  });
+});
+
+describe('init of a receiver', () => {
+  it('asks nothing without a terminal, but says what is missing', async () => {
+    expectError(await receiver('init'), 'USAGE', 2);
+    expect(fs.existsSync(at('receiver'))).toBe(false);
+  });
+
+  it('makes a home and the directory for the copies', async () => {
+    expect(await receiver('init', '--data', at('data'), '--listen', '127.0.0.1:0')).toMatchObject({
+      code: 0,
+    });
+    expect(fs.statSync(at('data')).isDirectory()).toBe(true);
+    expect(JSON.parse((await receiver('config', 'show', '--json')).stdout)).toMatchObject({
+      data: at('data'),
+      listen: ['127.0.0.1:0'],
+    });
+  });
+});
+
+describe('folder add', () => {
+  it('adds a folder and keeps the comments of the file', async () => {
+    await agent('init', '--yes');
+    fs.mkdirSync(at('tree'));
+    const before = fs.readFileSync(at('agent', 'agent.yaml'), 'utf8');
+    const added = await agent(
+      'folder',
+      'add',
+      'extra',
+      '--kind',
+      'mirror',
+      '--path',
+      at('tree'),
+      '--ignore',
+      '*.tmp',
+    );
+    expect(added).toMatchObject({ code: 0, stderr: '' });
+    const after = fs.readFileSync(at('agent', 'agent.yaml'), 'utf8');
+    const comments = (text: string): string[] =>
+      text.split('\n').filter((line) => line.trim().startsWith('#'));
+    expect(comments(after)).toEqual(comments(before));
+    expect(JSON.parse((await agent('config', 'show', '--json')).stdout)).toMatchObject({
+      folders: [{ id: 'extra', kind: 'mirror', path: at('tree'), ignore: ['*.tmp'] }],
+    });
+    expectError(
+      await agent('folder', 'add', 'extra', '--kind', 'mirror', '--path', at('tree')),
+      'CONFIG_INVALID',
+      2,
+    );
+  });
+
+  it.each([
+    [['folder', 'add', 'a', '--kind', 'sealed', '--postgres', 'x'], 'USAGE'],
+    [['folder', 'add', 'a', '--kind', 'sealed'], 'USAGE'],
+    [['folder', 'add', 'a', '--kind', 'mirror'], 'USAGE'],
+    [['folder', 'add', 'A/B', '--kind', 'mirror', '--path', '/tmp'], 'FOLDER_UNKNOWN'],
+    [['folder', 'add', 'a', '--kind', 'mirror', '--path', '/nowhere/at/all'], 'CONFIG_INVALID'],
+  ])('refuses %j', async (args, code) => {
+    await agent('init', '--yes');
+    expectError(await agent(...args), code, 2);
+  });
+
+  it('says for sealed folders that this version replicates mirror folders only', async () => {
+    await agent('init', '--yes');
+    const result = await agent('folder', 'add', 'db', '--kind', 'sealed');
+    expect(result.stderr).toContain('this version replicates mirror folders only');
+  });
+});
+
+describe('config check', () => {
+  it('is content with what init wrote, and names the line of a mistake', async () => {
+    await agent('init', '--yes');
+    expect(await agent('config', 'check')).toMatchObject({ code: 0 });
+    fs.appendFileSync(at('agent', 'agent.yaml'), 'nonsense: 1\n');
+    const lines = fs.readFileSync(at('agent', 'agent.yaml'), 'utf8').split('\n').length - 1;
+    const result = await agent('config', 'check');
+    expectError(result, 'CONFIG_INVALID', 2);
+    expect(result.stderr).toContain(`agent.yaml line ${lines}: there is no option "nonsense"`);
+  });
+});
+
+it('an interrupted command ends with 130', async () => {
+  await agent('init', '--yes');
+  // Holds the home and listens on nothing, so that the command waits.
+  const holder = spawn(
+    process.execPath,
+    [
+      '-e',
+      "new (require('better-sqlite3'))(process.argv[1]).exec('BEGIN EXCLUSIVE'); console.log('held'); setInterval(() => {}, 1000)",
+      at('agent', 'lock'),
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  await once(holder.stdout, 'data');
+  const child = spawn(process.execPath, ['agent/main.ts', '--home', at('agent'), 'status'], {
+    stdio: 'ignore',
+  });
+  setTimeout(() => child.kill('SIGINT'), 1200);
+  const [code] = (await once(child, 'close')) as [number | null];
+  expect(code).toBe(130);
+  holder.kill('SIGKILL');
+});

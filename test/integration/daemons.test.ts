@@ -1,0 +1,226 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Device, type AgentStatus, type ReceiverStatus } from '../support/device.ts';
+import type { ProgramName } from '../support/program.ts';
+import { until } from '../support/until.ts';
+
+type AnyStatus = Pick<AgentStatus, 'deviceId'> & Partial<AgentStatus & ReceiverStatus>;
+
+let scratch: string;
+let started: Device<AnyStatus>[] = [];
+
+beforeEach(() => {
+  scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'mastokeep-daemon-'));
+});
+
+afterEach(async () => {
+  for (const device of started) await device.kill().catch(() => {});
+  started = [];
+  fs.rmSync(scratch, { recursive: true, force: true });
+});
+
+async function initialised(name: ProgramName, home = path.join(scratch, name)): Promise<Device<AnyStatus>> {
+  const device = new Device<AnyStatus>(name, home);
+  await device.must(
+    name === 'agent'
+      ? ['init', '--yes', '--listen', '127.0.0.1:0']
+      : ['init', '--yes', '--listen', '127.0.0.1:0', '--data', path.join(scratch, 'data')],
+  );
+  return device;
+}
+
+async function running(name: ProgramName, home?: string): Promise<Device<AnyStatus>> {
+  const device = await initialised(name, home);
+  started.push(device);
+  await device.start();
+  return device;
+}
+
+describe.each<ProgramName>(['agent', 'receiver'])('a running %s', (name) => {
+  it('lets no second one run on its home, and says which process runs', async () => {
+    const device = await running(name);
+    const second = await device.run(['run']);
+    expect(second.code).toBe(1);
+    expect(second.stderr).toMatch(/^error ALREADY_RUNNING: /m);
+    expect(second.stderr).toContain(`process ${device.daemon.pid}`);
+    expect((await device.status()).deviceId).toBe(await device.id());
+  });
+
+  it.each(['SIGTERM', 'SIGINT'] as const)('ends with 0 on %s and leaves no socket', async (signal) => {
+    const device = await running(name);
+    expect(await device.daemon.stop(signal)).toBe(0);
+    expect(fs.existsSync(path.join(device.home, 'control.sock'))).toBe(false);
+    expect((await device.run(['status'])).stderr).toContain('error NOT_RUNNING');
+  });
+
+  it('starts again after kill -9, over its stale socket and lock', async () => {
+    const device = await running(name);
+    await device.kill();
+    expect(fs.existsSync(path.join(device.home, 'control.sock'))).toBe(true);
+    const offline = await device.run(['status']);
+    expect(offline.stderr).toContain('error NOT_RUNNING');
+    await device.start();
+    expect(await device.stop()).toBe(0);
+  });
+
+  it('works in a home whose path is longer than a socket address', async () => {
+    const device = await running(name, path.join(scratch, 'h'.repeat(100), 'h'.repeat(100)));
+    expect((await device.status()).deviceId).toBe(await device.id());
+    expect(await device.stop()).toBe(0);
+  });
+
+  it('keeps its home and its control socket to itself', async () => {
+    const device = await running(name);
+    expect(fs.statSync(device.home).mode & 0o777).toBe(0o700);
+    expect(fs.statSync(path.join(device.home, 'control.sock')).mode & 0o777).toBe(0o600);
+  });
+
+  it('logs JSON lines when nobody watches on a terminal', async () => {
+    const device = await running(name);
+    await device.stop();
+    const lines = device.daemon.stderr.trimEnd().split('\n');
+    const messages = lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
+    expect(messages).toContain(`${name} started`);
+    expect(messages.at(-1)).toBe(`${name} stopped`);
+    expect(device.daemon.stdout).toBe('');
+  });
+});
+
+describe.each([true, false])('pairing by hand and unpairing, with the programs running: %s', (isRunning) => {
+  it('does the same either way', async () => {
+    const agent = await initialised('agent');
+    const receiver = await initialised('receiver');
+    if (isRunning) {
+      started.push(agent, receiver);
+      await agent.start();
+      await receiver.start();
+    }
+    const receiverId = await receiver.id();
+    await agent.must(['pair', receiverId]);
+    expect(JSON.parse(await receiver.must(['pair', await agent.id(), '--json']))).toEqual({
+      deviceId: await agent.id(),
+    });
+    const peers = fs.readFileSync(path.join(agent.home, 'peers.json'), 'utf8');
+    expect(peers).toContain(receiverId);
+    await agent.must(['unpair', receiverId.slice(0, 7).toLowerCase()]);
+    expect(fs.readFileSync(path.join(agent.home, 'peers.json'), 'utf8')).not.toContain(receiverId);
+    const again = await agent.run(['unpair', receiverId]);
+    expect(again.stderr).toContain('error DEVICE_UNKNOWN');
+    expect(again.code).toBe(2);
+  });
+});
+
+describe('a running agent', () => {
+  it('replicates a folder that is added to it at once', async () => {
+    const agent = await running('agent');
+    const tree = path.join(scratch, 'tree');
+    fs.mkdirSync(tree);
+    fs.writeFileSync(path.join(tree, 'file'), 'content');
+    await agent.must(['folder', 'add', 'extra', '--kind', 'mirror', '--path', tree]);
+    expect(JSON.parse(await agent.must(['scan', 'extra', '--json']))).toMatchObject({
+      folders: [{ id: 'extra', files: 1, bytes: 7, unreadable: 0 }],
+    });
+    const unknown = await agent.run(['scan', 'other']);
+    expect(unknown.stderr).toContain('error FOLDER_UNKNOWN');
+    expect(unknown.code).toBe(2);
+  });
+
+  it('stays paused over a restart and goes on by itself when the time is over', async () => {
+    const agent = await running('agent');
+    const tree = path.join(scratch, 'tree');
+    fs.mkdirSync(tree);
+    await agent.must(['folder', 'add', 'extra', '--kind', 'mirror', '--path', tree]);
+    await agent.must(['pause']);
+    await agent.stop();
+    await agent.start();
+    expect(await agent.status()).toMatchObject({
+      paused: true,
+      pausedUntil: null,
+      folders: [{ state: 'paused' }],
+    });
+    expect((await agent.run(['scan'])).stderr).toContain('error FOLDER_PAUSED');
+    expect(JSON.parse(await agent.must(['resume', '--json']))).toEqual({ wasPaused: true });
+    await agent.must(['scan']);
+
+    await agent.must(['pause', '--for', '2s']);
+    const paused = await agent.status();
+    expect(paused).toMatchObject({ paused: true, pausedUntil: expect.any(String) as unknown });
+    await until('the pause is over', async () => (await agent.status()).folders?.[0]?.state === 'idle');
+    expect(await agent.status()).toMatchObject({ paused: false, pausedUntil: null });
+  });
+
+  it('times out with 4 when nobody holds what was found', async () => {
+    const agent = await running('agent');
+    const result = await agent.run(['wait', '--copies', '1', '--timeout', '1']);
+    expect(result.code).toBe(4);
+    expect(result.stderr).toMatch(/^error TIMED_OUT: durable on 0 of 1 receivers/);
+  });
+
+  it('tells a command that waits when it is stopped', async () => {
+    const agent = await running('agent');
+    const waiting = agent.run(['wait', '--copies', '1', '--timeout', '60']);
+    await until('the command is served', async () => fs.existsSync(path.join(agent.home, 'control.sock')));
+    setTimeout(() => void agent.stop(), 1500);
+    const result = await waiting;
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('error NOT_RUNNING');
+  });
+});
+
+it('ends at once with 130 on the second signal', async () => {
+  const script = `
+    import { createProgram, runProgram, takeInterrupts } from './shared/cli/run-program.ts';
+    const program = createProgram('test', 'test', '/');
+    program.command('run').action(async () => {
+      takeInterrupts(() => {});
+      console.log('ready');
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
+    });
+    await runProgram(program, ['node', 'test', 'run']);
+  `;
+  const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  child.kill('SIGTERM');
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(child.exitCode).toBeNull();
+  child.kill('SIGTERM');
+  expect(await once(child, 'exit')).toEqual([130, null]);
+});
+
+it('ends with an error when its index is damaged under it, and begins a new one at the next start', async () => {
+  const agent = await running('agent');
+  const tree = path.join(scratch, 'tree');
+  fs.mkdirSync(tree);
+  for (let count = 0; count < 300; count += 1) fs.writeFileSync(path.join(tree, `before-${count}`), 'x');
+  await agent.must(['folder', 'add', 'extra', '--kind', 'mirror', '--path', tree]);
+  await agent.must(['scan']);
+  for (const name of ['index.db', 'index.db-wal']) {
+    const file = path.join(agent.home, name);
+    fs.writeFileSync(file, Buffer.alloc(fs.statSync(file).size, 'garbage'), { flag: 'r+' });
+  }
+  for (let count = 0; count < 300; count += 1) fs.writeFileSync(path.join(tree, `after-${count}`), 'x');
+  expect((await agent.run(['scan'])).code).toBe(1);
+  expect(await agent.daemon.exited).toBe(1);
+  await agent.start();
+  expect(JSON.parse(await agent.must(['scan', '--json']))).toMatchObject({ folders: [{ files: 600 }] });
+});
+
+it.runIf(process.getuid?.() === 0)('leaves nothing of root in the home of another user', async () => {
+  const receiver = new Device<AnyStatus>('receiver', path.join(scratch, 'home'));
+  fs.chmodSync(scratch, 0o755);
+  fs.mkdirSync(receiver.home, { mode: 0o700 });
+  fs.chownSync(receiver.home, 12_345, 12_345);
+  await receiver.must(['init', '--data', path.join(scratch, 'data'), '--listen', '127.0.0.1:22390']);
+  await receiver.must(['invite']);
+  await receiver.must(['reindex']);
+  const made = fs.readdirSync(receiver.home, { recursive: true, encoding: 'utf8' });
+  expect(made).toContain('peers.json');
+  for (const name of made) expect(fs.statSync(path.join(receiver.home, name)).uid, name).toBe(12_345);
+  expect(fs.statSync(path.join(scratch, 'data')).uid).toBe(12_345);
+});

@@ -1,0 +1,232 @@
+import { execFile, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import type { MirrorStore } from '../../../receiver/store/mirror-store.ts';
+import type { DeviceId } from '../../../shared/identity/device-id.ts';
+import { createDeviceIdentity } from '../../../shared/identity/device-identity.ts';
+import { parseAddress } from '../../../shared/link/address.ts';
+import { parseInvitation } from '../../../shared/link/invitation.ts';
+import { joinInvitation } from '../../../shared/link/pairing.ts';
+import { testLimits } from '../../support/link-devices.ts';
+import { LinkProxy } from '../../support/link-proxy.ts';
+import { makeOddFiles } from '../../support/odd-files.ts';
+import { Program, runCommand } from '../../support/program.ts';
+import {
+  inviteToRestore,
+  type RestoreReceiver,
+  startRestoreReceiver,
+  storeTree,
+} from '../../support/restore-receiver.ts';
+import { SeededRandom } from '../../support/seeded-random.ts';
+import { seededBytes } from '../../support/seeded-bytes.ts';
+import { storeFixture } from '../../support/store-fixture.ts';
+import { compareTrees, formatDifferences } from '../../support/tree-compare.ts';
+
+const mib = 1024 * 1024;
+const agentMain = fileURLToPath(new URL('../../../agent/main.ts', import.meta.url));
+let bench: string;
+let source: string;
+let store: MirrorStore;
+let receiver: RestoreReceiver;
+let agentId: DeviceId;
+let to: string;
+let home: string;
+let round = 0;
+
+beforeAll(async () => {
+  bench = fs.mkdtempSync(path.join(os.tmpdir(), 'mastokeep-restore-command-'));
+  source = path.join(bench, 'source');
+  makeOddFiles(source);
+  for (let at = 0; at < 600; at += 1) {
+    fs.mkdirSync(path.join(source, `media/${at % 97}/original`), { recursive: true });
+    fs.writeFileSync(
+      path.join(source, `media/${at % 97}/original/${at}.png`),
+      seededBytes(`${at}`, 5000 + at),
+    );
+  }
+  for (const name of ['one', 'two'])
+    fs.writeFileSync(path.join(source, `${name}.mp4`), seededBytes(name, 6 * mib));
+  store = await storeFixture(path.join(bench, 'store')).open();
+  agentId = (await createDeviceIdentity(bench)).deviceId;
+  await storeTree(store, source);
+  receiver = await startRestoreReceiver(bench, new Map([[agentId, new Map([['media', store]])]]), {
+    listen: true,
+  });
+});
+afterAll(async () => {
+  await receiver.links.stop();
+  await store.close();
+  fs.rmSync(bench, { recursive: true, force: true });
+});
+beforeEach(() => {
+  round += 1;
+  to = path.join(bench, `to-${round}`);
+  home = path.join(bench, `home-${round}`);
+});
+afterEach(() => fs.rmSync(to, { recursive: true, force: true }));
+
+const restoreArgs = (...args: string[]): string[] => ['--home', home, 'restore', ...args];
+const restore = (...args: string[]) => runCommand('agent', restoreArgs(...args), { timeoutMs: 60_000 });
+const expectSameTree = (): void => {
+  const owners = process.getuid?.() === 0;
+  expect(formatDifferences(compareTrees(source, path.join(to, 'media'), { owners }).differences)).toBe('');
+};
+
+it('restores and prints one JSON document, and nothing but it', async () => {
+  const { code, stdout, stderr } = await restore(
+    '--from',
+    inviteToRestore(receiver, agentId),
+    '--to',
+    to,
+    '--json',
+  );
+  expect([code, stderr]).toEqual([0, '']);
+  expect(JSON.parse(stdout)).toMatchObject({
+    folders: [{ id: 'media', skipped: 0, failed: [], target: path.join(to, 'media') }],
+    agent: agentId,
+    dryRun: false,
+  });
+  expectSameTree();
+});
+
+it('ends with the exact tree although it is killed at any moment, again and again', async () => {
+  const { host, port } = parseAddress(receiver.addresses[0] ?? '');
+  const proxy = await LinkProxy.start({ host, port });
+  const random = new SeededRandom('kill');
+  const from = inviteToRestore(receiver, agentId, `127.0.0.1:${proxy.endpoint.port}`);
+  // Joins and begins; from then on slowly enough to be caught.
+  let kills = 0;
+  for (; kills < 12; kills += 1) {
+    const run = new Program('agent', restoreArgs('--from', from, '--to', to));
+    await Promise.race([proxy.passed('down', random.integer(20_000, 2 * mib)), run.exited]);
+    if (kills > 0) proxy.bytesPerSecond = 12 * mib;
+    await delay(random.integer(0, 60));
+    if (run.exitCode !== null) break;
+    await run.kill();
+    // Whatever has its final name is whole.
+    const names = fs.existsSync(to) ? (fs.readdirSync(to, { recursive: true }) as string[]) : [];
+    for (const name of names.filter((each) => each.endsWith('.png') || each.endsWith('.mp4'))) {
+      const expected = fs.readFileSync(path.join(source, path.relative('media', name)));
+      expect(fs.readFileSync(path.join(to, name)).equals(expected), name).toBe(true);
+    }
+  }
+  expect(kills).toBeGreaterThanOrEqual(4);
+  proxy.bytesPerSecond = Number.POSITIVE_INFINITY;
+  const last = await restore('--from', from, '--to', to, '--json');
+  expect(last.code, last.stderr).toBe(0);
+  await proxy.stop();
+  expectSameTree();
+});
+
+it('prints an invitation, the last line, and waits for the receiver that joins it', async () => {
+  const run = new Program('agent', restoreArgs('--listen', '127.0.0.1:0', '--to', to));
+  const [invitation] = await run.said(/^mastokeep1-\S+$/m);
+  expect(run.stdout.trimEnd().split('\n').at(-1)).toBe(invitation);
+  const options = { addresses: [], agentId, limits: testLimits, signal: AbortSignal.timeout(10_000) };
+  await joinInvitation(receiver, parseInvitation(invitation), options);
+  expect(await run.exited, run.report()).toBe(0);
+  expectSameTree();
+});
+
+it('tells the ID to pair with where the receiver does not know this device, and goes on when it does', async () => {
+  const from = `${receiver.identity.deviceId}@${receiver.addresses[0]}`;
+  const run = new Program('agent', restoreArgs('--from', from, '--to', to));
+  const [, deviceId] = await run.said(/mastokeep-receiver pair (\S+) --role restore/);
+  await run.said(/goes on trying/);
+  receiver.book.pair({ deviceId: deviceId as DeviceId, grant: { role: 'restore', agentId }, addresses: [] });
+  expect(await run.exited, run.report()).toBe(0);
+  expectSameTree();
+});
+
+it('ends with 3 when a file is in the way, 1 when nothing matches, 2 for usage', async () => {
+  const from = inviteToRestore(receiver, agentId);
+  fs.mkdirSync(path.join(to, 'media'), { recursive: true });
+  fs.writeFileSync(path.join(to, 'media/private'), 'mine');
+  const conflict = await restore('--from', from, '--to', to, '--path', 'private', '--path', 'empty');
+  expect([conflict.code, conflict.stderr]).toEqual([
+    3,
+    expect.stringMatching(/RESTORE_CONFLICT media\/private: /),
+  ]);
+  expect(fs.readFileSync(path.join(to, 'media/private'), 'utf8')).toBe('mine');
+  const replaced = await restore('--from', from, '--to', to, '--path', 'private', '--in-place');
+  expect([replaced.code, fs.readFileSync(path.join(to, 'media/private'), 'utf8')]).toEqual([0, 'private']);
+  const nothing = await restore('--from', from, '--to', to, '--path', 'nothing');
+  expect([nothing.code, nothing.stderr]).toEqual([
+    1,
+    expect.stringMatching(/^error RESTORE_NOTHING_FOUND: /m),
+  ]);
+  for (const args of [
+    ['--to', to],
+    ['--from', from, '--listen', '127.0.0.1:0', '--to', to],
+    ['--from', from],
+    ['--from', 'nonsense', '--to', to],
+    ['--from', from, '--to', to, '--at', 'soon'],
+    ['--from', from, '--to', to, '--folder', 'other'],
+  ]) {
+    const wrong = await restore(...args);
+    expect(wrong.code, args.join(' ')).toBe(2);
+  }
+});
+
+it('lists with --dry-run for people', async () => {
+  const from = inviteToRestore(receiver, agentId);
+  const { code, stdout } = await restore('--from', from, '--to', to, '--dry-run', '--path', 'one.mp4');
+  expect(code).toBe(0);
+  expect(stdout).toContain('6 MiB  media/one.mp4\n');
+  expect(fs.existsSync(to)).toBe(false);
+});
+
+/** A user that has nothing here; only root can become it, and only where it may read the checkout. */
+const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath];
+const canBeNobody =
+  process.getuid?.() === 0 &&
+  spawnSync('setpriv', [...nobody, '-e', `fs.accessSync(${JSON.stringify(agentMain)})`]).status === 0;
+
+it.runIf(canBeNobody)('without root gives back modes of any kind twice over, owners aside', async () => {
+  const own = path.join(bench, 'of-nobody');
+  fs.mkdirSync(own);
+  fs.chownSync(own, 65534, 65534);
+  fs.chmodSync(bench, 0o755);
+  const odd = path.join(source, 'modes');
+  fs.mkdirSync(path.join(odd, 'closed/inner'), { recursive: true });
+  fs.writeFileSync(path.join(odd, 'closed/inner/unreadable'), 'unreadable');
+  fs.writeFileSync(path.join(odd, 'closed/file'), 'file');
+  fs.chmodSync(path.join(odd, 'closed/inner/unreadable'), 0);
+  fs.chmodSync(path.join(odd, 'closed/inner'), 0o500);
+  fs.chmodSync(path.join(odd, 'closed'), 0o300);
+  await storeTree(store, source, 1_000_000);
+  const from = inviteToRestore(receiver, agentId);
+  const args = [
+    agentMain,
+    '--home',
+    path.join(own, 'home'),
+    'restore',
+    '--from',
+    from,
+    '--to',
+    own,
+    '--json',
+  ];
+  for (const [files, skipped] of [
+    [3, 0],
+    [0, 3],
+  ]) {
+    const { stdout } = await promisify(execFile)('setpriv', [
+      ...nobody,
+      ...args,
+      '--path',
+      'modes',
+      '--path',
+      'link',
+    ]);
+    expect(JSON.parse(stdout)).toMatchObject({ folders: [{ files, skipped, failed: [] }] });
+    const { differences } = compareTrees(odd, path.join(own, 'media/modes'));
+    expect(formatDifferences(differences)).toBe('');
+    expect(fs.statSync(path.join(own, 'media/modes/closed')).mode & 0o7777).toBe(0o300);
+  }
+});

@@ -1,0 +1,241 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import {
+  prepareRestoreHome,
+  RestoreConnection,
+  type RestoreRoute,
+} from '../../../agent/restore/restore-connection.ts';
+import type { RestoreResult, RunRestoreOptions } from '../../../agent/restore/run-restore.ts';
+import type { MirrorStore } from '../../../receiver/store/mirror-store.ts';
+import { createDeviceIdentity } from '../../../shared/identity/device-identity.ts';
+import type { DeviceId } from '../../../shared/identity/device-id.ts';
+import { homeAt } from '../../../shared/io/home.ts';
+import { silentLogger } from '../../../shared/io/logger.ts';
+import { parseAddress } from '../../../shared/link/address.ts';
+import { joinInvitation } from '../../../shared/link/pairing.ts';
+import { parseInvitation } from '../../../shared/link/invitation.ts';
+import { testLimits } from '../../support/link-devices.ts';
+import { LinkProxy } from '../../support/link-proxy.ts';
+import { makeOddFiles } from '../../support/odd-files.ts';
+import { restoreFrom } from '../../support/restore-bench.ts';
+import {
+  inviteToRestore,
+  type RestoreReceiver,
+  startRestoreReceiver,
+  storeTree,
+} from '../../support/restore-receiver.ts';
+import { seededBytes } from '../../support/seeded-bytes.ts';
+import { sha256, storeFixture } from '../../support/store-fixture.ts';
+import { compareTrees, formatDifferences } from '../../support/tree-compare.ts';
+
+const mib = 1024 * 1024;
+let bench: string;
+let source: string;
+let to: string;
+let store: MirrorStore;
+let otherStore: MirrorStore;
+let receiver: RestoreReceiver;
+let agentId: DeviceId;
+let otherAgentId: DeviceId;
+
+beforeEach(async () => {
+  bench = fs.mkdtempSync(path.join(os.tmpdir(), 'mastokeep-restore-links-'));
+  source = path.join(bench, 'source');
+  to = path.join(bench, 'to');
+  makeOddFiles(source);
+  for (let at = 0; at < 200; at += 1) {
+    fs.mkdirSync(path.join(source, `media/${at % 17}/original`), { recursive: true });
+    fs.writeFileSync(
+      path.join(source, `media/${at % 17}/original/${at}.png`),
+      seededBytes(`${at}`, 5000 + at),
+    );
+  }
+  fs.writeFileSync(path.join(source, 'video.mp4'), seededBytes('video', 8 * mib));
+  store = await storeFixture(path.join(bench, 'one')).open();
+  otherStore = await storeFixture(path.join(bench, 'two')).open();
+  for (const name of ['a', 'b']) fs.mkdirSync(path.join(bench, name));
+  agentId = (await createDeviceIdentity(path.join(bench, 'a'))).deviceId;
+  otherAgentId = (await createDeviceIdentity(path.join(bench, 'b'))).deviceId;
+  await storeTree(store, source);
+  const other = path.join(bench, 'other-source');
+  fs.mkdirSync(other);
+  fs.writeFileSync(path.join(other, 'secret'), 'of another agent');
+  await storeTree(otherStore, other);
+});
+afterEach(async () => {
+  await receiver.links.stop();
+  await store.close();
+  await otherStore.close();
+  fs.rmSync(bench, { recursive: true, force: true });
+});
+
+const homeOf = (name: string) => homeAt(path.join(bench, name), 'agent.yaml');
+
+async function restoreBy(
+  route: RestoreRoute,
+  options: Partial<RunRestoreOptions> = {},
+  more: { home?: string; onInvitation?: (invitation: string) => void } = {},
+): Promise<RestoreResult> {
+  const connection = await RestoreConnection.open(
+    {
+      logger: silentLogger,
+      onNote: () => {},
+      onInvitation: more.onInvitation ?? (() => {}),
+      machineAddresses: () => ['127.0.0.1'],
+      now: Date.now,
+    },
+    { agentHome: homeOf(more.home ?? 'new-home'), route, limits: testLimits },
+  );
+  try {
+    return await restoreFrom(connection, { to, ...options });
+  } finally {
+    await connection.stop();
+  }
+}
+
+const inviteRestore = (whose = agentId): string => inviteToRestore(receiver, whose);
+const startReceiver = (listen: boolean): Promise<RestoreReceiver> =>
+  startRestoreReceiver(
+    bench,
+    new Map([
+      [agentId, new Map([['media', store]])],
+      [otherAgentId, new Map([['media', otherStore]])],
+    ]),
+    { listen },
+  );
+
+const expectSameTree = (): void => {
+  const owners = process.getuid?.() === 0;
+  expect(formatDifferences(compareTrees(source, path.join(to, 'media'), { owners }).differences)).toBe('');
+};
+
+it('dials a receiver by its invitation, from a home that nobody initialised', async () => {
+  receiver = await startReceiver(true);
+  const result = await restoreBy({ from: inviteRestore(), agentId: null });
+  expect(result).toMatchObject({ agent: agentId, folders: [{ id: 'media', failed: [] }] });
+  expectSameTree();
+  expect(fs.readdirSync(path.join(bench, 'new-home'))).toEqual(['restore']);
+});
+
+it('goes on with the invitation that the same home has used already, and with no other home', async () => {
+  receiver = await startReceiver(true);
+  const from = inviteRestore();
+  await restoreBy({ from, agentId: null });
+  const again = await restoreBy({ from, agentId: null });
+  expect(again.folders[0]).toMatchObject({ files: 0, failed: [] });
+  await expect(restoreBy({ from, agentId: null }, {}, { home: 'thief' })).rejects.toMatchObject({
+    code: 'INVITATION_REFUSED',
+  });
+});
+
+it('listens for a receiver that has no listening socket and joins', async () => {
+  receiver = await startReceiver(false);
+  const route = { listen: parseAddress('127.0.0.1:0'), advertise: [], agentId: null };
+  const onInvitation = (text: string): void => {
+    const options = { addresses: [], agentId, limits: testLimits, signal: AbortSignal.timeout(10_000) };
+    void joinInvitation(receiver, parseInvitation(text), options);
+  };
+  const result = await restoreBy(route, {}, { onInvitation });
+  expect(result).toMatchObject({ agent: agentId, folders: [{ id: 'media', failed: [] }] });
+  expectSameTree();
+});
+
+it('dials a receiver that was paired by ID', async () => {
+  receiver = await startReceiver(true);
+  const { identity } = await prepareRestoreHome(homeOf('new-home'));
+  receiver.book.pair({ deviceId: identity.deviceId, grant: { role: 'restore', agentId }, addresses: [] });
+  const from = `${receiver.identity.deviceId}@${receiver.addresses[0]}`;
+  expect(await restoreBy({ from, agentId })).toMatchObject({ agent: agentId, folders: [{ failed: [] }] });
+  expectSameTree();
+});
+
+it('reads the data of the granted agent and no other', async () => {
+  receiver = await startReceiver(true);
+  await expect(restoreBy({ from: inviteRestore(), agentId: otherAgentId })).rejects.toMatchObject({
+    code: 'ROLE_REFUSED',
+  });
+  await restoreBy({ from: inviteRestore(otherAgentId), agentId: null });
+  expect(fs.readdirSync(path.join(to, 'media'))).toEqual(['secret']);
+});
+
+it('ends with the same tree although the connection is cut again and again', async () => {
+  receiver = await startReceiver(true);
+  const { host, port } = parseAddress(receiver.addresses[0] ?? '');
+  const proxy = await LinkProxy.start({ host, port });
+  const from = inviteToRestore(receiver, agentId, `127.0.0.1:${proxy.endpoint.port}`);
+  const over = { done: false };
+  let cuts = 0;
+  const cutting = (async () => {
+    // Pairing goes over a connection of its own.
+    await proxy.passed('down', 5000);
+    proxy.bytesPerSecond = 20 * mib;
+    while (!over.done && cuts < 10) {
+      await Promise.race([
+        proxy.passed('down', 1.6 * mib),
+        new Promise((resolve) => setTimeout(resolve, 3000).unref()),
+      ]);
+      proxy.cut();
+      cuts += 1;
+    }
+  })();
+  const result = await restoreBy({ from, agentId: null }, { patienceMs: 60_000 });
+  over.done = true;
+  proxy.cut();
+  await proxy.stop();
+  void cutting;
+  expect(result.folders[0]?.failed).toEqual([]);
+  expect(cuts).toBeGreaterThanOrEqual(4);
+  expectSameTree();
+});
+
+it('restores the state before changes, deletions and changed modes', async () => {
+  receiver = await startReceiver(true);
+  const before = path.join(bench, 'before');
+  fs.cpSync(source, before, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const at = Date.now();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  fs.writeFileSync(path.join(source, 'video.mp4'), seededBytes('another', 3 * mib));
+  fs.writeFileSync(path.join(source, 'new'), 'new');
+  await storeTree(store, source, 100_000);
+  await restoreBy({ from: inviteRestore(), agentId: null }, { at });
+  expect(fs.existsSync(path.join(to, 'media/new'))).toBe(false);
+  expect(sha256(fs.readFileSync(path.join(to, 'media/video.mp4')))).toEqual(
+    sha256(seededBytes('video', 8 * mib)),
+  );
+  await restoreBy({ from: inviteRestore(), agentId: null }, { inPlace: true });
+  expectSameTree();
+});
+
+it('restores the latest state also when the receiver clock has gone back', async () => {
+  receiver = await startReceiver(true);
+  const future = await storeFixture(path.join(bench, 'three'), { now: () => Date.now() + 3_600_000 }).open();
+  await storeTree(future, source);
+  await store.close();
+  store = future;
+  await receiver.links.stop();
+  receiver = await startReceiver(true);
+  await restoreBy({ from: inviteRestore(), agentId: null });
+  expectSameTree();
+});
+
+it('allows one restore at a time on a home', async () => {
+  receiver = await startReceiver(true);
+  const route = { listen: parseAddress('127.0.0.1:0'), advertise: [], agentId: null };
+  await new Promise<void>((resolve, reject) => {
+    const first = restoreBy(
+      route,
+      { patienceMs: 500 },
+      {
+        onInvitation: () => {
+          expect(restoreBy({ from: inviteRestore(), agentId: null }))
+            .rejects.toMatchObject({ code: 'ALREADY_RUNNING' })
+            .then(resolve, reject);
+        },
+      },
+    );
+    first.catch(() => {});
+  });
+});

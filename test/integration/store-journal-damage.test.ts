@@ -1,0 +1,129 @@
+import fs from 'node:fs';
+import { afterEach, expect, it } from 'vitest';
+import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
+import { parseTypedPath } from '../../shared/records/relative-path.ts';
+import { FeedFake, readTree, storeFixture, symlinkState } from '../support/store-fixture.ts';
+import { removeDatabase } from '../support/store-workload.ts';
+
+let store: MirrorStore;
+
+afterEach(async () => {
+  await store.close();
+});
+
+const segment = (root: string): string => `${root}/journal/000001.journal`;
+
+function journalLines(root: string): string[] {
+  return fs.readFileSync(segment(root), 'utf8').split('\n').slice(0, -1);
+}
+
+function damageLine(root: string, isWanted: (line: string) => boolean): void {
+  const lines = journalLines(root);
+  const at = lines.findIndex(isWanted);
+  expect(at).toBeGreaterThan(0);
+  lines[at] = (lines[at] ?? '').replace('"', "'");
+  fs.writeFileSync(segment(root), `${lines.join('\n')}\n`);
+}
+
+/** A closed store with a history: `a` replaced twice, `b` deleted, a link. */
+async function closedStore() {
+  const fixture = storeFixture();
+  store = await fixture.open();
+  const feed = new FeedFake(() => store);
+  await feed.send({ a: 'one', b: 'bee', link: symlinkState('a') });
+  await feed.send({ a: 'two' });
+  await feed.send({ a: 'three', b: null });
+  await store.close();
+  return { ...fixture, feed };
+}
+
+it('cuts off the torn end of the last write', async () => {
+  const { open, root } = await closedStore();
+  fs.appendFileSync(segment(root), '00000000 {"type":"torn');
+  store = await open();
+  expect(store.opened).toEqual({ rebuiltIndex: false, finishedBatch: false, damagedJournal: null });
+  expect(store.position()?.sequence).toBe(6);
+  expect(fs.readFileSync(segment(root), 'utf8')).not.toContain('torn');
+});
+
+it('writes a damaged journal anew from a database that is good', async () => {
+  const { open, root } = await closedStore();
+  damageLine(root, (line) => line.includes('"path":"a"'));
+  store = await open();
+  expect(store.opened.damagedJournal).toMatchObject({ segment: 1 });
+  expect(store.position()?.sequence).toBe(6);
+  expect(fs.readdirSync(`${root}/journal`)).toEqual(['000001.journal.damaged', '000002.journal']);
+  await store.close();
+  store = await open();
+  expect(store.opened.damagedJournal).toBeNull();
+  expect(store.listVersions(parseTypedPath('a'))).toHaveLength(2);
+});
+
+it.each([
+  [
+    'the first content of a path',
+    (line: string) => line.includes('"path":"b"') && line.includes('"replaced":null'),
+  ],
+  ['a replacement', (line: string) => line.includes('"path":"a"') && line.includes('"replaced":{')],
+  ['a deletion', (line: string) => line.includes('"type":"remove"')],
+  ['the begin of a batch', (line: string) => line.includes('"type":"begin","batch":3')],
+  ['the commit of a batch', (line: string) => line.includes('"type":"commit","batch":3')],
+])('keeps all bytes when the database and the line of %s are lost', async (_, isWanted) => {
+  const { open, root, databasePath, feed } = await closedStore();
+  const [current, versions] = [readTree(`${root}/current`), readTree(`${root}/versions`)];
+  removeDatabase(databasePath);
+  damageLine(root, isWanted);
+  store = await open();
+  expect(store.opened).toMatchObject({ rebuiltIndex: true, damagedJournal: { segment: 1 } });
+  expect(store.position()).toBeNull();
+  expect([readTree(`${root}/current`), readTree(`${root}/versions`)]).toEqual([current, versions]);
+  const named = ['a', 'b'].flatMap((name) =>
+    store.listVersions(parseTypedPath(name)).map((version) => version.name),
+  );
+  expect(new Set(named)).toEqual(new Set(versions.keys()));
+  feed.renew(Buffer.from('cccccccccccccccc', 'hex'));
+  await feed.send({ a: 'three', link: symlinkState('a') });
+  await expect(feed.complete()).resolves.toEqual({ deletedFiles: 0 });
+  expect(readTree(`${root}/versions`)).toEqual(versions);
+});
+
+it('keeps all bytes when journal and database are lost', async () => {
+  const { open, root, databasePath, feed } = await closedStore();
+  const versions = readTree(`${root}/versions`);
+  removeDatabase(databasePath);
+  fs.rmSync(`${root}/journal`, { recursive: true });
+  store = await open();
+  expect(store.position()).toBeNull();
+  const named = store.listVersions(parseTypedPath('a')).map(({ name }) => name);
+  expect(new Set(named)).toEqual(new Set([...versions.keys()].filter((name) => name.startsWith('a'))));
+  feed.renew(Buffer.from('cccccccccccccccc', 'hex'));
+  await feed.send({ a: 'three' });
+  await feed.complete();
+  expect(readTree(`${root}/versions`)).toEqual(versions);
+});
+
+it('keeps everything from the database when the journal is lost', async () => {
+  const { open, root } = await closedStore();
+  const before = store.opened;
+  fs.rmSync(`${root}/journal`, { recursive: true });
+  store = await open();
+  expect(store.opened).not.toEqual(before);
+  expect(store.position()).toBeNull();
+  expect(store.listVersions(parseTypedPath('a'))).toHaveLength(2);
+  expect(store.current(parseTypedPath('link'))?.record.state.kind).toBe('symlink');
+});
+
+it('makes a damaged database anew', async () => {
+  const { open, databasePath } = await closedStore();
+  removeDatabase(databasePath);
+  fs.writeFileSync(databasePath, 'this is no database, and longer than its header would be '.repeat(100));
+  store = await open();
+  expect(store.opened.rebuiltIndex).toBe(true);
+  expect(store.usage()).toMatchObject({ files: 1, versions: 3 });
+});
+
+it('refuses the data of another agent', async () => {
+  const { root } = await closedStore();
+  const other = storeFixture(undefined, {}, { directory: root, agentId: 'other' });
+  await expect(other.open()).rejects.toMatchObject({ code: 'HOME_INVALID' });
+});

@@ -1,0 +1,79 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { runCommand, type ProgramName } from '../support/program.ts';
+
+const checkout = path.resolve(import.meta.dirname, '../..');
+const documents = ['README.md', 'CHANGELOG.md', ...list('docs')];
+
+it.each(documents)('links only to what exists: %s', (document) => {
+  const text = read(document);
+  const links = [...text.matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g)];
+  const broken = links.filter(([, target = '', anchor]) => {
+    const file = target === '' ? document : path.join(path.dirname(document), target);
+    if (!fs.existsSync(path.join(checkout, file))) return true;
+    return anchor !== undefined && !anchorsOf(read(file)).includes(anchor);
+  });
+  expect(broken.map(([link]) => link)).toEqual([]);
+});
+
+it('names only commands and options that the programs have', async () => {
+  const unknown: string[] = [];
+  const helps = new Map<string, Promise<string>>();
+  const help = async (program: ProgramName, command: string): Promise<string> => {
+    const key = `${program} ${command}`;
+    const known =
+      helps.get(key) ?? runCommand(program, [...command.split(' '), '--help']).then(({ stdout }) => stdout);
+    helps.set(key, known);
+    return await known;
+  };
+  for (const { program, command, options } of documents.flatMap((document) => commandsIn(read(document)))) {
+    const text = await help(program, command);
+    if (!text.startsWith(`Usage: mastokeep-${program} ${command} `)) unknown.push(`${program} ${command}`);
+    for (const option of options) {
+      if (!text.includes(option)) unknown.push(`${program} ${command} ${option}`);
+    }
+  }
+  expect(unknown).toEqual([]);
+  expect(helps.size).toBeGreaterThan(10);
+});
+
+type NamedCommand = { program: ProgramName; command: string; options: string[] };
+
+/** `mastokeep-agent COMMAND --option` wherever it stands in code; what only looks so (paths, units) is passed over. */
+function commandsIn(markdown: string): NamedCommand[] {
+  const code = [...markdown.matchAll(/```[a-z]*\n(.*?)```|`([^`]+)`/gs)].map(
+    ([, block, span]) => block ?? span ?? '',
+  );
+  return code
+    .flatMap((text) => text.split('\n'))
+    .flatMap((line) =>
+      Array.from(line.replace(/ #.*/, '').matchAll(/(?<![-/\w.]|-u )mastokeep-(agent|receiver) ([a-z].*)/g)),
+    )
+    .map(([, program, rest = '']) => {
+      const words = rest.split(/\s+/);
+      const command = words[0] === 'folder' ? words.slice(0, 2).join(' ') : (words[0] ?? '');
+      return {
+        program: program as ProgramName,
+        command,
+        options: words.filter((word) => word.startsWith('--')),
+      };
+    });
+}
+
+function anchorsOf(markdown: string): string[] {
+  return [...markdown.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+function list(directory: string): string[] {
+  return fs.readdirSync(path.join(checkout, directory)).map((name) => `${directory}/${name}`);
+}
+
+function read(document: string): string {
+  return fs.readFileSync(path.join(checkout, document), 'utf8');
+}

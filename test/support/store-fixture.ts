@@ -1,0 +1,159 @@
+import { hash } from 'node:crypto';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { AgentQuota } from '../../receiver/store/agent-quota.ts';
+import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
+import {
+  openMirrorStore,
+  type MirrorStoreDeps,
+  type MirrorStoreOptions,
+} from '../../receiver/store/open-mirror-store.ts';
+import { silentLogger } from '../../shared/io/logger.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
+import type { FileRecord, FileState, PathState } from '../../shared/records/file-record.ts';
+import { parseTypedPath } from '../../shared/records/relative-path.ts';
+
+export const indexA = Buffer.from('aaaaaaaaaaaaaaaa', 'hex');
+export const indexB = Buffer.from('bbbbbbbbbbbbbbbb', 'hex');
+
+/** Removed when the process ends, unless `MASTOKEEP_KEEP` is set. */
+export function temporaryDirectory(base = os.tmpdir()): string {
+  const directory = fs.mkdtempSync(path.join(base, 'mastokeep-'));
+  temporaryDirectories.add(directory);
+  return directory;
+}
+
+const temporaryDirectories = new Set<string>();
+
+process.once('exit', () => {
+  if (process.env['MASTOKEEP_KEEP'] !== undefined) return;
+  for (const directory of temporaryDirectories) fs.rmSync(directory, { recursive: true, force: true });
+});
+
+/** In memory where the system has that, for tests that make thousands of stores and do not rely on a disk. */
+export function memoryDirectory(): string {
+  return temporaryDirectory(fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir());
+}
+
+export function sha256(content: Uint8Array | string): Buffer {
+  return hash('sha256', content, 'buffer');
+}
+
+export function fileState(content: Uint8Array | string, mtimeNs = 1_700_000_000_123_456_789n): FileState {
+  const size = Buffer.byteLength(content);
+  return { kind: 'file', size, mtimeNs, mode: 0o644, uid: 991, gid: 991, hash: sha256(content) };
+}
+
+export function symlinkState(target: string): PathState {
+  return { kind: 'symlink', target: Buffer.from(target), mtimeNs: 5n, uid: 0, gid: 0 };
+}
+
+/** Everything a store needs, in its own directory; `store.reopen()` is what a restart does. */
+export function storeFixture(
+  directory = temporaryDirectory(),
+  deps: Partial<MirrorStoreDeps> = {},
+  options: Partial<MirrorStoreOptions> = {},
+): { open: () => Promise<MirrorStore>; root: string; databasePath: string } {
+  const root = path.join(directory, 'data', 'agent', 'media');
+  const databasePath = path.join(directory, 'media.db');
+  return {
+    root,
+    databasePath,
+    open: () =>
+      openMirrorStore(
+        {
+          disk: nodeDisk,
+          logger: silentLogger,
+          quota: new AgentQuota({ bytesMax: null }),
+          now: Date.now,
+          findElsewhere: null,
+          ...deps,
+        },
+        {
+          directory: root,
+          databasePath,
+          agentId: 'agent',
+          folderId: 'media',
+          retention: { keep: 6, floorDays: 7 },
+          freeSpaceFloor: 0,
+          partialDaysMax: 7,
+          ...options,
+        },
+      ),
+  };
+}
+
+/** What an agent would announce and send, with its own count of sequences. */
+export class FeedFake {
+  indexId: Buffer;
+  sequence = 0;
+  readonly #store: () => MirrorStore;
+
+  constructor(store: () => MirrorStore, indexId = indexA) {
+    this.#store = store;
+    this.indexId = indexId;
+  }
+
+  /** A new index begins; sequences start again. */
+  renew(indexId: Buffer): void {
+    this.indexId = indexId;
+    this.sequence = 0;
+  }
+
+  /** Commits files by content (string), states, or deletions (null), as a receiver does: need, stage, commit. */
+  async send(
+    changes: Record<string, string | Buffer | PathState | null>,
+    missing: string[] = [],
+  ): Promise<void> {
+    const store = this.#store();
+    const records: FileRecord[] = [];
+    for (const [name, change] of Object.entries(changes)) {
+      this.sequence += 1;
+      const isContent = typeof change === 'string' || Buffer.isBuffer(change);
+      const state: PathState = change === null ? { kind: 'deleted' } : isContent ? fileState(change) : change;
+      const record: FileRecord = {
+        path: parseTypedPath(name),
+        sequence: this.sequence,
+        replaces: null,
+        state,
+      };
+      records.push(record);
+      const need = store.need(record);
+      if (need === 'nothing' || state.kind !== 'file') continue;
+      if (need === 'held' && (await store.stageHeld(state.hash, state.size))) continue;
+      if (!isContent) throw new Error(`content of ${name} would have to be fetched`);
+      store.stage(state.hash, Buffer.from(change));
+    }
+    await store.commit({
+      ...this.position(),
+      records,
+      missing: missing.map(parseTypedPath),
+      through: this.sequence,
+    });
+  }
+
+  complete(): Promise<{ deletedFiles: number }> {
+    return this.#store().completeIndex(this.position());
+  }
+
+  position(): { indexId: Buffer; sequence: number; token: Buffer } {
+    return { indexId: this.indexId, sequence: this.sequence, token: sha256(`${this.sequence}`) };
+  }
+}
+
+/** Every file below the directory: name (latin1) → content. */
+export function readTree(directory: string): Map<string, Buffer> {
+  const files = new Map<string, Buffer>();
+  const walk = (place: Buffer, prefix: string): void => {
+    for (const entry of fs.readdirSync(place, { withFileTypes: true, encoding: 'buffer' })) {
+      const name = prefix + entry.name.toString('latin1');
+      const below = Buffer.concat([place, Buffer.from('/'), entry.name]);
+      if (entry.isDirectory()) walk(below, `${name}/`);
+      else if (entry.isFile()) files.set(name, fs.readFileSync(below));
+      else files.set(name, Buffer.from('not a file'));
+    }
+  };
+  walk(Buffer.from(directory), '');
+  return files;
+}

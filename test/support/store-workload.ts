@@ -1,0 +1,225 @@
+import fs from 'node:fs';
+import Database from 'better-sqlite3';
+import { expect } from 'vitest';
+import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
+import type { MirrorStoreDeps } from '../../receiver/store/open-mirror-store.ts';
+import type { FileRecord, PathState } from '../../shared/records/file-record.ts';
+import { parseRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
+import type { SeededRandom } from './seeded-random.ts';
+import { fileState, readTree, sha256, storeFixture } from './store-fixture.ts';
+import {
+  modelBytes,
+  modelContents,
+  modelPaths,
+  type ModelState,
+  type StoreImage,
+  type StoreOperation,
+} from './store-model.ts';
+
+/** A store whose journal is made of small segments and whose retention keeps two versions. */
+export function workloadFixture(directory: string, deps: Partial<MirrorStoreDeps> = {}) {
+  return storeFixture(directory, deps, {
+    journalSegmentBytesMax: 6000,
+    retention: { keep: versionsKept, floorDays: 0 },
+  });
+}
+
+export const versionsKept = 2;
+
+/** The next operation of a random workload, one that the store's position allows. */
+export function nextOperation(random: SeededRandom, store: MirrorStore): StoreOperation {
+  const position = store.position();
+  const indexId = position?.indexId.toString('hex') ?? random.hex(16);
+  const kind = random.fraction();
+  if (position !== null && kind < 0.08) return { do: 'complete', indexId };
+  if (kind < 0.16) return { do: 'expire', keep: versionsKept };
+  if (kind < 0.24) return { do: 'reopen', losingDatabase: random.chance(0.5) };
+  const renews = kind < 0.32;
+  const paths = random.sample(modelPaths, random.integer(1, 5));
+  return {
+    do: 'send',
+    indexId: renews ? random.hex(16) : indexId,
+    sequence: renews ? 1 : (position?.sequence ?? 0) + 1,
+    changes: paths.map((path) => [path, randomState(random)]),
+    missing: random.chance(0.3) ? random.sample(modelPaths, 2).filter((path) => !paths.includes(path)) : [],
+  };
+}
+
+function randomState(random: SeededRandom): ModelState | null {
+  const kind = random.fraction();
+  if (kind < 0.25) return null;
+  if (kind < 0.32) return `link:${random.pick(modelPaths.slice(0, 3))}`;
+  if (kind < 0.4) return `dir:${random.pick(['700', '755'])}`;
+  return random.pick(modelContents) + (random.chance(0.3) ? '+x' : '');
+}
+
+/** Does a send, complete or expire as a receiver does. */
+export async function perform(store: MirrorStore, operation: StoreOperation): Promise<void> {
+  switch (operation.do) {
+    case 'send':
+      return send(store, operation);
+    case 'complete': {
+      const position = store.position();
+      if (position === null) throw new Error('there is no index to complete');
+      await store.completeIndex(position);
+      return;
+    }
+    case 'expire':
+      await store.expire(Number.MAX_SAFE_INTEGER);
+      return;
+    case 'reopen':
+      throw new Error('reopening is not for the store to do');
+  }
+}
+
+async function send(store: MirrorStore, operation: StoreOperation & { do: 'send' }): Promise<void> {
+  const { sequence, changes, missing } = operation;
+  const records = changes.map(([path, state], at): FileRecord => ({
+    path: path as RelativePath,
+    sequence: sequence + at,
+    replaces: null,
+    state: recordState(state),
+  }));
+  for (const [at, record] of records.entries()) {
+    const { state } = record;
+    const need = store.need(record);
+    if (state.kind !== 'file' || need === 'nothing') continue;
+    if (need === 'held' && (await store.stageHeld(state.hash, state.size))) continue;
+    const bytes = modelBytes((changes[at]?.[1] ?? '').replace(/\+x$/, ''));
+    if (bytes.length < 1000) store.stage(state.hash, bytes);
+    else await sendInPieces(store, state.hash, bytes);
+  }
+  const through = sequence + changes.length - 1;
+  const indexId = Buffer.from(operation.indexId, 'hex');
+  await store.commit({
+    indexId,
+    records,
+    missing: missing as RelativePath[],
+    through,
+    token: sha256(`${through}`),
+  });
+}
+
+async function sendInPieces(store: MirrorStore, hash: Buffer, bytes: Buffer): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    const partial = store.openPartial(hash, bytes.length);
+    try {
+      for (let at = partial.size; at < bytes.length; at += 100_000)
+        partial.write(at, bytes.subarray(at, at + 100_000));
+      return await partial.finish();
+    } catch (error) {
+      if (attempt === 2 || !(error instanceof Error && 'code' in error && error.code === 'CONTENT_MISMATCH'))
+        throw error;
+    } finally {
+      partial.close();
+    }
+  }
+}
+
+function recordState(state: ModelState | null): PathState {
+  if (state === null) return { kind: 'deleted' };
+  if (state.startsWith('dir:'))
+    return { kind: 'directory', mode: Number.parseInt(state.slice(4), 8), uid: 0, gid: 0 };
+  if (state.startsWith('link:')) {
+    return { kind: 'symlink', target: Buffer.from(state.slice(5), 'latin1'), mtimeNs: 0n, uid: 0, gid: 0 };
+  }
+  const isExecutable = state.endsWith('+x');
+  return { ...fileState(modelBytes(state.replace(/\+x$/, ''))), mode: isExecutable ? 0o755 : 0o644 };
+}
+
+const contentNames = new Map(modelContents.map((name) => [sha256(modelBytes(name)).toString('hex'), name]));
+
+function modelState(state: PathState): ModelState {
+  switch (state.kind) {
+    case 'file':
+      return (contentNames.get(state.hash.toString('hex')) ?? 'unknown') + (state.mode === 0o755 ? '+x' : '');
+    case 'symlink':
+      return `link:${state.target.toString('latin1')}`;
+    case 'directory':
+      return `dir:${state.mode.toString(8)}`;
+    case 'deleted':
+      return 'deleted';
+  }
+}
+
+/** What the store shows of itself. */
+export function imageOf(store: MirrorStore): StoreImage {
+  const position = store.position();
+  const { entries } = store.entriesAt({ at: null, after: null, limit: 1000 });
+  const versions = modelPaths.toSorted().map((path): [string, ModelState[]] => {
+    const states = store.listVersions(parseRelativePath(Buffer.from(path, 'latin1')));
+    return [path, states.toReversed().map(({ state }) => modelState(state))];
+  });
+  return {
+    position: position === null ? null : `${position.indexId.toString('hex')}:${position.sequence}`,
+    live: entries.map(({ path, state }) => [path, modelState(state)]),
+    versions: versions.filter(([, states]) => states.length > 0),
+  };
+}
+
+/**
+ * That the plain files are what the store says: no file in `current/` or `versions/` is missing, more than once there,
+ * half-written or unknown.
+ */
+export function expectTreesToMatch(store: MirrorStore, root: string): void {
+  const { entries } = store.entriesAt({ at: null, after: null, limit: 1000 });
+  const live = entries.flatMap(({ path, state }): [string, string][] =>
+    state.kind === 'file' ? [[path, state.hash.toString('hex')]] : [],
+  );
+  expect(hashes(`${root}/current`)).toEqual(Object.fromEntries(live));
+  const versions = modelPaths.flatMap((path) =>
+    store
+      .listVersions(parseRelativePath(Buffer.from(path, 'latin1')))
+      .flatMap(({ name, state }): [string, string][] =>
+        state.kind === 'file' ? [[name ?? 'has no name', state.hash.toString('hex')]] : [],
+      ),
+  );
+  expect(hashes(`${root}/versions`)).toEqual(Object.fromEntries(versions));
+  expect(new Set(versions.map(([name]) => name)).size).toBe(versions.length);
+  for (const { path, state } of entries) {
+    if (state.kind !== 'directory') continue;
+    expect(fs.statSync(Buffer.from(`${root}/current/${path}`, 'latin1')).isDirectory()).toBe(true);
+  }
+}
+
+/** That nothing but content that arrived in part is left after a crash. */
+export function expectNothingLeftIncoming(root: string): void {
+  expect(fs.readdirSync(`${root}/incoming`).filter((name) => !name.endsWith('.part'))).toEqual([]);
+}
+
+function hashes(directory: string): Record<string, string> {
+  return Object.fromEntries(
+    [...readTree(directory)].map(([name, content]) => [name, sha256(content).toString('hex')]),
+  );
+}
+
+/** That a database made from the journal alone has the same rows. The store must be closed. */
+export async function expectRebuildToMatch(directory: string): Promise<void> {
+  const { open, databasePath } = workloadFixture(directory);
+  const kept = `${databasePath}.kept`;
+  fs.renameSync(databasePath, kept);
+  for (const suffix of ['-wal', '-shm']) {
+    if (fs.existsSync(databasePath + suffix)) fs.renameSync(databasePath + suffix, kept + suffix);
+  }
+  const rebuilt = await open();
+  expect(rebuilt.opened.rebuiltIndex).toBe(true);
+  await rebuilt.close();
+  expect(rowsOf(databasePath)).toEqual(rowsOf(kept));
+  for (const suffix of ['', '-wal', '-shm']) fs.rmSync(kept + suffix, { force: true });
+}
+
+function rowsOf(databasePath: string): unknown[] {
+  const database = new Database(databasePath);
+  try {
+    return ['live ORDER BY path', 'versions ORDER BY id', 'meta'].map((what) =>
+      database.prepare(`SELECT * FROM ${what}`).all(),
+    );
+  } finally {
+    database.close();
+  }
+}
+
+/** What a lost database leaves: nothing of it. */
+export function removeDatabase(databasePath: string): void {
+  for (const suffix of ['', '-wal', '-shm']) fs.rmSync(databasePath + suffix, { force: true });
+}

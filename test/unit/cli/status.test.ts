@@ -1,0 +1,126 @@
+import { expect, it } from 'vitest';
+import type { AgentStatus } from '../../../agent/agent-commands.ts';
+import { formatAgentStatus } from '../../../agent/cli/status-command.ts';
+import { formatReceiverStatus } from '../../../receiver/cli/status-command.ts';
+import type { ReceiverStatus } from '../../../receiver/receiver-commands.ts';
+
+const now = Date.parse('2026-11-21T12:00:00Z');
+
+const agentStatus: AgentStatus = {
+  deviceId: 'AAAAAAA-BBBBBBB',
+  version: '0.1.0',
+  listening: ['[::]:22390'],
+  paused: false,
+  pausedUntil: null,
+  folders: [
+    {
+      id: 'media',
+      kind: 'mirror',
+      path: '/srv/media',
+      files: 12_345,
+      bytes: 3 * 2 ** 30,
+      sequence: 99,
+      state: 'stopped',
+      reason: 'its root is empty',
+      lastScanAt: '2026-11-21T11:58:00Z',
+      lastVersionAt: null,
+      watching: 'degraded',
+      watchingReason: '3 directories could not be watched',
+      unreadable: 2,
+      unreadablePaths: ['a', 'b'],
+      skippedSpecial: 0,
+    },
+  ],
+  receivers: [
+    {
+      deviceId: 'CCCCCCC-DDDDDDD',
+      connected: true,
+      folders: [{ id: 'media', durableSequence: 90, lagBytes: 1536, lagFiles: 7 }],
+    },
+    { deviceId: 'CCCCCCC-EEEEEEE', connected: false, folders: [] },
+  ],
+  spoolBytes: 0,
+  alarms: [{ code: 'SOURCE_STOPPED', message: 'folder media is stopped', since: '2026-11-21T11:00:00Z' }],
+};
+
+it('shows an agent to people: states with reasons, what is missing where, alarms', () => {
+  expect(formatAgentStatus(agentStatus, now)).toBe(`device AAAAAAA-BBBBBBB
+
+FOLDER  STATE                       FILES  SIZE   LAST SCAN      LAST CHANGE  WATCHING                                      UNREADABLE
+media   stopped: its root is empty  12345  3 GiB  2 minutes ago  -            degraded: 3 directories could not be watched  2
+
+RECEIVER         LINK           FOLDER  MISSING THERE
+CCCCCCC-DDDDDDD  connected      media   7 files, 1.5 KiB
+CCCCCCC-EEEEEEE  not connected  -       -
+
+alarm SOURCE_STOPPED (60 minutes ago): folder media is stopped
+`);
+});
+
+it('says when an agent is paused and what is missing at the beginning', () => {
+  const text = formatAgentStatus(
+    {
+      ...agentStatus,
+      paused: true,
+      pausedUntil: '2026-11-21T18:00:00Z',
+      folders: [],
+      receivers: [],
+      alarms: [],
+    },
+    now,
+  );
+  expect(text).toContain('paused, goes on in 6 hours');
+  expect(text).toContain('mastokeep-agent folder add');
+  expect(text).toContain('mastokeep-agent invite');
+});
+
+it('shows a receiver to people: what is held of whom, quota, versions, disk', () => {
+  const status: ReceiverStatus = {
+    deviceId: 'CCCCCCC-DDDDDDD',
+    version: '0.1.0',
+    listening: [],
+    agents: [
+      {
+        deviceId: 'AAAAAAA-BBBBBBB',
+        paired: true,
+        connected: true,
+        frozen: false,
+        quotaBytes: 2 ** 40,
+        usedBytes: 4 * 2 ** 30,
+        points: { count: 0, latestAt: null, oldestAt: null },
+        folders: [
+          {
+            id: 'media',
+            kind: 'mirror',
+            files: 5,
+            bytes: 3 * 2 ** 30,
+            versions: 2,
+            versionBytes: 2 ** 30,
+            durableSequence: 9,
+            lastDurableAt: '2026-11-21T11:59:48Z',
+          },
+        ],
+      },
+      {
+        deviceId: 'FFFFFFF-GGGGGGG',
+        paired: false,
+        connected: false,
+        frozen: false,
+        quotaBytes: null,
+        usedBytes: 0,
+        points: { count: 0, latestAt: null, oldestAt: null },
+        folders: [],
+      },
+    ],
+    disk: { freeBytes: 10 * 2 ** 30, usedBytes: 90 * 2 ** 30 },
+    scrub: { coveredAt: null, damaged: 0 },
+    alarms: [],
+  };
+  expect(formatReceiverStatus(status, now)).toBe(`device CCCCCCC-DDDDDDD
+disk   90 GiB used, 10 GiB free
+
+AGENT    LINK       USED            FOLDER  FILES  SIZE   OLDER VERSIONS  LAST RECEIVED
+AAAAAAA  connected  4 GiB of 1 TiB  media   5      3 GiB  2, 1 GiB        12 seconds ago
+FFFFFFF  unpaired   0 B             -       -      -      -               -
+`);
+});
