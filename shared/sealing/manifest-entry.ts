@@ -13,9 +13,9 @@ export type ManifestFile = Common & {
   hash: Buffer;
   extents: readonly Extent<string>[];
 };
-export type ManifestDirectory = Common & { type: 'directory'; mode: number };
+type ManifestDirectory = Common & { type: 'directory'; mode: number };
 /** `target`: the bytes of the link's text. */
-export type ManifestSymlink = Common & { type: 'symlink'; target: Buffer };
+type ManifestSymlink = Common & { type: 'symlink'; target: Buffer };
 
 export type ManifestEntry = ManifestFile | ManifestDirectory | ManifestSymlink;
 
