@@ -1,4 +1,5 @@
 import { AlarmBoard } from '../shared/alarm-board.ts';
+import type { Daemon } from '../shared/cli/run-daemon.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import { startControlServer } from '../shared/io/control-server.ts';
 import type { Home } from '../shared/io/home.ts';
@@ -26,18 +27,11 @@ import { waitForCopies } from './wait-for-copies.ts';
 const alarmIntervalMs = 5000;
 const durablePollMs = 100;
 
-export type AgentProgram = {
-  /** Commits the batch under way, ends every link, closes the index. */
-  stop(): Promise<void>;
-  /** Resolves when the program cannot go on; it has to be stopped and to end with that error. */
-  readonly failed: Promise<Error>;
-};
-
 /**
  * The running agent; the caller holds the home's lock.
  * @throws CodedError CONFIG_INVALID, IDENTITY_DAMAGED, PEERS_DAMAGED, LISTEN_FAILED
  */
-export async function startAgent(home: Home, logger: Logger): Promise<AgentProgram> {
+export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
   const config = readAgentConfig(home.configFile);
   const identity = loadDeviceIdentity(home.directory);
   const now = (): number => Date.now();

@@ -101,8 +101,8 @@ export class AgentSessions {
     const { copies, logger, now } = this.#deps;
     const store = await copies.open(agentId, folder);
     return {
-      get failed() {
-        return store.failed;
+      get mustReopen() {
+        return store.mustReopen;
       },
       position: () => store.position(),
       assertRoom: (bytes) => store.assertRoom(bytes),

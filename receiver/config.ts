@@ -2,6 +2,8 @@ import path from 'node:path';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { addressListValue, byteSizeValue, durationValue } from '../shared/cli/config-value.ts';
+import { isCoded } from '../shared/errors/coded-error.ts';
+import { resolveDeviceId } from '../shared/identity/device-id.ts';
 import { parseConfig, readConfigText } from '../shared/io/config-file.ts';
 import { formatAddress, type Address } from '../shared/link/address.ts';
 
@@ -50,12 +52,28 @@ const configSchema: z.ZodType<ReceiverConfig> = z
       .nullable()
       .default({}),
   })
+  .superRefine(({ agents }, context) => {
+    for (const deviceId of Object.keys(agents ?? {})) {
+      const message = deviceIdProblem(deviceId);
+      if (message !== null) context.addIssue({ code: 'custom', path: ['agents', deviceId], message });
+    }
+  })
   .transform(({ versions, quota, agents, ...rest }) => ({
     ...rest,
     versions: { keep: versions.keep, minAgeMs: versions.minAge },
     quotaBytes: quota,
     quotas: new Map(Object.entries(agents ?? {}).map(([deviceId, agent]) => [deviceId, agent.quota])),
   }));
+
+function deviceIdProblem(text: string): string | null {
+  try {
+    resolveDeviceId(text, []);
+  } catch (error) {
+    // Of a good ID, whole or shortened, only that nobody is known who has it.
+    return isCoded(error, 'DEVICE_UNKNOWN') ? null : String(error);
+  }
+  return null;
+}
 
 /** @throws CodedError CONFIG_INVALID */
 export function readReceiverConfig(file: string): ReceiverConfig {

@@ -1,4 +1,5 @@
 import { AlarmBoard } from '../shared/alarm-board.ts';
+import type { Daemon } from '../shared/cli/run-daemon.ts';
 import { isCoded } from '../shared/errors/coded-error.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import { startControlServer } from '../shared/io/control-server.ts';
@@ -23,18 +24,11 @@ import { receiverStatus } from './receiver-status.ts';
 import { RestoreSessions } from './restore-sessions.ts';
 import { startVersionExpiry } from './version-expiry.ts';
 
-export type ReceiverProgram = {
-  /** Finishes the batches under way, ends every link, closes every store. */
-  stop(): Promise<void>;
-  /** Resolves when the program cannot go on; it has to be stopped and to end with that error. */
-  readonly failed: Promise<Error>;
-};
-
 /**
  * The running receiver; the caller holds the home's lock.
  * @throws CodedError CONFIG_INVALID, IDENTITY_DAMAGED, PEERS_DAMAGED, LISTEN_FAILED, DISK_FAILED
  */
-export async function startReceiver(home: Home, logger: Logger): Promise<ReceiverProgram> {
+export async function startReceiver(home: Home, logger: Logger): Promise<Daemon> {
   const config = readReceiverConfig(home.configFile);
   const identity = loadDeviceIdentity(home.directory);
   const now = (): number => Date.now();

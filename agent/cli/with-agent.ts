@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { findProgram } from '../../shared/io/control-client.ts';
-import type { Home } from '../../shared/io/home.ts';
+import { becomeHomeOwner, type Home } from '../../shared/io/home.ts';
 import { remoteAgentCommands, type AgentCommands } from '../agent-commands.ts';
 import { agentProgram, initialisedAgentHome } from './agent-home.ts';
 
@@ -11,6 +11,7 @@ export async function withAgent<Result>(
   run: (commands: AgentCommands, home: Home) => Promise<Result>,
 ): Promise<Result> {
   const home = initialisedAgentHome(command);
+  becomeHomeOwner(home);
   const lock = await findProgram(home, agentProgram);
   if (lock === null) return run(remoteAgentCommands(home), home);
   try {
@@ -27,6 +28,7 @@ export async function withRunningAgent<Result>(
   run: (commands: AgentCommands, home: Home) => Promise<Result>,
 ): Promise<Result> {
   const home = initialisedAgentHome(command);
+  becomeHomeOwner(home);
   const lock = await findProgram(home, agentProgram);
   if (lock === null) return run(remoteAgentCommands(home), home);
   lock.release();

@@ -2,13 +2,14 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { CodedError, isCoded, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import type { FileState } from '../../shared/records/file-record.ts';
-import { displayPath, encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
+import { displayPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { TimeStamp, TimeStamper } from './exact-times.ts';
 import { hashFile, PartialFile } from './partial-file.ts';
 import type { PathFailure, PlannedFile, PlannedSymlink } from './restore-plan.ts';
 import type { HeldPlace, TargetTree } from './target-tree.ts';
+import { createTemporary, openTemporary, temporaryFile, temporaryLink, writeAll } from './temporary-file.ts';
 
-const { O_RDONLY, O_RDWR, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
 
 /** Files that wait for their time and their name together. */
 const batchFilesMax = 256;
@@ -104,7 +105,7 @@ export class FolderWriter {
     const place = this.#tree.hold(file.path);
     const temporary = temporaryFile(place, file);
     try {
-      const fd = createFile(temporary);
+      const fd = createTemporary(temporary);
       try {
         writeAll(fd, bytes);
         this.#tree.setOwnerAndMode(fd, file.state, file.state.mode);
@@ -282,46 +283,6 @@ export function pathFailure(path: RelativePath, error: unknown): PathFailure {
   return { path, code: 'DISK_FAILED', message: `writing it failed (${code})` };
 }
 
-/** The same name in every run, so that the next one continues; different for another content. */
-function temporaryFile(place: HeldPlace, file: PlannedFile): Buffer {
-  return temporaryIn(place, [encodeRelativePath(file.path), Buffer.of(0), file.state.hash]);
-}
-
-function temporaryLink(place: HeldPlace, link: PlannedSymlink): Buffer {
-  return temporaryIn(place, [encodeRelativePath(link.path), Buffer.of(1), link.state.target]);
-}
-
-function temporaryIn(place: HeldPlace, parts: Buffer[]): Buffer {
-  const hash = createHash('sha256').update(Buffer.concat(parts)).digest('hex').slice(0, 32);
-  return Buffer.concat([place.directory, Buffer.from(`/.mastokeep-restore.${hash}`)]);
-}
-
-function createFile(file: Buffer): number {
-  const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
-  try {
-    return fs.openSync(file, flags, 0o600);
-  } catch (error) {
-    if (systemErrorCode(error) !== 'EEXIST') throw error;
-    fs.rmSync(file);
-    return fs.openSync(file, flags, 0o600);
-  }
-}
-
-/** Continues a temporary file only if it is a plain file of ours with no other name. */
-function openTemporary(file: Buffer): number {
-  try {
-    const fd = fs.openSync(file, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
-    const found = fs.fstatSync(fd);
-    if (found.isFile() && found.nlink === 1 && found.uid === process.getuid?.()) return fd;
-    fs.closeSync(fd);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT')
-      return fs.openSync(file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-  }
-  fs.rmSync(file, { force: true });
-  return fs.openSync(file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-}
-
 /** A file of our own may be unreadable to us; it becomes readable and gets its recorded mode later. */
 function openToRead(file: Buffer, found: fs.BigIntStats): number {
   try {
@@ -331,11 +292,6 @@ function openToRead(file: Buffer, found: fs.BigIntStats): number {
     fs.chmodSync(file, Number(found.mode & 0o7777n) | 0o400);
     return fs.openSync(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   }
-}
-
-function writeAll(fd: number, bytes: Uint8Array): void {
-  let at = 0;
-  while (at < bytes.length) at += fs.writeSync(fd, bytes, at);
 }
 
 function statOrNull(file: Buffer): fs.BigIntStats | null {

@@ -11,6 +11,7 @@ import { formatMoment } from './moment.ts';
 import { createPathFilter } from './path-filter.ts';
 import { browseFolder, browseFolders } from './restore-listing.ts';
 import { RestoreLink } from './restore-link.ts';
+import { syncFileSystem } from './sync-file-system.ts';
 import { type FolderPlan, planFolder } from './restore-plan.ts';
 import { emptyProgress, type ProgressDisplay } from './restore-progress.ts';
 
@@ -154,7 +155,10 @@ async function restoreInto(
   const stamper: TimeStamper = await startTimeStamper(root);
   try {
     const { inPlace, keepOwners } = options;
-    return await restoreFolder({ ...run, stamper }, plan, { target: root, targetMade, inPlace, keepOwners });
+    const folder = { target: root, targetMade, inPlace, keepOwners };
+    const result = await restoreFolder({ ...run, stamper }, plan, folder);
+    await syncFileSystem(root);
+    return result;
   } finally {
     stamper.stop();
   }

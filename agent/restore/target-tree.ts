@@ -9,14 +9,12 @@ import {
   rootPath,
 } from '../../shared/records/relative-path.ts';
 import type { PlannedDirectory } from './restore-plan.ts';
+import { isTemporaryName } from './temporary-file.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
 
 /** Open directories that nobody uses at the moment; each costs a descriptor. */
 const idleDirectoriesMax = 256;
-
-/** Files that a restore has not finished yet have such a name; what is left over from an earlier run is removed. */
-const temporaryNamePattern = /^\.mastokeep-restore\.[0-9a-f]{32}$/;
 
 /** As `mkdir` makes them for most people. */
 const modeWithoutRecord = 0o755;
@@ -226,7 +224,7 @@ export class TargetTree {
   }
 
   #findLeftovers(path: RelativePath, fd: number): void {
-    const names = fs.readdirSync(placeIn(fd, '.')).filter((name) => temporaryNamePattern.test(name));
+    const names = fs.readdirSync(placeIn(fd, '.')).filter(isTemporaryName);
     if (names.length > 0) this.leftovers.set(path, new Set(names));
   }
 

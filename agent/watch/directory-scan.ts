@@ -32,6 +32,9 @@ const rowsHeldMax = 4096;
 /** A directory whose own size is larger is listed piece by piece. */
 const listedAtOnceBytesMax = 256n * 1024n;
 
+/** A directory under way: `children` are those to be entered, `owned` says that the walk opened it. */
+type Frame = { directory: OpenDirectory; children: string[]; owned: boolean };
+
 /**
  * Compares a directory with the index, and those below it: all of them, or those named in `into` and those that the
  * index does not know. Deletions of what stands in the way come before what takes its place.
@@ -42,39 +45,67 @@ export function* scanDirectory(
   directory: OpenDirectory,
   into: 'all' | ReadonlySet<string>,
 ): Generator<undefined, void> {
+  // A stack of our own: trees may be deeper than the call stack.
+  const frames: Frame[] = [];
+  try {
+    frames.push({ directory, children: yield* compareDirectory(sink, directory, into), owned: false });
+    for (let frame = frames.at(-1); frame !== undefined; frame = frames.at(-1)) {
+      const name = frame.children.pop();
+      if (name === undefined) {
+        frames.pop();
+        if (frame.owned) fs.closeSync(frame.directory.fd);
+      } else {
+        yield* enterChild(sink, frames, frame.directory, name);
+      }
+      if (sink.sliceIsOver()) yield;
+    }
+  } finally {
+    for (const frame of frames) if (frame.owned) fs.closeSync(frame.directory.fd);
+  }
+}
+
+/** Everything of one directory itself. Gives the names to enter, last one first. */
+function* compareDirectory(
+  sink: ScanSink,
+  directory: OpenDirectory,
+  into: 'all' | ReadonlySet<string>,
+): Generator<undefined, string[]> {
   sink.beforeDirectory(directory.path);
   const listing = yield* compareEntries(sink, directory);
   sink.listed(directory.path, listing.newestNs);
   yield* deleteVanished(sink, directory, listing);
   recordDirectory(sink, directory, listing.present.size > 0);
+  const children: string[] = [];
   for (const [name, stat] of listing.directories) {
     const path = childPath(directory.path, name);
-    const descend = into === 'all' || into.has(name) || isUnknown(sink, path);
-    if (descend) yield* scanChild(sink, directory, name);
+    if (into === 'all' || into.has(name) || isUnknown(sink, path)) children.push(name);
     else recordDirectory(sink, { path, fd: -1, stat, parentStat: directory.stat }, true);
     if (sink.sliceIsOver()) yield;
   }
+  return children.toReversed();
 }
 
-function* scanChild(sink: ScanSink, parent: OpenDirectory, name: string): Generator<undefined, void> {
+/** Opens a child and compares it; what is below it follows by its frame. */
+function* enterChild(
+  sink: ScanSink,
+  frames: Frame[],
+  parent: OpenDirectory,
+  name: string,
+): Generator<undefined, void> {
   const path = childPath(parent.path, name);
-  let fd: number;
+  let fd: number | null = null;
   try {
     fd = openDirectoryIn(parent.fd, name);
-  } catch (error) {
-    if (isAbsence(error)) sink.lookAgain(parent.path);
-    else sink.unreadable(path, error, false);
-    return;
-  }
-  try {
     const stat = fs.fstatSync(fd, { bigint: true });
-    yield* scanDirectory(sink, { path, fd, stat, parentStat: parent.stat }, 'all');
+    const directory = { path, fd, stat, parentStat: parent.stat };
+    frames.push({ directory, children: yield* compareDirectory(sink, directory, 'all'), owned: true });
+    fd = null;
   } catch (error) {
     if (!isSystemError(error)) throw error;
     if (isAbsence(error)) sink.lookAgain(parent.path);
     else sink.unreadable(path, error, false);
   } finally {
-    fs.closeSync(fd);
+    if (fd !== null) fs.closeSync(fd);
   }
 }
 

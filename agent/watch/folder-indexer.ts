@@ -249,7 +249,9 @@ export class FolderIndexer {
       const patience = this.scan?.waitingFor === null && !this.urgent ? commitDelayMs : 0;
       if (this.batch.size > 0 && now - this.oldestChangeMs >= patience) this.commit();
       if (this.scan === null && !this.startScan()) return false;
-      if (this.scan !== null && !this.advanceScan(this.scan)) return this.batch.size > 0;
+      if (this.scan !== null && !this.advanceScan(this.scan)) {
+        return this.batch.size > 0 || this.look !== null || this.looks.size > 0;
+      }
     }
     return true;
   }

@@ -14,6 +14,9 @@ export type FolderWatchOptions = {
   watchLimit: number;
 };
 
+/** Deeper directories are left to the full scans: a look walks down every component. */
+const hotDepthMax = 64;
+
 const limitCodes = new Set(['ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM']);
 
 /**
@@ -62,7 +65,8 @@ export class FolderWatch {
 
   /** These directories changed, oldest first; new ones are watched first and looked at when the watch stands. */
   touched(directories: readonly RelativePath[]): void {
-    this.advance({ type: 'touched', directories });
+    const near = directories.filter((path) => path.split('/', hotDepthMax + 1).length <= hotDepthMax);
+    if (near.length > 0) this.advance({ type: 'touched', directories: near });
   }
 
   vanished(directory: RelativePath): void {

@@ -243,7 +243,9 @@ export class Indexer {
         return;
       case 'condition':
         this.conditions.set(event.folderId, event.condition);
-        for (const listener of this.conditionListeners) listener(event.folderId);
+        if (this.feeds.has(event.folderId)) {
+          for (const listener of this.conditionListeners) listener(event.folderId);
+        }
         return;
       case 'log':
         this.logger[event.level](event.fields, event.message);

@@ -6,7 +6,7 @@ import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
-import { prepareNewHome } from '../../shared/io/home.ts';
+import { giveToHomeOwner, prepareNewHome, type Home } from '../../shared/io/home.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { askLine } from '../../shared/io/terminal.ts';
 import { formatAddress, parseAddress } from '../../shared/link/address.ts';
@@ -43,7 +43,7 @@ async function initReceiver(options: InitOptions, command: Command): Promise<voi
   const text = receiverConfigText({ data, listen, advertise });
   const config = parseReceiverConfig(text, home.configFile);
   prepareNewHome(home);
-  await prepareData(data);
+  await prepareData(home, data);
   const identity = await createDeviceIdentity(home.directory);
   // Last: a home without it counts as not initialised.
   writeFileAtomic(home.configFile, text, 0o640);
@@ -70,9 +70,10 @@ async function initReceiver(options: InitOptions, command: Command): Promise<voi
 }
 
 /** @throws CodedError FILESYSTEM_UNSUITABLE, CONFIG_INVALID */
-async function prepareData(data: string): Promise<void> {
+async function prepareData(home: Home, data: string): Promise<void> {
   try {
-    fs.mkdirSync(data, { recursive: true, mode: 0o700 });
+    const isNew = fs.mkdirSync(data, { recursive: true, mode: 0o700 }) !== undefined;
+    if (isNew) giveToHomeOwner(home, data);
   } catch (error) {
     throw new CodedError(
       'CONFIG_INVALID',

@@ -1,12 +1,6 @@
 import type { Command } from 'commander';
-import { takeInterrupts } from '../../shared/cli/run-program.ts';
-import { lockHome } from '../../shared/io/home-lock.ts';
-import { createLogger } from '../../shared/io/logger.ts';
+import { runDaemon } from '../../shared/cli/run-daemon.ts';
 import { initialisedReceiverHome, receiverProgram } from './receiver-home.ts';
-
-/** How long a start waits for a short command that holds the home. */
-const lockPatienceMs = 1500;
-const stopAfterFailureMs = 10_000;
 
 /** `run`: the daemon, in the foreground, until SIGTERM or SIGINT. */
 export function addRunCommand(program: Command): void {
@@ -15,19 +9,9 @@ export function addRunCommand(program: Command): void {
     .description('receive until stopped (in the foreground)')
     .action(async (_options: object, command: Command) => {
       const home = initialisedReceiverHome(command);
-      const lock = lockHome(home, receiverProgram, lockPatienceMs);
-      const stop = new Promise<void>((resolve) => takeInterrupts(resolve));
-      const { startReceiver } = await import('../receiver.ts');
-      const logger = createLogger();
-      const receiver = await startReceiver(home, logger);
-      const failure = await Promise.race([stop, receiver.failed]);
-      if (failure !== undefined) {
-        logger.error({ err: failure }, 'it cannot go on and ends');
-        // A part that failed must not keep the process half alive.
-        setTimeout(() => process.exit(1), stopAfterFailureMs).unref();
-      }
-      await receiver.stop();
-      lock.release();
-      if (failure !== undefined) throw failure;
+      await runDaemon(home, receiverProgram, async (logger) => {
+        const { startReceiver } = await import('../receiver.ts');
+        return startReceiver(home, logger);
+      });
     });
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { findProgram } from '../../shared/io/control-client.ts';
-import type { Home } from '../../shared/io/home.ts';
+import { becomeHomeOwner, type Home } from '../../shared/io/home.ts';
 import { remoteReceiverCommands, type ReceiverCommands } from '../receiver-commands.ts';
 import { initialisedReceiverHome, receiverProgram } from './receiver-home.ts';
 
@@ -11,6 +11,7 @@ export async function withReceiver<Result>(
   run: (commands: ReceiverCommands, home: Home) => Promise<Result>,
 ): Promise<Result> {
   const home = initialisedReceiverHome(command);
+  becomeHomeOwner(home);
   const lock = await findProgram(home, receiverProgram);
   if (lock === null) return run(remoteReceiverCommands(home), home);
   try {
@@ -32,6 +33,7 @@ export async function withRunningReceiver<Result>(
   run: (commands: ReceiverCommands, home: Home) => Promise<Result>,
 ): Promise<Result> {
   const home = initialisedReceiverHome(command);
+  becomeHomeOwner(home);
   const lock = await findProgram(home, receiverProgram);
   if (lock === null) return run(remoteReceiverCommands(home), home);
   lock.release();

@@ -217,7 +217,7 @@ export class FolderPull {
       } catch (error) {
         const lacksRoom = isCoded(error, 'STORE_FULL') || isCoded(error, 'QUOTA_REACHED');
         // room would not help a store that has to be opened again
-        if (!lacksRoom || this.deps.store.failed) throw error;
+        if (!lacksRoom || this.deps.store.mustReopen) throw error;
         const told = this.blocked?.code === error.code;
         this.setBlocked(error);
         const { code, message, hint } = error;

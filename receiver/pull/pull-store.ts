@@ -25,7 +25,7 @@ export type PullPartial = {
 /** The store of one folder of one agent as far as pulling uses it (implemented by MirrorStore). */
 export type PullStore = {
   /** A batch failed half-way, and the store refuses everything until it was opened again. */
-  readonly failed: boolean;
+  readonly mustReopen: boolean;
   /** The last durable checkpoint; null asks for everything. */
   position(): FeedPosition | null;
   /** Whether so much content more may arrive. @throws CodedError STORE_FULL, QUOTA_REACHED */

@@ -1,7 +1,7 @@
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import { isBelow, parentPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { Holding, LiveState, RemoveEntry, SetEntry } from './journal-entry.ts';
-import type { LiveRow } from './mirror-index.ts';
+import type { LiveRow } from './index-rows.ts';
 
 export type LiveView = {
   live(path: RelativePath): LiveRow | null;

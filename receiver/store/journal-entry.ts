@@ -33,8 +33,8 @@ export type SetEntry = {
 };
 export type RemoveEntry = { type: 'remove'; path: RelativePath; replaced: Replaced };
 /** Announced in that index and gone before its content was sent: what is held stays. */
-export type MissingEntry = { type: 'missing'; path: RelativePath; namedIn: Buffer };
-export type VersionEntry = { type: 'version'; path: RelativePath; replaced: Replaced; replacedAt: number };
+type MissingEntry = { type: 'missing'; path: RelativePath; namedIn: Buffer };
+type VersionEntry = { type: 'version'; path: RelativePath; replaced: Replaced; replacedAt: number };
 export type ExpireEntry = { type: 'expire'; path: RelativePath; id: number; name: string | null };
 
 /** What a batch does to one path. */
@@ -54,7 +54,7 @@ export type BeginEntry = {
   forgets: boolean;
 };
 /** The batch's changes are whole: `entries` of them. From here on a crash completes it. */
-export type IntentEntry = { type: 'intent'; batch: number; entries: number };
+type IntentEntry = { type: 'intent'; batch: number; entries: number };
 /** The batch is done. `undone`: paths whose new content was lost by the disk, so that they stayed; the position did not move then. */
 export type CommitEntry = { type: 'commit'; batch: number; undone: RelativePath[] };
 export type HeaderEntry = {

@@ -15,8 +15,6 @@ const compactionBytesPerRow = 1600;
 
 export type JournalIdentity = { agent: string; folder: string };
 
-export type JournalLine = { entry: JournalEntry; mark: JournalMark };
-
 type Deps = { disk: Disk };
 
 /**

@@ -1,7 +1,8 @@
 import type Database from 'better-sqlite3';
-import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
-import type { BeginEntry, ChangeEntry, FeedPosition, Holding, LiveState, Replaced } from './journal-entry.ts';
+import { corrupt, databaseError } from './index-errors.ts';
+import { columns, readLive, readVersion, type LiveRow, type RawRow, type VersionRow } from './index-rows.ts';
+import type { BeginEntry, ChangeEntry, FeedPosition, LiveState, Replaced } from './journal-entry.ts';
 
 /** A byte offset in a journal segment up to which the index holds everything; `checksum`: of the line that ends there. */
 export type JournalMark = { segment: number; offset: number; checksum: string };
@@ -16,8 +17,6 @@ export type IndexMeta = {
   nextVersionId: number;
 };
 
-export type LiveRow = { path: RelativePath; holding: Holding; namedIn: Buffer };
-export type VersionRow = { path: RelativePath; replaced: Replaced; replacedAt: number };
 export type StoreUsage = { files: number; bytes: number; versions: number; versionBytes: number };
 
 const schemaVersion = 1;
@@ -35,8 +34,6 @@ const schema = `
   CREATE INDEX versions_by_name ON versions (name) WHERE name IS NOT NULL;
   PRAGMA user_version = ${schemaVersion};
 `;
-
-const kinds = ['file', 'symlink', 'directory'] as const;
 
 /**
  * The SQLite side of a mirror store: a cache of what its journal says, written only through `apply` with entries of
@@ -326,122 +323,7 @@ function prepareStatements(database: Database.Database) {
   };
 }
 
-type RawRow = {
-  path: Buffer;
-  kind: bigint;
-  size: bigint | null;
-  mtime_ns: bigint | null;
-  mode: bigint | null;
-  uid: bigint | null;
-  gid: bigint | null;
-  hash: Buffer | null;
-  target: Buffer | null;
-  index_id: Buffer;
-  sequence: bigint;
-  replaces: bigint | null;
-  received_at: bigint;
-  named_in?: Buffer;
-  id?: bigint;
-  name?: Buffer | null;
-  replaced_at?: bigint;
-};
-
-function columns({ state, indexId, sequence, replaces, receivedAt }: Holding): unknown[] {
-  const announced = [indexId, sequence, replaces, receivedAt];
-  const kind = kinds.indexOf(state.kind);
-  switch (state.kind) {
-    case 'file':
-      return [
-        kind,
-        state.size,
-        state.mtimeNs,
-        state.mode,
-        state.uid,
-        state.gid,
-        state.hash,
-        null,
-        ...announced,
-      ];
-    case 'symlink':
-      return [kind, null, state.mtimeNs, null, state.uid, state.gid, null, state.target, ...announced];
-    case 'directory':
-      return [kind, null, null, state.mode, state.uid, state.gid, null, null, ...announced];
-  }
-}
-
-function readLive(row: RawRow): LiveRow {
-  return { path: readPath(row), holding: readHolding(row), namedIn: row.named_in ?? Buffer.alloc(8) };
-}
-
-function readVersion(row: RawRow): VersionRow {
-  return {
-    path: readPath(row),
-    replaced: {
-      id: Number(row.id),
-      name: row.name?.toString('latin1') ?? null,
-      holding: readHolding(row),
-    },
-    replacedAt: Number(row.replaced_at),
-  };
-}
-
-function readPath(row: RawRow): RelativePath {
-  return row.path.toString('latin1') as RelativePath;
-}
-
-function readHolding(row: RawRow): Holding {
-  return {
-    state: readState(row),
-    indexId: row.index_id,
-    sequence: Number(row.sequence),
-    replaces: row.replaces === null ? null : Number(row.replaces),
-    receivedAt: Number(row.received_at),
-  };
-}
-
-function readState(row: RawRow): LiveState {
-  const owner = { uid: Number(row.uid), gid: Number(row.gid) };
-  const mtimeNs = row.mtime_ns ?? 0n;
-  const kind = kinds[Number(row.kind)];
-  if (kind === undefined) throw corrupt(`it holds a row of kind ${row.kind}`);
-  switch (kind) {
-    case 'file':
-      return {
-        kind: 'file',
-        size: Number(row.size),
-        mtimeNs,
-        mode: Number(row.mode),
-        ...owner,
-        hash: row.hash ?? Buffer.alloc(32),
-      };
-    case 'symlink':
-      return { kind: 'symlink', target: row.target ?? Buffer.alloc(0), mtimeNs, ...owner };
-    case 'directory':
-      return { kind: 'directory', mode: Number(row.mode), ...owner };
-  }
-}
-
 /** Root ('') sorts first: "after nothing" must include it. */
 function pathAfter(path: RelativePath | null): Buffer | number {
   return path === null ? -1 : encodeRelativePath(path);
-}
-
-function corrupt(why: string): CodedError {
-  return new CodedError('DATABASE_CORRUPT', `the database of the store cannot be used: ${why}`, {
-    hint: 'it is a cache: it is made anew from the journal when the store opens',
-  });
-}
-
-function databaseError(error: unknown): unknown {
-  const code = systemErrorCode(error);
-  if (error instanceof CodedError || code === null || !code.startsWith('SQLITE_')) return error;
-  if (code === 'SQLITE_FULL') {
-    return new CodedError('STORE_FULL', 'no space left for the database of the store', { cause: error });
-  }
-  if (code.startsWith('SQLITE_IOERR')) {
-    return new CodedError('DISK_FAILED', `the disk failed under the database of the store (${code})`, {
-      cause: error,
-    });
-  }
-  return corrupt(code);
 }

@@ -1,31 +1,22 @@
-import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
-import { crashPoint } from '../../shared/io/crash-point.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { DirectoryLock } from '../../shared/io/directory-lock.ts';
-import type { Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
-import { sameContent, type FileRecord, type PathState } from '../../shared/records/file-record.ts';
+import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { expiringVersions, type SimpleRetention } from '../retention/simple-retention.ts';
 import type { AgentQuota } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
+import type { BatchWriter } from './batch-writer.ts';
+import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import type { FreeSpace } from './free-space.ts';
-import type {
-  BeginEntry,
-  ChangeEntry,
-  FeedPosition,
-  Holding,
-  JournalEntry,
-  LiveState,
-  SetEntry,
-} from './journal-entry.ts';
+import type { HeldContent } from './held-content.ts';
+import type { LiveRow, VersionRow } from './index-rows.ts';
+import type { ChangeEntry, FeedPosition, Holding, LiveState, SetEntry } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
-import type { IndexMeta, LiveRow, MirrorIndex, StoreUsage, VersionRow } from './mirror-index.ts';
-import { openContent, type ReadableContent } from './readable-content.ts';
-import { snapshotEntries } from './snapshot-entries.ts';
+import type { IndexMeta, MirrorIndex, StoreUsage } from './mirror-index.ts';
+import type { ReadableContent } from './readable-content.ts';
 import type { PartialContent, Staging } from './staging.ts';
-import { placeBelow, type StoreLayout } from './store-layout.ts';
-import { carryOut, inParallel } from './tree-writer.ts';
-import { isPlainWay, type VersionNamer } from './version-namer.ts';
+import type { VersionNamer } from './version-namer.ts';
 
 /** A live record as stored. `receivedAt` (ms, the receiver's clock): when this content arrived. */
 export type StoredFile = { record: FileRecord; indexId: Buffer; receivedAt: number };
@@ -42,27 +33,17 @@ export type StoredEntry = {
   replacedAt: number | null;
 };
 
-/** Records up to a checkpoint of the agent; `missing`: announced in it and gone before their content was sent. */
-export type CommitBatch = {
-  indexId: Buffer;
-  records: readonly FileRecord[];
-  missing: readonly RelativePath[];
-  through: number;
-  token: Buffer;
-};
-
 export type MirrorStoreParts = {
-  disk: Disk;
   logger: Logger;
   now: () => number;
-  findElsewhere: ((hash: Buffer, size: number) => ReadableContent | null) | null;
   index: MirrorIndex;
   journal: Journal;
   staging: Staging;
+  held: HeldContent;
+  writer: BatchWriter;
   quota: AgentQuota;
   freeSpace: FreeSpace;
   namer: VersionNamer;
-  layout: StoreLayout;
   lock: DirectoryLock;
   retention: SimpleRetention;
   opened: StoreOpening;
@@ -77,7 +58,6 @@ export type StoreOpening = {
 
 const deletionsAtOnce = 1000;
 const expiriesAtOnce = 1000;
-const syncsAtOnce = 16;
 
 /**
  * What a receiver keeps of one mirror folder of one agent: the plain tree `current/`, what was replaced or deleted in
@@ -91,7 +71,6 @@ export class MirrorStore {
   readonly #parts: MirrorStoreParts;
   readonly #leaveQuota: () => void;
   #last: Promise<unknown> = Promise.resolve();
-  #failure: unknown = null;
   #closed = false;
 
   constructor(parts: MirrorStoreParts) {
@@ -100,9 +79,9 @@ export class MirrorStore {
     this.#leaveQuota = parts.quota.add(() => this.#usedBytes());
   }
 
-  /** A batch failed half-way: everything is refused until the store was closed and opened again. */
-  get failed(): boolean {
-    return this.#failure !== null;
+  /** True after a failure below a batch: close it and open it again, which recovers it. Reading goes on meanwhile. */
+  get mustReopen(): boolean {
+    return this.#parts.writer.hasFailed;
   }
 
   /** Whether so much content more may arrive, before it is asked for. @throws CodedError STORE_FULL, QUOTA_REACHED */
@@ -136,11 +115,7 @@ export class MirrorStore {
     const row = this.#parts.index.live(path);
     if (row !== null && sameContent(row.holding.state, state)) return 'nothing';
     if (state.size === 0 || this.#parts.staging.has(state.hash)) return 'held';
-    const { paths, names } = this.#parts.index.holders(state.hash);
-    if (paths.length > 0 || names.length > 0) return 'held';
-    const elsewhere = this.#parts.findElsewhere?.(state.hash, state.size) ?? null;
-    elsewhere?.close();
-    return elsewhere === null ? 'fetch' : 'held';
+    return this.#parts.held.isSaidToBeHeld(state.hash, state.size) ? 'held' : 'fetch';
   }
 
   /** Stages a verified copy of content that this agent's folders hold. False: it is not held, or damaged; fetch it. */
@@ -152,7 +127,7 @@ export class MirrorStore {
       staging.stage(hash, Buffer.alloc(0));
       return true;
     }
-    for (const source of this.#holders(hash, size)) {
+    for (const source of this.#parts.held.sources(hash, size)) {
       try {
         if (await staging.stageCopy(hash, size, source)) return true;
       } finally {
@@ -180,14 +155,13 @@ export class MirrorStore {
 
   /** Content with that hash from `current/` or `versions/`; not verified. Null when there is none. */
   openHeld(hash: Buffer, size?: number): ReadableContent | null {
-    for (const source of this.#holders(hash, size ?? null, false)) return source;
-    return null;
+    return this.#parts.held.open(hash, size ?? null);
   }
 
   /** The content that is at the path now; not verified. Null when no file is. */
   openCurrent(path: RelativePath): ReadableContent | null {
     if (this.#parts.index.live(path)?.holding.state.kind !== 'file') return null;
-    return this.#openBelow(this.#parts.layout.current, path);
+    return this.#parts.held.openCurrent(path);
   }
 
   /**
@@ -210,7 +184,7 @@ export class MirrorStore {
       });
       const claimed = await this.#claimContents(plan.contents);
       const missing = batch.missing.map((path): ChangeEntry => ({ type: 'missing', path, namedIn: indexId }));
-      await this.#write(
+      await this.#parts.writer.write(
         { ...begin, nextVersionId: plan.nextVersionId },
         [...plan.entries, ...missing],
         plan.contents,
@@ -311,6 +285,10 @@ export class MirrorStore {
         (await this.#parts.staging.claim(hash, group.length)) ??
         ((await this.stageHeld(hash, size)) ? await this.#parts.staging.claim(hash, group.length) : null);
       if (names === null) {
+        for (const entry of entries) {
+          if (entry.temp !== null)
+            this.#parts.staging.unclaim(hashOf(entry), entry.temp, sizeOf(entry.holding));
+        }
         throw new CodedError('CONTENT_MISMATCH', `content ${hash.toString('hex')} is not staged`, {
           context: { size },
         });
@@ -334,7 +312,11 @@ export class MirrorStore {
         holding,
       },
     }));
-    await this.#write({ ...begin, nextVersionId: meta.nextVersionId + rows.length }, changes, []);
+    await this.#parts.writer.write(
+      { ...begin, nextVersionId: meta.nextVersionId + rows.length },
+      changes,
+      [],
+    );
   }
 
   async #expire(rows: readonly VersionRow[]): Promise<void> {
@@ -345,86 +327,7 @@ export class MirrorStore {
       id,
       name,
     }));
-    await this.#write(begin, changes, []);
-  }
-
-  /** The write path of docs/storage-format.md#write-path. Any failure in it is final for this opening of the store. */
-  async #write(begin: BeginEntry, changes: ChangeEntry[], contents: readonly SetEntry[]): Promise<void> {
-    const { disk, journal, index, layout } = this.#parts;
-    try {
-      if (contents.length > 0) {
-        await this.#syncContents(contents);
-        crashPoint('store.content-synced');
-        await disk.syncDirectory(layout.incoming);
-        crashPoint('store.incoming-synced');
-      }
-      await journal.rotate();
-      const intent: JournalEntry = { type: 'intent', batch: begin.batch, entries: changes.length };
-      const commit: JournalEntry = { type: 'commit', batch: begin.batch, undone: [] };
-      if (changes.every(leavesTreesAlone)) {
-        journal.append([begin, ...changes, intent, commit]);
-      } else {
-        journal.append([begin, ...changes, intent]);
-        crashPoint('store.intent-written');
-        await journal.sync();
-        crashPoint('store.intent-synced');
-        await carryOut(this.#writerDeps(), layout, { begin, changes }, false);
-        journal.append([commit]);
-      }
-      crashPoint('store.commit-written');
-      await journal.sync();
-      crashPoint('store.commit-synced');
-      index.apply(begin, changes, [], journal.mark);
-      crashPoint('store.indexed');
-      await this.#compactIfWorthwhile();
-    } catch (error) {
-      this.#failure = error;
-      throw error;
-    }
-  }
-
-  async #syncContents(contents: readonly SetEntry[]): Promise<void> {
-    const { disk, layout } = this.#parts;
-    await inParallel(contents, syncsAtOnce, async ({ temp, holding: { state } }) => {
-      const fd = disk.open(`${layout.incoming}/${temp}`, 'update');
-      try {
-        if (state.kind === 'file') disk.setModified(fd, state.mtimeNs);
-        await disk.syncData(fd);
-      } finally {
-        disk.close(fd);
-      }
-    });
-  }
-
-  async #compactIfWorthwhile(): Promise<void> {
-    const { journal, index } = this.#parts;
-    const { files, versions } = index.usage();
-    if (!journal.isWorthCompacting(files + versions)) return;
-    const meta = index.meta();
-    if (meta === null) return;
-    await journal.replaceBySnapshot(snapshotEntries(index, meta));
-    index.moveMark(journal.mark);
-    crashPoint('store.snapshot-indexed');
-  }
-
-  *#holders(hash: Buffer, size: number | null, elsewhere = true): Generator<ReadableContent> {
-    const { index, layout, findElsewhere } = this.#parts;
-    const { paths, names } = index.holders(hash);
-    for (const path of paths) {
-      const content = this.#openBelow(layout.current, path);
-      if (content !== null) yield content;
-    }
-    for (const name of names) {
-      const content = this.#openBelow(layout.versions, name);
-      if (content !== null) yield content;
-    }
-    const other = elsewhere && size !== null ? (findElsewhere?.(hash, size) ?? null) : null;
-    if (other !== null) yield other;
-  }
-
-  #openBelow(base: string, path: string): ReadableContent | null {
-    if (!isPlainWay(this.#parts.disk, base, path)) return null;
-    return openContent(this.#parts.disk, placeBelow(base, path));
+    await this.#parts.writer.write(begin, changes, []);
   }
 
   #nameVersions(at: number): (path: RelativePath) => string {
@@ -434,11 +337,6 @@ export class MirrorStore {
       taken.add(name);
       return name;
     };
-  }
-
-  #writerDeps() {
-    const { disk, logger, index, namer } = this.#parts;
-    return { disk, logger, ...treeQuestions(index, namer) };
   }
 
   #meta(): IndexMeta {
@@ -454,12 +352,7 @@ export class MirrorStore {
 
   #assertUsable(): void {
     if (this.#closed) throw new CodedError('INTERNAL', 'the store is closed');
-    if (this.#failure === null) return;
-    const code = isCoded(this.#failure) ? this.#failure.code : 'DISK_FAILED';
-    throw new CodedError(code, 'the store failed in an earlier batch and has to be opened again', {
-      hint: 'look at the first error in the log; opening the store again recovers it',
-      cause: this.#failure,
-    });
+    this.#parts.writer.assertUsable();
   }
 
   #oneByOne<T>(action: () => Promise<T>): Promise<T> {
@@ -469,66 +362,6 @@ export class MirrorStore {
     });
     this.#last = run.catch(() => null);
     return run;
-  }
-}
-
-/** What carrying out a batch has to ask the index. */
-export function treeQuestions(index: MirrorIndex, namer: VersionNamer) {
-  return {
-    isDirectoryRecord: (path: RelativePath) => index.live(path)?.holding.state.kind === 'directory',
-    nameVersion: (path: RelativePath, at: number) => namer.freeName(path, at, new Set()),
-  };
-}
-
-/** A batch's time is strictly later than that of the one before, whatever the clock does, so that states do not overlap. */
-function nextBegin(meta: IndexMeta, nowMs: number, position: FeedPosition | null): BeginEntry {
-  return {
-    type: 'begin',
-    batch: meta.lastBatch + 1,
-    at: Math.max(nowMs, meta.lastBatchAt + 1),
-    nextVersionId: meta.nextVersionId,
-    position,
-    completes: false,
-    forgets: false,
-  };
-}
-
-function assertInOrder({ indexId, records, through }: CommitBatch, reached: FeedPosition | null): void {
-  const before = reached !== null && reached.indexId.equals(indexId) ? reached.sequence : -1;
-  const wrong = records.find(({ sequence }) => sequence <= before || sequence > through);
-  if (through > before && wrong === undefined) {
-    const misplaced = records.find(({ path, state }) => path === '' && isContentKind(state));
-    if (misplaced !== undefined)
-      throw new CodedError('PROTOCOL_VIOLATION', 'the root of a folder is no directory');
-    if (new Set(records.map(({ path }) => path)).size === records.length) return;
-    throw new CodedError('PROTOCOL_VIOLATION', 'a batch names a path twice');
-  }
-  throw new CodedError(
-    'PROTOCOL_VIOLATION',
-    `a batch through sequence ${through} came after sequence ${before}`,
-    {
-      context: { through, before, recordSequence: wrong?.sequence ?? null },
-    },
-  );
-}
-
-function isContentKind(state: PathState): boolean {
-  return state.kind === 'file' || state.kind === 'symlink';
-}
-
-/** Nothing in `current/` or `versions/` has to change for it. */
-function leavesTreesAlone(change: ChangeEntry): boolean {
-  switch (change.type) {
-    case 'missing':
-      return true;
-    case 'set':
-      return change.temp === null && change.replaced === null && change.holding.state.kind !== 'directory';
-    case 'expire':
-      return change.name === null;
-    case 'remove':
-      return change.replaced.holding.state.kind === 'symlink';
-    case 'version':
-      return false;
   }
 }
 

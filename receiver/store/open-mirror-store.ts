@@ -8,7 +8,9 @@ import type { Logger } from '../../shared/io/logger.ts';
 import { openDatabase } from '../../shared/io/sqlite.ts';
 import type { SimpleRetention } from '../retention/simple-retention.ts';
 import type { AgentQuota } from './agent-quota.ts';
+import { BatchWriter, treeQuestions } from './batch-writer.ts';
 import { FreeSpace } from './free-space.ts';
+import { HeldContent } from './held-content.ts';
 import { encodeJournalLine, type BeginEntry, type JournalEntry } from './journal-entry.ts';
 import { committedBatches, examineJournal, type JournalExamination } from './journal-replay.ts';
 import {
@@ -22,7 +24,7 @@ import {
   writeWhole,
 } from './journal.ts';
 import { MirrorIndex, type JournalMark } from './mirror-index.ts';
-import { MirrorStore, treeQuestions, type StoreOpening } from './mirror-store.ts';
+import { MirrorStore, type StoreOpening } from './mirror-store.ts';
 import type { ReadableContent } from './readable-content.ts';
 import { salvage, unknownMark } from './salvage.ts';
 import { snapshotEntries } from './snapshot-entries.ts';
@@ -56,8 +58,6 @@ export type MirrorStoreOptions = {
   partialDaysMax: number;
   /** A journal segment past this size gets a successor. Default 8 MiB; tests make it small. */
   journalSegmentBytesMax?: number;
-  /** Make the database anew from the journal even if it is good. */
-  reindex?: boolean;
 };
 
 const journalSegmentBytesDefault = 8 * 1024 * 1024;
@@ -79,15 +79,18 @@ export async function openMirrorStore(
     cleanIncoming(deps.disk, layout.incoming, deps.now(), options.partialDaysMax);
     const freeSpace = new FreeSpace(deps, { path: layout.root, floorFraction: options.freeSpaceFloor });
     const staging = new Staging({ ...deps, freeSpace }, { directory: layout.incoming });
+    const held = new HeldContent({ ...deps, index }, layout);
+    const writer = new BatchWriter({ ...deps, index, journal, namer }, layout);
     const { retention } = options;
     return new MirrorStore({
       ...deps,
       index,
       journal,
       staging,
+      held,
+      writer,
       freeSpace,
       namer,
-      layout,
       lock,
       retention,
       opened,
@@ -150,8 +153,7 @@ async function recover(
     if (header !== null) assertIdentity(header, identity);
   }
 
-  const usable = options.reindex === true ? null : openIndex(options.databasePath, logger);
-  let index = usable ?? resetIndex(options.databasePath);
+  let index = openIndex(options.databasePath, logger) ?? resetIndex(options.databasePath);
   try {
     const wanted = index.meta()?.mark ?? null;
     const examined = examineJournal(disk, layout.journal, segments, wanted);

@@ -175,6 +175,15 @@ export class Staging {
     return names;
   }
 
+  /** Gives claimed content back: its commit does not take place. */
+  unclaim(hash: Buffer, name: string, size: number): void {
+    if (!this.has(hash)) this.#staged.set(hash.toString('hex'), { name, size, commit: this.#commits });
+    else {
+      this.#bytes -= size;
+      removeFile(this.#disk, this.#place(name));
+    }
+  }
+
   /** A commit has used claimed content of so many bytes. What many commits have not used is removed. */
   committed(bytes: number): void {
     this.#bytes -= bytes;

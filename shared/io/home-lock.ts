@@ -10,15 +10,17 @@ export type HomeLock = { release(): void };
 /**
  * Takes the home for this process, waiting at most `waitMs` for another to leave it.
  * An exclusive SQLite transaction on an empty file: a lock that works wherever the databases work.
- * @throws CodedError ALREADY_RUNNING
+ * @throws CodedError ALREADY_RUNNING, HOME_INVALID
  */
 export function lockHome(home: Home, program: string, waitMs: number): HomeLock {
-  const database = new Database(home.lockFile, { timeout: waitMs });
+  const database = openLockFile(home, waitMs);
   try {
+    // No journal file: nothing is ever written.
+    database.pragma('journal_mode = MEMORY');
     database.exec('BEGIN EXCLUSIVE');
   } catch (error) {
     database.close();
-    if (!isBusy(error)) throw error;
+    if (!isBusy(error)) throw unusable(home, error);
     const pid = readPid(home);
     throw new CodedError(
       'ALREADY_RUNNING',
@@ -27,7 +29,7 @@ export function lockHome(home: Home, program: string, waitMs: number): HomeLock 
     );
   }
   giveToHomeOwner(home, home.lockFile);
-  writeFileAtomic(home.pidFile, `${process.pid}\n`, 0o644);
+  notePid(home);
   return {
     release: () => {
       if (!database.open) return;
@@ -35,6 +37,30 @@ export function lockHome(home: Home, program: string, waitMs: number): HomeLock 
       database.close();
     },
   };
+}
+
+function openLockFile(home: Home, waitMs: number): Database.Database {
+  try {
+    return new Database(home.lockFile, { timeout: waitMs });
+  } catch (error) {
+    throw unusable(home, error);
+  }
+}
+
+function unusable(home: Home, cause: unknown): CodedError {
+  return new CodedError('HOME_INVALID', `${home.directory} cannot be locked: ${String(cause)}`, {
+    hint: 'it must be writable: run the command as the user of the program, or as root',
+    cause,
+  });
+}
+
+/** For people only: a disk that is full must not keep the program from starting. */
+function notePid(home: Home): void {
+  try {
+    writeFileAtomic(home.pidFile, `${process.pid}\n`, 0o644);
+  } catch {
+    fs.rmSync(home.pidFile, { force: true });
+  }
 }
 
 function isBusy(error: unknown): boolean {

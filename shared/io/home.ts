@@ -29,7 +29,18 @@ export function homeAt(directory: string, configName: string): Home {
 
 /** @throws CodedError HOME_INVALID when the home is missing or was never initialised */
 export function requireInitialised(home: Home, program: string): void {
-  if (fs.existsSync(home.configFile)) return;
+  try {
+    fs.accessSync(home.configFile, fs.constants.R_OK);
+    return;
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') {
+      throw new CodedError('HOME_INVALID', `${home.configFile} cannot be read: ${code ?? String(error)}`, {
+        hint: 'run the command as the user of the program, or as root',
+        cause: error,
+      });
+    }
+  }
   throw new CodedError('HOME_INVALID', `${home.directory} is not the home of a ${program}`, {
     hint: `run "${program} init" first, or name the right directory with --home or $MASTOKEEP_HOME`,
   });
@@ -58,6 +69,19 @@ export function prepareNewHome(home: Home): void {
       },
     );
   }
+}
+
+/**
+ * A command that root runs on the home of another user goes on as that user, for good: so nothing of root's is left in
+ * the home or among the copies.
+ */
+export function becomeHomeOwner(home: Home): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = fs.statSync(home.directory);
+  if (uid === 0) return;
+  process.setgroups?.([gid]);
+  process.setgid?.(gid);
+  process.setuid?.(uid);
 }
 
 /** Gives a file that a command run as root made in the home to the home's owner. */

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Device, type Agent } from '../support/device.ts';
+import { Device, type Agent, type Receiver } from '../support/device.ts';
 import { MastodonTree } from '../support/mastodon-tree.ts';
 import { runCommand } from '../support/program.ts';
 import { compareTrees, formatDifferences } from '../support/tree-compare.ts';
@@ -87,12 +87,16 @@ describe('two programs', () => {
     await bench.dispose();
   });
 
-  it('refuses an invitation that was used, one with a changed secret, and one nobody answers for', async () => {
+  it('refuses an invitation that another device has used, one that was cut off, and one nobody answers for', async () => {
     await Promise.all([bench.agent.start(), bench.receiver.start()]);
     const invitation = await bench.agent.invite();
     await bench.receiver.must(['join', invitation]);
-    const used = await bench.receiver.run(['join', invitation]);
-    expect(used.code).not.toBe(0);
+    const other: Receiver = new Device('receiver', path.join(bench.directory, 'other-receiver'));
+    await bench.initReceiver(other, path.join(bench.directory, 'other-data'), false);
+    const used = await other.run(['join', invitation]);
+    expect(used.code).toBe(1);
+    expect(used.stderr).toMatch(errorLine('INVITATION_REFUSED'));
+    expect((await bench.agent.status()).receivers.length).toBe(1);
     const late = await bench.agent.invite();
     await bench.agent.stop();
     const unanswered = await bench.receiver.run(['join', late]);

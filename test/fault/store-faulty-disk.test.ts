@@ -105,6 +105,7 @@ it('takes nothing more after a failed sync until it is opened again', async () =
   fails = true;
   await expect(send(2, 'c2')).rejects.toMatchObject({ code: 'DISK_FAILED' });
   fails = false;
+  expect(store.mustReopen).toBe(true);
   await expect(send(2, 'c2')).rejects.toThrow('opened again');
   await store.close();
   const again = await open();

@@ -192,3 +192,35 @@ it('ends at once with 130 on the second signal', async () => {
   child.kill('SIGTERM');
   expect(await once(child, 'exit')).toEqual([130, null]);
 });
+
+it('ends with an error when its index is damaged under it, and begins a new one at the next start', async () => {
+  const agent = await running('agent');
+  const tree = path.join(scratch, 'tree');
+  fs.mkdirSync(tree);
+  for (let count = 0; count < 300; count += 1) fs.writeFileSync(path.join(tree, `before-${count}`), 'x');
+  await agent.must(['folder', 'add', 'extra', '--kind', 'mirror', '--path', tree]);
+  await agent.must(['scan']);
+  for (const name of ['index.db', 'index.db-wal']) {
+    const file = path.join(agent.home, name);
+    fs.writeFileSync(file, Buffer.alloc(fs.statSync(file).size, 'garbage'), { flag: 'r+' });
+  }
+  for (let count = 0; count < 300; count += 1) fs.writeFileSync(path.join(tree, `after-${count}`), 'x');
+  expect((await agent.run(['scan'])).code).toBe(1);
+  expect(await agent.daemon.exited).toBe(1);
+  await agent.start();
+  expect(JSON.parse(await agent.must(['scan', '--json']))).toMatchObject({ folders: [{ files: 600 }] });
+});
+
+it.runIf(process.getuid?.() === 0)('leaves nothing of root in the home of another user', async () => {
+  const receiver = new Device<AnyStatus>('receiver', path.join(scratch, 'home'));
+  fs.chmodSync(scratch, 0o755);
+  fs.mkdirSync(receiver.home, { mode: 0o700 });
+  fs.chownSync(receiver.home, 12_345, 12_345);
+  await receiver.must(['init', '--data', path.join(scratch, 'data'), '--listen', '127.0.0.1:22390']);
+  await receiver.must(['invite']);
+  await receiver.must(['reindex']);
+  const made = fs.readdirSync(receiver.home, { recursive: true, encoding: 'utf8' });
+  expect(made).toContain('peers.json');
+  for (const name of made) expect(fs.statSync(path.join(receiver.home, name)).uid, name).toBe(12_345);
+  expect(fs.statSync(path.join(scratch, 'data')).uid).toBe(12_345);
+});

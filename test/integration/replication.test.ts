@@ -332,7 +332,7 @@ it('ends the link when a store failed half-way for lack of room, because it has 
   fill(state.feed, 20);
   state.feed.scan();
   state.store.failure = new Coded('STORE_FULL', 'ENOSPC in the middle of a batch');
-  state.store.failed = true;
+  state.store.mustReopen = true;
   const reasons = await new ReplicationLink(state).ended;
   expect(reasons.receiver?.code).toBe('STORE_FULL');
 });

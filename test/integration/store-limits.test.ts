@@ -205,7 +205,7 @@ it('takes content from another folder of the agent', async () => {
   const source = await opened();
   await source.feed.send({ a: 'shared' });
   const target = await opened(undefined, {
-    findElsewhere: (hash, size) => source.store.openHeld(hash, size),
+    findElsewhere: (hash) => source.store.openHeld(hash),
   });
   await target.feed.send({ b: fileState('shared') });
   expect(readTree(`${target.root}/current`).get('b')?.toString()).toBe('shared');

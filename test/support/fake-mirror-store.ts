@@ -18,7 +18,7 @@ export class FakeMirrorStore implements PullStore {
   readonly commits: PullBatch[] = [];
   readonly stagedHashes: string[] = [];
   completions = 0;
-  failed = false;
+  mustReopen = false;
   commitDelayMs = 0;
   /** Thrown by the next operations that write. */
   failure: CodedError | null = null;

@@ -63,7 +63,7 @@ export class FolderBench {
   condition: FolderCondition;
   aged = true;
   private nowMs = 1000;
-  private steps = 0;
+  private checks = 0;
 
   constructor(
     home: string,
@@ -83,7 +83,7 @@ export class FolderBench {
           monotonicMs: () => this.nowMs,
           setTimer: () => () => {},
         },
-        sliceIsOver: () => stepsPerSlice !== undefined && ++this.steps % stepsPerSlice === 0,
+        sliceIsOver: () => ++this.checks > (stepsPerSlice ?? Number.POSITIVE_INFINITY),
         wake: () => {},
         onChange: () => {},
         onCondition: (condition) => {
@@ -97,14 +97,20 @@ export class FolderBench {
     this.feed = new FeedReader(this.database, 'media');
   }
 
+  /** One slice. Gives whether there is more to do at once. */
+  step(): boolean {
+    this.checks = 0;
+    return this.indexer.step();
+  }
+
   /** Works until nothing is left to do at this moment. */
   run(): void {
     do {
       this.indexer.tick();
-      while (this.indexer.step()) this.indexer.tick();
+      while (this.step()) this.indexer.tick();
     } while (this.watcher.deliver());
     this.indexer.tick();
-    while (this.indexer.step());
+    while (this.step());
   }
 
   /** Lets time pass and does what is due. */

@@ -19,7 +19,7 @@ const restoreDefaults: RunRestoreOptions = {
   inPlace: false,
   keepOwners: process.getuid?.() === 0,
   programVersion: 'test',
-  patienceMs: 5000,
+  patienceMs: 30_000,
 };
 
 /** A receiver in memory; every link that the restore asks for is a new session with it. */

@@ -1,6 +1,9 @@
+import { execFile, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { MirrorStore } from '../../../receiver/store/mirror-store.ts';
@@ -25,6 +28,7 @@ import { storeFixture } from '../../support/store-fixture.ts';
 import { compareTrees, formatDifferences } from '../../support/tree-compare.ts';
 
 const mib = 1024 * 1024;
+const agentMain = fileURLToPath(new URL('../../../agent/main.ts', import.meta.url));
 let bench: string;
 let source: string;
 let store: MirrorStore;
@@ -175,4 +179,54 @@ it('lists with --dry-run for people', async () => {
   expect(code).toBe(0);
   expect(stdout).toContain('6 MiB  media/one.mp4\n');
   expect(fs.existsSync(to)).toBe(false);
+});
+
+/** A user that has nothing here; only root can become it, and only where it may read the checkout. */
+const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath];
+const canBeNobody =
+  process.getuid?.() === 0 &&
+  spawnSync('setpriv', [...nobody, '-e', `fs.accessSync(${JSON.stringify(agentMain)})`]).status === 0;
+
+it.runIf(canBeNobody)('without root gives back modes of any kind twice over, owners aside', async () => {
+  const own = path.join(bench, 'of-nobody');
+  fs.mkdirSync(own);
+  fs.chownSync(own, 65534, 65534);
+  fs.chmodSync(bench, 0o755);
+  const odd = path.join(source, 'modes');
+  fs.mkdirSync(path.join(odd, 'closed/inner'), { recursive: true });
+  fs.writeFileSync(path.join(odd, 'closed/inner/unreadable'), 'unreadable');
+  fs.writeFileSync(path.join(odd, 'closed/file'), 'file');
+  fs.chmodSync(path.join(odd, 'closed/inner/unreadable'), 0);
+  fs.chmodSync(path.join(odd, 'closed/inner'), 0o500);
+  fs.chmodSync(path.join(odd, 'closed'), 0o300);
+  await storeTree(store, source, 1_000_000);
+  const from = inviteToRestore(receiver, agentId);
+  const args = [
+    agentMain,
+    '--home',
+    path.join(own, 'home'),
+    'restore',
+    '--from',
+    from,
+    '--to',
+    own,
+    '--json',
+  ];
+  for (const [files, skipped] of [
+    [3, 0],
+    [0, 3],
+  ]) {
+    const { stdout } = await promisify(execFile)('setpriv', [
+      ...nobody,
+      ...args,
+      '--path',
+      'modes',
+      '--path',
+      'link',
+    ]);
+    expect(JSON.parse(stdout)).toMatchObject({ folders: [{ files, skipped, failed: [] }] });
+    const { differences } = compareTrees(odd, path.join(own, 'media/modes'));
+    expect(formatDifferences(differences)).toBe('');
+    expect(fs.statSync(path.join(own, 'media/modes/closed')).mode & 0o7777).toBe(0o300);
+  }
 });

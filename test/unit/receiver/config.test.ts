@@ -38,6 +38,7 @@ describe('receiver.yaml', () => {
     ['data: /d\nfreeSpaceFloor: 80%\n', 'freeSpaceFloor'],
     ['data: /d\nversions:\n  keep: many\n', 'line 3'],
     ['data: /d\nquota: lots\n', 'line 2'],
+    ['data: /d\nagents:\n  not-an-id!:\n    quota: none\n', 'not-an-id!'],
   ])('refuses %j', (text, message) => {
     expect(() => parseReceiverConfig(text, 'receiver.yaml')).toThrowError(
       expect.objectContaining({

@@ -1,0 +1,133 @@
+import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
+import { crashPoint } from '../../shared/io/crash-point.ts';
+import type { Disk } from '../../shared/io/disk.ts';
+import type { Logger } from '../../shared/io/logger.ts';
+import type { RelativePath } from '../../shared/records/relative-path.ts';
+import type { BeginEntry, ChangeEntry, JournalEntry, SetEntry } from './journal-entry.ts';
+import type { Journal } from './journal.ts';
+import type { MirrorIndex } from './mirror-index.ts';
+import { snapshotEntries } from './snapshot-entries.ts';
+import type { StoreLayout } from './store-layout.ts';
+import { carryOut, inParallel } from './tree-writer.ts';
+import type { VersionNamer } from './version-namer.ts';
+
+type Deps = { disk: Disk; logger: Logger; index: MirrorIndex; journal: Journal; namer: VersionNamer };
+
+const syncsAtOnce = 16;
+
+/**
+ * Takes batches through the write path, one at a time. Any failure in it is final: what the system says of pages whose
+ * sync failed can no longer be believed, so the store has to be opened again, which reads them anew.
+ * @see docs/storage-format.md#write-path
+ */
+export class BatchWriter {
+  readonly #deps: Deps;
+  readonly #layout: StoreLayout;
+  #failure: unknown = null;
+
+  constructor(deps: Deps, layout: StoreLayout) {
+    this.#deps = deps;
+    this.#layout = layout;
+  }
+
+  get hasFailed(): boolean {
+    return this.#failure !== null;
+  }
+
+  /** @throws CodedError with the code of the first failure, if there was one */
+  assertUsable(): void {
+    if (this.#failure === null) return;
+    const code = isCoded(this.#failure) ? this.#failure.code : 'DISK_FAILED';
+    throw new CodedError(code, 'the store failed in an earlier batch and has to be opened again', {
+      hint: 'look at the first error in the log; opening the store again recovers it',
+      cause: this.#failure,
+    });
+  }
+
+  /** The batch is durable when it resolves. `contents`: the changes whose `temp` waits in `incoming/`. */
+  async write(begin: BeginEntry, changes: ChangeEntry[], contents: readonly SetEntry[]): Promise<void> {
+    this.assertUsable();
+    try {
+      if (contents.length > 0) await this.#syncContents(contents);
+      await this.#writeJournalAndTrees(begin, changes);
+      this.#deps.index.apply(begin, changes, [], this.#deps.journal.mark);
+      crashPoint('store.indexed');
+      await this.#compactIfWorthwhile();
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    }
+  }
+
+  async #syncContents(contents: readonly SetEntry[]): Promise<void> {
+    const { disk } = this.#deps;
+    await inParallel(contents, syncsAtOnce, async ({ temp, holding: { state } }) => {
+      const fd = disk.open(`${this.#layout.incoming}/${temp}`, 'update');
+      try {
+        if (state.kind === 'file') disk.setModified(fd, state.mtimeNs);
+        await disk.syncData(fd);
+      } finally {
+        disk.close(fd);
+      }
+    });
+    crashPoint('store.content-synced');
+    await disk.syncDirectory(this.#layout.incoming);
+    crashPoint('store.incoming-synced');
+  }
+
+  async #writeJournalAndTrees(begin: BeginEntry, changes: ChangeEntry[]): Promise<void> {
+    const { journal } = this.#deps;
+    await journal.rotate();
+    const intent: JournalEntry = { type: 'intent', batch: begin.batch, entries: changes.length };
+    const commit: JournalEntry = { type: 'commit', batch: begin.batch, undone: [] };
+    if (changes.every(leavesTreesAlone)) {
+      journal.append([begin, ...changes, intent, commit]);
+    } else {
+      journal.append([begin, ...changes, intent]);
+      crashPoint('store.intent-written');
+      await journal.sync();
+      crashPoint('store.intent-synced');
+      const { disk, logger, index, namer } = this.#deps;
+      const deps = { disk, logger, ...treeQuestions(index, namer) };
+      await carryOut(deps, this.#layout, { begin, changes }, false);
+      journal.append([commit]);
+    }
+    crashPoint('store.commit-written');
+    await journal.sync();
+    crashPoint('store.commit-synced');
+  }
+
+  async #compactIfWorthwhile(): Promise<void> {
+    const { journal, index } = this.#deps;
+    const { files, versions } = index.usage();
+    const meta = index.meta();
+    if (meta === null || !journal.isWorthCompacting(files + versions)) return;
+    await journal.replaceBySnapshot(snapshotEntries(index, meta));
+    index.moveMark(journal.mark);
+    crashPoint('store.snapshot-indexed');
+  }
+}
+
+/** What carrying out a batch has to ask the index. */
+export function treeQuestions(index: MirrorIndex, namer: VersionNamer) {
+  return {
+    isDirectoryRecord: (path: RelativePath) => index.live(path)?.holding.state.kind === 'directory',
+    nameVersion: (path: RelativePath, at: number) => namer.freeName(path, at, new Set()),
+  };
+}
+
+/** Nothing in `current/` or `versions/` has to change for it. */
+function leavesTreesAlone(change: ChangeEntry): boolean {
+  switch (change.type) {
+    case 'missing':
+      return true;
+    case 'set':
+      return change.temp === null && change.replaced === null && change.holding.state.kind !== 'directory';
+    case 'expire':
+      return change.name === null;
+    case 'remove':
+      return change.replaced.holding.state.kind === 'symlink';
+    case 'version':
+      return false;
+  }
+}

@@ -1,0 +1,292 @@
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { parseTypedPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import { openSourceFile } from '../../agent/index/source-file.ts';
+import { FolderBench } from '../support/folder-bench.ts';
+import { compareWithTree, ReplayedFeed } from '../support/replayed-feed.ts';
+import { createTemporaryDirectory, describeTree } from '../support/source-tree.ts';
+
+function setUp(options: ConstructorParameters<typeof FolderBench>[2] = {}) {
+  const directory = createTemporaryDirectory('scan');
+  const root = path.join(directory.path, 'root');
+  fs.mkdirSync(root);
+  fs.chmodSync(root, 0o755);
+  const bench = new FolderBench(directory.path, root, options);
+  const at = (name: string) => path.join(root, name);
+  const replay = () => {
+    const replayed = new ReplayedFeed();
+    replayed.follow(bench.feed);
+    return replayed;
+  };
+  return {
+    root,
+    bench,
+    at,
+    replay,
+    [Symbol.dispose]: () => {
+      bench.close();
+      directory[Symbol.dispose]();
+    },
+  };
+}
+
+const asNobody = (work: () => void) => {
+  try {
+    process.seteuid?.(65_534);
+    work();
+  } finally {
+    process.seteuid?.(0);
+  }
+};
+
+it('records empty, sparse and large files, links and empty directories, and finds nothing new the second time', () => {
+  using setup = setUp();
+  const { bench, at } = setup;
+  fs.writeFileSync(at('empty'), '');
+  fs.writeFileSync(at('sparse'), '');
+  fs.truncateSync(at('sparse'), 64 * 1024 * 1024);
+  fs.writeFileSync(at('large'), Buffer.alloc(5_000_001, 'mastodon'));
+  fs.mkdirSync(at('hollow'));
+  fs.symlinkSync('../../nowhere', at('dangling'));
+  fs.symlinkSync('/', at('to the root'));
+  fs.linkSync(at('large'), at('hard link'));
+  fs.mkdirSync(at('private'), 0o700);
+  fs.writeFileSync(at('private/p'), 'p');
+  expect(bench.scan()).toMatchObject({ files: 5, unreadable: 0, skippedSpecial: 0 });
+  const replayed = setup.replay();
+  expect(compareWithTree(replayed, describeTree(setup.root))).toEqual([]);
+  expect([...replayed.states.keys()].sort()).toEqual([
+    '',
+    'dangling',
+    'empty',
+    'hard link',
+    'hollow',
+    'large',
+    'private',
+    'private/p',
+    'sparse',
+    'to the root',
+  ]);
+  expect(bench.scan()).toMatchObject({ changed: 0 });
+  const large = replayed.states.get('large');
+  if (large?.kind !== 'file') throw new Error('not a file');
+  const chunks = bench.feed.chunkList(large.hash);
+  expect(chunks?.reduce((sum, chunk) => sum + chunk.length, 0)).toBe(5_000_001);
+});
+
+it('goes down 700 directories, and reports what is deeper than a path may be', () => {
+  using setup = setUp();
+  let fd = fs.openSync(setup.root, 'r');
+  for (let depth = 0; depth < 1600; depth += 1) {
+    fs.mkdirSync(`/proc/self/fd/${fd}/d`);
+    const next = fs.openSync(`/proc/self/fd/${fd}/d`, 'r');
+    fs.closeSync(fd);
+    fd = next;
+    if (depth === 699) fs.writeFileSync(`/proc/self/fd/${fd}/deep`, 'deep');
+  }
+  fs.closeSync(fd);
+  const report = setup.bench.scan();
+  expect(report.unreadable).toBe(1);
+  expect(setup.replay().states.has(`${'d/'.repeat(700)}deep`)).toBe(true);
+  execFileSync('rm', ['-rf', setup.at('d')]);
+});
+
+it('skips and counts sockets and FIFOs, and waits on none', async () => {
+  using setup = setUp();
+  const { bench, at } = setup;
+  execFileSync('mkfifo', [at('fifo')]);
+  const server = net.createServer().listen(at('socket'));
+  await new Promise((resolve) => server.once('listening', resolve));
+  fs.writeFileSync(at('file'), '');
+  expect(bench.scan()).toMatchObject({ files: 1, skippedSpecial: 2 });
+  expect(bench.condition.skippedSpecial).toBe(2);
+  // A file that becomes a FIFO is gone.
+  fs.rmSync(at('file'));
+  execFileSync('mkfifo', [at('file')]);
+  expect(bench.scan()).toMatchObject({ files: 0, skippedSpecial: 3 });
+  await new Promise((resolve) => server.close(resolve));
+});
+
+it.skipIf(process.getuid?.() !== 0)(
+  'reports what cannot be read, goes on with the rest, and deletes nothing below it',
+  () => {
+    using setup = setUp();
+    const { bench, at } = setup;
+    fs.mkdirSync(at('closed/in'), { recursive: true });
+    for (const name of ['closed/a', 'closed/in/b', 'open', 'secret']) fs.writeFileSync(at(name), name);
+    fs.chmodSync(path.dirname(setup.root), 0o755);
+    bench.scan();
+    const complete = bench.feed.folder().complete_through;
+    fs.writeFileSync(at('secret'), 'changed');
+    fs.writeFileSync(at('open'), 'changed');
+    fs.writeFileSync(at('secret 2'), 'new');
+    for (const name of ['secret', 'secret 2', 'closed']) fs.chmodSync(at(name), 0);
+    asNobody(() => {
+      expect(bench.scan()).toMatchObject({ unreadable: 3, files: 4 });
+    });
+    expect(bench.condition.unreadablePaths.sort()).toEqual(['closed', 'secret', 'secret 2']);
+    expect([...setup.replay().states.keys()].sort()).toEqual([
+      '',
+      'closed/a',
+      'closed/in/b',
+      'open',
+      'secret',
+    ]);
+    // Not everything could be named, so the mark does not move.
+    expect(bench.feed.folder().complete_through).toBe(complete);
+    for (const name of ['secret', 'secret 2']) fs.chmodSync(at(name), 0o644);
+    fs.chmodSync(at('closed'), 0o755);
+    expect(bench.scan()).toMatchObject({ unreadable: 0, files: 5 });
+    expect(compareWithTree(setup.replay(), describeTree(setup.root))).toEqual([]);
+  },
+);
+
+it.skipIf(process.getuid?.() !== 0)('is not complete in a new index while something cannot be named', () => {
+  using setup = setUp();
+  const { bench, at } = setup;
+  fs.mkdirSync(at('closed'));
+  fs.writeFileSync(at('closed/a'), '');
+  fs.writeFileSync(at('open'), '');
+  fs.chmodSync(at('closed'), 0);
+  fs.chmodSync(path.dirname(setup.root), 0o755);
+  asNobody(() => bench.scan());
+  expect(bench.feed.folder().complete_through).toBeNull();
+  fs.chmodSync(at('closed'), 0o755);
+  bench.scan();
+  expect(bench.feed.folder().complete_through).toBe(bench.indexer.index.sequence);
+});
+
+it('notices a change that keeps size and mtime', () => {
+  using setup = setUp();
+  const { bench, at, replay } = setup;
+  fs.writeFileSync(at('a'), 'one');
+  fs.utimesSync(at('a'), 1_000_000, 1_000_000);
+  bench.scan();
+  const before = replay().states.get('a');
+  fs.writeFileSync(at('a'), 'two');
+  fs.utimesSync(at('a'), 1_000_000, 1_000_000);
+  bench.scan();
+  expect(replay().states.get('a')).not.toEqual(before);
+});
+
+it('waits until a file is still, and says so where that takes too long', () => {
+  using setup = setUp({ settleWaitMsMax: 5000 });
+  const { bench, at } = setup;
+  bench.aged = false;
+  fs.writeFileSync(at('growing'), 'x');
+  fs.writeFileSync(at('still'), 'x');
+  let report: object | null = null;
+  bench.indexer.requestScan({
+    resolve: (done) => {
+      report = done;
+    },
+    reject: () => {},
+  });
+  for (let round = 0; round < 60 && report === null; round += 1) {
+    fs.appendFileSync(at('growing'), 'x');
+    bench.pass(100);
+  }
+  expect(report).toMatchObject({ unsettled: 1, files: 1 });
+  expect(bench.feed.folder().complete_through).toBeNull();
+  bench.pass(400);
+  expect(setup.replay().states.has('growing')).toBe(true);
+});
+
+it('does not record a file that changes while it is read', () => {
+  using setup = setUp({ stepsPerSlice: 2 });
+  const { bench, at } = setup;
+  fs.writeFileSync(at('a'), Buffer.alloc(8 * 1024 * 1024, 'a'));
+  bench.indexer.requestScan({ resolve: () => {}, reject: () => {} });
+  // In the middle of the file: 8 pieces, about two in a slice.
+  for (let slices = 0; slices < 3; slices += 1) bench.step();
+  const fd = fs.openSync(at('a'), 'r+');
+  fs.writeSync(fd, 'changed', 0);
+  fs.closeSync(fd);
+  bench.scan();
+  expect(compareWithTree(setup.replay(), describeTree(setup.root))).toEqual([]);
+  // It was announced once, with its last content.
+  expect(bench.indexer.index.get('a' as RelativePath)?.sequence).toBe(bench.indexer.index.sequence);
+  expect(setup.replay().states.size).toBe(bench.indexer.index.sequence);
+});
+
+it('announces deletions of what stands in the way before what takes its place', () => {
+  using setup = setUp();
+  const { bench, at } = setup;
+  fs.mkdirSync(at('was directory'));
+  fs.writeFileSync(at('was directory/inside'), '1');
+  fs.writeFileSync(at('was file'), '2');
+  bench.scan();
+  const through = bench.indexer.index.sequence;
+  fs.rmSync(at('was directory'), { recursive: true });
+  fs.writeFileSync(at('was directory'), '3');
+  fs.rmSync(at('was file'));
+  fs.mkdirSync(at('was file'));
+  fs.writeFileSync(at('was file/inside'), '4');
+  bench.scan();
+  const order =
+    bench.feed.batchAfter(through)?.records.map(({ path, state }) => `${state.kind} ${path}`) ?? [];
+  expect(order.indexOf('deleted was directory/inside')).toBeLessThan(order.indexOf('file was directory'));
+  expect(order.indexOf('deleted was file')).toBeLessThan(order.indexOf('file was file/inside'));
+  expect(order.length).toBe(4);
+});
+
+it('leaves out what is ignored, and deletes what becomes ignored', () => {
+  using directory = createTemporaryDirectory('ignore');
+  const root = path.join(directory.path, 'root');
+  fs.mkdirSync(path.join(root, 'cache', 'deep'), { recursive: true });
+  for (const name of ['cache/deep/c', 'a.tmp', 'a.jpg']) fs.writeFileSync(path.join(root, name), name);
+  const first = new FolderBench(directory.path, root, { ignore: ['*.tmp'] });
+  first.scan();
+  expect(first.indexer.index.totals.files).toBe(2);
+  first.close();
+  const second = new FolderBench(directory.path, root, { ignore: ['/cache/', '*.tmp'] });
+  second.scan();
+  const replayed = new ReplayedFeed();
+  replayed.follow(second.feed);
+  expect([...replayed.states.keys()].sort()).toEqual(['', 'a.jpg']);
+  second.close();
+});
+
+it('opens sources without following a link anywhere below the root', () => {
+  using setup = setUp();
+  const { root, at } = setup;
+  using outside = createTemporaryDirectory('outside');
+  fs.mkdirSync(path.join(outside.path, 'sub'));
+  fs.writeFileSync(path.join(outside.path, 'sub', 'secret'), 'secret');
+  fs.mkdirSync(at('sub'));
+  fs.writeFileSync(at('sub/secret'), 'mine');
+  const open = (name: string) => openSourceFile(root, parseTypedPath(name));
+  const file = open('sub/secret');
+  expect(file?.size).toBe(4);
+  file?.close();
+  fs.rmSync(at('sub'), { recursive: true });
+  fs.symlinkSync(path.join(outside.path, 'sub'), at('sub'));
+  fs.symlinkSync(path.join(outside.path, 'sub', 'secret'), at('link'));
+  for (const name of ['sub/secret', 'link', 'missing', 'sub']) expect(open(name)).toBeNull();
+  execFileSync('mkfifo', [at('fifo')]);
+  expect(open('fifo')).toBeNull();
+});
+
+it('does not leave the tree by a directory that becomes a link while it is walked', () => {
+  using setup = setUp({ stepsPerSlice: 2 });
+  const { bench, at } = setup;
+  using outside = createTemporaryDirectory('outside');
+  fs.writeFileSync(path.join(outside.path, 'secret'), 'secret');
+  for (const name of ['a', 'b', 'c', 'd']) {
+    fs.mkdirSync(at(name));
+    fs.writeFileSync(at(`${name}/f`), name);
+  }
+  bench.indexer.requestScan({ resolve: () => {}, reject: () => {} });
+  for (let slices = 0; slices < 3; slices += 1) bench.step();
+  for (const name of ['a', 'b', 'c', 'd']) {
+    fs.renameSync(at(name), at(`${name}.moved`));
+    fs.symlinkSync(outside.path, at(name));
+  }
+  bench.run();
+  expect([...setup.replay().states.keys()].filter((name) => name.endsWith('secret'))).toEqual([]);
+  bench.scan();
+  expect(compareWithTree(setup.replay(), describeTree(setup.root))).toEqual([]);
+});
