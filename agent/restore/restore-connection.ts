@@ -273,8 +273,10 @@ export class RestoreConnection {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
     const timer = setTimeout(resolve, watchIntervalMs);
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    const onAbort = (): void => resolve();
+    signal.addEventListener('abort', onAbort);
     await promise;
+    signal.removeEventListener('abort', onAbort);
     clearTimeout(timer);
   }
 }
