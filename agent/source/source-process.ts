@@ -1,5 +1,4 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { setTimeout as delay } from 'node:timers/promises';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 
 /** How a source starts a program. `secrets` are blotted out of its last words; `input` goes to its standard input. */
@@ -22,6 +21,7 @@ export type ProcessLimits = {
 const defaultLimits: ProcessLimits = { consumerWaitMsMax: 10 * 60_000, silenceMsMax: 60 * 60_000 };
 const lastWordsBytesMax = 2048;
 const killDelayMs = 5000;
+const stderrWaitMs = 1000;
 
 const runningGroups = new Set<number>();
 let exitHookSet = false;
@@ -47,7 +47,7 @@ export async function* processOutput(
     stdio: [plan.input === null ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   });
   const ending = watchEnding(child, plan);
-  const run = { failure: null as CodedError | null, finished: false };
+  const run: { failure: CodedError | null; finished: boolean } = { failure: null, finished: false };
   const fail = (error: CodedError) => {
     run.failure ??= error;
     ending.killGroup();
@@ -79,11 +79,10 @@ export async function* processOutput(
       });
     }
     clearTimeout(timer);
-    if (run.failure !== null) throw run.failure;
-    const exit = await ending.exited;
-    run.finished = true;
-    if (run.failure !== null) throw run.failure;
-    if (exit !== null) throw exit;
+    const exit = run.failure ?? (await ending.exited);
+    run.finished = run.failure === null;
+    const failure = run.failure ?? exit;
+    if (failure !== null) throw failure;
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
@@ -137,8 +136,7 @@ function watchEnding(child: ChildProcess, plan: ProcessPlan) {
         return;
       }
       // Its last words may still be in the pipe; a grandchild that keeps the pipe open must not be waited for.
-      const stderrEnd = new Promise<void>((done) => child.stderr?.once('close', () => done()));
-      void Promise.race([stderrEnd, delay(1000, undefined, { ref: false })]).then(() => {
+      const tell = () => {
         const lastWords = cleanWords(said, plan.secrets);
         const how = killedBy === null ? `failed with exit status ${status}` : `was killed by ${killedBy}`;
         resolve(
@@ -146,7 +144,10 @@ function watchEnding(child: ChildProcess, plan: ProcessPlan) {
             context: { exitStatus: status, signal: killedBy, lastWords },
           }),
         );
-      });
+      };
+      if (child.stderr?.closed === true) tell();
+      else child.stderr?.once('close', tell);
+      setTimeout(tell, stderrWaitMs).unref();
     });
   });
   const killGroup = () => {

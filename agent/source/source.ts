@@ -57,7 +57,7 @@ export type Source = {
    */
   describe(signal?: AbortSignal): Promise<SourceFacts>;
   /**
-   * All entries, in the order of their paths. The iteration, or that of a content, throws when the source failed: then
+   * All entries, directories before what they hold. The iteration, or that of a content, throws when the source failed: then
    * no version may be made. Ending the iteration early, or aborting, ends the programs behind it.
    * @throws CodedError SOURCE_FAILED, with the program's own last words; PG_DUMP_TOO_OLD
    */

@@ -1,5 +1,6 @@
-import { enums, readKeys, type Key, type Subkey } from 'openpgp';
+import { enums, readKeys, unarmor, type Key, type Subkey } from 'openpgp';
 import { CodedError } from '../errors/coded-error.ts';
+import { readPacketHeader, tagPublicKey, tagSecretKey } from './packet-header.ts';
 import { sealedLimits } from './sealed-limits.ts';
 
 /** Somebody to whom packs are sealed: plain data that may be stored and given to a worker. */
@@ -51,31 +52,69 @@ async function readKeyFile(file: KeyFile): Promise<Key[]> {
   if (bytes.length > sealedLimits.keyFileBytesMax) {
     throw new CodedError('KEY_INVALID', `${file.name} is too large for a file of keys`);
   }
-  const text = bytes.toString('latin1');
-  const armored = text.includes('-----BEGIN PGP ');
-  refuseArmorOfOtherKinds(file.name, text);
-  let keys: Key[];
-  try {
-    keys = armored
-      ? await readKeys({ armoredKeys: bytes.toString('utf8') })
-      : await readKeys({ binaryKeys: bytes });
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new CodedError('KEY_INVALID', `${file.name} holds no OpenPGP public key that can be read: ${why}`, {
-      hint: 'export it with: gpg --armor --export ADDRESS',
-      cause,
+  const blocks = await readBlocks(file.name, bytes);
+  const keys: Key[] = [];
+  for (const block of blocks) {
+    const read = await readBlock(block).catch((cause: unknown) => {
+      throw noKey(file.name, cause instanceof Error ? cause.message : String(cause), cause);
     });
+    const secret = read.find((key) => key.isPrivate());
+    if (secret !== undefined) throw secretKey(file.name, fingerprintOf(secret));
+    keys.push(...read);
   }
-  for (const key of keys) {
-    if (!key.isPrivate()) continue;
-    throw secretKey(file.name, fingerprintOf(key));
+  if (keys.length === 0) throw noKey(file.name, 'there is no key in it');
+  return keys;
+}
+
+/** The binary content of every armored block (people concatenate files), or the file as it is. */
+async function readBlocks(name: string, bytes: Buffer): Promise<Uint8Array[]> {
+  const text = bytes.toString('latin1');
+  if (!text.includes('-----BEGIN PGP ')) return [bytes];
+  const blocks: Uint8Array[] = [];
+  for (const [block, kind = ''] of text.matchAll(
+    /-----BEGIN PGP ([A-Z ,0-9/]+)-----[^]*?(?:-----END PGP |$)/g,
+  )) {
+    refuseArmorOfOtherKinds(name, kind);
+    const whole = `${block.replace(/-----END PGP $/, '')}-----END PGP ${kind}-----\n`;
+    try {
+      const { data } = await unarmor(whole);
+      blocks.push(data as Uint8Array);
+    } catch (cause) {
+      throw noKey(name, cause instanceof Error ? cause.message : String(cause), cause);
+    }
+  }
+  return blocks;
+}
+
+/** The keys of a block: all of them, or an error, so that no recipient gets lost silently. */
+async function readBlock(block: Uint8Array): Promise<Key[]> {
+  const keys = await readKeys({ binaryKeys: block });
+  const expected = countPrimaryKeys(Buffer.from(block));
+  if (keys.length !== expected) {
+    throw new Error(`of ${expected} keys in it only ${keys.length} can be read`);
   }
   return keys;
 }
 
-function refuseArmorOfOtherKinds(name: string, text: string): void {
-  const kind = /-----BEGIN PGP ([A-Z ]+)-----/.exec(text)?.[1];
-  if (kind === undefined || kind === 'PUBLIC KEY BLOCK') return;
+function countPrimaryKeys(block: Buffer): number {
+  let count = 0;
+  for (let offset = 0; offset < block.length;) {
+    const packet = readPacketHeader(block, offset);
+    if (packet.tag === tagPublicKey || packet.tag === tagSecretKey) count += 1;
+    offset = packet.end;
+  }
+  return count;
+}
+
+function noKey(name: string, why: string, cause?: unknown): CodedError {
+  return new CodedError('KEY_INVALID', `${name} holds no OpenPGP public key that can be read: ${why}`, {
+    hint: 'export it with: gpg --armor --export ADDRESS',
+    cause,
+  });
+}
+
+function refuseArmorOfOtherKinds(name: string, kind: string): void {
+  if (kind === 'PUBLIC KEY BLOCK') return;
   if (kind === 'PRIVATE KEY BLOCK') throw secretKey(name, null);
   throw new CodedError('KEY_INVALID', `${name} holds a PGP ${kind.toLowerCase()}, not a public key`, {
     hint: 'export the key with: gpg --armor --export ADDRESS',

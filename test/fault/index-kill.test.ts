@@ -15,8 +15,15 @@ const program = fileURLToPath(new URL('../support/kill-child.ts', import.meta.ur
 const seed = Number(process.env['MASTOKEEP_SEED'] ?? Date.now() % 1_000_000);
 
 /** Starts the indexer and kills it that long after it said that it runs. */
-async function runAndKill(databaseFile: string, root: string, afterMs: number, meanwhile: () => void): Promise<void> {
-  const child = spawn(process.execPath, [program, databaseFile, root], { stdio: ['ignore', 'pipe', 'inherit'] });
+async function runAndKill(
+  databaseFile: string,
+  root: string,
+  afterMs: number,
+  meanwhile: () => void,
+): Promise<void> {
+  const child = spawn(process.execPath, [program, databaseFile, root], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   await new Promise<void>((resolve, reject) => {
     child.stdout.once('data', () => resolve());
@@ -81,7 +88,10 @@ it('skips no change and gives no sequence twice, killed at any moment', async ()
 });
 
 function seeded(from: number): { next(): number } {
-  const values = fc.sample(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), { seed: from, numRuns: 20_000 });
+  const values = fc.sample(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), {
+    seed: from,
+    numRuns: 20_000,
+  });
   let at = 0;
   return { next: () => values[at++ % values.length] ?? 0 };
 }

@@ -38,7 +38,19 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   const become =
     user === null ? [] : [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups', `--inh-caps=-all`];
 
-  const initdb = ['initdb', '-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'];
+  const initdb = [
+    'initdb',
+    '-D',
+    data,
+    '-U',
+    'postgres',
+    '-A',
+    'trust',
+    '-E',
+    'UTF8',
+    '--locale=C',
+    '--no-sync',
+  ];
   runChecked('setpriv', [...become, path.join(postgresBin, initdb[0] as string), ...initdb.slice(1)]);
   fs.writeFileSync(
     path.join(data, 'pg_hba.conf'),
@@ -59,7 +71,14 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   ];
   const server = spawn(
     'setpriv',
-    [...become, '--pdeathsig=QUIT', path.join(postgresBin, 'postgres'), '-D', data, ...all.flatMap((s) => ['-c', s])],
+    [
+      ...become,
+      '--pdeathsig=QUIT',
+      path.join(postgresBin, 'postgres'),
+      '-D',
+      data,
+      ...all.flatMap((s) => ['-c', s]),
+    ],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   );
   let log = '';
