@@ -78,7 +78,8 @@ async function readBlocks(name: string, bytes: Buffer): Promise<Uint8Array[]> {
     const whole = `${block.replace(/-----END PGP $/, '')}-----END PGP ${kind}-----\n`;
     try {
       const { data } = await unarmor(whole);
-      blocks.push(data as Uint8Array);
+      // typed as a stream, which it is only for streams
+      blocks.push(data as unknown as Uint8Array);
     } catch (cause) {
       throw noKey(name, cause instanceof Error ? cause.message : String(cause), cause);
     }
