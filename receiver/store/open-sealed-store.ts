@@ -1,5 +1,4 @@
 import type { KeyObject } from 'node:crypto';
-import { isCoded } from '../../shared/errors/coded-error.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import {
   packName,
@@ -13,7 +12,7 @@ import { openStore, type StoreDeps, type StoreOptions } from './open-store.ts';
 import { salvageSealed, sealedObjects } from './sealed-salvage.ts';
 import { SealedStore, type RefusedVersion } from './sealed-store.ts';
 import { sealedLayout, type StoreLayout } from './store-layout.ts';
-import { VersionChain } from './version-chain.ts';
+import { isRefusal, VersionChain } from './version-chain.ts';
 import { VersionIndex } from './version-index.ts';
 
 export type SealedStoreDeps = StoreDeps & {
@@ -84,7 +83,7 @@ function indexVersions(
     try {
       chain.accept({ number, epoch, json: bytes.json, signature: bytes.signature }, receivedAt);
     } catch (error) {
-      if (!isCoded(error)) throw error;
+      if (!isRefusal(error)) throw error;
       onRefused({ path: json as RelativePath, error });
     }
     if (chain.accepted.length < versionsAtOnce) continue;

@@ -1,5 +1,5 @@
 import { hash as digest, type KeyObject } from 'node:crypto';
-import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
 import { sameContent, type FileRecord, type FileState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
@@ -11,7 +11,7 @@ import type { LiveRow } from './index-rows.ts';
 import type { BeginEntry, ChangeEntry, FeedPosition, LiveState, SetEntry } from './journal-entry.ts';
 import type { ReadableContent } from './readable-content.ts';
 import { readSealedRecord, type SealedRecord } from './sealed-record.ts';
-import { VersionChain, type AcceptedVersion, type ShownVersion } from './version-chain.ts';
+import { isRefusal, VersionChain, type AcceptedVersion, type ShownVersion } from './version-chain.ts';
 import type { HeldVersion, VersionIndex } from './version-index.ts';
 
 /** A version record that was not taken: nothing else has changed because of it. */
@@ -248,7 +248,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
             if (state !== null) halves.push(setEntry(record, state, begin, begin.at));
         }
       } catch (error) {
-        if (!isCoded(error)) throw error;
+        if (!isRefusal(error)) throw error;
         const path = group[0]?.record.path;
         if (path !== undefined) refused.push({ path, error });
       }

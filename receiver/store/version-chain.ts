@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
-import { CodedError } from '../../shared/errors/coded-error.ts';
+import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
+import type { ErrorCode } from '../../shared/errors/error-table.ts';
 import {
   verifyVersionRecord,
   versionRecordHash,
@@ -82,6 +83,13 @@ export class VersionChain {
     if (held === null || added === null) return held ?? added;
     return held.number > added.number ? held : added;
   }
+}
+
+/** Whether an error says that a version is not what it claims, and nothing about this receiver. */
+export function isRefusal(error: unknown): error is CodedError {
+  return ['RECORD_FORGED', 'RECORD_INVALID', 'PROTOCOL_VIOLATION'].some((code) =>
+    isCoded(error, code as ErrorCode),
+  );
 }
 
 function unfit(why: string): CodedError {
