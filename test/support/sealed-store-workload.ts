@@ -1,9 +1,7 @@
 import fs from 'node:fs';
 import { expect } from 'vitest';
-import type { SealedStoreDeps } from '../../receiver/store/open-sealed-store.ts';
 import type { SealedStore } from '../../receiver/store/sealed-store.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
-import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { parseVersionRecord } from '../../shared/sealing/version-record.ts';
 import { packObject, sealedStoreFixture, versionObjects, type SealedObject } from './sealed-store-fixture.ts';
 import type { SeededRandom } from './seeded-random.ts';
@@ -111,8 +109,7 @@ class SealedModel {
 export const sealedWorkload: StoreWorkload<SealedStore, SealedOperation, SealedImage> = {
   place: 'database',
   model: () => new SealedModel(),
-  fixture: (directory, deps = {}) =>
-    sealedStoreFixture(directory, deps as Partial<SealedStoreDeps>, { journalSegmentBytesMax: 6000 }),
+  fixture: (directory, deps = {}) => sealedStoreFixture(directory, deps, { journalSegmentBytesMax: 6000 }),
   nextOperation(random, store) {
     const position = store.position();
     const kind = random.fraction();
@@ -210,7 +207,7 @@ async function send(store: SealedStore, operation: SealedOperation & { do: 'send
   const { indexId, sequence, objects } = operation;
   const records = objects.map((name, at): FileRecord => {
     const { path, content } = object(name);
-    return { path: path as RelativePath, sequence: sequence + at, replaces: null, state: fileState(content) };
+    return { path, sequence: sequence + at, replaces: null, state: fileState(content) };
   });
   for (const [at, record] of records.entries()) {
     const { content } = object(objects[at] ?? '');

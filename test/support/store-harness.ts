@@ -20,20 +20,20 @@ export type WorkloadFixture<Store> = { open: () => Promise<Store>; root: string;
 export type StoreWorkload<Store extends AnyStore, Operation extends { do: string }, Image> = {
   /** The folder's directory is `data/<agent>/<place>`. */
   place: string;
-  model(): WorkloadModel<Operation, Image>;
-  fixture(directory: string, deps?: Partial<StoreDeps>): WorkloadFixture<Store>;
+  model: () => WorkloadModel<Operation, Image>;
+  fixture: (directory: string, deps?: Partial<StoreDeps>) => WorkloadFixture<Store>;
   /** One that the store's position allows. */
-  nextOperation(random: SeededRandom, store: Store): Operation | Reopening;
+  nextOperation: (random: SeededRandom, store: Store) => Operation | Reopening;
   /** Does it as a receiver does; not for `reopen`. */
-  perform(store: Store, operation: Operation): Promise<void>;
+  perform: (store: Store, operation: Operation) => Promise<void>;
   /** What the store shows of itself. */
-  imageOf(store: Store): Image;
+  imageOf: (store: Store) => Image;
   /** That the plain files are what the store says. */
-  expectTreesToMatch(store: Store, root: string): void;
+  expectTreesToMatch: (store: Store, root: string) => void;
   /** Before any recovery: what can be seen is whole, and was there or is there in one of the models. */
-  expectOnlyWholeFiles(root: string, story: string, possible: Image[]): void;
+  expectOnlyWholeFiles: (root: string, story: string, possible: Image[]) => void;
   /** Where the disk kept a name and not the content, a batch may be there in part, and then its position is not. */
-  expectPartOf(image: Image, possible: Image[], story: string): void;
+  expectPartOf: (image: Image, possible: Image[], story: string) => void;
   /** What of the database a rebuild has to give again: `TABLE ORDER BY COLUMNS`. */
   tables: string[];
 };
