@@ -16,7 +16,7 @@ import type { ReadableContent } from './store/readable-content.ts';
 import type { RefusedVersion, SealedStore } from './store/sealed-store.ts';
 
 /** What waits in `incoming/` for a transfer to go on is dropped after so long. */
-const partialDaysMax = 30;
+const partialDaysMax = 7;
 const dayMs = 86_400_000;
 
 type Deps = {

@@ -46,7 +46,7 @@ type KeyedRow = StateColumns & {
  * 4. A deletion is a row too (a tombstone), until a new indexId, where receivers infer deletions from the end marker;
  *    `completeThrough` is therefore set only by a full scan that could name every live path.
  * 5. `dirty` is durable before anybody is told, and only an announcement with a new sequence clears it.
- * @see docs/architecture.md#agent
+ * @see docs/architecture.md#why-no-change-is-skipped
  */
 export class FolderIndex {
   readonly folderId: string;

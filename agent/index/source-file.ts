@@ -8,7 +8,7 @@ export type SourceFile = { readonly fd: number; readonly size: number; close(): 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
 
 /** Opens the resolved root of a folder (a link to it is followed). The caller closes the descriptor. */
-export function openRoot(root: string): number {
+function openRoot(root: string): number {
   return fs.openSync(fs.realpathSync(root), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 

@@ -3,10 +3,19 @@ import { watch, type FSWatcher } from 'chokidar';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
 import type { DirectoryWatcher, WatchEvent } from './directory-watcher.ts';
 
-type Batch = { watcher: FSWatcher; directories: Set<string>; refused: Map<string, string> };
+type Batch = {
+  watcher: FSWatcher;
+  directories: Set<string>;
+  refused: Map<string, string>;
+  /** Until its watches stand; the timer is for the case that chokidar never says so. */
+  opening: NodeJS.Timeout | null;
+};
 
 /** Directories that come together share a chokidar instance, because only an instance says when its watches stand. */
 const batchDirectoriesMax = 256;
+/** chokidar lists what it begins to watch; few at a time keep memory low. */
+const openingMax = 2;
+const openingMsMax = 10_000;
 const gatherMs = 5;
 const namesMax = 64;
 
@@ -21,6 +30,7 @@ export class ChokidarWatcher implements DirectoryWatcher {
   private readonly joining = new Set<string>();
   private readonly changed = new Map<string, Set<string>>();
   private readonly refusing = new Set<Batch>();
+  private opening = 0;
   private events = 0;
   private joinTimer: NodeJS.Timeout | null = null;
   private tellTimer: NodeJS.Timeout | null = null;
@@ -41,9 +51,11 @@ export class ChokidarWatcher implements DirectoryWatcher {
     if (this.joinTimer !== null) clearTimeout(this.joinTimer);
     if (this.tellTimer !== null) clearTimeout(this.tellTimer);
     this.joining.clear();
-    const watchers = new Set([...this.batches.values()].map((batch) => batch.watcher));
+    const open = new Set(this.batches.values());
     this.batches.clear();
-    await Promise.all([...watchers].map((watcher) => watcher.close()));
+    this.opening = openingMax;
+    for (const batch of open) if (batch.opening !== null) clearTimeout(batch.opening);
+    await Promise.all([...open].map((batch) => batch.watcher.close()));
   }
 
   private leave(directory: string): void {
@@ -52,23 +64,40 @@ export class ChokidarWatcher implements DirectoryWatcher {
     if (batch === undefined) return;
     this.batches.delete(directory);
     batch.directories.delete(directory);
-    if (batch.directories.size === 0) void batch.watcher.close();
-    else batch.watcher.unwatch(directory);
+    if (batch.directories.size === 0) {
+      void batch.watcher.close();
+      this.opened(batch);
+    } else batch.watcher.unwatch(directory);
   }
 
   private join(): void {
     this.joinTimer = null;
-    const waiting = [...this.joining];
-    this.joining.clear();
-    for (let from = 0; from < waiting.length; from += batchDirectoriesMax) {
-      this.openBatch(waiting.slice(from, from + batchDirectoriesMax));
+    while (this.joining.size > 0 && this.opening < openingMax) {
+      // The last ones are the most likely to change.
+      const directories = [...this.joining].slice(-batchDirectoriesMax);
+      for (const directory of directories) this.joining.delete(directory);
+      this.openBatch(directories);
     }
+  }
+
+  private opened(batch: Batch): void {
+    if (batch.opening === null) return;
+    clearTimeout(batch.opening);
+    batch.opening = null;
+    this.opening -= 1;
+    if (this.joining.size > 0) this.joinTimer ??= setTimeout(() => this.join(), 0);
   }
 
   private openBatch(directories: readonly string[]): void {
     const options = { depth: 0, followSymlinks: false, ignoreInitial: true, atomic: false } as const;
     const watcher = watch([...directories], options);
-    const batch: Batch = { watcher, directories: new Set(directories), refused: new Map() };
+    const batch: Batch = {
+      watcher,
+      directories: new Set(directories),
+      refused: new Map(),
+      opening: setTimeout(() => this.opened(batch), openingMsMax),
+    };
+    this.opening += 1;
     for (const directory of directories) this.batches.set(directory, batch);
     watcher.on('error', (error) => this.noteError(batch, error));
     watcher.on('raw', (event, name, details) => {
@@ -77,6 +106,7 @@ export class ChokidarWatcher implements DirectoryWatcher {
         this.note(directory, event === 'rename' ? name : null);
     });
     watcher.on('ready', () => {
+      this.opened(batch);
       const standing = [...batch.directories].filter((directory) => !batch.refused.has(directory));
       this.tellRefused(batch);
       this.listener({ type: 'watching', directories: standing });

@@ -23,6 +23,8 @@ type Listing = {
   /** Names that the index may have: files, links, directories, and what could not be looked at. */
   present: Set<string>;
   directories: Map<string, BigIntStats>;
+  /** Names of the rows that were read; null when there were too many to hold. */
+  known: Iterable<string> | null;
   newestNs: bigint;
 };
 
@@ -116,6 +118,7 @@ function* compareEntries(sink: ScanSink, directory: OpenDirectory): Generator<un
     names,
     present: new Set(),
     directories: new Map(),
+    known: rows?.keys() ?? null,
     newestNs: directory.stat.ctimeNs,
   };
   for (const name of names) {
@@ -174,17 +177,11 @@ function* deleteVanished(
   directory: OpenDirectory,
   listing: Listing,
 ): Generator<undefined, void> {
-  let after = '';
-  for (;;) {
-    const page = sink.index.children(directory.path, after, rowPage);
-    for (const row of page) {
-      after = row.name;
-      if (!listing.present.has(row.name) && isGone(sink, directory, listing, row.name)) {
-        sink.change(deletion(childPath(directory.path, row.name)));
-      }
+  for (const name of listing.known ?? namesInIndex(sink, directory.path)) {
+    if (!listing.present.has(name) && isGone(sink, directory, listing, name)) {
+      sink.change(deletion(childPath(directory.path, name)));
     }
     if (sink.sliceIsOver()) yield;
-    if (page.length < rowPage) break;
   }
   let name = sink.index.nextChildDirectory(directory.path, null);
   while (name !== null) {
@@ -273,15 +270,23 @@ function* listNames(sink: ScanSink, directory: OpenDirectory): Generator<undefin
   return names;
 }
 
-function readRows(sink: ScanSink, directory: RelativePath): Map<string, IndexRow> {
-  const rows = new Map<string, IndexRow>();
+/** All rows of a directory, in pages. */
+function* rowsInIndex(sink: ScanSink, directory: RelativePath): Generator<IndexRow, void> {
   let after = '';
   for (;;) {
     const page = sink.index.children(directory, after, rowPage);
-    for (const row of page) rows.set(row.name, row);
-    if (page.length < rowPage) return rows;
+    yield* page;
+    if (page.length < rowPage) return;
     after = page.at(-1)?.name ?? after;
   }
+}
+
+function* namesInIndex(sink: ScanSink, directory: RelativePath): Generator<string, void> {
+  for (const row of rowsInIndex(sink, directory)) yield row.name;
+}
+
+function readRows(sink: ScanSink, directory: RelativePath): Map<string, IndexRow> {
+  return new Map(rowsInIndex(sink, directory).map((row) => [row.name, row]));
 }
 
 function isUnknown(sink: ScanSink, directory: RelativePath): boolean {

@@ -1,59 +1,25 @@
-import fs, { type BigIntStats } from 'node:fs';
+import fs from 'node:fs';
 import type Database from 'better-sqlite3';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
-import {
-  baseName,
-  displayPath,
-  parentPath,
-  rootPath,
-  type RelativePath,
-} from '../../shared/records/relative-path.ts';
+import { displayPath, parentPath, rootPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import { isDamage } from '../index/index-database.ts';
 import { checkpointRecordsMax, FolderIndex, type PathChange } from '../index/folder-index.ts';
-import { entryPath, isAbsence, openDirectoryBelow } from '../index/source-file.ts';
+import { openDirectoryBelow } from '../index/source-file.ts';
 import { ChangeBatch } from './change-batch.ts';
 import type { Clock } from './clock.ts';
 import type { ContentReader } from './content-reader.ts';
 import { scanDirectory } from './directory-scan.ts';
 import type { CreateDirectoryWatcher } from './directory-watcher.ts';
-import { recordFile, recordSymlink } from './file-scan.ts';
-import { FolderWatch, type LookRequest, type WatchStatus } from './folder-watch.ts';
+import { FolderWatch, type LookRequest } from './folder-watch.ts';
 import { FullScan, type ScanReport, type ScanWaiter } from './full-scan.ts';
 import { createIgnoreRules, type IgnoreRules } from './ignore-rules.ts';
+import type { FolderCondition, IndexedFolder, IndexerOptions } from './indexer-options.ts';
 import type { ScanSink } from './scan-sink.ts';
 import { SettleQueue } from './settle-queue.ts';
 import { signatureOf } from './signature.ts';
+import { lookAtDirectory, lookAtPath, type LookContext } from './source-look.ts';
 import { lookAtSource, type SourceBaseline, type SourceLook } from './source-guard.ts';
-
-/** A mirror folder as configured; `root` is absolute and may be a symbolic link. */
-export type IndexedFolder = { id: string; root: string; ignore: readonly string[] };
-
-export type IndexerOptions = {
-  fullScanIntervalMs: number;
-  hotScanIntervalMs: number;
-  /** How often a stopped source is looked at. */
-  sourceCheckIntervalMs: number;
-  /** A scan waits so long for files that do not come to rest. */
-  settleWaitMsMax: number;
-  /** Paths that wait for stillness; beyond it another full scan finds the rest. */
-  settlingMax: number;
-  hotDirectoriesMax: number;
-  /** Watches at most; 0 switches watching off. */
-  watchLimit: number;
-};
-
-export type FolderState = 'scanning' | 'idle' | 'stopped' | 'paused';
-
-/** What the thread tells of a folder; totals are read from the database. */
-export type FolderCondition = WatchStatus & {
-  state: FolderState;
-  /** Why it stopped or what failed last; null when all is well. */
-  stateReason: string | null;
-  unreadable: number;
-  unreadablePaths: string[];
-  skippedSpecial: number;
-};
 
 export type FolderIndexerDeps = {
   database: Database.Database;
@@ -87,6 +53,7 @@ export class FolderIndexer {
   private readonly rules: IgnoreRules;
   private readonly watch: FolderWatch;
   private readonly sink: ScanSink;
+  private readonly lookContext: LookContext;
   private readonly batch = new ChangeBatch();
   private readonly settling = new SettleQueue();
   private readonly looks = new Map<RelativePath, Set<string>>();
@@ -121,6 +88,17 @@ export class FolderIndexer {
       options,
     );
     this.sink = this.createSink();
+    this.lookContext = {
+      root: folder.root,
+      sink: this.sink,
+      stillForMs: (path, stat) =>
+        this.settling.stillForMs(path, signatureOf(stat, this.network), deps.clock.monotonicMs()),
+      requestLook: (request) => this.requestLook(request),
+      vanished: (directory) => this.watch.vanished(directory),
+      requireSource: () => {
+        this.requireSource();
+      },
+    };
     const now = deps.clock.monotonicMs();
     this.nextFullScanMs = now + options.fullScanIntervalMs;
     this.nextHotScanMs = now + options.hotScanIntervalMs;
@@ -259,10 +237,10 @@ export class FolderIndexer {
   private nextLook(): FolderIndexer['look'] {
     for (const [directory, into] of this.looks) {
       this.looks.delete(directory);
-      return { work: this.lookAtDirectory(directory, into), settles: null };
+      return { work: lookAtDirectory(this.lookContext, directory, into), settles: null };
     }
     const path = this.settling.takeDue(this.deps.clock.monotonicMs());
-    return path === null ? null : { work: this.lookAtPath(path), settles: path };
+    return path === null ? null : { work: lookAtPath(this.lookContext, path), settles: path };
   }
 
   private runLook(look: NonNullable<FolderIndexer['look']>): void {
@@ -273,78 +251,6 @@ export class FolderIndexer {
     this.look = null;
     if (look.settles !== null && this.settling.resolve(look.settles))
       this.scan?.waitingFor?.delete(look.settles);
-  }
-
-  /** Looks at one directory again, not at those below it, except `into` and new ones. */
-  private *lookAtDirectory(directory: RelativePath, into: ReadonlySet<string>): Generator<undefined, void> {
-    let parentStat: BigIntStats | null = null;
-    let fd: number;
-    try {
-      fd = openDirectoryBelow(this.folder.root, directory, (open) => {
-        parentStat = fs.fstatSync(open, { bigint: true });
-      });
-    } catch (error) {
-      this.lookFailed(directory, error);
-      return;
-    }
-    try {
-      const stat = fs.fstatSync(fd, { bigint: true });
-      yield* scanDirectory(this.sink, { path: directory, fd, stat, parentStat }, into);
-    } catch (error) {
-      if (!(error instanceof Error && 'syscall' in error)) throw error;
-      this.lookFailed(directory, error);
-    } finally {
-      fs.closeSync(fd);
-    }
-  }
-
-  private lookFailed(directory: RelativePath, error: unknown): void {
-    const parent = parentPath(directory);
-    if (parent === null) {
-      this.requireSource();
-      this.sink.lookAgain(rootPath);
-    } else if (isAbsence(error)) {
-      this.watch.vanished(directory);
-      this.requestLook({ directory: parent, into: [baseName(directory)] });
-    } else {
-      this.sink.unreadable(directory, error, false);
-    }
-  }
-
-  /** Looks at what had to settle: a file, a link, an empty directory, or a directory that changed under a look. */
-  private *lookAtPath(path: RelativePath): Generator<undefined, void> {
-    const parent = parentPath(path);
-    if (parent === null) {
-      yield* this.lookAtDirectory(rootPath, new Set());
-      return;
-    }
-    let directoryFd: number;
-    try {
-      directoryFd = openDirectoryBelow(this.folder.root, parent);
-    } catch (error) {
-      this.lookFailed(parent, error);
-      return;
-    }
-    try {
-      const name = baseName(path);
-      const stat = fs.lstatSync(entryPath(directoryFd, name), { bigint: true });
-      const entry = { name, path, row: this.index.get(path) };
-      const still = this.settling.stillForMs(
-        path,
-        signatureOf(stat, this.network),
-        this.deps.clock.monotonicMs(),
-      );
-      if (stat.isFile()) yield* recordFile(this.sink, directoryFd, entry, stat, still);
-      else if (stat.isSymbolicLink()) recordSymlink(this.sink, directoryFd, entry, stat);
-      else if (stat.isDirectory()) yield* this.lookAtDirectory(path, new Set());
-      else this.requestLook({ directory: parent, into: [] });
-    } catch (error) {
-      if (!(error instanceof Error && 'syscall' in error)) throw error;
-      if (isAbsence(error)) this.requestLook({ directory: parent, into: [] });
-      else this.sink.unreadable(path, error, this.index.get(path) !== null);
-    } finally {
-      fs.closeSync(directoryFd);
-    }
   }
 
   /** Begins a full scan where one is wanted; false when there is nothing to do. */
@@ -533,6 +439,7 @@ export class FolderIndexer {
    */
   private recover(error: unknown): void {
     if (!(error instanceof Error && 'code' in error) || isDamage(error)) throw error;
+    this.current = 'walk';
     const look = this.lookAtSource();
     if (look.problem !== null) {
       this.halt(look.reason);

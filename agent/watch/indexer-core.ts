@@ -5,14 +5,10 @@ import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { Clock } from './clock.ts';
 import { ContentReader } from './content-reader.ts';
 import type { CreateDirectoryWatcher } from './directory-watcher.ts';
-import {
-  FolderIndexer,
-  type FolderCondition,
-  type IndexedFolder,
-  type IndexerOptions,
-} from './folder-indexer.ts';
+import { FolderIndexer } from './folder-indexer.ts';
 import type { ScanReport } from './full-scan.ts';
 import type { IndexerCommand } from './indexer-message.ts';
+import type { FolderCondition, IndexedFolder, IndexerOptions } from './indexer-options.ts';
 
 export type IndexerCoreDeps = {
   /** The writing connection; the core uses it alone and does not close it. */

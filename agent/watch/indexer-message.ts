@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../shared/errors/error-table.ts';
-import type { FolderCondition, IndexedFolder, IndexerOptions } from './folder-indexer.ts';
+import type { FolderCondition, IndexedFolder, IndexerOptions } from './indexer-options.ts';
 import type { ScanReport } from './full-scan.ts';
 
 /** What the indexing thread begins with. */

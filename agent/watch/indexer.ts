@@ -6,7 +6,7 @@ import type { DeviceId } from '../../shared/identity/device-id.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import { openDatabase } from '../../shared/io/sqlite.ts';
 import type { FolderFeed } from '../index/folder-feed.ts';
-import type { FolderCondition, FolderState, IndexedFolder, IndexerOptions } from './folder-indexer.ts';
+import type { FolderCondition, FolderState, IndexedFolder, IndexerOptions } from './indexer-options.ts';
 import type { ScanReport } from './full-scan.ts';
 import { IndexedFeed } from './indexed-feed.ts';
 import type {

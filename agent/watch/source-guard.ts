@@ -11,7 +11,7 @@ type MountKind = { type: string; source: string };
  */
 export type SourceBaseline = { root: string; mount: MountKind; below: Record<string, MountKind> };
 
-export type SourceProblem = 'missing' | 'unreadable' | 'empty' | 'mount' | 'root';
+type SourceProblem = 'missing' | 'unreadable' | 'empty' | 'mount' | 'root';
 
 /** A look at a source: `problem` says why nothing may be recorded from it, `current` is its baseline as of now. */
 export type SourceLook =

@@ -5,7 +5,9 @@ import { workerEntry } from './worker-entry.ts';
 
 /** A ChokidarWatcher in a thread of its own, so that a busy loop here never lets its event queue overflow. */
 export function createThreadedWatcher(listener: (event: WatchEvent) => void): DirectoryWatcher {
-  const worker = new Worker(workerEntry('watcher-worker', import.meta.url));
+  const worker = new Worker(workerEntry('watcher-worker', import.meta.url), {
+    resourceLimits: { maxYoungGenerationSizeMb: 8 },
+  });
   let closing = false;
   worker.on('message', listener);
   worker.on('error', (error) => listener({ type: 'failed', reason: String(error) }));

@@ -31,6 +31,8 @@ export type FolderStoreParts = {
   opened: StoreOpening;
 };
 
+type Restage = (hash: Buffer, size: number) => Promise<boolean>;
+
 /**
  * What the stores of both kinds of folders have in common: one change after the other, staged content that becomes
  * durable by a commit, and the state that the journal and its index tell. After a failed write or sync below a batch
@@ -99,37 +101,25 @@ export class FolderStore<Parts extends FolderStoreParts> {
   }
 
   /**
-   * Fills in `temp` of the entries from what is staged; the bytes that were claimed. `restage`: the last attempt for
-   * content that is not staged any more.
-   * @throws CodedError CONTENT_MISMATCH
+   * Fills in `temp` of the entries from what is staged; the bytes that were claimed. Content staged for this batch may
+   * have been used up by the one before: `restage` finds it where that has put it.
+   * @throws CodedError CONTENT_MISMATCH, PROTOCOL_VIOLATION (content of another size than was announced)
    */
-  protected async claimContents(
-    entries: readonly SetEntry[],
-    restage: (hash: Buffer, size: number) => Promise<boolean>,
-  ): Promise<number> {
-    const { staging } = this.parts;
-    const byHash = Map.groupBy(entries, (entry) => hashOf(entry).toString('hex'));
-    let bytes = 0;
-    for (const group of byHash.values()) {
-      const [first] = group;
-      if (first === undefined) continue;
-      const hash = hashOf(first);
-      const size = sizeOf(first.holding);
-      const names =
-        (await staging.claim(hash, group.length)) ??
-        ((await restage(hash, size)) ? await staging.claim(hash, group.length) : null);
-      if (names === null) {
-        for (const entry of entries) {
-          if (entry.temp !== null) staging.unclaim(hashOf(entry), entry.temp, sizeOf(entry.holding));
-        }
-        throw new CodedError('CONTENT_MISMATCH', `content ${hash.toString('hex')} is not staged`, {
-          context: { size },
-        });
+  protected async claimContents(entries: readonly SetEntry[], restage: Restage): Promise<number> {
+    const claimed: SetEntry[] = [];
+    try {
+      for (const group of Map.groupBy(entries, contentKey).values()) {
+        const names = await this.#claim(group, restage);
+        for (const [at, entry] of group.entries()) entry.temp = names[at] ?? null;
+        claimed.push(...group);
       }
-      for (const [at, entry] of group.entries()) entry.temp = names[at] ?? null;
-      bytes += size * group.length;
+    } catch (error) {
+      for (const { temp, holding } of claimed) {
+        this.parts.staging.unclaim(hashOf(holding), temp ?? '', sizeOf(holding));
+      }
+      throw error;
     }
-    return bytes;
+    return entries.reduce((bytes, { holding }) => bytes + sizeOf(holding), 0);
   }
 
   protected meta(): IndexMeta {
@@ -152,6 +142,20 @@ export class FolderStore<Parts extends FolderStoreParts> {
     return run;
   }
 
+  async #claim(group: readonly SetEntry[], restage: Restage): Promise<string[]> {
+    const { staging } = this.parts;
+    const [first] = group;
+    if (first === undefined) return [];
+    const [hash, size] = [hashOf(first.holding), sizeOf(first.holding)];
+    const names =
+      (await staging.claim(hash, size, group.length)) ??
+      ((await restage(hash, size)) ? await staging.claim(hash, size, group.length) : null);
+    if (names !== null) return names;
+    throw new CodedError('CONTENT_MISMATCH', `content ${hash.toString('hex')} is not staged`, {
+      context: { size },
+    });
+  }
+
   #usedBytes(): number {
     const { bytes, versionBytes } = this.parts.index.usage();
     return bytes + versionBytes + this.parts.staging.bytes;
@@ -162,6 +166,10 @@ export function sizeOf({ state }: Holding): number {
   return state.kind === 'file' ? state.size : 0;
 }
 
-function hashOf({ holding: { state } }: SetEntry): Buffer {
+function hashOf({ state }: Holding): Buffer {
   return state.kind === 'file' ? state.hash : Buffer.alloc(0);
+}
+
+function contentKey({ holding }: SetEntry): string {
+  return `${hashOf(holding).toString('hex')}:${sizeOf(holding)}`;
 }

@@ -70,12 +70,14 @@ export type StoreKind = {
   salvage(deps: StoreDeps, layout: StoreLayout, index: MirrorIndex): Promise<void>;
 };
 
+/** With the longest path and the longest name of a version this stays below PATH_MAX. */
+const rootBytesMax = 700;
 const journalSegmentBytesDefault = 8 * 1024 * 1024;
 
 /**
  * Opens what every store stands on, making it where there is none. When it resolves, a batch that a crash cut off is
  * completed, the database says what the journal says, and all of that is durable. The lock is the caller's to release.
- * @throws CodedError ALREADY_RUNNING, HOME_INVALID (another agent's, folder's or kind's data), STORE_FULL, DISK_FAILED
+ * @throws CodedError ALREADY_RUNNING, HOME_INVALID (another agent's, folder's or kind's data, a path too long), STORE_FULL, DISK_FAILED
  */
 export async function openStore(
   deps: StoreDeps,
@@ -83,6 +85,12 @@ export async function openStore(
   kind: StoreKind,
 ): Promise<FolderStoreParts> {
   const { layout } = kind;
+  if (layout.root.length > rootBytesMax) {
+    throw new CodedError(
+      'HOME_INVALID',
+      `the path of the data directory is longer than ${rootBytesMax} bytes`,
+    );
+  }
   await makeDirectories(deps.disk, options.directory, layout);
   const lock = lockDirectory(options.directory);
   try {

@@ -166,11 +166,15 @@ export class Staging {
   /**
    * Takes staged content out for a commit: as many names in `incoming/` as asked for, each a file of its own.
    * Null when it is not staged.
+   * @throws CodedError PROTOCOL_VIOLATION when the content has another size than was announced
    */
-  async claim(hash: Buffer, count: number): Promise<string[] | null> {
+  async claim(hash: Buffer, size: number, count: number): Promise<string[] | null> {
     const hex = hash.toString('hex');
     const staged = this.#staged.get(hex);
     if (staged === undefined) return null;
+    if (staged.size !== size) {
+      throw new CodedError('PROTOCOL_VIOLATION', `content ${hex} has ${staged.size} bytes, not ${size}`);
+    }
     const names = [staged.name];
     while (names.length < count) {
       const source = openContent(this.#disk, this.#place(staged.name));

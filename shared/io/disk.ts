@@ -19,28 +19,28 @@ export type DiskStat = {
  */
 export type Disk = {
   /** `create` makes a new file (mode 0640) and fails where the name exists. */
-  open(path: DiskPath, how: 'read' | 'append' | 'create' | 'update'): number;
-  close(fd: number): void;
+  open: (path: DiskPath, how: 'read' | 'append' | 'create' | 'update') => number;
+  close: (fd: number) => void;
   /** Bytes read, 0 at the end of the file. */
-  read(fd: number, target: Uint8Array, position: number): number;
+  read: (fd: number, target: Uint8Array, position: number) => number;
   /** Writes all the bytes; `position` null appends. */
-  write(fd: number, bytes: Uint8Array, position: number | null): void;
-  truncate(fd: number, size: number): void;
-  setModified(fd: number, mtimeNs: bigint): void;
+  write: (fd: number, bytes: Uint8Array, position: number | null) => void;
+  truncate: (fd: number, size: number) => void;
+  setModified: (fd: number, mtimeNs: bigint) => void;
   /** Resolves when the file's content and size are on disk (fdatasync). */
-  syncData(fd: number): Promise<void>;
+  syncData: (fd: number) => Promise<void>;
   /** Resolves when the directory's entries are on disk. */
-  syncDirectory(path: DiskPath): Promise<void>;
-  link(existing: DiskPath, created: DiskPath): void;
-  rename(from: DiskPath, to: DiskPath): void;
-  unlink(path: DiskPath): void;
+  syncDirectory: (path: DiskPath) => Promise<void>;
+  link: (existing: DiskPath, created: DiskPath) => void;
+  rename: (from: DiskPath, to: DiskPath) => void;
+  unlink: (path: DiskPath) => void;
   /** Mode 0750. */
-  mkdir(path: DiskPath): void;
-  rmdir(path: DiskPath): void;
+  mkdir: (path: DiskPath) => void;
+  rmdir: (path: DiskPath) => void;
   /** Names (byte strings) in the directory, sorted by bytes. */
-  list(path: DiskPath): string[];
+  list: (path: DiskPath) => string[];
   /** Null where there is nothing (or no directory on the way). Does not follow a link. */
-  stat(path: DiskPath): DiskStat | null;
+  stat: (path: DiskPath) => DiskStat | null;
   space(path: DiskPath): { totalBytes: number; freeBytes: number };
 };
 

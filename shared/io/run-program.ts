@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 
-export type ProgramRun = { exitCode: number | null; stdout: Buffer; stderr: string };
+type ProgramRun = { exitCode: number | null; stdout: Buffer; stderr: string };
 
 /** Runs a program with `input` on its standard input and gives all it printed, at most `outputBytesMax`. */
 export type RunProgram = (

@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 
-export const chunkSecretBytes = 32;
+const chunkSecretBytes = 32;
 export const chunkIdBytes = 16;
 
 /** A new secret for an epoch's chunk ids. It never leaves the agent. */

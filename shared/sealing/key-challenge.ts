@@ -17,8 +17,9 @@ export async function createKeyChallenge(sealer: Sealer): Promise<KeyChallenge> 
     Array.from({ length: groupLength }, () => alphabet.charAt(randomInt(alphabet.length))).join('');
   const answer = Array.from({ length: groups }, group).join('-');
   const sealed = await sealer.sealMessage(Buffer.from(`${answer}\n`, 'utf8'));
+  // with the checksum: gpg 2.2 takes the end line for data where it is missing
   const settings = { ...config, ...sealingSettings };
-  const message = armor(enums.armor.message, sealed, undefined, undefined, undefined, false, settings);
+  const message = armor(enums.armor.message, sealed, undefined, undefined, undefined, true, settings);
   return { message, answer };
 }
 

@@ -13,9 +13,9 @@ export type ManifestFile = Common & {
   hash: Buffer;
   extents: readonly Extent<string>[];
 };
-export type ManifestDirectory = Common & { type: 'directory'; mode: number };
+type ManifestDirectory = Common & { type: 'directory'; mode: number };
 /** `target`: the bytes of the link's text. */
-export type ManifestSymlink = Common & { type: 'symlink'; target: Buffer };
+type ManifestSymlink = Common & { type: 'symlink'; target: Buffer };
 
 export type ManifestEntry = ManifestFile | ManifestDirectory | ManifestSymlink;
 
@@ -24,7 +24,7 @@ const id = z.int().min(0).max(0xffff_ffff);
 const mode = z.int().min(0).max(0o7777);
 const base64 = z.base64().min(1);
 const common = {
-  path: z.string().min(1).optional(),
+  path: z.string().optional(),
   pathBase64: base64.optional(),
   uid: id,
   gid: id,

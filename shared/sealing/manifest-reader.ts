@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { folderIdPattern } from '../records/folder-id.ts';
 import type { RelativePath } from '../records/relative-path.ts';
 import { parentPath } from '../records/relative-path.ts';
 import { parseStrictJson } from './canonical-json.ts';
@@ -15,7 +16,7 @@ import { sealedLimits } from './sealed-limits.ts';
 
 const headerSchema = z.strictObject({
   format: z.literal(manifestFormat),
-  folder: z.string().min(1).max(64),
+  folder: z.string().regex(folderIdPattern),
   createdAt: z.iso.datetime({ precision: 3 }),
 });
 const packsSchema = z.strictObject({

@@ -12,6 +12,8 @@ export type Recipient = {
   userIds: string[];
   /** When the primary key or its encryption key stops to be valid, ms; null when never. */
   expiresAt: number | null;
+  /** When it was found usable, ms. Sealing judges the key as of then and so depends on no clock. */
+  checkedAt: number;
   /** False for keys that GnuPG 2.2 does not know (OpenPGP v6, the new X25519): their owner needs another program. */
   readableByGpg: boolean;
   /** The public key alone, armored. */
@@ -166,6 +168,7 @@ async function toRecipient(key: Key, fileName: string, nowMs: number): Promise<R
     encryptionKeyId: encryptionKey.getKeyID().toHex().toUpperCase(),
     userIds: key.getUserIDs(),
     expiresAt: expiries.length === 0 ? null : Math.min(...expiries),
+    checkedAt: nowMs,
     readableByGpg: [key, encryptionKey].every(knownToGpg),
     armored: key.toPublic().armor(),
   };

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { CodedError } from '../errors/coded-error.ts';
+import { folderIdPattern } from '../records/folder-id.ts';
 import { canonicalJson, parseStrictJson, type Json } from './canonical-json.ts';
 import type { Extent } from './extents.ts';
 import { padmeLength } from './padme.ts';
@@ -7,7 +8,7 @@ import { nameSealed, type SealedPack, type Sealer } from './sealer.ts';
 import { sealedLimits } from './sealed-limits.ts';
 import type { Unsealer } from './unsealer.ts';
 
-export const rootFormat = 'mastokeep-root-1';
+const rootFormat = 'mastokeep-root-1';
 const rootBytesMin = 1024;
 
 const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
@@ -15,7 +16,7 @@ const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 
 const rootSchema = z.strictObject({
   format: z.literal(rootFormat),
-  folder: z.string().min(1).max(64),
+  folder: z.string().regex(folderIdPattern),
   epoch: z.string().regex(/^[0-9a-f]{16}$/),
   number: z.int().min(1).max(9_999_999_999),
   createdAt: z.iso.datetime({ precision: 3 }),

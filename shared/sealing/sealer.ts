@@ -1,5 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createMessage, encrypt, readKey, type KeyID, type PublicKey } from 'openpgp';
+import {
+  createMessage,
+  encrypt,
+  encryptSessionKey,
+  readKey,
+  type KeyID,
+  type Message,
+  type PublicKey,
+  type SessionKey,
+} from 'openpgp';
 import { sealingSettings } from './openpgp-settings.ts';
 import { encodePack } from './pack.ts';
 import type { Recipient } from './recipient.ts';
@@ -8,8 +17,10 @@ import type { Recipient } from './recipient.ts';
 export type SealedPack = { hash: Buffer; bytes: Buffer };
 
 type SealTarget =
-  | { kind: 'recipients'; keys: PublicKey[]; keyIds: KeyID[]; date: Date }
+  | { kind: 'recipients'; keys: readonly RecipientKey[] }
   | { kind: 'passphrase'; passphrase: string };
+
+type RecipientKey = { key: PublicKey; keyId: KeyID; date: Date };
 
 const sessionKeyBytes = 32;
 
@@ -32,24 +43,11 @@ export class Sealer {
    * A recipient that expired since it was loaded is still sealed to: its owner can read, and a server that stops to
    * make versions on that day would lose more. Status warns by `expiresAt`.
    */
-  static async toRecipients(recipients: readonly Recipient[], nowMs: number = Date.now()): Promise<Sealer> {
+  static async toRecipients(recipients: readonly Recipient[]): Promise<Sealer> {
     if (recipients.length === 0) throw new RangeError('a message needs a recipient');
-    const keys: PublicKey[] = [];
-    const keyIds: KeyID[] = [];
-    const validMs = Math.min(nowMs, ...recipients.map(({ expiresAt }) => (expiresAt ?? Infinity) - 1000));
-    const date = new Date(validMs);
-    for (const { armored, encryptionKeyId } of recipients) {
-      const key = await readKey({ armoredKey: armored });
-      const parts = [key, ...key.subkeys].map((part) => part.getKeyID());
-      const keyId = parts.find((id) => id.toHex().toUpperCase() === encryptionKeyId);
-      if (keyId === undefined) throw new RangeError(`no key ${encryptionKeyId} in the recipient's key`);
-      keys.push(key);
-      keyIds.push(keyId);
-    }
-    return new Sealer(
-      { kind: 'recipients', keys, keyIds, date },
-      recipients.map(({ encryptionKeyId }) => encryptionKeyId),
-    );
+    const keys = await Promise.all(recipients.map(async (recipient) => readRecipientKey(recipient)));
+    const keyIds = recipients.map(({ encryptionKeyId }) => encryptionKeyId);
+    return new Sealer({ kind: 'recipients', keys }, keyIds);
   }
 
   /** Whoever knows the passphrase reads everything: it is a decryption key on the server. */
@@ -60,20 +58,50 @@ export class Sealer {
 
   /** One OpenPGP message around `content`, as it is. */
   async sealMessage(content: Uint8Array): Promise<Buffer> {
-    const message = await createMessage({ binary: content, filename: '', date: new Date(0) });
-    const target = this.#target;
+    // given, so that no recipient's preferences choose AES-128 or SEIPDv2 (and then PKESK v6)
+    const sessionKey = { data: randomBytes(sessionKeyBytes), algorithm: 'aes256' } as const;
     const sealed = await encrypt({
-      message,
-      // given, so that no recipient's preferences choose AES-128 or SEIPDv2 (and then PKESK v6)
-      sessionKey: { data: randomBytes(sessionKeyBytes), algorithm: 'aes256' },
-      ...(target.kind === 'recipients'
-        ? { encryptionKeys: target.keys, encryptionKeyIDs: target.keyIds, date: target.date }
-        : { passwords: [target.passphrase] }),
-      format: 'binary',
+      message: await createMessage({ binary: content, filename: '', date: new Date(0) }),
+      sessionKey,
+      format: 'object',
       config: sealingSettings,
     });
-    return Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
+    sealed.packets.unshift(...(await this.#sealSessionKey(sessionKey)));
+    // a stream only where the content was one
+    const bytes = sealed.write() as Uint8Array;
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
+
+  /** A session key packet for each recipient, or one for the passphrase. */
+  async #sealSessionKey(sessionKey: SessionKey): Promise<Packets> {
+    const target = this.#target;
+    const options = { ...sessionKey, format: 'object', config: sealingSettings } as const;
+    if (target.kind === 'passphrase') {
+      return (await encryptSessionKey({ ...options, passwords: target.passphrase })).packets;
+    }
+    const packets: Packets = [];
+    for (const { key, keyId, date } of target.keys) {
+      const sealed = await encryptSessionKey({
+        ...options,
+        encryptionKeys: key,
+        encryptionKeyIDs: keyId,
+        date,
+      });
+      packets.push(...sealed.packets);
+    }
+    return packets;
+  }
+}
+
+type Packets = Message<Uint8Array>['packets'][number][];
+
+async function readRecipientKey({ armored, encryptionKeyId, checkedAt }: Recipient): Promise<RecipientKey> {
+  const key = await readKey({ armoredKey: armored });
+  const keyId = [key, ...key.subkeys]
+    .map((part) => part.getKeyID())
+    .find((id) => id.toHex().toUpperCase() === encryptionKeyId);
+  if (keyId === undefined) throw new RangeError(`no key ${encryptionKeyId} in the recipient's key`);
+  return { key, keyId, date: new Date(checkedAt) };
 }
 
 /** Compresses, pads and seals 1 byte to 16 MiB of chunks. */

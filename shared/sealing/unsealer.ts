@@ -81,7 +81,8 @@ export function openGpgUnsealer(
 function gpgFailure(command: string, stderr: string): CodedError {
   const lines = stderr.split('\n').filter((line) => line !== '');
   const words = lines.filter((line) => !line.startsWith('[GNUPG:]')).join('; ');
-  const opened = lines.some((line) => /^\[GNUPG:\] (BEGIN_DECRYPTION|BADMDC)/.test(line));
+  // DECRYPTION_INFO comes once there is a session key
+  const opened = lines.some((line) => /^\[GNUPG:\] (DECRYPTION_INFO|BADMDC)/.test(line));
   const noKey = lines.some((line) =>
     /^\[GNUPG:\] (NO_SECKEY|ERROR pkdecrypt_failed|DECRYPTION_FAILED)/.test(line),
   );

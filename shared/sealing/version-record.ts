@@ -2,10 +2,11 @@ import { createHash, createPublicKey, sign, verify, type KeyObject } from 'node:
 import * as z from 'zod';
 import { CodedError } from '../errors/coded-error.ts';
 import { deviceIdOfKey, type DeviceId } from '../identity/device-id.ts';
+import { folderIdPattern } from '../records/folder-id.ts';
 import { canonicalJson, parseStrictJson } from './canonical-json.ts';
 import { sealedLimits } from './sealed-limits.ts';
 
-export const versionLabel = 'mastokeep-version-1';
+const versionLabel = 'mastokeep-version-1';
 
 const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
 const bytesCount = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
@@ -13,7 +14,7 @@ const bytesCount = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
 const versionRecordSchema = z.strictObject({
   label: z.literal(versionLabel),
   agent: z.string().regex(/^[A-Z2-7]{7}(-[A-Z2-7]{7}){7}$/),
-  folder: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
+  folder: z.string().regex(folderIdPattern),
   epoch: z.string().regex(/^[0-9a-f]{16}$/),
   number: z.int().min(1).max(9_999_999_999),
   createdAt: z.iso.datetime({ precision: 3 }),

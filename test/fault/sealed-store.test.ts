@@ -4,7 +4,7 @@ import { removeDatabase, expectRebuildToMatch } from '../support/store-harness.t
 import { sealedWorkload } from '../support/sealed-store-workload.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 import { failsOnce, isReopening, storeFaults } from '../support/store-faults.ts';
-import { temporaryDirectory } from '../support/store-fixture.ts';
+import { memoryDirectory } from '../support/store-fixture.ts';
 import { StoreKills } from '../support/store-kills.ts';
 import { PowerCuts } from '../support/store-power-cuts.ts';
 
@@ -18,7 +18,7 @@ const seeds = (standard: string[]): string[] => wanted?.split(',') ?? standard;
 it.each(seeds(['1', '2', '3', '4']))(
   'is what a simple model says after any operations (seed %s)',
   async (seed) => {
-    const directory = temporaryDirectory();
+    const directory = memoryDirectory();
     const fixture = sealedWorkload.fixture(directory);
     const random = new SeededRandom(seed);
     let model = sealedWorkload.model();

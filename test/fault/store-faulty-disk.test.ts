@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
-import { temporaryDirectory } from '../support/store-fixture.ts';
+import { memoryDirectory } from '../support/store-fixture.ts';
 import { failsOnce, storeFaults } from '../support/store-faults.ts';
 import { imageOf, mirrorWorkload, perform, workloadFixture } from '../support/store-workload.ts';
 
@@ -25,7 +25,7 @@ it.each(storeFaults)('stays whole when the Nth $call fails with $systemCode', as
 });
 
 it('takes nothing more after a failed sync until it is opened again', async () => {
-  const directory = temporaryDirectory();
+  const directory = memoryDirectory();
   let fails = false;
   const disk = {
     ...nodeDisk,

@@ -178,18 +178,13 @@ it('waits until a file is still, and says so where that takes too long', () => {
   bench.aged = false;
   fs.writeFileSync(at('growing'), 'x');
   fs.writeFileSync(at('still'), 'x');
-  let report: object | null = null;
-  bench.indexer.requestScan({
-    resolve: (done) => {
-      report = done;
-    },
-    reject: () => {},
-  });
-  for (let round = 0; round < 60 && report === null; round += 1) {
+  const reports: object[] = [];
+  bench.indexer.requestScan({ resolve: (report) => reports.push(report), reject: () => {} });
+  for (let round = 0; round < 60 && reports.length === 0; round += 1) {
     fs.appendFileSync(at('growing'), 'x');
     bench.pass(100);
   }
-  expect(report).toMatchObject({ unsettled: 1, files: 1 });
+  expect(reports[0]).toMatchObject({ unsettled: 1, files: 1 });
   expect(bench.feed.folder().complete_through).toBeNull();
   bench.pass(400);
   expect(setup.replay().states.has('growing')).toBe(true);

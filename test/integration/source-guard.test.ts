@@ -27,7 +27,7 @@ function livePaths(bench: FolderBench): string[] {
 }
 
 const everything = ['', 'a/b/z', 'a/y', 'x'];
-const stopped = expect.objectContaining({ code: 'SOURCE_STOPPED' });
+const stopped: unknown = expect.objectContaining({ code: 'SOURCE_STOPPED' });
 
 it('stops when the root is missing, records nothing, and goes on by itself when it is back', () => {
   using setup = setUp('guard');

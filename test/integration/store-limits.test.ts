@@ -74,6 +74,31 @@ it('takes no content that differs from its hash', async () => {
   await store.commit(batch);
 });
 
+it('takes no record that lies about the size of its content', async () => {
+  const { store } = await opened();
+  const states = [fileState('right'), { ...fileState('right'), size: 1 }];
+  const records = states.map((state, at) => ({
+    path: parseTypedPath(`file ${at}`),
+    sequence: at + 1,
+    replaces: null,
+    state,
+  }));
+  const commit = (count: number) =>
+    store.commit({
+      indexId: indexA,
+      records: records.slice(0, count),
+      missing: [],
+      through: 2,
+      token: Buffer.alloc(32),
+    });
+  store.stage(sha256('right'), Buffer.from('right'));
+  await expect(commit(2)).rejects.toMatchObject({
+    code: expect.stringMatching(/PROTOCOL|CONTENT/) as unknown,
+  });
+  await commit(1);
+  expect(store.usage()).toMatchObject({ files: 1, bytes: 5 });
+});
+
 it('keeps content that arrived in part over a restart', async () => {
   const { store, open, root } = await opened();
   const content = Buffer.from('first half, second half');
@@ -150,6 +175,7 @@ it('keeps names of every kind, and their versions', async () => {
     'line\nbreak',
     '🐘'.repeat(60),
     `deep/${'d/'.repeat(200)}f`,
+    `${'long directory name/'.repeat(150)}f`,
   ];
   const paths = [
     ...names.map((name) => parseTypedPath(name)),

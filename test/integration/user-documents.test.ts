@@ -47,9 +47,9 @@ function commandsIn(markdown: string): NamedCommand[] {
   );
   return code
     .flatMap((text) => text.split('\n'))
-    .flatMap((line) => [
-      ...line.replace(/ #.*/, '').matchAll(/(?<![-/\w.]|-u )mastokeep-(agent|receiver) ([a-z].*)/g),
-    ])
+    .flatMap((line) =>
+      Array.from(line.replace(/ #.*/, '').matchAll(/(?<![-/\w.]|-u )mastokeep-(agent|receiver) ([a-z].*)/g)),
+    )
     .map(([, program, rest = '']) => {
       const words = rest.split(/\s+/);
       const command = words[0] === 'folder' ? words.slice(0, 2).join(' ') : (words[0] ?? '');

@@ -82,6 +82,38 @@ export function faultyDisk(disk: Disk, fault: Fault): { disk: Disk; hasFailed: (
   };
 }
 
+/** The disk until it dies: after so many more calls that change something every call that does fails, until it revives. */
+export function dyingDisk(disk: Disk): { disk: Disk; dieAfter(calls: number): void; revive(): void } {
+  let left = Number.POSITIVE_INFINITY;
+  const live = <A extends unknown[], R>(call: string, action: (...args: A) => R): ((...args: A) => R) => {
+    return (...args) => {
+      left -= 1;
+      if (left < 0) throw diskError(Object.assign(new Error('dead'), { code: 'EIO' }), call, '');
+      return action(...args);
+    };
+  };
+  const whole = methodsOf(disk);
+  return {
+    disk: {
+      ...whole,
+      write: live('write', whole.write),
+      syncData: async (fd) => live('syncData', whole.syncData)(fd),
+      syncDirectory: async (path) => live('syncDirectory', whole.syncDirectory)(path),
+      link: live('link', whole.link),
+      rename: live('rename', whole.rename),
+      unlink: live('unlink', whole.unlink),
+      mkdir: live('mkdir', whole.mkdir),
+      rmdir: live('rmdir', whole.rmdir),
+    },
+    dieAfter: (calls) => {
+      left = calls;
+    },
+    revive: () => {
+      left = Number.POSITIVE_INFINITY;
+    },
+  };
+}
+
 function methodsOf(disk: Disk): Disk {
   return {
     open: (path, how) => disk.open(path, how),

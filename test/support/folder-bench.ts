@@ -5,16 +5,13 @@ import { openIndexDatabase } from '../../agent/index/index-database.ts';
 import { FeedReader } from '../../agent/index/feed-reader.ts';
 import { ContentReader } from '../../agent/watch/content-reader.ts';
 import type { CreateDirectoryWatcher, WatchEvent } from '../../agent/watch/directory-watcher.ts';
-import {
-  FolderIndexer,
-  type FolderCondition,
-  type IndexerOptions,
-} from '../../agent/watch/folder-indexer.ts';
+import { FolderIndexer } from '../../agent/watch/folder-indexer.ts';
+import type { FolderCondition, IndexerOptions } from '../../agent/watch/indexer-options.ts';
 import type { ScanReport } from '../../agent/watch/full-scan.ts';
 import { indexerDefaults } from '../../agent/watch/indexer.ts';
 
 /** A watcher that does as it is told and remembers it. */
-export class FakeWatcher {
+class FakeWatcher {
   readonly watched = new Set<string>();
   limit = Number.POSITIVE_INFINITY;
   listener: (event: WatchEvent) => void = () => {};

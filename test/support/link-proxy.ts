@@ -154,10 +154,7 @@ export class LinkProxy {
     }
     this.bytes[direction] += piece.length;
     if (!to.destroyed && !to.write(piece)) {
-      await new Promise<void>((drained) => {
-        to.once('drain', drained);
-        to.once('close', drained);
-      });
+      await drainOrClose(to);
     }
     const reached = this.#thresholds.filter(
       (threshold) => this.bytes[threshold.direction] >= threshold.total,
@@ -166,6 +163,18 @@ export class LinkProxy {
     for (const threshold of reached) threshold.reached();
     if (!this.#silent) from.resume();
   }
+}
+
+async function drainOrClose(socket: net.Socket): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      socket.off('drain', done);
+      socket.off('close', done);
+      resolve();
+    };
+    socket.on('drain', done);
+    socket.on('close', done);
+  });
 }
 
 /** A TCP port of `host` that nobody listens on at this moment. */

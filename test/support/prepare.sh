@@ -40,7 +40,7 @@ fi
 
 # command:package pairs
 missing=""
-for pair in strace:strace; do
+for pair in strace:strace sshfs:sshfs /usr/lib/openssh/sftp-server:openssh-sftp-server gpg:gnupg zstd:zstd openssl:openssl python3:python3; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0

@@ -39,7 +39,7 @@ export class ReplayedFeed {
 }
 
 /** A state in the words of `describeTree`. */
-export function describeState(state: PathState): string {
+function describeState(state: PathState): string {
   switch (state.kind) {
     case 'file':
       return `file ${state.size} ${state.mtimeNs} ${state.mode.toString(8)} ${state.uid}:${state.gid} ${state.hash.toString('hex')}`;

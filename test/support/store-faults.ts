@@ -4,7 +4,7 @@ import { isCoded } from '../../shared/errors/coded-error.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { faultyCalls, faultyDisk, type Fault } from './faulty-disk.ts';
 import { SeededRandom } from './seeded-random.ts';
-import { temporaryDirectory } from './store-fixture.ts';
+import { memoryDirectory } from './store-fixture.ts';
 import {
   expectNothingLeftIncoming,
   expectRebuildToMatch,
@@ -29,7 +29,7 @@ export async function failsOnce<Store extends AnyStore, Operation extends { do: 
   fault: Fault,
 ): Promise<boolean> {
   const { imageOf } = workload;
-  const directory = temporaryDirectory();
+  const directory = memoryDirectory();
   const faulty = faultyDisk(nodeDisk, fault);
   const failing = workload.fixture(directory, { disk: faulty.disk });
   const healthy = workload.fixture(directory);

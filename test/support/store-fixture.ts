@@ -17,8 +17,23 @@ import { parseTypedPath } from '../../shared/records/relative-path.ts';
 export const indexA = Buffer.from('aaaaaaaaaaaaaaaa', 'hex');
 export const indexB = Buffer.from('bbbbbbbbbbbbbbbb', 'hex');
 
-export function temporaryDirectory(): string {
-  return fs.mkdtempSync(path.join(os.tmpdir(), 'mastokeep-'));
+/** Removed when the process ends, unless `MASTOKEEP_KEEP` is set. */
+export function temporaryDirectory(base = os.tmpdir()): string {
+  const directory = fs.mkdtempSync(path.join(base, 'mastokeep-'));
+  temporaryDirectories.add(directory);
+  return directory;
+}
+
+const temporaryDirectories = new Set<string>();
+
+process.once('exit', () => {
+  if (process.env['MASTOKEEP_KEEP'] !== undefined) return;
+  for (const directory of temporaryDirectories) fs.rmSync(directory, { recursive: true, force: true });
+});
+
+/** In memory where the system has that, for tests that make thousands of stores and do not rely on a disk. */
+export function memoryDirectory(): string {
+  return temporaryDirectory(fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir());
 }
 
 export function sha256(content: Uint8Array | string): Buffer {

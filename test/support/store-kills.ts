@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { crashPoints } from '../../shared/io/crash-point.ts';
 import type { SeededRandom } from './seeded-random.ts';
-import { temporaryDirectory } from './store-fixture.ts';
+import { memoryDirectory } from './store-fixture.ts';
 import {
   expectNothingLeftIncoming,
   expectRebuildToMatch,
@@ -31,7 +31,7 @@ export class StoreKills<Store extends AnyStore, Operation extends { do: string }
 
   /** Kills runs on one directory; the number of kills. */
   async killRepeatedly(random: SeededRandom, label: string): Promise<number> {
-    const directory = temporaryDirectory();
+    const directory = memoryDirectory();
     let possible = [this.#workload.model()];
     let kills = 0;
     for (let run = 0; run < killsPerDirectory; run += 1) {

@@ -1,5 +1,4 @@
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import { expect } from 'vitest';
 import { isCoded } from '../../shared/errors/coded-error.ts';
@@ -8,6 +7,7 @@ import { RecordingDisk, type DiskOperation } from '../../shared/io/recording-dis
 import { faultyDisk, type Fault } from './faulty-disk.ts';
 import { DiskModel, type PowerCut } from './power-cut.ts';
 import { SeededRandom } from './seeded-random.ts';
+import { memoryDirectory } from './store-fixture.ts';
 import { isReopening } from './store-faults.ts';
 import {
   expectNothingLeftIncoming,
@@ -110,7 +110,7 @@ export class PowerCuts<Store extends AnyStore, Operation extends { do: string },
       try {
         await this.#expectRecovery(fixture, past.at(-1)?.possible ?? [], cut.kind === 'mixed', story);
       } catch (error) {
-        throw new Error(`${story}: what was left is in ${place}`, { cause: error });
+        throw new Error(`${story}: what was left is in ${place}, with MASTOKEEP_KEEP=1`, { cause: error });
       }
       fs.rmSync(place, { recursive: true });
     }
@@ -152,10 +152,4 @@ function copyDatabase(databasePath: string, number: number): string | null {
     if (fs.existsSync(file)) fs.copyFileSync(file, path.join(copy, path.basename(file)));
   }
   return copy;
-}
-
-/** In memory where the system has that: thousands of stores are made and opened. */
-function memoryDirectory(): string {
-  const base = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
-  return fs.mkdtempSync(path.join(base, 'mastokeep-'));
 }

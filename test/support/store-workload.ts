@@ -25,7 +25,7 @@ export function workloadFixture(directory: string, deps: Partial<MirrorStoreDeps
   });
 }
 
-const versionsKept = 2;
+export const versionsKept = 2;
 
 /** The next operation of a random workload, one that the store's position allows. */
 export function nextOperation(random: SeededRandom, store: MirrorStore): StoreOperation {

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { decodePack, encodePack } from '../../shared/sealing/pack.ts';
 import { padmeLength } from '../../shared/sealing/padme.ts';
 
-const corrupt = expect.objectContaining({ code: 'PACK_CORRUPT' });
+const corrupt: unknown = expect.objectContaining({ code: 'PACK_CORRUPT' });
 const skippable = (bytes: number): Buffer => {
   const frame = Buffer.alloc(8 + bytes);
   frame.writeUInt32LE(0x184d2a50, 0);
