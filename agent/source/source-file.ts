@@ -1,62 +1,64 @@
 import fs from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
 
 const pieceBytes = 1024 * 1024;
 /** Up to this size a file is read whole before it is given out, so that one that changed meanwhile can be read again. */
-const wholeBytesMax = 16 * 1024 * 1024;
+const wholeBytesMax = 2 * 1024 * 1024;
+
+/** Room for a file that grows meanwhile. */
+const growthBytes = 4096;
+
+const readAsync = promisify(fs.read);
 
 /**
  * One file of a paths source. A file that changes while it is read is read once more, then taken as it is; one larger
- * than 16 MiB is taken as it is read.
+ * than 2 MiB is taken as it is read. Small files are read synchronously, as the walk is: a trip through the thread
+ * pool for each of five calls would take longer than all else.
  */
 export class SourceFile {
-  readonly #handle: FileHandle;
+  readonly #fd: number;
   readonly #name: Buffer;
-  #stats: fs.BigIntStats;
+  readonly #stats: fs.BigIntStats;
   #whole: Buffer | null;
   #finished = false;
   #failed = false;
   #bytesRead = 0;
 
-  private constructor(handle: FileHandle, name: Buffer, stats: fs.BigIntStats, whole: Buffer | null) {
-    this.#handle = handle;
+  private constructor(fd: number, name: Buffer, stats: fs.BigIntStats, whole: Buffer | null) {
+    this.#fd = fd;
     this.#name = name;
     this.#stats = stats;
     this.#whole = whole;
   }
 
   /** null when there is no regular file at that path any more. Throws the system error when it cannot be read. */
-  static async open(name: Buffer, options: { followLink: boolean }): Promise<SourceFile | null> {
-    let handle: FileHandle;
+  static open(name: Buffer, options: { followLink: boolean }): SourceFile | null {
+    let fd: number;
     try {
       // What stands at the name may have changed since it was listed: a pipe must not block.
       const { O_RDONLY, O_NONBLOCK, O_NOCTTY, O_NOFOLLOW } = fs.constants;
-      handle = await open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | (options.followLink ? 0 : O_NOFOLLOW));
+      fd = fs.openSync(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | (options.followLink ? 0 : O_NOFOLLOW));
     } catch (error) {
       if (['ENOENT', 'ELOOP', 'ENXIO'].includes(systemErrorCode(error) ?? '')) return null;
       throw error;
     }
     try {
-      let stats = await handle.stat({ bigint: true });
+      let stats = fs.fstatSync(fd, { bigint: true });
       if (!stats.isFile()) {
-        await handle.close();
+        fs.closeSync(fd);
         return null;
       }
-      if (stats.size > wholeBytesMax) return new SourceFile(handle, name, stats, null);
-      let whole = await readWhole(handle);
-      const after = await handle.stat({ bigint: true });
-      if (
-        after.mtimeNs !== stats.mtimeNs ||
-        after.ctimeNs !== stats.ctimeNs ||
-        BigInt(whole.length) !== after.size
-      ) {
+      if (stats.size > wholeBytesMax) return new SourceFile(fd, name, stats, null);
+      let whole = readWhole(fd, Number(stats.size));
+      const after = fs.fstatSync(fd, { bigint: true });
+      if (changed(stats, after) || BigInt(whole.length) !== after.size) {
         stats = after;
-        whole = await readWhole(handle);
+        whole = readWhole(fd, Number(after.size));
       }
-      return new SourceFile(handle, name, stats, whole);
+      return new SourceFile(fd, name, stats, whole);
     } catch (error) {
-      await handle.close();
+      fs.closeSync(fd);
       throw error;
     }
   }
@@ -98,14 +100,14 @@ export class SourceFile {
     this.#finished = true;
   }
 
-  async close(): Promise<void> {
-    await this.#handle.close();
+  close(): void {
+    fs.closeSync(this.#fd);
   }
 
   async #readPiece(): Promise<Buffer> {
     const piece = Buffer.allocUnsafeSlow(pieceBytes);
     try {
-      const { bytesRead } = await this.#handle.read(piece, 0, pieceBytes, this.#bytesRead);
+      const { bytesRead } = await readAsync(this.#fd, piece, 0, pieceBytes, this.#bytesRead);
       return piece.subarray(0, bytesRead);
     } catch (error) {
       this.#failed = true;
@@ -117,17 +119,18 @@ export class SourceFile {
   }
 }
 
-async function readWhole(handle: FileHandle): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let position = 0;
-  for (;;) {
-    const piece = Buffer.allocUnsafeSlow(64 * 1024);
-    const { bytesRead } = await handle.read(piece, 0, piece.length, position);
-    if (bytesRead === 0) break;
-    pieces.push(piece.subarray(0, bytesRead));
-    position += bytesRead;
-    // It grew beyond the bound while it was read: what is there is taken.
-    if (position > 2 * wholeBytesMax) break;
+function changed(before: fs.BigIntStats, after: fs.BigIntStats): boolean {
+  return before.mtimeNs !== after.mtimeNs || before.ctimeNs !== after.ctimeNs || before.size !== after.size;
+}
+
+/** Up to the end, at most 4 KiB more than expected: a file that grows without end is taken as far as that. */
+function readWhole(fd: number, expectedBytes: number): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(expectedBytes + growthBytes);
+  let length = 0;
+  while (length < bytes.length) {
+    const count = fs.readSync(fd, bytes, length, bytes.length - length, length);
+    if (count === 0) break;
+    length += count;
   }
-  return Buffer.concat(pieces, position);
+  return bytes.subarray(0, length);
 }

@@ -41,7 +41,6 @@ export async function* processOutput(
   if (signal.aborted) throw cancelled(plan);
   const argv = [...lowPriority(), ...plan.argv];
   const child = spawn(argv[0] as string, argv.slice(1), {
-    cwd: '/',
     env: { ...process.env, ...plan.environment },
     detached: true,
     stdio: [plan.input === null ? 'ignore' : 'pipe', 'pipe', 'pipe'],

@@ -31,7 +31,7 @@ export type PostgresFacts = {
   tables: TableFacts[];
 };
 
-export type SkippedPath = { path: RelativePath; reason: string };
+type SkippedPath = { path: RelativePath; reason: string };
 
 /** `skippedFiles` counts all that could not be read; `skipped` names the first hundred of them. */
 export type PathsFacts = {

@@ -72,8 +72,10 @@ export async function joinInvitation(
     },
     options.limits.joinFrameBytesMax,
   );
-  const ask = async () =>
-    firstThatAnswers(invitation.addresses, options.signal, async (address) => {
+  const { answer, address } = await firstThatAnswers(
+    invitation.addresses,
+    options.signal,
+    async (address) => {
       const socket = await dialDevice({ identity }, address, {
         expected: invitation.deviceId,
         alpn: joinAlpn,
@@ -81,8 +83,8 @@ export async function joinInvitation(
         signal: options.signal,
       });
       return { answer: await exchange(socket, request, options), address };
-    });
-  const { answer, address } = await twiceWhenUnanswered(ask);
+    },
+  );
   if ('refused' in answer) {
     throw new CodedError('ROLE_REFUSED', `the other device refused: ${answer.refused}`, {
       hint: 'perhaps the two are paired already for something else',
@@ -90,16 +92,6 @@ export async function joinInvitation(
   }
   const others = invitation.addresses.filter((other) => other !== address);
   return book.pair({ deviceId: invitation.deviceId, grant: answer.paired, addresses: [address, ...others] });
-}
-
-/** An answer that was lost on its way looks like a refusal, and the same device may ask again. */
-async function twiceWhenUnanswered<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (!isCoded(error, 'INVITATION_REFUSED')) throw error;
-    return ask();
-  }
 }
 
 /** What this device will be granted or grant; whatever cannot work is said before anything is sent. */

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { killAllPrograms } from '../support/program.ts';
+import { killPrograms } from '../support/program.ts';
 import { DemoError } from './demo-error.ts';
 import { openMediaSource } from './media-source.ts';
 import { walkThroughMedia } from './media-walkthrough.ts';
@@ -50,23 +50,25 @@ function readArguments(): { media: string | null; help: boolean } {
   }
 }
 
+/** Set once the user has asked for the end: what fails after that is no news. */
+let interrupted = false;
+
 /** The programs are process groups of their own, so an interrupt of the terminal reaches this process only. */
 function endOnSignals(stage: Stage, narrator: Narrator): void {
-  let asked = false;
   for (const [signal, exitCode] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],
     ['SIGHUP', 129],
   ] as const) {
     process.on(signal, () => {
-      if (asked) {
-        killAllPrograms();
+      if (interrupted) {
+        killPrograms();
         process.exit(exitCode);
       }
-      asked = true;
+      interrupted = true;
       narrator.say(`interrupted: ending both programs; ${stage.directory} stays`);
       void stage.close().finally(() => {
-        killAllPrograms();
+        killPrograms();
         process.exit(exitCode);
       });
     });
@@ -81,10 +83,18 @@ function sayWhereToLook(stage: Stage, narrator: Narrator): void {
   narrator.say(`remove all of this             rm -rf ${stage.directory}`);
 }
 
+process.stdout.on('error', () => {
+  // Nobody reads any more (`npm start | head`).
+  killPrograms();
+  process.exit(1);
+});
+
 try {
   process.exitCode = await main();
 } catch (error) {
-  killAllPrograms();
+  // The handler of the signal ends the process, when the programs have ended.
+  if (interrupted) await new Promise(() => {});
+  killPrograms();
   if (error instanceof DemoError) {
     process.stderr.write(`error: ${error.message}\n  ${error.hint}\n`);
     process.exitCode = error.exitCode;

@@ -16,7 +16,7 @@ export const isCache = (path: string): boolean => path === 'cache';
  */
 export function openMediaSource(directory: string, workDirectory: string): MediaSource {
   const real = realDirectory(directory);
-  if (`${fs.realpathSync(workDirectory)}/`.startsWith(`${real}/`)) {
+  if (!path.relative(real, fs.realpathSync(workDirectory)).startsWith('..')) {
     throw new DemoError(
       `${directory} contains ${workDirectory}, where the demo keeps its copies`,
       'set TMPDIR to a directory outside of it',

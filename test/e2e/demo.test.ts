@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { MastodonTree } from '../support/mastodon-tree.ts';
 import { makeOddFiles } from '../support/odd-files.ts';
@@ -67,17 +68,31 @@ it.each([
 
 it('ends its programs when it is interrupted', async () => {
   const child = spawn(process.execPath, [demo], { env: { ...process.env, TMPDIR: directory } });
-  let output = '';
-  for await (const text of child.stdout.setEncoding('utf8')) {
-    output += String(text);
-    if (output.includes('two processes')) break;
-  }
+  await saidBy(child.stdout, 'two processes');
   expect(processesOf(directory).length).toBeGreaterThanOrEqual(2);
   child.kill('SIGINT');
   const [code] = (await once(child, 'exit')) as [number];
   expect(code).toBe(130);
   expect(processesOf(directory)).toEqual([]);
 });
+
+it('ends its programs when nobody reads what it says any more', async () => {
+  const child = spawn(process.execPath, [demo], { env: { ...process.env, TMPDIR: directory } });
+  await saidBy(child.stdout, 'two processes');
+  child.stdout.destroy();
+  await once(child, 'exit');
+  expect(processesOf(directory)).toEqual([]);
+});
+
+async function saidBy(stdout: Readable, text: string): Promise<void> {
+  let output = '';
+  await new Promise<void>((resolve) => {
+    stdout.setEncoding('utf8').on('data', (piece: string) => {
+      output += piece;
+      if (output.includes(text)) resolve();
+    });
+  });
+}
 
 async function runDemo(args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const child = spawn(process.execPath, [demo, ...args], {

@@ -48,7 +48,7 @@ export class LinkProxy {
     upstream: Endpoint,
     options: { host?: string; seed?: number | string } = {},
   ): Promise<LinkProxy> {
-    const server = net.createServer({ pauseOnConnect: true });
+    const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true });
     server.listen(0, options.host ?? '127.0.0.1');
     await once(server, 'listening');
     return new LinkProxy(server, upstream, options.seed ?? 1);
@@ -118,7 +118,8 @@ export class LinkProxy {
       return;
     }
     this.connections++;
-    const upstream = net.connect(this.#upstream.port, this.#upstream.host);
+    const { port, host } = this.#upstream;
+    const upstream = net.connect({ port, host, allowHalfOpen: true });
     const pipe: Pipe = { client, upstream };
     this.#pipes.add(pipe);
     const end = (): void => {
@@ -129,7 +130,9 @@ export class LinkProxy {
     for (const socket of [client, upstream]) {
       socket.setNoDelay(true);
       socket.on('error', end);
-      socket.on('close', end);
+      socket.on('close', () => {
+        if (client.destroyed && upstream.destroyed) end();
+      });
     }
     this.#forward(client, upstream, 'up');
     this.#forward(upstream, client, 'down');
@@ -137,11 +140,15 @@ export class LinkProxy {
   }
 
   #forward(from: net.Socket, to: net.Socket, direction: Direction): void {
+    // An end may come while the last piece is still held back, and must not overtake it.
+    let passed = Promise.resolve();
     from.on('data', (piece: Buffer) => {
       from.pause();
-      void this.#pass(piece, from, to, direction);
+      passed = this.#pass(piece, from, to, direction);
     });
-    from.on('end', () => to.end());
+    from.on('end', () => {
+      void passed.then(() => to.end());
+    });
   }
 
   async #pass(piece: Buffer, from: net.Socket, to: net.Socket, direction: Direction): Promise<void> {

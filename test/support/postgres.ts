@@ -19,8 +19,10 @@ export type PostgresServer = {
   /** What psql prints for these statements (unaligned, rows only). */
   sql(database: string, statements: string): string;
   createDatabase(name: string): void;
-  /** Writes what `pg_dump` with these arguments prints into a file. */
-  run(program: string, args: readonly string[], outputFile?: string): string;
+  /** What one of PostgreSQL's programs prints. */
+  run(program: string, args: readonly string[]): Buffer;
+  /** The same, straight into a file: `pg_dump -Fc` writes offsets into one, which it cannot into a pipe. */
+  runInto(file: string, program: string, args: readonly string[]): void;
   stop(): Promise<void>;
 };
 
@@ -92,12 +94,13 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   };
 
   const connection = (database: string) => `host=${home} port=${port} user=postgres dbname=${database}`;
-  const run = (program: string, args: readonly string[], outputFile?: string) => {
-    const output = outputFile === undefined ? ('pipe' as const) : fs.openSync(outputFile, 'w');
+  const run = (program: string, args: readonly string[]) => runChecked(path.join(postgresBin, program), args);
+  const runInto = (file: string, program: string, args: readonly string[]) => {
+    const fd = fs.openSync(file, 'w');
     try {
-      return runChecked(path.join(postgresBin, program), args, output);
+      runChecked(path.join(postgresBin, program), args, fd);
     } finally {
-      if (typeof output === 'number') fs.closeSync(output);
+      fs.closeSync(fd);
     }
   };
   const sql = (database: string, statements: string) =>
@@ -106,7 +109,9 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
       ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', connection(database), '-f', '-'],
       'pipe',
       statements,
-    ).trimEnd();
+    )
+      .toString('utf8')
+      .trimEnd();
   try {
     await waitUntilReady(server, connection('postgres'), () => log);
   } catch (error) {
@@ -122,6 +127,7 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
     sql,
     createDatabase: (name) => void sql('postgres', `create database "${name}" template template0`),
     run,
+    runInto,
     stop,
   };
 }
@@ -151,7 +157,7 @@ function runChecked(
   args: readonly string[],
   output: 'pipe' | number = 'pipe',
   input?: string,
-): string {
+): Buffer {
   const done = spawnSync(program, args, {
     stdio: ['pipe', output, 'pipe'],
     maxBuffer: 1024 ** 3,
@@ -162,7 +168,7 @@ function runChecked(
     const said = done.error?.message ?? done.stderr.toString('utf8');
     throw new Error(`${path.basename(program)} failed (${done.status ?? done.signal}): ${said}`);
   }
-  return output === 'pipe' ? done.stdout.toString('utf8') : '';
+  return output === 'pipe' ? done.stdout : Buffer.alloc(0);
 }
 
 function unprivilegedUser(): { uid: number; gid: number } {

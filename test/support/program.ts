@@ -11,13 +11,18 @@ type SpawnOptions = { env?: Record<string, string>; input?: string; timeoutMs?: 
 
 const checkout = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const logBytesMax = 512 * 1024;
-const living = new Set<ChildProcess>();
+const living = new Map<ChildProcess, readonly string[]>();
 
-process.on('exit', killAllPrograms);
+process.on('exit', () => killPrograms());
 
-/** Kills every process group that this process started and that still lives; for the end of a run, however it comes. */
-export function killAllPrograms(): void {
-  for (const child of living) killGroup(child, 'SIGKILL');
+/**
+ * Kills every process group that this process started and that still lives; with `directory` only those whose
+ * arguments name a path in it.
+ */
+export function killPrograms(directory = ''): void {
+  for (const [child, args] of living) {
+    if (args.some((arg) => arg.startsWith(directory))) killGroup(child, 'SIGKILL');
+  }
 }
 
 /**
@@ -43,7 +48,7 @@ export class Program {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, NO_COLOR: '1', ...options.env },
     });
-    living.add(child);
+    living.set(child, args);
     this.#child = child;
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.stdout = (this.stdout + text).slice(-64 * logBytesMax);

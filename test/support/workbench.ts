@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { currentDirectory, Device, versionsDirectory, type Agent, type Receiver } from './device.ts';
 import { formatEndpoint, freePort, LinkProxy } from './link-proxy.ts';
-import { killAllPrograms } from './program.ts';
+import { killPrograms } from './program.ts';
 
 type WorkbenchOptions = {
   /** A proxy between the two: the agent advertises its address. */
@@ -117,9 +117,9 @@ export class Workbench {
     return reports.join('\n');
   }
 
-  /** Ends every process and the proxy and removes the directory; MASTOKEEP_KEEP=1 keeps it for looking at. */
+  /** Ends every process on it and the proxy and removes the directory; MASTOKEEP_KEEP=1 keeps it for looking at. */
   async dispose(): Promise<void> {
-    killAllPrograms();
+    killPrograms(this.directory);
     await this.proxy?.stop();
     if (process.env['MASTOKEEP_KEEP'] === '1') console.log(`kept: ${this.directory}`);
     else fs.rmSync(this.directory, { recursive: true, force: true });

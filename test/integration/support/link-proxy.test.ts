@@ -80,6 +80,13 @@ it('throttles', async () => {
   expect(performance.now() - before).toBeGreaterThan(350);
 });
 
+it('lets no end overtake the last piece', async () => {
+  proxy.bytesPerSecond = 100_000;
+  client.end(Buffer.alloc(10_000, 1));
+  await until('the end of the echo', () => client.readableEnded);
+  expect(receivedBytes()).toHaveLength(10_000);
+});
+
 it('flips exactly one bit when asked to corrupt', async () => {
   proxy.corruptAfter(5);
   client.write(Buffer.alloc(100));
