@@ -5,6 +5,7 @@ import { parseDeviceId, resolveDeviceId, type DeviceId } from '../shared/identit
 import type { Disk } from '../shared/io/disk.ts';
 import type { Home } from '../shared/io/home.ts';
 import type { Logger } from '../shared/io/logger.ts';
+import { limits } from '../shared/protocol/limits.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
 import type { ReceiverConfig } from './config.ts';
 import { AgentQuota } from './store/agent-quota.ts';
@@ -12,12 +13,14 @@ import { AgentKey } from './store/agent-key.ts';
 import type { MirrorStore } from './store/mirror-store.ts';
 import { openMirrorStore } from './store/open-mirror-store.ts';
 import { openSealedStore } from './store/open-sealed-store.ts';
+import { isSealedDatabase } from './store/version-index.ts';
 import type { ReadableContent } from './store/readable-content.ts';
 import type { RefusedVersion, SealedStore } from './store/sealed-store.ts';
 
 /** What waits in `incoming/` for a transfer to go on is dropped after so long. */
 const partialDaysMax = 7;
 const dayMs = 86_400_000;
+const databaseSuffix = '.db';
 
 type Deps = {
   home: Home;
@@ -52,12 +55,12 @@ export class AgentCopies {
   }
 
   /**
-   * Opens every store that is on the disk; a store that cannot be opened is left out and reported in the result.
+   * Opens every store that there was; one that cannot be opened, or is no longer on the disk, is left out and reported.
    * @throws CodedError DISK_FAILED when the data directory cannot be read
    */
   async openAll(): Promise<{ agentId: DeviceId; folder: string; error: unknown }[]> {
     const failures: { agentId: DeviceId; folder: string; error: unknown }[] = [];
-    for (const { agentId, folder } of this.#onDisk()) {
+    for (const { agentId, folder } of this.#known()) {
       try {
         await this.open(agentId, folder);
       } catch (error) {
@@ -73,8 +76,9 @@ export class AgentCopies {
   }
 
   /**
-   * The store of one folder, made where there is none: of that kind, or (null) of the kind that is on the disk.
-   * @throws those of openMirrorStore and openSealedStore
+   * The store of one folder, made where there never was one: of that kind, or (null) of the kind that is on the disk.
+   * @throws CodedError DISK_FAILED (there was one, and its disk is not here), PROTOCOL_VIOLATION (too many folders, or of
+   *   the other kind here), those of openMirrorStore and openSealedStore
    */
   async open(agentId: DeviceId, folder: string, kind: FolderKind | null = null): Promise<AgentStore> {
     const agent = this.#agent(agentId);
@@ -131,13 +135,22 @@ export class AgentCopies {
     return this.#openHeldBeside(agentId, null, hash, size);
   }
 
-  /** Closes a store and opens it again with a database that is built anew from the plain files. */
+  /** Folders whose copy is gone from the disk together with its files, while the home still knows of them. */
+  vanished(): { agentId: DeviceId; folder: string }[] {
+    return this.#known().filter(({ agentId, folder }) => this.#hasVanished(agentId, folder));
+  }
+
+  /**
+   * Closes a store and opens it again with a database that is built anew from the plain files. A store that is gone
+   * from the disk begins empty: whoever asks for this has looked whether the disk is there.
+   */
   async reindex(agentId: DeviceId, folder: string): Promise<AgentStore> {
+    const kind = this.#kindOf(agentId, folder);
     await this.closeStore(agentId, folder);
     for (const suffix of ['', '-wal', '-shm']) {
       fs.rmSync(`${this.#databasePath(agentId, folder)}${suffix}`, { force: true });
     }
-    return this.open(agentId, folder);
+    return this.open(agentId, folder, kind);
   }
 
   /** Waits for what is under way in the store and forgets it until it is opened again. */
@@ -158,6 +171,16 @@ export class AgentCopies {
 
   async #open(agentId: DeviceId, folder: string, kind: FolderKind, agent: AgentCopy): Promise<AgentStore> {
     const { config, disk, logger, now, onRefused } = this.#deps;
+    if (this.#hasVanished(agentId, folder)) {
+      throw new CodedError(
+        'DISK_FAILED',
+        `${path.join(config.data, agentId, folder)} is missing, and it held a copy of folder ${folder}`,
+        { hint: 'is the disk mounted? if the copy is really lost, "reindex" begins an empty one' },
+      );
+    }
+    if (agent.stores.size + agent.opening.size >= limits.foldersMax) {
+      throw new CodedError('PROTOCOL_VIOLATION', `the agent has more than ${limits.foldersMax} folders here`);
+    }
     const deps = { disk, logger: logger.child({ agentId, folder }), quota: agent.quota, now };
     const options = {
       directory: path.join(config.data, agentId, folder),
@@ -191,6 +214,14 @@ export class AgentCopies {
     return store;
   }
 
+  /** Of a folder whose store may be open, on the disk, or only known by its database. */
+  #kindOf(agentId: DeviceId, folder: string): FolderKind {
+    const open = this.#agents.get(agentId)?.stores.get(folder);
+    if (open !== undefined) return open.kind;
+    if (!this.#hasVanished(agentId, folder)) return this.#kindOnDisk(agentId, folder);
+    return isSealedDatabase(this.#databasePath(agentId, folder)) ? 'sealed' : 'mirror';
+  }
+
   #kindOnDisk(agentId: DeviceId, folder: string): FolderKind {
     const packs = path.join(this.#deps.config.data, agentId, folder, 'packs');
     return fs.existsSync(packs) ? 'sealed' : 'mirror';
@@ -220,18 +251,33 @@ export class AgentCopies {
   }
 
   #databasePath(agentId: DeviceId, folder: string): string {
-    return path.join(this.#deps.home.directory, 'db', agentId, `${folder}.db`);
+    return path.join(this.#deps.home.directory, 'db', agentId, `${folder}${databaseSuffix}`);
   }
 
-  #onDisk(): { agentId: DeviceId; folder: string }[] {
-    const { data } = this.#deps.config;
-    return directoriesIn(data)
-      .filter(isDeviceId)
-      .flatMap((agentId) =>
-        directoriesIn(path.join(data, agentId))
-          .filter((folder) => folderIdPattern.test(folder))
-          .map((folder) => ({ agentId, folder })),
-      );
+  #hasVanished(agentId: DeviceId, folder: string): boolean {
+    return (
+      fs.existsSync(this.#databasePath(agentId, folder)) &&
+      !fs.existsSync(path.join(this.#deps.config.data, agentId, folder))
+    );
+  }
+
+  /** What is on the disk, and what the home's databases know of. */
+  #known(): { agentId: DeviceId; folder: string }[] {
+    const { config, home } = this.#deps;
+    const databases = path.join(home.directory, 'db');
+    const known = new Map<string, { agentId: DeviceId; folder: string }>();
+    const add = (agentId: DeviceId, folder: string): void => {
+      if (folderIdPattern.test(folder)) known.set(`${agentId}/${folder}`, { agentId, folder });
+    };
+    for (const agentId of directoriesIn(config.data).filter(isDeviceId)) {
+      for (const folder of directoriesIn(path.join(config.data, agentId))) add(agentId, folder);
+    }
+    for (const agentId of fs.existsSync(databases) ? directoriesIn(databases).filter(isDeviceId) : []) {
+      for (const name of fs.readdirSync(path.join(databases, agentId))) {
+        if (name.endsWith(databaseSuffix)) add(agentId, name.slice(0, -databaseSuffix.length));
+      }
+    }
+    return [...known.values()];
   }
 }
 

@@ -11,6 +11,8 @@ import type { PullStore } from './pull/pull-store.ts';
 
 /** How long a full store waits before it tries again. */
 const retryDelayMs = 30_000;
+/** Requests that nobody answers for so long, at most twice, end a link; far longer than any file takes. */
+const answerTimeoutMs = 15 * 60_000;
 /** A session that lived so long shows that what ended the one before is over. */
 const steadyAfterMs = 60_000;
 
@@ -81,7 +83,9 @@ export class AgentSessions {
     );
     this.#live.set(agentId, session);
     const steady = setTimeout(() => alarms.clear(alarmKey), steadyAfterMs);
+    const unanswered = setInterval(() => session.endUnlessAnswered(), answerTimeoutMs);
     const reason = await session.run();
+    clearInterval(unanswered);
     clearTimeout(steady);
     this.#live.delete(agentId);
     if (reason === null || reason.code.startsWith('LINK_')) return;
@@ -108,6 +112,7 @@ export class AgentSessions {
   async #observedStore(agentId: DeviceId, folder: string, kind: FolderKind): Promise<PullStore> {
     const { copies, logger, now } = this.#deps;
     const store = await copies.open(agentId, folder, kind);
+    this.#deps.alarms.clear(`folder ${agentId}/${folder} opening`);
     return {
       get mustReopen() {
         return store.mustReopen;

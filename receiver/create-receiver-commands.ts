@@ -144,9 +144,11 @@ function listVersions(
 
 async function reindexAll(copies: AgentCopies, running: RunningReceiver | null) {
   const done: { agent: string; id: string; files: number | null; versions: number }[] = [];
-  for (const agentId of copies.agentIds()) {
+  const vanished = copies.vanished();
+  for (const agentId of new Set([...copies.agentIds(), ...vanished.map((copy) => copy.agentId)])) {
     const reindex = async (): Promise<void> => {
-      for (const [id] of copies.foldersOf(agentId)) {
+      const lost = vanished.filter((copy) => copy.agentId === agentId).map(({ folder }) => folder);
+      for (const id of [...copies.foldersOf(agentId).map(([folder]) => folder), ...lost]) {
         const store = await copies.reindex(agentId, id);
         const files = store.kind === 'sealed' ? null : store.usage().files;
         done.push({ agent: agentId, id, files, versions: store.usage().versions });

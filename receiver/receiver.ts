@@ -59,6 +59,16 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
       `the copy of folder ${folder} of agent ${agentId} cannot be opened: ${message}`,
     );
   }
+  for (const agentId of copies.agentIds()) {
+    for (const [folder, { opened }] of copies.foldersOf(agentId)) {
+      if (opened.damagedJournal === null) continue;
+      alarms.raise(
+        `folder ${agentId}/${folder} journal`,
+        'JOURNAL_DAMAGED',
+        `the journal of folder ${folder} of agent ${agentId} was damaged; what it lost was taken from the plain files`,
+      );
+    }
+  }
   const sessions = new AgentSessions({ copies, alarms, logger, now });
   const restores = new RestoreSessions({ copies, logger, now });
   const links = new PeerLinks(

@@ -3,7 +3,7 @@ import type { ChunkList } from '../../shared/chunking/chunk-list.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import { parseRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
 import { decodeChunkList } from './chunk-list-blob.ts';
-import type { FeedPosition } from './feed-position.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import type { RecordBatch } from './folder-feed.ts';
 import { checkpointRecordsMax, decodeLive } from './folder-index.ts';
 import { kindNumber, pathKey } from './index-row.ts';

@@ -2,7 +2,7 @@ import type { ChunkList } from '../../shared/chunking/chunk-list.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
-import type { FeedPosition } from './feed-position.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import type { SourceFile } from './source-file.ts';
 
 /** Records in the order of their sequences, ending at a checkpoint: `through` and its token are the receiver's next position. */

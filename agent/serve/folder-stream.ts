@@ -2,7 +2,7 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Message } from '../../shared/protocol/codec.ts';
 import type { Durable } from '../../shared/protocol/durable.ts';
 import { limits } from '../../shared/protocol/limits.ts';
-import { recordWireBytesMax, type Records } from '../../shared/protocol/records.ts';
+import { recordsWireBytesMax, recordWireBytesMax, type Records } from '../../shared/protocol/records.ts';
 import { emptyToken, type FeedPosition } from '../../shared/records/feed-position.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { ServedFeed } from './served-feed.ts';
@@ -19,7 +19,7 @@ export class FolderStream {
   private readonly feed: ServedFeed;
   private acknowledged: FeedPosition;
   private sentThrough: number;
-  private readonly inFlight: FeedPosition[] = [];
+  private readonly inFlight: (FeedPosition & { bytes: number })[] = [];
   private endSent = false;
 
   /** `position` must be one of the feed's current index. */
@@ -35,21 +35,31 @@ export class FolderStream {
     return this.acknowledged;
   }
 
+  /** What the records that are not durable there take on the wire at most. */
+  get bytesInFlight(): number {
+    return this.inFlight.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
   /** True once the feed has another index: this stream says nothing more. */
   isOver(): boolean {
     return !this.feed.indexId().equals(this.indexId);
   }
 
-  /** The messages that come next, or null when there is nothing to say until the feed changes or a batch becomes durable. */
-  next(): Message[] | null {
+  /**
+   * The messages that come next, or null when there is nothing to say until the feed changes or a batch becomes durable.
+   * Without `hasRoom` no batch is among them.
+   */
+  next(hasRoom: boolean): Message[] | null {
     if (this.isOver()) return null;
-    if (this.inFlight.length < limits.checkpointsInFlightMax) {
+    if (hasRoom && this.inFlight.length < limits.checkpointsInFlightMax) {
       const batch = this.nextBatch();
       // the index may have changed between the look-ups, but it never changes back
       if (this.isOver()) return null;
       if (batch !== null) {
         this.sentThrough = batch.through;
-        this.inFlight.push({ indexId: this.indexId, sequence: batch.through, token: batch.token });
+        const { through: sequence, token } = batch;
+        const bytes = recordsWireBytesMax(batch.records);
+        this.inFlight.push({ indexId: this.indexId, sequence, token, bytes });
         return splitBatch(this.feed.folderId, this.indexId, batch);
       }
     }
@@ -72,8 +82,8 @@ export class FolderStream {
       );
     }
     this.inFlight.splice(0, at + 1);
-    this.acknowledged = position;
-    return position;
+    this.acknowledged = { indexId, sequence, token };
+    return this.acknowledged;
   }
 
   private nextBatch() {

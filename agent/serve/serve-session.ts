@@ -4,6 +4,8 @@ import type { Channel } from '../../shared/link/channel.ts';
 import type { Message } from '../../shared/protocol/codec.ts';
 import type { Durable } from '../../shared/protocol/durable.ts';
 import type { Missing } from '../../shared/protocol/missing.ts';
+import { limits } from '../../shared/protocol/limits.ts';
+import { batchWireBytesMax } from '../../shared/protocol/records.ts';
 import type { Refuse } from '../../shared/protocol/refuse.ts';
 import type { Subscribe } from '../../shared/protocol/subscribe.ts';
 import { ContentServer } from '../../shared/transfer/content-server.ts';
@@ -248,7 +250,7 @@ export class ServeSession {
   private async sendTurn(): Promise<boolean> {
     let said = false;
     for (const [folder, stream] of this.streams) {
-      const messages = stream.next();
+      const messages = stream.next(this.hasRoom());
       if (messages === null) {
         if (stream.isOver()) this.streams.delete(folder);
         continue;
@@ -257,6 +259,13 @@ export class ServeSession {
       for (const message of messages) await this.link.send(message);
     }
     return said;
+  }
+
+  /** Whether any batch may still be announced: what is not durable there waits in the receiver's memory. */
+  private hasRoom(): boolean {
+    let bytes = batchWireBytesMax;
+    for (const stream of this.streams.values()) bytes += stream.bytesInFlight;
+    return bytes <= limits.recordBytesInFlightMax;
   }
 
   private async sendOffer(): Promise<void> {

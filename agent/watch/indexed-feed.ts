@@ -3,7 +3,7 @@ import type { ChunkList } from '../../shared/chunking/chunk-list.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
-import type { FeedPosition } from '../index/feed-position.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { FeedReader } from '../index/feed-reader.ts';
 import type { FolderFeed, RecordBatch } from '../index/folder-feed.ts';
 import { openSourceFile, type SourceFile } from '../index/source-file.ts';

@@ -2,17 +2,20 @@ import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { Message } from '../../shared/protocol/codec.ts';
 import { limits } from '../../shared/protocol/limits.ts';
 import type { IndexEnd } from '../../shared/protocol/index-end.ts';
-import type { Records } from '../../shared/protocol/records.ts';
+import { recordsWireBytesMax, type Records } from '../../shared/protocol/records.ts';
 import { type FeedPosition, emptyToken } from '../../shared/records/feed-position.ts';
 import type { ContentFetcher } from '../../shared/transfer/content-fetcher.ts';
 import { BatchContent, type PulledBytes } from './batch-content.ts';
 import type { PullStore } from './pull-store.ts';
 import { RecordStream, type RecordBatch } from './record-stream.ts';
+import type { WaitingRecords } from './waiting-records.ts';
 
 export type FolderPullDeps = {
   store: PullStore;
   fetcher: ContentFetcher;
   send(message: Message): Promise<void>;
+  /** Shared by all folders of the link. */
+  waiting: WaitingRecords;
   /** Resolves after the time, or at once when the signal is aborted. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
   /** The folder takes nothing because of this (STORE_FULL, QUOTA_REACHED); null: it takes again. */
@@ -62,6 +65,7 @@ export class FolderPull {
   private blocked: CodedError | null = null;
   private complete = false;
   private readonly reported = new Set<string>();
+  private waitingBytes = 0;
 
   constructor(deps: FolderPullDeps, options: FolderPullOptions) {
     this.deps = deps;
@@ -111,7 +115,11 @@ export class FolderPull {
         }
       }
     } finally {
-      await committing?.done;
+      try {
+        await committing?.done;
+      } finally {
+        this.release(this.waitingBytes);
+      }
     }
   }
 
@@ -123,6 +131,9 @@ export class FolderPull {
 
   /** @throws CodedError PROTOCOL_VIOLATION */
   receiveRecords(message: Records): void {
+    const bytes = recordsWireBytesMax(message.records);
+    this.waitingBytes += bytes;
+    this.deps.waiting.take(bytes);
     const batch = this.subscribed().add(message);
     if (batch === null) return;
     const { folder } = this.options;
@@ -140,6 +151,11 @@ export class FolderPull {
     this.subscribed().end(message);
     this.steps.push({ kind: 'end' });
     this.wake();
+  }
+
+  private release(bytes: number): void {
+    this.waitingBytes -= bytes;
+    this.deps.waiting.release(bytes);
   }
 
   private subscribed(): RecordStream {
@@ -180,6 +196,7 @@ export class FolderPull {
     });
     if (!committed) return;
     this.stream?.committed(batch);
+    this.release(recordsWireBytesMax(records));
     this.totals.files += records.length - content.missing().length;
     this.totals.missing += content.missing().length;
     this.totals.received += content.pulled.received;

@@ -8,6 +8,7 @@ import { ContentFetcher } from '../../shared/transfer/content-fetcher.ts';
 import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
 import { FolderPull, type FolderPullDeps, type FolderPullProgress } from './folder-pull.ts';
 import type { PullStore } from './pull-store.ts';
+import { WaitingRecords } from './waiting-records.ts';
 
 export type PullSessionDeps = {
   channel: Channel;
@@ -42,9 +43,11 @@ export class PullSession {
   private readonly options: PullSessionOptions;
   private readonly link: MessageLink;
   private readonly fetcher: ContentFetcher;
+  private readonly waiting = new WaitingRecords();
   private readonly folders = new Map<string, PulledFolder>();
   /** Of every folder that was ever offered on this link: resolves when nothing uses its store any more. */
   private readonly storeFree = new Map<string, Promise<void>>();
+  private answers = { isWaiting: false, answers: 0 };
   private pullsOpen = 0;
   private failure: CodedError | null = null;
   private over = false;
@@ -77,6 +80,15 @@ export class PullSession {
   /** Ends the link; `run` resolves when the batch that is being committed is durable. */
   stop(): void {
     this.deps.channel.close();
+  }
+
+  /** Ends the link when requests waited at the last call already and none was answered since, however lively it is otherwise. */
+  endUnlessAnswered(): void {
+    const before = this.answers;
+    this.answers = this.fetcher.progress();
+    if (before.isWaiting && this.answers.isWaiting && before.answers === this.answers.answers) {
+      this.fail(new CodedError('LINK_TIMEOUT', 'the agent answers no request'));
+    }
   }
 
   progress(): FolderPullProgress[] {
@@ -171,7 +183,7 @@ export class PullSession {
       if (folder.stopped) return;
       const { sleep, onBlocked } = this.deps;
       const send = (message: Message): Promise<void> => this.link.send(message);
-      const deps = { store, sleep, onBlocked, fetcher: this.fetcher, send };
+      const deps = { store, sleep, onBlocked, fetcher: this.fetcher, send, waiting: this.waiting };
       const { retryDelayMs } = this.options;
       folder.pull = new FolderPull(deps, { folder: id, indexId: folder.indexId, retryDelayMs });
       await folder.pull.run();

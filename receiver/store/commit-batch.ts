@@ -1,7 +1,8 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { FileRecord, PathState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
-import type { BeginEntry, FeedPosition } from './journal-entry.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
+import type { BeginEntry } from './journal-entry.ts';
 import type { IndexMeta } from './mirror-index.ts';
 
 /** Records up to a checkpoint of the agent; `missing`: announced in it and gone before their content was sent. */

@@ -1,10 +1,11 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { DirectoryLock } from '../../shared/io/directory-lock.ts';
 import type { Logger } from '../../shared/io/logger.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import type { AgentQuota } from './agent-quota.ts';
 import type { BatchWriter } from './batch-writer.ts';
 import type { FreeSpace } from './free-space.ts';
-import type { FeedPosition, Holding, SetEntry } from './journal-entry.ts';
+import type { Holding, SetEntry } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
 import type { IndexMeta, MirrorIndex } from './mirror-index.ts';
 import type { PartialContent, Staging } from './staging.ts';

@@ -45,7 +45,11 @@ export class FreeSpace {
 
   #full(wantedBytes: number): CodedError {
     const percent = Math.round(this.#floorFraction * 100);
-    return new CodedError('STORE_FULL', `the disk has less than ${percent} % free`, {
+    const what =
+      wantedBytes === 0
+        ? `the disk has less than ${percent} % free`
+        : `${wantedBytes} bytes more would leave less than ${percent} % of the disk free`;
+    return new CodedError('STORE_FULL', what, {
       hint: 'free some space or move the data directory to a larger disk; nothing that is stored was removed',
       context: { floorBytes: this.#floorBytes, spareBytes: this.#spareBytes, wantedBytes },
     });

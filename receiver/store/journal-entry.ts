@@ -2,13 +2,11 @@ import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { DirectoryState, FileState, SymlinkState } from '../../shared/records/file-record.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { parseRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
 
 /** What can be alive at a path. */
 export type LiveState = FileState | SymlinkState | DirectoryState;
-
-/** How far a receiver has come in an agent's index; `token` comes from the agent and is only echoed. */
-export type FeedPosition = { indexId: Buffer; sequence: number; token: Buffer };
 
 /** One state of one path: as announced (`indexId`, `sequence`, `replaces`) and when its content arrived (ms, the receiver's clock). */
 export type Holding = {

@@ -1,8 +1,9 @@
 import type Database from 'better-sqlite3';
 import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { corrupt, databaseError } from './index-errors.ts';
 import { columns, readLive, readVersion, type LiveRow, type RawRow, type VersionRow } from './index-rows.ts';
-import type { BeginEntry, ChangeEntry, FeedPosition, LiveState, Replaced } from './journal-entry.ts';
+import type { BeginEntry, ChangeEntry, LiveState, Replaced } from './journal-entry.ts';
 
 /** A byte offset in a journal segment up to which the index holds everything; `checksum`: of the line that ends there. */
 export type JournalMark = { segment: number; offset: number; checksum: string };

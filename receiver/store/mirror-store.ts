@@ -1,13 +1,14 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { expiringVersions, type SimpleRetention } from '../retention/simple-retention.ts';
 import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, sizeOf, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
-import type { ChangeEntry, FeedPosition, LiveState } from './journal-entry.ts';
+import type { ChangeEntry, LiveState } from './journal-entry.ts';
 import type { StoreUsage } from './mirror-index.ts';
 import type { ReadableContent } from './readable-content.ts';
 

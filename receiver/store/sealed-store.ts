@@ -1,5 +1,6 @@
 import { hash as digest, type KeyObject } from 'node:crypto';
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { sameContent, type FileRecord, type FileState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
@@ -8,7 +9,7 @@ import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, sizeOf, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow } from './index-rows.ts';
-import type { BeginEntry, ChangeEntry, FeedPosition, LiveState, SetEntry } from './journal-entry.ts';
+import type { BeginEntry, ChangeEntry, LiveState, SetEntry } from './journal-entry.ts';
 import type { ReadableContent } from './readable-content.ts';
 import { readSealedRecord, type SealedRecord } from './sealed-record.ts';
 import { isRefusal, VersionChain, type AcceptedVersion, type ShownVersion } from './version-chain.ts';

@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3';
 import type { VersionRecord } from '../../shared/sealing/version-record.ts';
+import { openDatabase } from '../../shared/io/sqlite.ts';
 import { databaseError } from './index-errors.ts';
 
 /** A version whose record and signature are held and were verified. Times in ms; `receivedAt` by the receiver's clock. */
@@ -108,6 +109,21 @@ function prepareStatements(database: Database.Database) {
 
 function fromRow({ created_at: createdAt, received_at: receivedAt, ...rest }: Row): HeldVersion {
   return { ...rest, createdAt, receivedAt };
+}
+
+/** Whether the file is the database of a sealed store; false where it cannot be read. */
+export function isSealedDatabase(file: string): boolean {
+  try {
+    const database = openDatabase(file, { readonly: true });
+    try {
+      const wanted = `SELECT 1 FROM sqlite_master WHERE name = 'sealed_versions'`;
+      return database.prepare(wanted).get() !== undefined;
+    } finally {
+      database.close();
+    }
+  } catch {
+    return false;
+  }
 }
 
 function run<T>(action: () => T): T {

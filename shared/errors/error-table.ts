@@ -28,6 +28,9 @@ export const errorTable = {
   DEVICE_ID_INVALID: entry('a device ID has a wrong length, character or check character', { exitCode: 2 }),
   DEVICE_UNKNOWN: entry('no such device is paired here', { exitCode: 2 }),
   DISK_FAILED: entry('the disk refused a read, a write or a sync', { retryable: true }),
+  DUMP_FAILED: entry('the last dump of a sealed folder failed, so there is no version of it', {
+    retryable: true,
+  }),
   FILESYSTEM_UNSUITABLE: entry('the file system lacks hard links, directory sync, locks or long names', {
     exitCode: 2,
   }),
@@ -76,6 +79,9 @@ export const errorTable = {
   SOURCE_FAILED: entry('the source of a sealed folder failed, so no version was made', { retryable: true }),
   SOURCE_STOPPED: entry('the folder stopped because its source looks vanished', { exitCode: 1 }),
   SOURCE_UNREADABLE: entry('a source file or directory cannot be read', { retryable: true }),
+  SPOOL_FULL: entry('the spool is full of what no receiver holds yet, so no version was made', {
+    retryable: true,
+  }),
   STORE_FULL: entry('the disk has reached the free-space floor', { retryable: true, crossesWire: true }),
   TARGET_FULL: entry('the disk of the target has too little room for what is restored'),
   TARGET_UNUSABLE: entry('the directory to restore into cannot be made or written to'),

@@ -23,6 +23,11 @@ export const limits = {
   recordsMessageBytes: 1 * mib,
   /** Checkpoints of one folder that were sent and are not durable yet: three wait while one is committed. */
   checkpointsInFlightMax: 4,
+  /**
+   * Records that are not durable yet, over all folders of a link, each counted as the most that it may take on the wire.
+   * An agent holds back a batch that might go past it.
+   */
+  recordBytesInFlightMax: 64 * mib,
   /** Paths in one want: 1024 longest paths fit a message. */
   wantItemsMax: 1024,
   /** Content asked for and not yet received, over a whole link: fills 2.5 Gbit/s at 100 ms, and bounds both sides' memory. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { FileRecord } from '../records/file-record.ts';
+import { pathBytesMax } from '../records/relative-path.ts';
 import { limits } from './limits.ts';
 import { defineMessage } from './message-definition.ts';
 import {
@@ -38,3 +39,12 @@ export const recordsMessage = defineMessage('records', 0x04, records);
 export function recordWireBytesMax(record: Pick<FileRecord, 'path' | 'state'>): number {
   return 192 + record.path.length + (record.state.kind === 'symlink' ? record.state.target.length : 0);
 }
+
+/** The same of several records. */
+export function recordsWireBytesMax(list: readonly Pick<FileRecord, 'path' | 'state'>[]): number {
+  return list.reduce((bytes, record) => bytes + recordWireBytesMax(record), 0);
+}
+
+/** No batch takes more: with the longest paths and targets. */
+export const batchWireBytesMax: number =
+  limits.recordsPerCheckpointMax * (192 + pathBytesMax + limits.symlinkTargetBytesMax);

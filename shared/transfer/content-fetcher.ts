@@ -39,6 +39,7 @@ export class ContentFetcher {
   private readonly deps: RangeFetcherDeps;
   private readonly ranges: RangeFetcher;
   private readonly pages = new Map<number, PageRequest>();
+  private answers = 0;
 
   constructor(deps: RangeFetcherDeps) {
     this.deps = deps;
@@ -48,6 +49,11 @@ export class ContentFetcher {
   /** Bytes asked for and not taken yet. */
   get bytesInFlight(): number {
     return this.ranges.bytesInFlight;
+  }
+
+  /** Requests that wait for an answer, and how many messages of answers came so far: it waits in vain where the count stands still. */
+  progress(): { isWaiting: boolean; answers: number } {
+    return { isWaiting: this.ranges.isWaiting || this.pages.size > 0, answers: this.answers };
   }
 
   /** A number for another kind of request (browse) on the same link. */
@@ -99,11 +105,13 @@ export class ContentFetcher {
 
   /** @throws CodedError PROTOCOL_VIOLATION */
   receiveContent(message: Content): void {
+    this.answers += 1;
     this.ranges.receiveContent(message);
   }
 
   /** @throws CodedError PROTOCOL_VIOLATION */
   receiveGone(message: Gone): void {
+    this.answers += 1;
     const page = this.pages.get(message.requestId);
     if (page === undefined) {
       this.ranges.receiveGone(message);
@@ -115,6 +123,7 @@ export class ContentFetcher {
 
   /** @throws CodedError PROTOCOL_VIOLATION */
   receiveChunks(message: Chunks): void {
+    this.answers += 1;
     const page = this.pages.get(message.requestId);
     if (page === undefined) {
       throw new CodedError(

@@ -57,6 +57,11 @@ export class RangeFetcher {
     return this.bytesAsked;
   }
 
+  /** True while a want is not answered in full. */
+  get isWaiting(): boolean {
+    return this.requests.size > 0;
+  }
+
   /** A number for a request of any kind on this link. */
   takeRequestId(): number {
     const id = this.nextRequestId;

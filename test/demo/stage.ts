@@ -104,7 +104,10 @@ export class Stage {
     );
     const home = path.join(this.directory, `restore-home-${name}`);
     const restoreArgs = ['--home', home, 'restore', '--from', invitation, '--to', target, ...args];
-    const { stdout } = await mustRun('agent', restoreArgs, { timeoutMs: waitTimeoutS * 1000 });
+    const { stdout } = await mustRun('agent', restoreArgs, {
+      timeoutMs: waitTimeoutS * 1000,
+      showStderr: process.stderr.isTTY,
+    });
     if (stdout.trim() !== '') this.#narrator.output(stdout.trim().split('\n').slice(-6).join('\n'));
   }
 

@@ -116,7 +116,7 @@ describe('two programs', () => {
   });
 
   it('ends with 0 on SIGTERM on both sides, also in the middle of a copy, and goes on after a start', async () => {
-    MastodonTree.make(bench.source, { seed: 'sigterm', files: 1500, medianBytes: 20_000 });
+    MastodonTree.make(bench.source, { seed: 'sigterm', files: 700, medianBytes: 20_000 });
     await bench.startPaired();
     await until(
       'the copy has begun',

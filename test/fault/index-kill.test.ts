@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { openDatabase } from '../../shared/io/sqlite.ts';
-import type { FeedPosition } from '../../agent/index/feed-position.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { FeedReader } from '../../agent/index/feed-reader.ts';
 import { FolderBench } from '../support/folder-bench.ts';
 import { compareWithTree, ReplayedFeed } from '../support/replayed-feed.ts';

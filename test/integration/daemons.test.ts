@@ -224,3 +224,13 @@ it.runIf(process.getuid?.() === 0)('leaves nothing of root in the home of anothe
   for (const name of made) expect(fs.statSync(path.join(receiver.home, name)).uid, name).toBe(12_345);
   expect(fs.statSync(path.join(scratch, 'data')).uid).toBe(12_345);
 });
+
+it('syncs sixteen files at once on a receiver', async () => {
+  const receiver = await running('receiver');
+  const tasks = `/proc/${receiver.daemon.pid}/task`;
+  const workers = (): number =>
+    fs.readdirSync(tasks).filter((id) => fs.readFileSync(`${tasks}/${id}/comm`, 'utf8') === 'libuv-worker\n')
+      .length;
+  await until('the pool has begun', () => workers() > 0);
+  expect(workers()).toBe(16);
+});

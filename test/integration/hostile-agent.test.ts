@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { beforeEach, expect, it } from 'vitest';
 import { PullSession } from '../../receiver/pull/pull-session.ts';
 import type { CodedError } from '../../shared/errors/coded-error.ts';
@@ -45,6 +46,7 @@ let agent: Channel;
 let ended: Promise<CodedError | null>;
 let opened: string[];
 let storeOpens: Promise<void>;
+let session: PullSession;
 
 beforeEach(connect);
 
@@ -54,7 +56,7 @@ function connect(): void {
   opened = [];
   const [agentSide, receiverSide] = createChannelPair();
   agent = agentSide;
-  const session = new PullSession(
+  session = new PullSession(
     {
       channel: receiverSide,
       openStore: async (folder) => {
@@ -305,4 +307,46 @@ it('stores nothing when the link ends in the middle of a batch', async () => {
   agent.close();
   expect(await ended).toBe(null);
   expect(store.commits).toEqual([]);
+});
+
+it('ends the link before announced records fill the memory, however many folders they are in', async () => {
+  const ids = Array.from({ length: 64 }, (_, n) => `f${n}`);
+  await say(hello, { type: 'offer', folders: ids.map((id) => ({ id, kind: 'mirror', indexId })) });
+  for (const _ of ids) await heard('subscribe');
+  const segment = 'x'.repeat(250);
+  const longPath = `${segment}/`.repeat(12);
+  const end = { announcedBytes: 0, isOver: false };
+  void ended.finally(() => {
+    end.isOver = true;
+  });
+  for (const id of ids) {
+    for (let batch = 0; batch < 4; batch += 1) {
+      if (end.isOver) break;
+      const first = batch * 1000 + 1;
+      for (const from of [first, first + 400]) {
+        const list = Array.from({ length: 400 }, (_, n) => file(`${longPath}${n + from}`, n + from));
+        const through = from === first ? null : first + 999;
+        const message = { ...(records(list, through) as Extract<Message, { type: 'records' }>), folder: id };
+        end.announcedBytes += 400 * longPath.length;
+        await say(message);
+      }
+    }
+  }
+  await expectEnd('PROTOCOL_VIOLATION');
+  expect(end.announcedBytes).toBeLessThan(128 * mib);
+});
+
+it('ends the link when the agent is alive but answers no request', async () => {
+  await subscribed();
+  await say(records([file('good', 1), file('a', 2, 3, sha256(Buffer.from('abc')))], 2));
+  const { requestId } = await heard('want');
+  session.endUnlessAnswered();
+  await say({ type: 'content', requestId, parts: [{ item: 0, offset: 0, bytes: content }] });
+  await delay(20);
+  session.endUnlessAnswered();
+  await say(records([], 3));
+  await delay(20);
+  expect(session.progress()).toHaveLength(1);
+  session.endUnlessAnswered();
+  await expectEnd('LINK_TIMEOUT');
 });

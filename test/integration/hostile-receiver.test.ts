@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { beforeEach, expect, it } from 'vitest';
 import { ServeSession } from '../../agent/serve/serve-session.ts';
 import type { CodedError } from '../../shared/errors/coded-error.ts';
@@ -6,6 +7,7 @@ import { silentLogger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import { decodeMessage, encodeMessage, type Message } from '../../shared/protocol/codec.ts';
 import { limits } from '../../shared/protocol/limits.ts';
+import { recordsWireBytesMax } from '../../shared/protocol/records.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
 import { createChannelPair, type ChannelPairOptions } from '../support/channel-pair.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
@@ -21,13 +23,14 @@ const hello: Message = {
 };
 
 let feed: FakeFolderFeed;
+let feeds: FakeFolderFeed[];
 let receiver: Channel;
 let ended: Promise<CodedError | null>;
 
 function connect(options: ChannelPairOptions = {}): void {
   const [agentSide, receiverSide] = createChannelPair(options);
   receiver = receiverSide;
-  const folders = { list: () => [feed], onChange: () => () => {} };
+  const folders = { list: () => feeds, onChange: () => () => {} };
   const session = new ServeSession(
     { channel: agentSide, folders, logger: silentLogger },
     { programVersion: '0.0.0' },
@@ -37,6 +40,7 @@ function connect(options: ChannelPairOptions = {}): void {
 
 beforeEach(() => {
   feed = new FakeFolderFeed();
+  feeds = [feed];
   feed.write('a', 'announced');
   feed.write('large', seededBytes('large', 3 * mib));
   feed.scan();
@@ -245,4 +249,31 @@ it('ends the link on more requests than may be open, also when nothing is read a
     await say({ type: 'wantChunks', requestId, folder: 'media', path, hash, from: 0 });
   }
   expect((await ended)?.code).toBe('PROTOCOL_VIOLATION');
+});
+
+it('announces a bounded amount over all folders to a receiver that makes nothing durable', async () => {
+  feeds = Array.from({ length: 10 }, (_, n) => new FakeFolderFeed(`f${n}`));
+  for (const each of feeds) {
+    each.batchRecords = 1024;
+    for (let n = 0; n < 3072; n += 1) each.write(`${`${'x'.repeat(250)}/`.repeat(12)}${n}`, 'x');
+    each.scan();
+  }
+  connect();
+  await say(hello);
+  await heard('offer');
+  for (const each of feeds) {
+    await say({ type: 'subscribe', folder: each.folderId, indexId: each.indexId(), position: null });
+  }
+  let announcedBytes = 0;
+  const gathering = (async () => {
+    for (let bytes = await receiver.receive(); bytes !== null; bytes = await receiver.receive()) {
+      const message = decodeMessage(bytes);
+      if (message.type === 'records') announcedBytes += recordsWireBytesMax(message.records);
+    }
+  })();
+  for (let before = -1; before !== announcedBytes; await delay(1000)) before = announcedBytes;
+  expect(announcedBytes).toBeGreaterThan(limits.recordBytesInFlightMax / 2);
+  expect(announcedBytes).toBeLessThanOrEqual(limits.recordBytesInFlightMax);
+  receiver.close();
+  await gathering;
 });

@@ -3,7 +3,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
-import type { FeedPosition } from '../../agent/index/feed-position.ts';
+import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { FolderBench } from '../support/folder-bench.ts';
 import { compareWithTree, ReplayedFeed } from '../support/replayed-feed.ts';
 import { at, createTemporaryDirectory, describeTree } from '../support/source-tree.ts';

@@ -59,9 +59,9 @@ export class MastodonTree {
     return this.#files;
   }
 
-  /** A new post's media: an id later than all others, its directories, then its files. */
-  addUpload(options: { bytes?: number; extension?: string } = {}): Attachment {
-    this.#newestAt = Math.max(this.#newestAt + this.#random.integer(200, 4000), 0);
+  /** A new post's media: an id later than all others (by `afterMs`), its directories, then its files. */
+  addUpload(options: { bytes?: number; extension?: string; afterMs?: number } = {}): Attachment {
+    this.#newestAt += options.afterMs ?? this.#random.integer(200, 4000);
     const attachment = this.#makeAttachment(this.#newestAt, { ...options, aged: false });
     this.attachments.push(attachment);
     return attachment;

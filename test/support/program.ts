@@ -7,7 +7,13 @@ export type ProgramName = 'agent' | 'receiver';
 
 export type CommandResult = { code: number; stdout: string; stderr: string };
 
-type SpawnOptions = { env?: Record<string, string>; input?: string; timeoutMs?: number };
+type SpawnOptions = {
+  env?: Record<string, string>;
+  input?: string;
+  timeoutMs?: number;
+  /** Its stderr goes to that of this process, for a progress bar; then it is not kept. */
+  showStderr?: boolean;
+};
 
 const checkout = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const logBytesMax = 512 * 1024;
@@ -45,7 +51,7 @@ export class Program {
     const child = spawn(process.execPath, [path.join(checkout, name, 'main.ts'), ...args], {
       cwd: checkout,
       detached: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', options.showStderr === true ? 'inherit' : 'pipe'],
       env: { ...process.env, NO_COLOR: '1', ...options.env },
     });
     living.set(child, args);

@@ -1,0 +1,78 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { AgentCopies } from '../../receiver/agent-copies.ts';
+import { parseDeviceId } from '../../shared/identity/device-id.ts';
+import { homeAt } from '../../shared/io/home.ts';
+import { silentLogger } from '../../shared/io/logger.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
+import { limits } from '../../shared/protocol/limits.ts';
+import { temporaryDirectory } from '../support/store-fixture.ts';
+
+const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
+
+let scratch: string;
+let data: string;
+let copies: AgentCopies;
+
+beforeEach(() => {
+  scratch = temporaryDirectory();
+  data = path.join(scratch, 'data');
+  fs.mkdirSync(data);
+  copies = restarted();
+});
+
+afterEach(async () => {
+  await copies.close();
+});
+
+function restarted(): AgentCopies {
+  return new AgentCopies({
+    home: homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
+    config: {
+      data,
+      listen: [],
+      advertise: [],
+      freeSpaceFloor: 0,
+      versions: { keep: 6, minAgeMs: 0 },
+      quotaBytes: null,
+      quotas: new Map(),
+    },
+    disk: nodeDisk,
+    logger: silentLogger,
+    onRefused: () => {},
+    now: () => Date.now(),
+  });
+}
+
+it('begins no empty copy below the mount point of a disk that is not mounted', async () => {
+  await copies.open(agentId, 'media');
+  await copies.close();
+  fs.renameSync(data, `${data}.unmounted`);
+  fs.mkdirSync(data);
+  copies = restarted();
+  const failure = { code: 'DISK_FAILED', message: expect.stringContaining('is missing') as string };
+  expect(await copies.openAll()).toMatchObject([{ agentId, folder: 'media', error: failure }]);
+  await expect(copies.open(agentId, 'media')).rejects.toMatchObject(failure);
+  expect(fs.readdirSync(data)).toEqual([]);
+
+  fs.rmdirSync(data);
+  fs.renameSync(`${data}.unmounted`, data);
+  expect(copies.vanished()).toEqual([]);
+  expect((await copies.open(agentId, 'media')).opened.rebuiltIndex).toBe(false);
+});
+
+it('begins an empty copy in place of a lost one when a person asks for it', async () => {
+  await copies.open(agentId, 'media');
+  await copies.close();
+  fs.rmSync(path.join(data, agentId), { recursive: true });
+  expect(copies.vanished()).toEqual([{ agentId, folder: 'media' }]);
+  expect((await copies.reindex(agentId, 'media')).position()).toBeNull();
+  expect(copies.vanished()).toEqual([]);
+});
+
+it('opens no more folders than one agent may have, over all of its links', async () => {
+  for (let at = 0; at < limits.foldersMax; at += 1) await copies.open(agentId, `folder${at}`);
+  await expect(copies.open(agentId, 'one-more')).rejects.toMatchObject({ code: 'PROTOCOL_VIOLATION' });
+  expect(fs.readdirSync(path.join(data, agentId))).toHaveLength(limits.foldersMax);
+});
