@@ -31,8 +31,8 @@ export type OpenedSealedFolder = SealedPlan & {
 type Deps = {
   link: RestoreLink;
   openUnsealer: OpenUnsealer;
-  note(line: string): void;
-  onBytes(bytes: number): void;
+  note: (line: string) => void;
+  onBytes: (bytes: number) => void;
 };
 
 type Query = {

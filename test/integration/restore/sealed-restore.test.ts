@@ -5,9 +5,6 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { OpenUnsealer } from '../../../agent/restore/open-sealed-folder.ts';
 import { commandUnsealer } from '../../../agent/restore/command-unsealer.ts';
 import type { RestoreResult } from '../../../agent/restore/run-restore.ts';
-import { historyOfStores } from '../../../receiver/serve/restore-history.ts';
-import { RestoreLeases } from '../../../receiver/serve/restore-lease.ts';
-import { serveRestore } from '../../../receiver/serve/restore-session.ts';
 import { AgentKey } from '../../../receiver/store/agent-key.ts';
 import { AgentQuota } from '../../../receiver/store/agent-quota.ts';
 import { openSealedStore } from '../../../receiver/store/open-sealed-store.ts';
@@ -15,13 +12,12 @@ import type { SealedStore } from '../../../receiver/store/sealed-store.ts';
 import type { DeviceId } from '../../../shared/identity/device-id.ts';
 import { silentLogger } from '../../../shared/io/logger.ts';
 import { nodeDisk } from '../../../shared/io/node-disk.ts';
-import type { Channel } from '../../../shared/link/channel.ts';
 import { generateKeyPair, type GeneratedKeyPair } from '../../../shared/sealing/key-pair.ts';
 import { loadRecipients } from '../../../shared/sealing/recipient.ts';
 import { Sealer } from '../../../shared/sealing/sealer.ts';
-import { createChannelPair } from '../../support/channel-pair.ts';
 import { ReceiverDirectory, type TreeEntry } from '../../support/receiver-directory.ts';
 import { restoreFrom } from '../../support/restore-bench.ts';
+import { sealedReceiver, type Lie } from '../../support/sealed-receiver.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 import { sha256, temporaryDirectory } from '../../support/store-fixture.ts';
 
@@ -101,8 +97,6 @@ async function serve(folder = 'database'): Promise<SealedStore> {
   return store;
 }
 
-type Lie = (entries: ReturnType<SealedStore['entriesAt']>['entries']) => void;
-
 async function restore({
   openUnsealer = keyUnsealer(keys, passphrase),
   agentId = data.agent,
@@ -117,37 +111,7 @@ async function restore({
   lie?: Lie;
 } = {}): Promise<RestoreResult> {
   const held = await serve(folder);
-  const history = historyOfStores(
-    new Map([
-      [
-        folder,
-        {
-          kind: 'sealed' as const,
-          usage: () => ({ files: held.usage().versions, bytes: held.usage().bytes }),
-          changedAt: () => held.changedAt(),
-          entriesAt: (query: Parameters<SealedStore['entriesAt']>[0]) => {
-            const page = held.entriesAt(query);
-            lie(page.entries);
-            return page;
-          },
-          openHeld: (hash: Buffer) => held.openHeld(hash),
-        },
-      ],
-    ]),
-  );
-  const grant = { role: 'restore', agentId: data.agent } as const;
-  const nextChannel = async (): Promise<Channel> => {
-    const [restorer, served] = createChannelPair({ firstGrant: grant, secondGrant: grant });
-    void serveRestore({
-      channel: served,
-      openHistory: async () => history,
-      leases: new RestoreLeases(Date.now),
-      now: Date.now,
-      programVersion: 'test',
-      logger: silentLogger,
-    });
-    return restorer;
-  };
+  const nextChannel = sealedReceiver(held, { agentId: data.agent, folder, lie });
   return restoreFrom({ nextChannel, notes }, { to: target, folders, agentId }, () => null, openUnsealer);
 }
 
@@ -207,8 +171,7 @@ it('takes an older version that is complete, and says so', async () => {
   await data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
   const before = new Set(packFiles());
   await data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
-  const added = packFiles().filter((file) => !before.has(file));
-  fs.rmSync(added[0] ?? '');
+  fs.rmSync(packFiles().find((file) => !before.has(file)) ?? '');
   const result = await restore();
   expect(result.folders[0]?.version?.number).toBe(1);
   expect(notes.join('\n')).toContain('lacks 1 packs');
@@ -291,9 +254,8 @@ describe('what fails leaves nothing half-restored', () => {
     await data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
     const versions = path.join(data.folderDirectory, 'versions');
     for (const suffix of ['.json', '.json.sig']) {
-      const [first = ''] = fs
-        .readdirSync(versions)
-        .filter((name) => name.startsWith('0000000001') && name.endsWith(suffix));
+      const names = fs.readdirSync(versions);
+      const first = names.find((name) => name.startsWith('0000000001') && name.endsWith(suffix)) ?? '';
       fs.copyFileSync(
         path.join(versions, first),
         path.join(versions, first.replace('0000000001', '0000000003')),
