@@ -6,6 +6,7 @@ import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { interruptedExitCode, takeInterrupts } from '../../shared/cli/run-program.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
+import { askSecret } from '../../shared/io/terminal.ts';
 import { localAddresses } from '../../shared/io/local-addresses.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { parseAddress } from '../../shared/link/address.ts';
@@ -26,6 +27,9 @@ type RestoreOptions = {
   dryRun?: true;
   inPlace?: true;
   owner?: 'keep' | 'none';
+  key?: string;
+  keyPassphraseFile?: string;
+  passphraseFile?: string;
   json?: true;
 };
 
@@ -33,7 +37,7 @@ type RestoreOptions = {
 const patienceMs = 10 * 60_000;
 const failuresShownMax = 20;
 
-/** `restore`: gives back mirror folders from a receiver, dialling it or listening for it; needs no `init`. */
+/** `restore`: gives back folders from a receiver, dialling it or listening for it; needs no `init`. */
 export function addRestoreCommand(program: Command): void {
   program
     .command('restore')
@@ -68,6 +72,9 @@ export function addRestoreCommand(program: Command): void {
         'none',
       ]),
     )
+    .option('--key <PRIVATE.asc>', 'the private key of sealed folders (default: gpg and its agent are asked)')
+    .option('--key-passphrase-file <FILE>', 'the passphrase that protects it')
+    .option('--passphrase-file <FILE>', 'the passphrase of folders that are sealed by one')
     .option('--json', 'print JSON')
     .action(async (options: RestoreOptions, command: Command) => {
       const result = await restore(options, command);
@@ -99,6 +106,7 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
   const { runRestore } = await import('../restore/run-restore.ts');
   const { createPathFilter } = await import('../restore/path-filter.ts');
   const { configuredPaths } = await import('../restore/configured-paths.ts');
+  const { commandUnsealer } = await import('../restore/command-unsealer.ts');
   const at = parseMoment(options.at, Date.now());
   createPathFilter(options.path);
   const agentId = options.agent === undefined ? null : parseDeviceId(options.agent);
@@ -134,6 +142,14 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
       {
         nextChannel: (signal) => connection.nextChannel(signal),
         display,
+        openUnsealer: commandUnsealer(
+          {
+            key: options.key ?? null,
+            keyPassphrase: options.keyPassphraseFile ?? null,
+            passphrase: options.passphraseFile ?? null,
+          },
+          process.stdin.isTTY && options.json !== true ? askSecret : null,
+        ),
         configuredPath: (folder) => paths.get(folder) ?? null,
       },
       {
@@ -144,6 +160,7 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
         dryRun: options.dryRun === true,
         inPlace: options.inPlace === true,
         keepOwners,
+        agentId,
         programVersion,
         patienceMs,
       },
@@ -165,6 +182,11 @@ function printResult(result: RestoreResult): void {
     for (const entry of folder.entries ?? []) {
       const mark = { file: '', symlink: '@', directory: '/' }[entry.kind];
       printText(`${formatByteSize(entry.bytes).padStart(10)}  ${folder.id}/${entry.path}${mark}`);
+    }
+    if (folder.version !== undefined) {
+      const { number, createdAt, signer, signerVerified } = folder.version;
+      const signed = signerVerified ? `signed by ${signer}` : `signer unverified: ${signer}`;
+      printText(`${folder.id}: version ${number} of ${createdAt}, ${signed}`);
     }
     const files = `${folder.files.toLocaleString('en')} files, ${formatByteSize(folder.bytes)}`;
     const there = folder.skipped === 0 ? '' : `; ${folder.skipped.toLocaleString('en')} were there already`;

@@ -92,6 +92,18 @@ export class Staging {
     return equal;
   }
 
+  /** The bytes of staged content, whole in memory; null when it is not staged. */
+  read(hash: Buffer): Buffer | null {
+    const staged = this.#staged.get(hash.toString('hex'));
+    const content = staged === undefined ? null : openContent(this.#disk, this.#place(staged.name));
+    if (content === null) return null;
+    try {
+      return content.read(0, content.size);
+    } finally {
+      content.close();
+    }
+  }
+
   openPartial(hash: Buffer, size: number): PartialContent {
     const hex = hash.toString('hex');
     const place = this.#place(`${hex}.part`);

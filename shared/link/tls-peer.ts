@@ -53,3 +53,9 @@ export function verifiedDeviceId(socket: TLSSocket): DeviceId {
     });
   }
 }
+
+/** The public key (SPKI DER) of a device that was verified; empty when its socket is gone already. */
+export function publicKeyOf(socket: TLSSocket): Buffer {
+  const key = socket.getPeerX509Certificate()?.publicKey;
+  return key === undefined ? Buffer.alloc(0) : key.export({ type: 'spki', format: 'der' });
+}
