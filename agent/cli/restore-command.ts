@@ -124,7 +124,8 @@ async function restoreIntoPostgres(
     const note = (line: string): void => void process.stderr.write(`${line}\n`);
     note(`database ${target.database}: the dump is here and whole; pg_restore begins`);
     await restoreDatabase({ note }, archive, target, jobs);
-    return { ...result, folders: result.folders.map((folder) => ({ ...folder, target: target.database })) };
+    for (const folder of result.folders) folder.target = target.database;
+    return result;
   } finally {
     removeScratch();
     process.off('exit', removeScratch);

@@ -12,7 +12,7 @@ import type { PostgresTarget } from './postgres-target.ts';
 const slowMs = 1000;
 const wordsBytesMax = 2000;
 
-type Deps = { note(line: string): void };
+type Deps = { note: (line: string) => void };
 
 /** A directory that only we can read, for an archive on its way into a database. `remove` may be called again. */
 export function makeScratch(parent: string | null): { directory: string; remove(): void } {
