@@ -19,7 +19,8 @@ import { ReceiverDirectory, type TreeEntry } from '../../support/receiver-direct
 import { restoreFrom } from '../../support/restore-bench.ts';
 import { sealedReceiver, type Lie } from '../../support/sealed-receiver.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
-import { sha256, temporaryDirectory } from '../../support/store-fixture.ts';
+import { sha256 } from '../../support/store-fixture.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const passphrase = 'correct horse battery staple';
 const big = seededBytes('a dump', 3_000_000);
