@@ -30,6 +30,9 @@ type RestoreOptions = {
   key?: string;
   keyPassphraseFile?: string;
   passphraseFile?: string;
+  pgRestore?: string;
+  jobs?: string;
+  scratch?: string;
   json?: true;
 };
 
@@ -75,9 +78,17 @@ export function addRestoreCommand(program: Command): void {
     .option('--key <PRIVATE.asc>', 'the private key of sealed folders (default: gpg and its agent are asked)')
     .option('--key-passphrase-file <FILE>', 'the passphrase that protects it')
     .option('--passphrase-file <FILE>', 'the passphrase of folders that are sealed by one')
+    .option('--pg-restore <CONNSTRING>', 'make this database from the dump in the one --folder that is named')
+    .option('--jobs <N>', 'with --pg-restore: connections at once', '4')
+    .option(
+      '--scratch <DIR>',
+      'with --pg-restore: where the dump lies meanwhile, readable for this user only',
+    )
     .option('--json', 'print JSON')
     .action(async (options: RestoreOptions, command: Command) => {
-      const result = await restore(options, command);
+      const result = await (options.pgRestore === undefined
+        ? restore(options, command)
+        : restoreIntoPostgres(options, options.pgRestore, command));
       const failed = result.folders.reduce((sum, folder) => sum + folder.failed.length, 0);
       if (options.json === true) printJson(result);
       else printResult(result);
@@ -87,6 +98,38 @@ export function addRestoreCommand(program: Command): void {
         });
       }
     });
+}
+
+/** The dump goes to a scratch directory, from there into a database that is made for it, and is removed. */
+async function restoreIntoPostgres(
+  options: RestoreOptions,
+  connection: string,
+  command: Command,
+): Promise<RestoreResult> {
+  const { makeScratch, restoreDatabase } = await import('../restore/database-restore.ts');
+  const { findArchive } = await import('../restore/find-archive.ts');
+  const { parsePostgresTarget } = await import('../restore/postgres-target.ts');
+  if (options.folder.length !== 1 || options.to !== undefined || options.inPlace || options.dryRun) {
+    throw new CodedError('USAGE', '--pg-restore takes one --folder, and no --to, --in-place or --dry-run');
+  }
+  const jobs = Number(options.jobs);
+  if (!Number.isInteger(jobs) || jobs < 1 || jobs > 64) throw new CodedError('USAGE', '--jobs is 1 to 64');
+  const target = parsePostgresTarget(connection);
+  const scratch = makeScratch(options.scratch ?? null);
+  const removeScratch = (): void => scratch.remove();
+  process.once('exit', removeScratch);
+  try {
+    const result = await restore({ ...options, to: scratch.directory, owner: 'none' }, command);
+    const archive = findArchive(result);
+    const note = (line: string): void => void process.stderr.write(`${line}\n`);
+    note(`database ${target.database}: the dump is here and whole; pg_restore begins`);
+    await restoreDatabase({ note }, archive, target, jobs);
+    for (const folder of result.folders) folder.target = target.database;
+    return result;
+  } finally {
+    removeScratch();
+    process.off('exit', removeScratch);
+  }
 }
 
 async function restore(options: RestoreOptions, command: Command): Promise<RestoreResult> {

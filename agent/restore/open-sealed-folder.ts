@@ -1,6 +1,5 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
-import type { RootMessage } from '../../shared/sealing/root-message.ts';
 import type { Unsealer } from '../../shared/sealing/unsealer.ts';
 import type { PathFilter } from './path-filter.ts';
 import type { RestoreLink } from './restore-link.ts';
@@ -17,6 +16,8 @@ export type ChosenVersion = {
   signer: DeviceId;
   /** False: nobody named the agent, so the signer may be anybody. */
   signerVerified: boolean;
+  /** What it was made from: postgres, paths, command; null as long as it was not opened. */
+  source: string | null;
 };
 
 /** Makes what opens packs: sealed to keys, or by a passphrase. @throws CodedError KEY_INVALID, KEY_WRONG, USAGE */
@@ -25,7 +26,6 @@ export type OpenUnsealer = (sealedTo: 'keys' | 'passphrase') => Promise<Unsealer
 export type OpenedSealedFolder = SealedPlan & {
   version: ChosenVersion;
   content: SealedContent;
-  root: RootMessage;
 };
 
 type Deps = {
@@ -44,7 +44,7 @@ type Query = {
 };
 
 /** The version that a restore of that moment takes, with its record verified. Nothing is opened. */
-export async function chooseVersion(
+async function chooseVersion(
   { link, note }: Pick<Deps, 'link' | 'note'>,
   { folder, at, agentId }: Omit<Query, 'filter'>,
 ): Promise<{ objects: SealedObjects; found: FoundVersion; version: ChosenVersion }> {
@@ -77,7 +77,8 @@ export async function chooseVersion(
     );
   }
   const { number, epoch, createdAt } = found.record;
-  const version = { number, epoch, createdAt, signer: signer.deviceId, signerVerified: signer.verified };
+  const signed = { signer: signer.deviceId, signerVerified: signer.verified };
+  const version = { number, epoch, createdAt, ...signed, source: null };
   return { objects, found, version };
 }
 
@@ -91,7 +92,8 @@ export async function openSealedFolder(deps: Deps, query: Query): Promise<Opened
   const content = new SealedContent({ objects, unsealer, onBytes: deps.onBytes }, found.record);
   const root = await content.readRoot();
   const entries = await content.readEntries(root);
-  return { ...planSealed(query.folder, entries, query.filter), version, content, root };
+  const planned = planSealed(query.folder, entries, query.filter);
+  return { ...planned, version: { ...version, source: root.source.kind }, content };
 }
 
 function shown({ record: { number, createdAt } }: FoundVersion): string {

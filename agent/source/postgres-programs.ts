@@ -119,7 +119,7 @@ function majorVersion(version: string): number {
 }
 
 /** The program on the PATH, then those of every installed version, newest first. */
-function localCandidates(program: string): string[] {
+export function localCandidates(program: string): string[] {
   const onPath = (process.env['PATH'] ?? '').split(':').filter((directory) => directory.startsWith('/'));
   const versioned = versionedDirectories.flatMap(({ parent, pattern, below }) =>
     listNames(parent)

@@ -55,7 +55,7 @@ export type BeginEntry = {
 type IntentEntry = { type: 'intent'; batch: number; entries: number };
 /** The batch is done. `undone`: paths whose new content was lost by the disk, so that they stayed; the position did not move then. */
 export type CommitEntry = { type: 'commit'; batch: number; undone: RelativePath[] };
-export const journalFormats = ['mastokeep-mirror-journal', 'mastokeep-sealed-journal'] as const;
+const journalFormats = ['mastokeep-mirror-journal', 'mastokeep-sealed-journal'] as const;
 /** Of which kind of folder a journal is. */
 export type JournalFormat = (typeof journalFormats)[number];
 export type HeaderEntry = {

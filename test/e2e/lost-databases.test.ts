@@ -50,6 +50,36 @@ it('needs an index but no transfer when the agent has lost its database, and mis
   );
 });
 
+it('needs an index but no transfer when the server was rolled back to a snapshot, and misses no change', async () => {
+  expect(await bench.agent.stop()).toBe(0);
+  const snapshot = path.join(bench.directory, 'snapshot');
+  fs.cpSync(bench.agent.home, snapshot, { recursive: true, filter: (name) => !name.endsWith('.sock') });
+  await bench.agent.start();
+  const [changed, deleted] = [tree.attachments[3], tree.attachments[5]];
+  if (!changed || !deleted) throw new Error('too small a tree');
+  const rewritten = tree.rewriteOriginal(changed, 5000);
+  tree.deleteAttachment(deleted);
+  for (let made = 0; made < 5; made++) tree.addUpload();
+  await bench.settled();
+  await bench.agent.kill();
+  fs.rmSync(bench.agent.home, { recursive: true });
+  fs.renameSync(snapshot, bench.agent.home);
+  // After the snapshot was taken back the same number of other changes is made, so that sequences alone look right.
+  const again = tree.rewriteOriginal(changed, 6000);
+  const upload = tree.addUpload({ extension: 'jpg' });
+  const sentBefore = proxy.bytes.down;
+  await bench.agent.start();
+  await bench.settled();
+  expect(proxy.bytes.down - sentBefore).toBeLessThan(indexBytesMax);
+  expectSameTrees();
+  expect(fs.existsSync(path.join(bench.current, upload.files[0] ?? ''))).toBe(true);
+  expect(
+    listVersionFiles(bench.versions)
+      .map((version) => version.path)
+      .sort(),
+  ).toEqual([rewritten, again, ...deleted.files].sort());
+});
+
 it('needs no transfer when the receiver has lost its database, and keeps every version', async () => {
   const changed = tree.attachments[3];
   if (!changed) throw new Error('too small a tree');

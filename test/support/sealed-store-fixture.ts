@@ -16,16 +16,17 @@ import {
   versionRecordHash,
   type VersionRecord,
 } from '../../shared/sealing/version-record.ts';
-import { fileState, indexA, sha256, temporaryDirectory } from './store-fixture.ts';
+import { fileState, indexA, sha256 } from './store-fixture.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
 
-export const epochA = '00000000000000aa';
+const epochA = '00000000000000aa';
 export const epochB = '00000000000000bb';
-export const sealedFolder = 'database';
+const sealedFolder = 'database';
 
 /** An agent's device key; the same in every process, so that a child that is killed signs as its parent does. */
-export const agentKey: KeyObject = fixedKey();
+const agentKey: KeyObject = fixedKey();
 export const agentPublicKey: KeyObject = createPublicKey(agentKey);
-export const agentId: DeviceId = deviceIdOfKey(agentPublicKey.export({ type: 'spki', format: 'der' }));
+const agentId: DeviceId = deviceIdOfKey(agentPublicKey.export({ type: 'spki', format: 'der' }));
 /** Of a stranger. */
 export const strangeKey: KeyObject = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
 

@@ -28,7 +28,7 @@ export function workloadFixture(directory: string, deps: Partial<MirrorStoreDeps
 export const versionsKept = 2;
 
 /** The next operation of a random workload, one that the store's position allows. */
-export function nextOperation(random: SeededRandom, store: MirrorStore): StoreOperation {
+function nextOperation(random: SeededRandom, store: MirrorStore): StoreOperation {
   const position = store.position();
   const indexId = position?.indexId.toString('hex') ?? random.hex(16);
   const kind = random.fraction();
