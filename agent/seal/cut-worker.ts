@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { openDatabase } from '../../shared/io/sqlite.ts';
 import { ChunkLookup } from './chunk-lookup.ts';
 import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
+import { garbageCollector } from './garbage-collector.ts';
 import { PackFiller } from './pack-filler.ts';
 import { chunkingByName } from './seal-chunking.ts';
 
@@ -11,11 +12,15 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
   const chunking = chunkingByName(data.chunking);
   if (chunking === null) throw new Error(`no chunking ${data.chunking}`);
   const database = openDatabase(data.databaseFile, { readonly: true });
+  const collect = garbageCollector();
   const lookup = new ChunkLookup(database, (pack) => filler.isUsable(pack));
   const filler: PackFiller = new PackFiller(
     {
       find: (id, key) => lookup.find(id, key),
-      onPack: (pack) => post({ type: 'pack', ...pack }, [pack.content.buffer, pack.chunks.buffer]),
+      onPack: (pack) => {
+        post({ type: 'pack', ...pack }, [pack.content.buffer, pack.chunks.buffer]);
+        collect();
+      },
     },
     {
       secret: Buffer.from(data.secret),

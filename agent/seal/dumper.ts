@@ -44,11 +44,11 @@ export type DumperDeps = {
   identity: DeviceIdentity;
   databaseFile: string;
   /** To whom it is sealed now; read again for every dump. @throws CodedError KEY_INVALID, KEY_UNUSABLE */
-  sealTo(): Promise<SealTo>;
+  sealTo: () => Promise<SealTo>;
   logger: Logger;
-  now(): number;
+  now: () => number;
   /** Something came into the spool. */
-  onAdded(): void;
+  onAdded: () => void;
 };
 
 export type DumperOptions = { folder: string; packBytesMax?: number };

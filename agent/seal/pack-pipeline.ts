@@ -20,8 +20,10 @@ export type PackPipelineDeps = {
 export type PackPipelineOptions = Omit<CutWorkerData, 'packBytesMax'> &
   SealWorkerData & { packBytesMax?: number };
 
-const bytesUnderWayMax = 4 * 1024 * 1024;
+const bytesUnderWayMax = 1024 * 1024;
 const packsUnderWayMax = 2;
+/** A quarter of what a pack may hold: sealing takes about ten times that in memory. */
+const packBytesDefault = sealedLimits.packPlainBytesMax / 4;
 
 /**
  * Two threads: one cuts, hashes and looks up, one compresses, seals and writes. At most a few megabytes of the stream
@@ -48,7 +50,7 @@ export class PackPipeline {
   constructor(deps: PackPipelineDeps, options: PackPipelineOptions) {
     this.#deps = deps;
     const { spoolDirectory, sealTo, ...cut } = options;
-    const cutData: CutWorkerData = { packBytesMax: sealedLimits.packPlainBytesMax, ...cut };
+    const cutData: CutWorkerData = { packBytesMax: packBytesDefault, ...cut };
     const sealData: SealWorkerData = { spoolDirectory, sealTo };
     this.#cutter = this.#thread('cut-worker', cutData);
     this.#sealer = this.#thread('seal-worker', sealData);
@@ -103,8 +105,11 @@ export class PackPipeline {
   }
 
   #thread(name: string, workerData: object): Worker {
-    const worker = new Worker(workerEntry(name, import.meta.url), { workerData });
-    worker.on('error', (error) => this.#fail(error));
+    const worker = new Worker(workerEntry(name, import.meta.url), {
+      workerData,
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
+    });
+    worker.on('error', (error: Error) => this.#fail(error));
     worker.on('exit', () => {
       if (!this.#closing) this.#fail(new Error(`the ${name} ended`));
     });

@@ -53,7 +53,7 @@ export const chunkEntryBytes = 24;
 export class SealIndex {
   readonly database: Database.Database;
   readonly folderId: number;
-  readonly #statements = new Map<string, Database.Statement<unknown[]>>();
+  readonly #statements = new Map<string, Database.Statement>();
 
   /** Makes the folder's row where there is none. */
   constructor(database: Database.Database, folderName: string, nowMs: number) {
@@ -258,7 +258,7 @@ export class SealIndex {
     return this.#all<SealedObject>(
       `SELECT ${objectColumns} WHERE folder = ? AND in_spool = 1 ORDER BY sequence`,
       this.folderId,
-    ).map((row) => ({ ...row, lackedBy: lacking.get(row.id) ?? nobody }));
+    ).map((row) => Object.assign(row, { lackedBy: lacking.get(row.id) ?? nobody }));
   }
 
   spooledAfter(sequence: number, limit: number): SealedObject[] {
@@ -482,10 +482,10 @@ export class SealIndex {
     return sets;
   }
 
-  #statement(sql: string): Database.Statement<unknown[]> {
+  #statement(sql: string): Database.Statement {
     let statement = this.#statements.get(sql);
     if (statement === undefined) {
-      statement = this.database.prepare<unknown[]>(sql);
+      statement = this.database.prepare(sql);
       this.#statements.set(sql, statement);
     }
     return statement;

@@ -12,7 +12,7 @@ export type SealWorkerData = { spoolDirectory: string; sealTo: SealTo };
 export type SealRequest = { kind: 'pack' | 'root'; id: number; content: Uint8Array<ArrayBuffer> };
 
 /** Sealed, and durable in the spool under its name. */
-export type SealedEvent = {
+type SealedEvent = {
   type: 'sealed';
   id: number;
   hash: Uint8Array;

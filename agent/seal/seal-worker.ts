@@ -5,6 +5,7 @@ import { systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { packName } from '../../shared/sealing/object-name.ts';
 import { nameSealed, Sealer, sealPack } from '../../shared/sealing/sealer.ts';
 import { chunkedAboveBytes, encodeChunkList } from '../index/chunk-list-blob.ts';
+import { garbageCollector } from './garbage-collector.ts';
 import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
 import { Spool } from './spool.ts';
 
@@ -31,9 +32,13 @@ async function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerD
       chunkList: chunkListOf(sealed.bytes),
     });
   };
+  const collect = garbageCollector();
   let last = Promise.resolve();
   port.on('message', (request: SealRequest) => {
-    last = last.then(async () => seal(request)).catch(fail);
+    last = last
+      .then(async () => seal(request))
+      .catch(fail)
+      .then(collect);
   });
   post({ type: 'ready', recipientKeyIds: [...sealer.recipientKeyIds] });
 }

@@ -17,9 +17,9 @@ export type SealedFolderDeps = {
   source: Source;
   identity: DeviceIdentity;
   /** @throws CodedError KEY_INVALID, KEY_UNUSABLE */
-  sealTo(): Promise<SealTo>;
+  sealTo: () => Promise<SealTo>;
   logger: Logger;
-  now(): number;
+  now: () => number;
 };
 
 export type SealedFolderOptions = {

@@ -19,9 +19,9 @@ export type SealedFoldersDeps = {
   home: Home;
   identity: DeviceIdentity;
   logger: Logger;
-  now(): number;
+  now: () => number;
   /** Receivers on a live link. */
-  connected(): readonly string[];
+  connected: () => readonly string[];
 };
 
 export type SealedFoldersOptions = { spoolBytesMax: number | null };

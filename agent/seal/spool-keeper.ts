@@ -8,9 +8,9 @@ import type { Spool } from './spool.ts';
 export type SpoolKeeperDeps = {
   index: SealIndex;
   spool: Spool;
-  now(): number;
+  now: () => number;
   /** Called when something left the spool or a receiver came further. */
-  onChange(): void;
+  onChange: () => void;
 };
 
 export type SpoolKeeperOptions = {

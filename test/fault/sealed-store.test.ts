@@ -4,7 +4,7 @@ import { removeDatabase, expectRebuildToMatch } from '../support/store-harness.t
 import { sealedWorkload } from '../support/sealed-store-workload.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 import { failsOnce, isReopening, storeFaults } from '../support/store-faults.ts';
-import { memoryDirectory } from '../support/store-fixture.ts';
+import { memoryDirectory } from '../support/temporary-directory.ts';
 import { StoreKills } from '../support/store-kills.ts';
 import { PowerCuts } from '../support/store-power-cuts.ts';
 

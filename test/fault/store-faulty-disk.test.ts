@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
-import { memoryDirectory } from '../support/store-fixture.ts';
+import { memoryDirectory } from '../support/temporary-directory.ts';
 import { failsOnce, storeFaults } from '../support/store-faults.ts';
 import { imageOf, mirrorWorkload, perform, workloadFixture } from '../support/store-workload.ts';
 

@@ -5,7 +5,7 @@ import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { isCoded } from '../../shared/errors/coded-error.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { dyingDisk } from '../support/faulty-disk.ts';
-import { memoryDirectory } from '../support/store-fixture.ts';
+import { memoryDirectory } from '../support/temporary-directory.ts';
 import { modelContents, modelPaths, StoreModel, type StoreOperation } from '../support/store-model.ts';
 import { expectNothingLeftIncoming, expectRebuildToMatch, removeDatabase } from '../support/store-harness.ts';
 import {

@@ -7,7 +7,7 @@ import { homeAt } from '../../shared/io/home.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { limits } from '../../shared/protocol/limits.ts';
-import { temporaryDirectory } from '../support/store-fixture.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { until } from '../support/until.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCommand, type CommandResult, type ProgramName } from '../support/program.ts';
 
@@ -231,8 +232,21 @@ it('an interrupted command ends with 130', async () => {
   const child = spawn(process.execPath, ['agent/main.ts', '--home', at('agent'), 'status'], {
     stdio: 'ignore',
   });
-  setTimeout(() => child.kill('SIGINT'), 1200);
-  const [code] = (await once(child, 'close')) as [number | null];
+  const closed = once(child, 'close') as Promise<[number | null]>;
+  await until('the command waits for the home', () => hasOpen(child.pid, at('agent', 'lock')));
+  child.kill('SIGINT');
+  const [code] = await closed;
   expect(code).toBe(130);
   holder.kill('SIGKILL');
 });
+
+function hasOpen(pid: number | undefined, file: string): boolean {
+  const directory = `/proc/${pid}/fd`;
+  return fs.readdirSync(directory).some((fd) => {
+    try {
+      return fs.readlinkSync(`${directory}/${fd}`) === file;
+    } catch {
+      return false; // closed since it was listed
+    }
+  });
+}

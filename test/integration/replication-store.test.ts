@@ -5,7 +5,8 @@ import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { ReplicationLink, until } from '../support/replication-bench.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
-import { readTree, storeFixture, temporaryDirectory } from '../support/store-fixture.ts';
+import { readTree, storeFixture } from '../support/store-fixture.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const mib = 1024 * 1024;
 let directory: string;

@@ -13,14 +13,8 @@ import {
   versionObjects,
   type SealedObject,
 } from '../support/sealed-store-fixture.ts';
-import {
-  fileState,
-  indexB,
-  readTree,
-  sha256,
-  symlinkState,
-  temporaryDirectory,
-} from '../support/store-fixture.ts';
+import { fileState, indexB, readTree, sha256, symlinkState } from '../support/store-fixture.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const dayMs = 86_400_000;
 const [root, a, b, c] = [packObject('root'), packObject('a'), packObject('b'), packObject('c')];

@@ -7,15 +7,8 @@ import { probeFilesystem } from '../../receiver/store/probe-filesystem.ts';
 import { diskError } from '../../shared/io/disk.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { parseRelativePath, parseTypedPath, type RelativePath } from '../../shared/records/relative-path.ts';
-import {
-  FeedFake,
-  fileState,
-  indexA,
-  readTree,
-  sha256,
-  storeFixture,
-  temporaryDirectory,
-} from '../support/store-fixture.ts';
+import { FeedFake, fileState, indexA, readTree, sha256, storeFixture } from '../support/store-fixture.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const stores: MirrorStore[] = [];
 

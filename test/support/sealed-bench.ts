@@ -19,7 +19,7 @@ import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 
 /** A source whose bytes a test decides. `pieces` may throw. */
-export function bytesSource(pieces: () => AsyncIterable<Buffer>): Source {
+function bytesSource(pieces: () => AsyncIterable<Buffer>): Source {
   return {
     describe: () => Promise.resolve({ kind: 'command', pipefail: true }),
     fingerprint: () => Promise.resolve(null),

@@ -16,7 +16,8 @@ import {
   versionRecordHash,
   type VersionRecord,
 } from '../../shared/sealing/version-record.ts';
-import { fileState, indexA, sha256, temporaryDirectory } from './store-fixture.ts';
+import { fileState, indexA, sha256 } from './store-fixture.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
 
 const epochA = '00000000000000aa';
 export const epochB = '00000000000000bb';

@@ -4,7 +4,7 @@ import { isCoded } from '../../shared/errors/coded-error.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { faultyCalls, faultyDisk, type Fault } from './faulty-disk.ts';
 import { SeededRandom } from './seeded-random.ts';
-import { memoryDirectory } from './store-fixture.ts';
+import { memoryDirectory } from './temporary-directory.ts';
 import {
   expectNothingLeftIncoming,
   expectRebuildToMatch,

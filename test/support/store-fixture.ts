@@ -1,6 +1,5 @@
 import { hash } from 'node:crypto';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import { AgentQuota } from '../../receiver/store/agent-quota.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
@@ -13,28 +12,10 @@ import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { FileRecord, FileState, PathState } from '../../shared/records/file-record.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
 
 export const indexA = Buffer.from('aaaaaaaaaaaaaaaa', 'hex');
 export const indexB = Buffer.from('bbbbbbbbbbbbbbbb', 'hex');
-
-/** Removed when the process ends, unless `MASTOKEEP_KEEP` is set. */
-export function temporaryDirectory(base = os.tmpdir()): string {
-  const directory = fs.mkdtempSync(path.join(base, 'mastokeep-'));
-  temporaryDirectories.add(directory);
-  return directory;
-}
-
-const temporaryDirectories = new Set<string>();
-
-process.once('exit', () => {
-  if (process.env['MASTOKEEP_KEEP'] !== undefined) return;
-  for (const directory of temporaryDirectories) fs.rmSync(directory, { recursive: true, force: true });
-});
-
-/** In memory where the system has that, for tests that make thousands of stores and do not rely on a disk. */
-export function memoryDirectory(): string {
-  return temporaryDirectory(fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir());
-}
 
 export function sha256(content: Uint8Array | string): Buffer {
   return hash('sha256', content, 'buffer');

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { crashPoints } from '../../shared/io/crash-point.ts';
 import type { SeededRandom } from './seeded-random.ts';
-import { memoryDirectory } from './store-fixture.ts';
+import { memoryDirectory } from './temporary-directory.ts';
 import {
   expectNothingLeftIncoming,
   expectRebuildToMatch,

@@ -7,7 +7,7 @@ import { RecordingDisk, type DiskOperation } from '../../shared/io/recording-dis
 import { faultyDisk, type Fault } from './faulty-disk.ts';
 import { DiskModel, type PowerCut } from './power-cut.ts';
 import { SeededRandom } from './seeded-random.ts';
-import { memoryDirectory } from './store-fixture.ts';
+import { memoryDirectory } from './temporary-directory.ts';
 import { isReopening } from './store-faults.ts';
 import {
   expectNothingLeftIncoming,

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EntryProgress, makeScratch, restoreDatabase } from '../../../agent/restore/database-restore.ts';
 import { parsePostgresTarget } from '../../../agent/restore/postgres-target.ts';
 import { postgresBin, startPostgres, type PostgresServer } from '../../support/postgres.ts';
-import { temporaryDirectory } from '../../support/store-fixture.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 let server: PostgresServer;
 let directory: string;

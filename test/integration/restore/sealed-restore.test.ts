@@ -19,7 +19,8 @@ import { ReceiverDirectory, type TreeEntry } from '../../support/receiver-direct
 import { restoreFrom } from '../../support/restore-bench.ts';
 import { sealedReceiver, type Lie } from '../../support/sealed-receiver.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
-import { sha256, temporaryDirectory } from '../../support/store-fixture.ts';
+import { sha256 } from '../../support/store-fixture.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const passphrase = 'correct horse battery staple';
 const big = seededBytes('a dump', 3_000_000);
@@ -235,6 +236,30 @@ describe('what fails leaves nothing half-restored', () => {
         }
       },
     });
+  });
+
+  it('another pack under its name', async () => {
+    const sizes = packFiles().map((file) => ({ file, size: fs.statSync(file).size }));
+    const [first, second] = sizes
+      .filter(({ size }) => size > 1_000_000)
+      .map(({ file }) => path.basename(file));
+    await fails('PACK_CORRUPT', {
+      lie: (entries) => {
+        const other = entries.find((entry) => entry.path === `packs/${second}`)?.state;
+        const lied = entries.find((entry) => entry.path === `packs/${first}`);
+        if (lied !== undefined && other !== undefined) lied.state = other;
+      },
+    });
+  });
+
+  it('a damaged pack, into a directory that was there before', async () => {
+    await serve();
+    fs.mkdirSync(path.join(target, 'database'), { recursive: true });
+    fs.writeFileSync(path.join(target, 'database/mine'), 'mine');
+    const large = packFiles().filter((file) => fs.statSync(file).size > 1_000_000);
+    flipBit(large.at(-1) ?? '');
+    await expect(restore()).rejects.toMatchObject({ code: 'PACK_CORRUPT' });
+    expect(fs.readdirSync(path.join(target, 'database'))).toEqual(['mine']);
   });
 
   it('a forged record', async () => {

@@ -9,7 +9,7 @@ import { createTestKey, SealedBench, type TestKey } from '../../support/sealed-b
 import { sealedReceiver } from '../../support/sealed-receiver.ts';
 import { sealedStoreFixture } from '../../support/sealed-store-fixture.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
-import { temporaryDirectory } from '../../support/store-fixture.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const mib = 1024 * 1024;
 let directory: string;

@@ -129,7 +129,7 @@ it('announces nothing that it no longer has, and no signature apart from its rec
 it('seals again what was damaged in the spool', async () => {
   const content = seededBytes('damaged', 2 * mib);
   await bench.dump(content);
-  const [name = ''] = bench.spoolNames().filter((file) => file.startsWith('packs/'));
+  const name = bench.spoolNames().find((file) => file.startsWith('packs/')) ?? '';
   const record = bench.feed.recordAt(name as never);
   await bench.feed.markDirty(name as never);
   expect(record).not.toBeNull();
