@@ -1,6 +1,6 @@
 import type { AlarmBoard } from '../shared/alarm-board.ts';
 import { errorTable, type ErrorCode } from '../shared/errors/error-table.ts';
-import type { DeviceId } from '../shared/identity/device-id.ts';
+import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { AgentFolders } from './agent-folders.ts';
 import type { SealedFolders } from './seal/sealed-folders.ts';
 import type { ReceiverSessions } from './receiver-sessions.ts';
@@ -54,7 +54,7 @@ export function reviewAgentAlarms(deps: {
         alarms.raise(
           key,
           knownCode(refused.code),
-          `receiver ${receiverId}, folder ${folder}: ${refused.message}`,
+          `receiver ${shortDeviceId(receiverId)}, folder ${folder}: ${refused.message}`,
         );
     }
   }

@@ -25,6 +25,7 @@ import { readPause } from './pause-file.ts';
 import { ReceiverSessions } from './receiver-sessions.ts';
 import { SealedFolders } from './seal/sealed-folders.ts';
 import { joinFolders } from './serve/join-folders.ts';
+import { describeObstacles } from './describe-obstacles.ts';
 import { waitForCopies } from './wait-for-copies.ts';
 
 const alarmIntervalMs = 5000;
@@ -97,6 +98,7 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
           scan: async () => folders.scan(null),
           feed: (folderId) => indexer.feed(folderId),
           receivers,
+          obstacles: () => describeObstacles(running.status()),
           pollIntervalMs: durablePollMs,
         },
         options,

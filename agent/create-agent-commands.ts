@@ -4,6 +4,7 @@ import { readConfigText } from '../shared/io/config-file.ts';
 import type { Home } from '../shared/io/home.ts';
 import type { PairingDesk } from '../shared/link/pairing-desk.ts';
 import { programVersion } from '../shared/program-version.ts';
+import { assertFolderOutsideHome } from './assert-folder-outside-home.ts';
 import type { AgentCommands, AgentStatus, ScanSummary } from './agent-commands.ts';
 import { addFolderText, type FolderConfig } from './config.ts';
 import type { DumpResult } from './seal/dumper.ts';
@@ -54,6 +55,7 @@ export function createAgentCommands(deps: {
     },
     unpair: async ({ deviceId }) => ({ deviceId: desk.unpair(deviceId) }),
     addFolder: async ({ folder }) => {
+      if (folder.kind === 'mirror') assertFolderOutsideHome(folder.path, home);
       const text = addFolderText(readConfigText(home.configFile), home.configFile, folder);
       writeFileAtomic(home.configFile, text, 0o640);
       await deps.running?.startFolder(folder);

@@ -3,6 +3,8 @@ import { CodedError } from '../shared/errors/coded-error.ts';
 import type { DeviceId } from '../shared/identity/device-id.ts';
 import type { ScanSummary } from './agent-commands.ts';
 
+const obstaclesMax = 5;
+
 /** A folder whose state is waited for. */
 type AwaitedFeed = {
   readonly folderId: string;
@@ -15,6 +17,8 @@ type Deps = {
   scan(): Promise<ScanSummary[]>;
   feed(folderId: string): AwaitedFeed;
   receivers(): DeviceId[];
+  /** For people: what keeps copies from being made now. */
+  obstacles(): string[];
   pollIntervalMs: number;
 };
 
@@ -57,7 +61,12 @@ export async function waitForCopies(
       reached < 0
         ? `the scan did not end within ${seconds} s`
         : `durable on ${reached} of ${copies} receivers after ${seconds} s`,
-      { hint: '"mastokeep-agent status" shows what is missing where' },
+      {
+        hint: [
+          ...deps.obstacles().slice(0, obstaclesMax),
+          '"mastokeep-agent status" shows what is missing where',
+        ].join('\n'),
+      },
     );
   }
 }

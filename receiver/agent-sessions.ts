@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AlarmBoard } from '../shared/alarm-board.ts';
 import type { CodedError } from '../shared/errors/coded-error.ts';
-import type { DeviceId } from '../shared/identity/device-id.ts';
+import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { Channel } from '../shared/link/channel.ts';
 import { programVersion } from '../shared/program-version.ts';
@@ -13,7 +13,7 @@ import type { PullStore } from './pull/pull-store.ts';
 const retryDelayMs = 30_000;
 /** Requests that nobody answers for so long, at most twice, end a link; far longer than any file takes. */
 const answerTimeoutMs = 15 * 60_000;
-/** A session that lived so long shows that what ended the one before is over. */
+/** A session that lived so long without having anything to take shows that what ended the one before is over. */
 const steadyAfterMs = 60_000;
 
 type Deps = { copies: AgentCopies; alarms: AlarmBoard; logger: Logger; now: () => number };
@@ -72,7 +72,8 @@ export class AgentSessions {
     const session = new PullSession(
       {
         channel,
-        openStore: async (folder, kind) => this.#observedStore(agentId, folder, kind),
+        openStore: async (folder, kind) =>
+          this.#observedStore(agentId, folder, kind, () => alarms.clear(alarmKey)),
         sleep: async (ms, signal) => {
           await delay(ms, undefined, { signal }).catch(() => {});
         },
@@ -89,7 +90,11 @@ export class AgentSessions {
     clearTimeout(steady);
     this.#live.delete(agentId);
     if (reason === null || reason.code.startsWith('LINK_')) return;
-    alarms.raise(alarmKey, reason.code, `replication of agent ${agentId} failed: ${reason.message}`);
+    alarms.raise(
+      alarmKey,
+      reason.code,
+      `replication of agent ${shortDeviceId(agentId)} failed: ${reason.message}`,
+    );
     await this.#reopenStores(agentId);
   }
 
@@ -109,7 +114,12 @@ export class AgentSessions {
     }
   }
 
-  async #observedStore(agentId: DeviceId, folder: string, kind: FolderKind): Promise<PullStore> {
+  async #observedStore(
+    agentId: DeviceId,
+    folder: string,
+    kind: FolderKind,
+    onDurable: () => void,
+  ): Promise<PullStore> {
     const { copies, logger, now } = this.#deps;
     const store = await copies.open(agentId, folder, kind);
     this.#deps.alarms.clear(`folder ${agentId}/${folder} opening`);
@@ -124,11 +134,16 @@ export class AgentSessions {
       stage: (hash, bytes) => store.stage(hash, bytes),
       openPartial: (hash, size) => store.openPartial(hash, size),
       openCurrent: (path) => store.openCurrent(path),
-      completeIndex: async (position) => store.completeIndex(position),
+      completeIndex: async (position) => {
+        const completed = await store.completeIndex(position);
+        onDurable();
+        return completed;
+      },
       missingPacks: () => (store.kind === 'sealed' ? store.missingPacks() : []),
       commit: async (batch) => {
         await store.commit(batch);
         this.#durableAt.set(`${agentId}/${folder}`, now());
+        onDurable();
         logger.debug(
           { agentId, folder, records: batch.records.length, through: batch.through },
           'batch durable',
@@ -140,7 +155,12 @@ export class AgentSessions {
   #noteBlocked(agentId: DeviceId, folder: string, reason: CodedError | null): void {
     const key = `folder ${agentId}/${folder}`;
     if (reason === null) this.#deps.alarms.clear(key);
-    else this.#deps.alarms.raise(key, reason.code, `folder ${folder} of agent ${agentId}: ${reason.message}`);
+    else
+      this.#deps.alarms.raise(
+        key,
+        reason.code,
+        `folder ${folder} of agent ${shortDeviceId(agentId)}: ${reason.message}`,
+      );
   }
 }
 

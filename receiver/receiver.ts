@@ -1,6 +1,7 @@
 import { AlarmBoard } from '../shared/alarm-board.ts';
 import type { Daemon } from '../shared/cli/run-daemon.ts';
 import { isCoded } from '../shared/errors/coded-error.ts';
+import { shortDeviceId } from '../shared/identity/device-id.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import { startControlServer } from '../shared/io/control-server.ts';
 import type { Home } from '../shared/io/home.ts';
@@ -56,7 +57,7 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
     alarms.raise(
       `folder ${agentId}/${folder} opening`,
       isCoded(error) ? error.code : 'INTERNAL',
-      `the copy of folder ${folder} of agent ${agentId} cannot be opened: ${message}`,
+      `the copy of folder ${folder} of agent ${shortDeviceId(agentId)} cannot be opened: ${message}`,
     );
   }
   for (const agentId of copies.agentIds()) {
@@ -65,7 +66,7 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
       alarms.raise(
         `folder ${agentId}/${folder} journal`,
         'JOURNAL_DAMAGED',
-        `the journal of folder ${folder} of agent ${agentId} was damaged; what it lost was taken from the plain files`,
+        `the journal of folder ${folder} of agent ${shortDeviceId(agentId)} was damaged; what it lost was taken from the plain files`,
       );
     }
   }

@@ -1,10 +1,13 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
-import { describeMoment, parseDuration } from '../../shared/cli/duration.ts';
+import { describeFuture, parseDuration } from '../../shared/cli/duration.ts';
 import { formatTable } from '../../shared/cli/table.ts';
 import type { ScanSummary } from '../agent-commands.ts';
+import { showWaitProgress } from './wait-progress.ts';
 import { withAgent, withRunningAgent } from './with-agent.ts';
+
+const progressIntervalMs = 2000;
 
 type WaitOptions = { copies: number; timeout: number; json?: true };
 
@@ -29,9 +32,23 @@ export function addScanCommands(program: Command): void {
     .option('--timeout <SECONDS>', 'how long to wait at most', parseSeconds, 3600)
     .option('--json', 'print JSON')
     .action(async (options: WaitOptions, command: Command) => {
-      const done = await withRunningAgent(command, async (commands) =>
-        commands.wait({ copies: options.copies, timeoutMs: options.timeout * 1000 }),
-      );
+      const done = await withRunningAgent(command, async (commands) => {
+        const endProgress =
+          options.json !== true && process.stderr.isTTY
+            ? showWaitProgress(
+                {
+                  status: async () => commands.status({}),
+                  write: (line) => process.stderr.write(line),
+                },
+                { intervalMs: progressIntervalMs },
+              )
+            : () => {};
+        try {
+          return await commands.wait({ copies: options.copies, timeoutMs: options.timeout * 1000 });
+        } finally {
+          endProgress();
+        }
+      });
       if (options.json === true) printJson(done);
       else
         printText(
@@ -59,7 +76,7 @@ export function addScanCommands(program: Command): void {
       const paused = await withAgent(command, async (commands) => commands.pause({ durationMs }));
       if (options.json === true) printJson(paused);
       else if (paused.pausedUntil === null) printText('paused until "resume"');
-      else printText(`paused, goes on ${describeMoment(Date.parse(paused.pausedUntil), Date.now())}`);
+      else printText(`paused, goes on ${describeFuture(Date.parse(paused.pausedUntil), Date.now())}`);
     });
   program
     .command('resume')

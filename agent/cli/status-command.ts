@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { shortenDeviceIds } from '../../shared/cli/device-name.ts';
-import { describeMoment } from '../../shared/cli/duration.ts';
+import { describeFuture, describeMoment } from '../../shared/cli/duration.ts';
 import { formatTable } from '../../shared/cli/table.ts';
 import type { AgentStatus } from '../agent-commands.ts';
 import { withRunningAgent } from './with-agent.ts';
@@ -28,7 +28,7 @@ export function formatAgentStatus(status: AgentStatus, nowMs: number): string {
     parts.push(
       status.pausedUntil === null
         ? 'paused until "resume"\n'
-        : `paused, goes on ${moment(status.pausedUntil)}\n`,
+        : `paused, goes on ${describeFuture(Date.parse(status.pausedUntil), nowMs)}\n`,
     );
   }
   parts.push(

@@ -16,7 +16,7 @@ import {
   type OpenUnsealer,
 } from './open-sealed-folder.ts';
 import { restoreSealed } from './sealed-restore.ts';
-import { browseFolder, browseFolders } from './restore-listing.ts';
+import { browseFolder, browseFolders, type FolderListing } from './restore-listing.ts';
 import { RestoreLink } from './restore-link.ts';
 import { syncFileSystem } from './sync-file-system.ts';
 import { type FolderPlan, planFolder } from './restore-plan.ts';
@@ -129,13 +129,7 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
       }
     }
     if (locked.length === 0 && plans.every(({ plan }) => isEmpty(plan))) {
-      throw new CodedError(
-        'RESTORE_NOTHING_FOUND',
-        `nothing matches in the state of ${formatMoment(listing.at)}`,
-        {
-          hint: `folders there: ${listing.available.join(', ') || 'none'}`,
-        },
-      );
+      throw await nothingFound(link, listing);
     }
     const finish = (folders: RestoreResult['folders']): RestoreResult => ({
       folders: [...folders, ...locked],
@@ -184,6 +178,24 @@ function lockedFolder(id: string, target: string, error: CodedError): RestoreRes
 
 function versionOf({ sealed }: TargetedPlan): { version?: ChosenVersion } {
   return sealed === null ? {} : { version: sealed.version };
+}
+
+/** Tells a moment at which nothing was held at all from paths that match nothing. */
+async function nothingFound(
+  link: RestoreLink,
+  { at, folders, available }: FolderListing,
+): Promise<CodedError> {
+  const state = `the state of ${formatMoment(at)}`;
+  const there = `folders there: ${available.join(', ') || 'none'}`;
+  for (const { id } of folders) {
+    const { entries } = await link.run((session) => session.browse({ folder: id, at, after: null }));
+    if (entries.length > 0) {
+      return new CodedError('RESTORE_NOTHING_FOUND', `nothing matches in ${state}`, { hint: there });
+    }
+  }
+  return new CodedError('RESTORE_NOTHING_FOUND', `nothing was held in ${state}`, {
+    hint: `${there}; take a later moment: what is held begins with the first copy`,
+  });
 }
 
 function targetOf(deps: RunRestoreDeps, options: RunRestoreOptions, folder: string): { target: string } {

@@ -47,7 +47,7 @@ export type PathsFacts = {
 /** `pipefail`: false where only a plain sh was found, so that a failure inside a pipe goes unseen. */
 export type CommandFacts = { kind: 'command'; pipefail: boolean };
 
-export type SourceFacts = PostgresFacts | PathsFacts | CommandFacts;
+type SourceFacts = PostgresFacts | PathsFacts | CommandFacts;
 
 /** What a sealed folder is made of. One run at a time. */
 export type Source = {

@@ -194,7 +194,7 @@ function* deleteVanished(
 }
 
 /** Everything that the index has below a path. */
-function* deleteBelow(sink: ScanSink, path: RelativePath): Generator<undefined, void> {
+export function* deleteBelow(sink: ScanSink, path: RelativePath): Generator<undefined, void> {
   let after: RelativePath | null = null;
   for (;;) {
     const page: RelativePath[] = sink.index.below(path, after, rowPage);

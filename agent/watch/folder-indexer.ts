@@ -11,14 +11,13 @@ import type { Clock } from './clock.ts';
 import type { ContentReader } from './content-reader.ts';
 import { scanDirectory } from './directory-scan.ts';
 import type { CreateDirectoryWatcher } from './directory-watcher.ts';
+import { FolderLooks } from './folder-looks.ts';
 import { FolderWatch, type LookRequest } from './folder-watch.ts';
 import { FullScan, type ScanReport, type ScanWaiter } from './full-scan.ts';
 import { createIgnoreRules, type IgnoreRules } from './ignore-rules.ts';
 import type { FolderCondition, IndexedFolder, IndexerOptions } from './indexer-options.ts';
 import type { ScanSink } from './scan-sink.ts';
-import { SettleQueue } from './settle-queue.ts';
 import { signatureOf } from './signature.ts';
-import { lookAtDirectory, lookAtPath, type LookContext } from './source-look.ts';
 import { lookAtSource, type SourceBaseline, type SourceLook } from './source-guard.ts';
 
 export type FolderIndexerDeps = {
@@ -53,12 +52,9 @@ export class FolderIndexer {
   private readonly rules: IgnoreRules;
   private readonly watch: FolderWatch;
   private readonly sink: ScanSink;
-  private readonly lookContext: LookContext;
+  private readonly looks: FolderLooks;
   private readonly batch = new ChangeBatch();
-  private readonly settling = new SettleQueue();
-  private readonly looks = new Map<RelativePath, Set<string>>();
   private readonly touched = new Set<RelativePath>();
-  private look: { work: Generator<undefined, void>; settles: RelativePath | null } | null = null;
   private scan: FullScan | null = null;
   private nextWaiters: ScanWaiter[] = [];
   private wantsScan = false;
@@ -88,17 +84,17 @@ export class FolderIndexer {
       options,
     );
     this.sink = this.createSink();
-    this.lookContext = {
+    this.looks = new FolderLooks({
+      clock: deps.clock,
+      isNetwork: () => this.network,
       root: folder.root,
       sink: this.sink,
-      stillForMs: (path, stat) =>
-        this.settling.stillForMs(path, signatureOf(stat, this.network), deps.clock.monotonicMs()),
       requestLook: (request) => this.requestLook(request),
       vanished: (directory) => this.watch.vanished(directory),
       requireSource: () => {
         this.requireSource();
       },
-    };
+    });
     const now = deps.clock.monotonicMs();
     this.nextFullScanMs = now + options.fullScanIntervalMs;
     this.nextHotScanMs = now + options.hotScanIntervalMs;
@@ -200,7 +196,7 @@ export class FolderIndexer {
       this.nextFullScanMs = now + this.options.fullScanIntervalMs;
       this.wantsScan = true;
     }
-    const due = this.state === 'idle' ? this.settling.nextDueMs() : null;
+    const due = this.state === 'idle' ? this.looks.nextDueMs() : null;
     const deadline = this.scan?.deadlineMs ?? Number.POSITIVE_INFINITY;
     return Math.min(this.nextHotScanMs, this.nextFullScanMs, due ?? Number.POSITIVE_INFINITY, deadline);
   }
@@ -218,9 +214,8 @@ export class FolderIndexer {
     // Looks go first, but a storm of them leaves every fourth slice to the walk.
     const walksFirst = this.slices % 4 === 0 && this.scan?.waitingFor === null;
     while (!this.deps.sliceIsOver()) {
-      if (!walksFirst) this.look ??= this.nextLook();
-      if (this.look !== null && !walksFirst) {
-        this.runLook(this.look);
+      if (!walksFirst && this.looks.begin()) {
+        this.advanceLook();
         continue;
       }
       const now = this.deps.clock.monotonicMs();
@@ -228,29 +223,17 @@ export class FolderIndexer {
       if (this.batch.size > 0 && now - this.oldestChangeMs >= patience) this.commit();
       if (this.scan === null && !this.startScan()) return false;
       if (this.scan !== null && !this.advanceScan(this.scan)) {
-        return this.batch.size > 0 || this.look !== null || this.looks.size > 0;
+        return this.batch.size > 0 || this.looks.isBusy;
       }
     }
     return true;
   }
 
-  private nextLook(): FolderIndexer['look'] {
-    for (const [directory, into] of this.looks) {
-      this.looks.delete(directory);
-      return { work: lookAtDirectory(this.lookContext, directory, into), settles: null };
-    }
-    const path = this.settling.takeDue(this.deps.clock.monotonicMs());
-    return path === null ? null : { work: lookAtPath(this.lookContext, path), settles: path };
-  }
-
-  private runLook(look: NonNullable<FolderIndexer['look']>): void {
+  private advanceLook(): void {
     this.current = 'look';
-    const { done } = look.work.next();
+    const settled = this.looks.advance();
     this.current = 'walk';
-    if (done !== true) return;
-    this.look = null;
-    if (look.settles !== null && this.settling.resolve(look.settles))
-      this.scan?.waitingFor?.delete(look.settles);
+    if (settled !== null) this.scan?.waitingFor?.delete(settled);
   }
 
   /** Begins a full scan where one is wanted; false when there is nothing to do. */
@@ -285,7 +268,7 @@ export class FolderIndexer {
     const now = this.deps.clock.monotonicMs();
     if (scan.waitingFor === null) {
       if (scan.walk.next().done !== true) return true;
-      scan.waitingFor = new Set(this.settling.paths());
+      scan.waitingFor = new Set(this.looks.settlingPaths());
       scan.deadlineMs = now + this.options.settleWaitMsMax;
       return true;
     }
@@ -412,8 +395,6 @@ export class FolderIndexer {
 
   /** Drops work and uncommitted findings; the index and the tree still differ there, so a later scan finds them. */
   private abandon(error: Error): void {
-    this.look?.work.return();
-    this.look = null;
     this.scan?.walk.return();
     const waiters = [...(this.scan?.waiters ?? []), ...this.nextWaiters];
     this.scan = null;
@@ -422,7 +403,6 @@ export class FolderIndexer {
     this.urgent = false;
     this.touched.clear();
     this.looks.clear();
-    this.settling.clear();
     for (const waiter of waiters) waiter.reject(error);
   }
 
@@ -460,17 +440,14 @@ export class FolderIndexer {
 
   private lookAtHotDirectories(): void {
     for (const directory of this.watch.hotDirectories) this.requestLook({ directory, into: [] });
-    const now = this.deps.clock.monotonicMs();
     for (const path of this.index.dirtyPaths(this.options.settlingMax)) {
-      this.settling.add(path, '', 0, now);
+      this.looks.settle(path, '', 0, Number.POSITIVE_INFINITY);
     }
   }
 
-  private requestLook({ directory, into }: LookRequest): void {
+  private requestLook(request: LookRequest): void {
     if (this.state !== 'idle') return;
-    const names = this.looks.get(directory) ?? new Set();
-    for (const name of into) names.add(name);
-    this.looks.set(directory, names);
+    this.looks.request(request);
     this.deps.wake();
   }
 
@@ -496,12 +473,9 @@ export class FolderIndexer {
   }
 
   private queue(path: RelativePath, signature: string, delayMs: number): void {
-    if (this.settling.size >= this.options.settlingMax && !this.settling.has(path)) {
-      this.wantsScan = true;
-      if (this.scan !== null) this.scan.incomplete = true;
-      return;
-    }
-    this.settling.add(path, signature, delayMs, this.deps.clock.monotonicMs());
+    if (this.looks.settle(path, signature, delayMs, this.options.settlingMax)) return;
+    this.wantsScan = true;
+    if (this.scan !== null) this.scan.incomplete = true;
   }
 
   private createSink(): ScanSink {

@@ -1,7 +1,7 @@
 import fs, { type BigIntStats } from 'node:fs';
 import { baseName, parentPath, rootPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import { entryPath, isAbsence, openDirectoryBelow } from '../index/source-file.ts';
-import { scanDirectory } from './directory-scan.ts';
+import { deleteBelow, scanDirectory } from './directory-scan.ts';
 import { recordFile, recordSymlink } from './file-scan.ts';
 import type { LookRequest } from './folder-watch.ts';
 import type { ScanSink } from './scan-sink.ts';
@@ -65,6 +65,9 @@ export function* lookAtPath(context: LookContext, path: RelativePath): Generator
     const name = baseName(path);
     const stat = fs.lstatSync(entryPath(directoryFd, name), { bigint: true });
     const entry = { name, path, row: sink.index.get(path) };
+    // Where a directory was when it was last seen, whatever the index has below it went with it.
+    const mayHaveRowsBelow = entry.row === null || entry.row.state.kind === 'directory';
+    if (mayHaveRowsBelow && (stat.isFile() || stat.isSymbolicLink())) yield* deleteBelow(sink, path);
     if (stat.isFile()) yield* recordFile(sink, directoryFd, entry, stat, context.stillForMs(path, stat));
     else if (stat.isSymbolicLink()) recordSymlink(sink, directoryFd, entry, stat);
     else if (stat.isDirectory()) yield* lookAtDirectory(context, path, new Set());

@@ -4,11 +4,13 @@ import { shortenDeviceIds } from '../../shared/cli/device-name.ts';
 import { formatTable } from '../../shared/cli/table.ts';
 import { withReceiver } from './with-receiver.ts';
 
-/** `reindex`: builds the databases again from the plain files. */
+/** `reindex`: builds the databases again from the plain files, and begins lost copies anew. */
 export function addReindexCommand(program: Command): void {
   program
     .command('reindex')
-    .description('build the databases again from the plain files; nothing is transferred')
+    .description(
+      'build the databases again from the plain files; only a copy whose files are lost begins empty and is asked for again',
+    )
     .option('--json', 'print JSON')
     .action(async (options: { json?: true }, command: Command) => {
       const done = await withReceiver(command, async (commands) => commands.reindex({}));

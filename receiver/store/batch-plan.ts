@@ -21,6 +21,8 @@ export type BatchPlan = {
   /** Those whose `temp` must be filled in: their content has to be staged. */
   contents: SetEntry[];
   nextVersionId: number;
+  /** Live records and versions that there are more of afterwards; a deletion only turns one into the other. */
+  addedRows: number;
 };
 
 type Touched = { before: LiveRow | null; after: Holding | null };
@@ -58,7 +60,7 @@ function holdingOf(
 }
 
 function describe(touched: Iterable<[RelativePath, Touched]>, options: PlanOptions): BatchPlan {
-  const plan: BatchPlan = { entries: [], contents: [], nextVersionId: options.nextVersionId };
+  const plan: BatchPlan = { entries: [], contents: [], nextVersionId: options.nextVersionId, addedRows: 0 };
   for (const [path, { before, after }] of touched) {
     const same = before !== null && after !== null && sameContent(before.holding.state, after.state);
     const replaced = before === null || same ? null : replacedBy(plan, path, before.holding, options);
@@ -66,6 +68,7 @@ function describe(touched: Iterable<[RelativePath, Touched]>, options: PlanOptio
       if (replaced !== null) plan.entries.push({ type: 'remove', path, replaced });
       continue;
     }
+    if (!same) plan.addedRows += 1;
     const namedIn = options.indexId;
     const entry: SetEntry = { type: 'set', path, holding: after, namedIn, temp: null, replaced };
     plan.entries.push(entry);

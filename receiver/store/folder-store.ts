@@ -2,13 +2,14 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { DirectoryLock } from '../../shared/io/directory-lock.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
-import type { AgentQuota } from './agent-quota.ts';
+import { recordBytes, type AgentQuota } from './agent-quota.ts';
 import type { BatchWriter } from './batch-writer.ts';
 import type { FreeSpace } from './free-space.ts';
-import type { Holding, SetEntry } from './journal-entry.ts';
+import { hashOf, sizeOf, type Holding, type SetEntry } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
 import type { IndexMeta, MirrorIndex } from './mirror-index.ts';
-import type { PartialContent, Staging } from './staging.ts';
+import type { PartialContent } from './partial-contents.ts';
+import type { Staging } from './staging.ts';
 import type { VersionNamer } from './version-namer.ts';
 
 /** What opening a store had to do. `damagedJournal`: where the journal was damaged; the agent is asked for everything again. */
@@ -29,6 +30,8 @@ export type FolderStoreParts = {
   freeSpace: FreeSpace;
   namer: VersionNamer;
   lock: DirectoryLock;
+  /** Content that arrived in part is kept so long for another attempt. */
+  partialDaysMax: number;
   opened: StoreOpening;
 };
 
@@ -50,7 +53,10 @@ export class FolderStore<Parts extends FolderStoreParts> {
   constructor(parts: Parts) {
     this.parts = parts;
     this.opened = parts.opened;
-    this.#leaveQuota = parts.quota.add(() => this.#usedBytes());
+    this.#leaveQuota = parts.quota.add({
+      usedBytes: () => this.#usedBytes(),
+      giveUp: (bytes) => parts.staging.partials.giveUp(bytes),
+    });
   }
 
   /** True after a failure below a batch: close it and open it again, which recovers it. Reading goes on meanwhile. */
@@ -87,7 +93,7 @@ export class FolderStore<Parts extends FolderStoreParts> {
   /** Content that arrives in pieces and survives restarts. @throws CodedError QUOTA_REACHED, DISK_FAILED */
   openPartial(hash: Buffer, size: number): PartialContent {
     this.assertUsable();
-    return this.parts.staging.openPartial(hash, size);
+    return this.parts.staging.partials.open(hash, size);
   }
 
   /** Waits for what is under way. The directory is free for another opener when it resolves. */
@@ -158,17 +164,10 @@ export class FolderStore<Parts extends FolderStoreParts> {
   }
 
   #usedBytes(): number {
-    const { bytes, versionBytes } = this.parts.index.usage();
-    return bytes + versionBytes + this.parts.staging.bytes;
+    const { index, staging } = this.parts;
+    const { bytes, versionBytes } = index.usage();
+    return bytes + versionBytes + index.rows * recordBytes + staging.bytes;
   }
-}
-
-export function sizeOf({ state }: Holding): number {
-  return state.kind === 'file' ? state.size : 0;
-}
-
-function hashOf({ state }: Holding): Buffer {
-  return state.kind === 'file' ? state.hash : Buffer.alloc(0);
 }
 
 function contentKey({ holding }: SetEntry): string {

@@ -8,7 +8,7 @@ export class FreeSpace {
   readonly #disk: Disk;
   readonly #path: DiskPath;
   readonly #floorFraction: number;
-  #askedAt = 0;
+  #askedAt = Number.NEGATIVE_INFINITY;
   #spareBytes = 0;
   #floorBytes = 0;
 

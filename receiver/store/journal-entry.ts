@@ -365,3 +365,13 @@ const entrySchema: z.ZodType<JournalEntry> = z.union([
     snapshot: z.boolean(),
   }),
 ]);
+
+/** The bytes of its content; 0 where it has none. */
+export function sizeOf({ state }: Holding): number {
+  return state.kind === 'file' ? state.size : 0;
+}
+
+/** The hash of its content; empty where it has none. */
+export function hashOf({ state }: Holding): Buffer {
+  return state.kind === 'file' ? state.hash : Buffer.alloc(0);
+}

@@ -44,6 +44,7 @@ export class MirrorIndex {
   readonly #database: Database.Database;
   readonly #statements: ReturnType<typeof prepareStatements>;
   #usage: StoreUsage;
+  #liveRows: number;
 
   /** Takes ownership of the database; makes the tables where there are none. @throws CodedError DATABASE_CORRUPT */
   constructor(database: Database.Database) {
@@ -56,6 +57,7 @@ export class MirrorIndex {
         throw corrupt('it fails the quick check');
       this.#statements = prepareStatements(database);
       this.#usage = this.#statements.usage.get() as StoreUsage;
+      this.#liveRows = this.#countLiveRows();
     } catch (error) {
       database.close();
       throw databaseError(error);
@@ -73,6 +75,11 @@ export class MirrorIndex {
 
   usage(): StoreUsage {
     return { ...this.#usage };
+  }
+
+  /** Live rows of every kind, and versions. */
+  get rows(): number {
+    return this.#liveRows + this.#usage.versions;
   }
 
   /** Null in an index that nothing was applied to. */
@@ -171,6 +178,7 @@ export class MirrorIndex {
       this.#run(() => this.#transaction(begin, changes, skipped, mark));
     } catch (error) {
       this.#usage = this.#statements.usage.get() as StoreUsage;
+      this.#liveRows = this.#countLiveRows();
       throw error;
     }
   }
@@ -209,13 +217,13 @@ export class MirrorIndex {
     const path = encodeRelativePath(change.path);
     switch (change.type) {
       case 'set':
-        this.#countLive(path, -1);
+        this.#forgetLive(path);
         if (change.replaced !== null) this.#addVersion(path, change.replaced, at);
         this.#statements.setLive.run(path, change.namedIn, ...columns(change.holding));
-        this.#countState(change.holding.state, 1);
+        this.#countState(change.holding.state);
         return;
       case 'remove':
-        this.#countLive(path, -1);
+        this.#forgetLive(path);
         this.#statements.removeLive.run(path);
         this.#addVersion(path, change.replaced, at);
         return;
@@ -242,17 +250,24 @@ export class MirrorIndex {
     this.#usage.versionBytes += holding.state.kind === 'file' ? holding.state.size : 0;
   }
 
-  #countLive(path: Buffer, sign: 1 | -1): void {
+  #forgetLive(path: Buffer): void {
     const row = this.#statements.liveSize.get(path) as { size: number | null; kind: number } | undefined;
-    if (row?.kind !== 0) return;
-    this.#usage.files += sign;
-    this.#usage.bytes += sign * (row.size ?? 0);
+    if (row === undefined) return;
+    this.#liveRows -= 1;
+    if (row.kind !== 0) return;
+    this.#usage.files -= 1;
+    this.#usage.bytes -= row.size ?? 0;
   }
 
-  #countState(state: LiveState, sign: 1 | -1): void {
+  #countState(state: LiveState): void {
+    this.#liveRows += 1;
     if (state.kind !== 'file') return;
-    this.#usage.files += sign;
-    this.#usage.bytes += sign * state.size;
+    this.#usage.files += 1;
+    this.#usage.bytes += state.size;
+  }
+
+  #countLiveRows(): number {
+    return (this.#statements.liveRows.get() as { count: number }).count;
   }
 
   #writeMeta({ position, completeIndexId, ...rest }: IndexMeta): void {
@@ -320,6 +335,7 @@ function prepareStatements(database: Database.Database) {
       `INSERT OR REPLACE INTO versions (id, path, name, replaced_at, ${stateColumns}) VALUES (?, ?, ?, ?, ${marks})`,
     ),
     removeVersion: database.prepare('DELETE FROM versions WHERE id = ?'),
+    liveRows: database.prepare('SELECT count(*) AS count FROM live'),
     usage: database.prepare(
       `SELECT (SELECT count(*) FROM live WHERE kind = 0) AS files,
               (SELECT coalesce(sum(size), 0) FROM live WHERE kind = 0) AS bytes,

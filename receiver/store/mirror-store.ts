@@ -3,12 +3,13 @@ import { sameContent, type FileRecord } from '../../shared/records/file-record.t
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { expiringVersions, type SimpleRetention } from '../retention/simple-retention.ts';
+import { recordBytes } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
-import { FolderStore, sizeOf, type FolderStoreParts } from './folder-store.ts';
+import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
-import type { ChangeEntry, LiveState } from './journal-entry.ts';
+import { sizeOf, type ChangeEntry, type LiveState } from './journal-entry.ts';
 import type { StoreUsage } from './mirror-index.ts';
 import type { ReadableContent } from './readable-content.ts';
 
@@ -91,7 +92,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   /**
    * Makes the records the current state. When it resolves everything in the batch is durable and may be acknowledged;
    * when it rejects, nothing may. Staged content is used up.
-   * @throws CodedError PROTOCOL_VIOLATION, CONTENT_MISMATCH (content not staged), STORE_FULL, DISK_FAILED
+   * @throws CodedError PROTOCOL_VIOLATION, CONTENT_MISMATCH (content not staged), STORE_FULL, QUOTA_REACHED, DISK_FAILED
    */
   commit(batch: CommitBatch): Promise<void> {
     return this.oneByOne(async () => {
@@ -106,6 +107,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
         nextVersionId: meta.nextVersionId,
         nameVersion: this.#nameVersions(begin.at),
       });
+      this.parts.quota.assertRoom(plan.addedRows * recordBytes);
       const claimed = await this.claimContents(plan.contents, async (hash, size) =>
         this.stageHeld(hash, size),
       );
@@ -169,8 +171,10 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     return this.parts.index.usage();
   }
 
-  /** Removes the versions that the retention rule lets go; durable when it resolves. */
+  /** Removes the versions that the retention rule lets go, and partial content grown old; durable when it resolves. */
   async expire(nowMs: number): Promise<{ versions: number; bytes: number }> {
+    this.assertUsable();
+    this.parts.staging.partials.expire(nowMs, this.parts.partialDaysMax);
     const removed = { versions: 0, bytes: 0 };
     let after: RelativePath | null = null;
     for (;;) {

@@ -31,7 +31,8 @@ import {
 import { MirrorIndex, type JournalMark } from './mirror-index.ts';
 import { unknownMark } from './salvage.ts';
 import { snapshotEntries } from './snapshot-entries.ts';
-import { cleanIncoming, Staging } from './staging.ts';
+import { cleanIncoming } from './partial-contents.ts';
+import { Staging } from './staging.ts';
 import type { StoreLayout } from './store-layout.ts';
 import { carryOut } from './tree-writer.ts';
 import { VersionNamer } from './version-namer.ts';
@@ -99,7 +100,8 @@ export async function openStore(
     const freeSpace = new FreeSpace(deps, { path: layout.root, floorFraction: options.freeSpaceFloor });
     const staging = new Staging({ ...deps, freeSpace }, { directory: layout.incoming });
     const writer = new BatchWriter({ ...deps, index, journal, namer }, layout);
-    return { ...deps, index, journal, staging, writer, freeSpace, namer, lock, opened };
+    const { partialDaysMax } = options;
+    return { ...deps, index, journal, staging, writer, freeSpace, namer, lock, partialDaysMax, opened };
   } catch (error) {
     lock.release();
     throw error;

@@ -5,31 +5,18 @@ import type { Disk, DiskPath } from '../../shared/io/disk.ts';
 import type { AgentQuota } from './agent-quota.ts';
 import type { FreeSpace } from './free-space.ts';
 import { yieldToOthers, removeFile } from './journal.ts';
+import { PartialContents } from './partial-contents.ts';
 import { openContent, type ReadableContent } from './readable-content.ts';
 
 const copyBytes = 4 * 1024 * 1024;
 /** Staged content that so many commits did not use is superseded: batches are committed in order, a few in flight. */
 const unusedCommitsMax = 16;
 
-/** A file that arrives in pieces, in order, and survives restarts; nothing of it counts before `finish`. */
-export type PartialContent = {
-  /** Bytes so far. */
-  readonly size: number;
-  read(offset: number, length: number): Buffer;
-  /** @throws CodedError STORE_FULL, QUOTA_REACHED, DISK_FAILED */
-  write(offset: number, bytes: Uint8Array): void;
-  /** Verifies all of it; then it is staged. @throws CodedError CONTENT_MISMATCH: it was discarded. */
-  finish(): Promise<void>;
-  /** Ends the use and keeps what has arrived for the next attempt. */
-  close(): void;
-  /** Ends the use and removes what has arrived. */
-  discard(): void;
-};
-
 type Deps = { disk: Disk; quota: AgentQuota; freeSpace: FreeSpace };
 
 /** The directory `incoming/`: content that was verified and waits for its commit, and partial content. */
 export class Staging {
+  readonly partials: PartialContents;
   readonly #disk: Disk;
   readonly #directory: DiskPath;
   readonly #quota: AgentQuota;
@@ -44,11 +31,15 @@ export class Staging {
     this.#directory = directory;
     this.#quota = quota;
     this.#freeSpace = freeSpace;
+    this.partials = new PartialContents(
+      { disk, quota, freeSpace, onWhole: (hash, place, size) => this.#takeOver(hash, place, size) },
+      { directory },
+    );
   }
 
-  /** Bytes of staged and claimed content. */
+  /** Bytes of staged, claimed and partial content. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.partials.bytes;
   }
 
   has(hash: Buffer): boolean {
@@ -104,65 +95,6 @@ export class Staging {
     }
   }
 
-  openPartial(hash: Buffer, size: number): PartialContent {
-    const hex = hash.toString('hex');
-    const place = this.#place(`${hex}.part`);
-    this.#quota.assertRoom(size);
-    let fd = this.#disk.open(place, this.#disk.stat(place) === null ? 'create' : 'update');
-    let length = this.#disk.stat(place)?.size ?? 0;
-    if (length > size) {
-      this.#disk.truncate(fd, 0);
-      length = 0;
-    }
-    const close = (): void => {
-      if (fd >= 0) this.#disk.close(fd);
-      fd = -1;
-    };
-    const discard = (): void => {
-      close();
-      removeFile(this.#disk, place);
-    };
-    return {
-      get size() {
-        return length;
-      },
-      read: (offset, wanted) => {
-        const bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(wanted, length - offset)));
-        return bytes.subarray(0, this.#disk.read(fd, bytes, offset));
-      },
-      write: (offset, bytes) => {
-        if (offset + bytes.byteLength > size) {
-          throw new CodedError('CONTENT_MISMATCH', `content reaches past its size of ${size} bytes`);
-        }
-        this.#takeRoom(bytes.byteLength);
-        this.#disk.write(fd, bytes, offset);
-        length = Math.max(length, offset + bytes.byteLength);
-      },
-      finish: async () => {
-        const hasher = createHash('sha256');
-        const chunk = Buffer.allocUnsafeSlow(Math.min(copyBytes, Math.max(length, 1)));
-        for (let offset = 0; offset < length;) {
-          const got = this.#disk.read(fd, chunk, offset);
-          if (got === 0) break;
-          hasher.update(chunk.subarray(0, got));
-          offset += got;
-          await yieldToOthers();
-        }
-        if (length !== size || !hasher.digest().equals(hash)) {
-          discard();
-          throw mismatch(hash);
-        }
-        close();
-        if (this.has(hash)) return discard();
-        const name = this.#nextName(hash);
-        this.#disk.rename(place, this.#place(name));
-        this.#add(hash, name, size);
-      },
-      close,
-      discard,
-    };
-  }
-
   /**
    * Takes staged content out for a commit: as many names in `incoming/` as asked for, each a file of its own.
    * Null when it is not staged.
@@ -212,6 +144,13 @@ export class Staging {
     }
   }
 
+  #takeOver(hash: Buffer, place: DiskPath, size: number): void {
+    if (this.has(hash)) return removeFile(this.#disk, place);
+    const name = this.#nextName(hash);
+    this.#disk.rename(place, this.#place(name));
+    this.#add(hash, name, size);
+  }
+
   #create(name: string, fill: (fd: number) => void): void {
     const place = this.#place(name);
     const fd = this.#disk.open(place, 'create');
@@ -244,17 +183,6 @@ export class Staging {
 
   #place(name: string): DiskPath {
     return `${this.#directory}/${name}`;
-  }
-}
-
-/** Removes what an earlier run left in `incoming/`; partial content stays for `partialDaysMax` days. */
-export function cleanIncoming(disk: Disk, directory: DiskPath, nowMs: number, partialDaysMax: number): void {
-  for (const name of disk.list(directory)) {
-    const place = `${directory}/${name}`;
-    const stat = disk.stat(place);
-    const ageDays = (nowMs - Number((stat?.mtimeNs ?? 0n) / 1_000_000n)) / 86_400_000;
-    if (name.endsWith('.part') && ageDays < partialDaysMax) continue;
-    if (stat !== null && stat.kind !== 'directory') disk.unlink(place);
   }
 }
 

@@ -46,6 +46,11 @@ export function describeMoment(atMs: number | null, nowMs: number): string {
   return differenceMs > 0 ? `${describeDuration(differenceMs)} ago` : `in ${describeDuration(-differenceMs)}`;
 }
 
+/** For people, of a moment to come: `now`, `in 3 hours`. */
+export function describeFuture(atMs: number, nowMs: number): string {
+  return atMs <= nowMs ? 'now' : `in ${describeDuration(Math.max(1000, atMs - nowMs))}`;
+}
+
 function plural(count: number, unit: string): string {
   return `${count} ${unit}${count === 1 ? '' : 's'}`;
 }

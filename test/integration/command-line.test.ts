@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { until } from '../support/until.ts';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { runCommand, type CommandResult, type ProgramName } from '../support/program.ts';
 
 let scratch: string;
@@ -179,6 +179,20 @@ describe('folder add', () => {
     expectError(await agent(...args), code, 2);
   });
 
+  it('refuses a directory with the private key of the agent in it, also by way of a link', async () => {
+    await agent('init', '--yes');
+    fs.mkdirSync(at('agent', 'inner'));
+    fs.symlinkSync(at(), at('link'));
+    for (const directory of [at(), at('agent'), at('agent', 'inner'), at('link'), '/']) {
+      const result = await agent('folder', 'add', 'a', '--kind', 'mirror', '--path', directory);
+      expectError(result, 'CONFIG_INVALID', 2);
+      expect(result.stderr).toContain('choose a directory beside the home');
+    }
+    fs.mkdirSync(at('agent-of-another-name'));
+    const beside = ['--kind', 'mirror', '--path', at('agent-of-another-name')];
+    expect(await agent('folder', 'add', 'a', ...beside)).toMatchObject({ code: 0 });
+  });
+
   it('keeps the source of a sealed folder, and prints no password', async () => {
     await agent('init', '--yes');
     const database = 'postgres://mastodon:s3cret@localhost/mastodon';
@@ -228,6 +242,9 @@ it('an interrupted command ends with 130', async () => {
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
+  onTestFinished(() => {
+    holder.kill('SIGKILL');
+  });
   await once(holder.stdout, 'data');
   const child = spawn(process.execPath, ['agent/main.ts', '--home', at('agent'), 'status'], {
     stdio: 'ignore',
@@ -237,7 +254,6 @@ it('an interrupted command ends with 130', async () => {
   child.kill('SIGINT');
   const [code] = await closed;
   expect(code).toBe(130);
-  holder.kill('SIGKILL');
 });
 
 function hasOpen(pid: number | undefined, file: string): boolean {

@@ -158,6 +158,7 @@ describe('a running agent', () => {
     const result = await agent.run(['wait', '--copies', '1', '--timeout', '1']);
     expect(result.code).toBe(4);
     expect(result.stderr).toMatch(/^error TIMED_OUT: durable on 0 of 1 receivers/);
+    expect(result.stderr).toContain('no receiver is paired');
   });
 
   it('tells a command that waits when it is stopped', async () => {

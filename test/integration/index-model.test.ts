@@ -213,6 +213,19 @@ class World {
   }
 }
 
+/** Found by chance once: the directory `a` settles because it is empty, and is a file when it is looked at. */
+const fileWhereAnEmptyDirectorySettled: Step[] = [
+  { do: 'write', path: 'a/a/a' as RelativePath, content: '' },
+  { do: 'scan' },
+  { do: 'slices', count: 1 },
+  { do: 'slices', count: 1 },
+  { do: 'remove', pick: 0 },
+  { do: 'remove', pick: 0 },
+  { do: 'slices', count: 1 },
+  { do: 'write', path: 'a' as RelativePath, content: '' },
+  { do: 'dirty', pick: 0 },
+];
+
 it('names after every scan exactly what is in the tree, whatever happened to tree and database', () => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }), (steps) => {
@@ -225,7 +238,7 @@ it('names after every scan exactly what is in the tree, whatever happened to tre
         world.close();
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 60, examples: [[fileWhereAnEmptyDirectorySettled]] },
   );
 });
 

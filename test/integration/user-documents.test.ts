@@ -71,7 +71,10 @@ function anchorsOf(markdown: string): string[] {
 }
 
 function list(directory: string): string[] {
-  return fs.readdirSync(path.join(checkout, directory)).map((name) => `${directory}/${name}`);
+  return fs
+    .readdirSync(path.join(checkout, directory), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `${directory}/${name}`);
 }
 
 function read(document: string): string {

@@ -257,8 +257,13 @@ it('says that nothing matches, or that there is no such folder', async () => {
   const receiver = createBenchReceiver([history]);
   await expect(restoreFrom(receiver, { to, paths: ['nothing'] })).rejects.toMatchObject({
     code: 'RESTORE_NOTHING_FOUND',
+    message: expect.stringMatching(/^nothing matches in /) as string,
   });
-  await expect(restoreFrom(receiver, { to, at: 1 })).rejects.toMatchObject({ code: 'RESTORE_NOTHING_FOUND' });
+  await expect(restoreFrom(receiver, { to, at: 1 })).rejects.toMatchObject({
+    code: 'RESTORE_NOTHING_FOUND',
+    message: 'nothing was held in the state of 1970-01-01T00:00:00Z',
+    hint: expect.stringContaining('take a later moment') as string,
+  });
   await expect(restoreFrom(receiver, { to, folders: ['other'] })).rejects.toMatchObject({
     code: 'FOLDER_UNKNOWN',
   });

@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { describeMoment, formatDuration, parseDuration } from '../../../shared/cli/duration.ts';
+import {
+  describeFuture,
+  describeMoment,
+  formatDuration,
+  parseDuration,
+} from '../../../shared/cli/duration.ts';
 
 describe('durations', () => {
   it.each([
@@ -38,5 +43,12 @@ describe('durations', () => {
     expect(describeMoment(now - 120_000, now)).toBe('2 minutes ago');
     expect(describeMoment(now - 3 * 86_400_000, now)).toBe('3 days ago');
     expect(describeMoment(now + 6 * 3_600_000, now)).toBe('in 6 hours');
+  });
+
+  it('never says of what is to come that it just was', () => {
+    const now = Date.now();
+    expect(describeFuture(now + 990, now)).toBe('in 1 second');
+    expect(describeFuture(now + 6 * 3_600_000, now)).toBe('in 6 hours');
+    expect(describeFuture(now - 1, now)).toBe('now');
   });
 });

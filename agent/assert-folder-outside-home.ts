@@ -1,0 +1,34 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { CodedError } from '../shared/errors/coded-error.ts';
+import type { Home } from '../shared/io/home.ts';
+
+/**
+ * A folder must not hold the agent's home, whose private key would go to every receiver, nor lie in it: writing down
+ * what was found there would be the next change. Links on the way to either are followed.
+ * @throws CodedError CONFIG_INVALID
+ */
+export function assertFolderOutsideHome(directory: string, home: Home): void {
+  const [folderPath, homePath] = [realPath(directory), realPath(home.directory)];
+  if (!isWithin(homePath, folderPath) && !isWithin(folderPath, homePath)) return;
+  const problem = isWithin(homePath, folderPath)
+    ? `${directory} contains the home of this agent, ${home.directory}, with its private key`
+    : `${directory} lies in the home of this agent, ${home.directory}`;
+  throw new CodedError('CONFIG_INVALID', problem, {
+    hint: 'choose a directory beside the home, or move the home elsewhere (--home)',
+  });
+}
+
+function isWithin(inner: string, outer: string): boolean {
+  const relative = path.relative(outer, inner);
+  return relative === '' || !(relative === '..' || relative.startsWith(`..${path.sep}`));
+}
+
+/** As it is typed where it cannot be followed. */
+function realPath(directory: string): string {
+  try {
+    return fs.realpathSync(directory);
+  } catch {
+    return path.resolve(directory);
+  }
+}

@@ -1,0 +1,99 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { ServeSession } from '../../agent/serve/serve-session.ts';
+import { AgentCopies } from '../../receiver/agent-copies.ts';
+import { AgentSessions } from '../../receiver/agent-sessions.ts';
+import { AlarmBoard } from '../../shared/alarm-board.ts';
+import { parseDeviceId } from '../../shared/identity/device-id.ts';
+import { homeAt } from '../../shared/io/home.ts';
+import { silentLogger } from '../../shared/io/logger.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
+import type { Channel } from '../../shared/link/channel.ts';
+import { createChannelPair } from '../support/channel-pair.ts';
+import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
+import { until } from '../support/replication-bench.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+
+const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
+const now = (): number => Date.now();
+
+let copies: AgentCopies;
+let alarms: AlarmBoard;
+let sessions: AgentSessions;
+let links: Channel[];
+
+beforeEach(() => {
+  const scratch = temporaryDirectory();
+  const data = path.join(scratch, 'data');
+  fs.mkdirSync(data);
+  copies = new AgentCopies({
+    home: homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
+    config: {
+      data,
+      listen: [],
+      advertise: [],
+      freeSpaceFloor: 0,
+      versions: { keep: 6, minAgeMs: 0 },
+      quotaBytes: null,
+      quotas: new Map(),
+    },
+    disk: nodeDisk,
+    logger: silentLogger,
+    now,
+    onRefused: () => {},
+  });
+  alarms = new AlarmBoard({ logger: silentLogger, now });
+  sessions = new AgentSessions({ copies, alarms, logger: silentLogger, now });
+  links = [];
+});
+
+afterEach(async () => {
+  for (const link of links) link.close();
+  await sessions.ended();
+  await copies.close();
+});
+
+/** The agent's end of a new link. */
+function connect(): Channel {
+  const [agentSide, receiverSide] = createChannelPair({ firstId: agentId });
+  links.push(agentSide);
+  sessions.begin(receiverSide);
+  return agentSide;
+}
+
+function serve(feed: FakeFolderFeed): void {
+  const folders = { list: () => [feed], onChange: () => () => {} };
+  const serving = new ServeSession(
+    { channel: connect(), folders, logger: silentLogger },
+    { programVersion: '0.0.0' },
+  );
+  void serving.run();
+}
+
+async function failOnce(): Promise<void> {
+  await connect().send(Buffer.from('no message at all'));
+  await until(() => alarms.list().length === 1, 'the alarm');
+}
+
+it('ends the alarm of a failed session at the first durable batch of the next', async () => {
+  await failOnce();
+  const feed = new FakeFolderFeed();
+  feed.write('a', 'content');
+  feed.scan();
+  serve(feed);
+  await until(() => sessions.lastDurableAt(agentId, 'media') !== null, 'the first batch');
+  expect(alarms.list()).toEqual([]);
+});
+
+it('ends the alarm of a failed session where the next finds that nothing is missing', async () => {
+  const feed = new FakeFolderFeed();
+  feed.write('a', 'content');
+  feed.scan();
+  serve(feed);
+  await until(() => sessions.lastDurableAt(agentId, 'media') !== null, 'the first batch');
+  links.pop()?.close();
+  await failOnce();
+  serve(feed);
+  await until(() => alarms.list().length === 0, 'the alarm is over');
+});
