@@ -5,7 +5,7 @@ import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { recordBytes, type AgentQuota } from './agent-quota.ts';
 import type { BatchWriter } from './batch-writer.ts';
 import type { FreeSpace } from './free-space.ts';
-import { hashOf, sizeOf, type Holding, type SetEntry } from './journal-entry.ts';
+import { hashOf, sizeOf, type SetEntry } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
 import type { IndexMeta, MirrorIndex } from './mirror-index.ts';
 import type { PartialContent } from './partial-contents.ts';
