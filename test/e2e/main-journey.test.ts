@@ -215,7 +215,9 @@ function besideNewest(tree: MastodonTree): string {
 /** A new name beside an attachment whose id is in the current 4.2 hours, as a late rendering is. */
 function besideRecent(tree: MastodonTree, random: SeededRandom): string {
   const prefix = newest(tree).directory.split('/').slice(0, 4).join('/');
-  const recent = tree.attachments.filter((attachment) => attachment.directory.startsWith(prefix));
+  // Only of the last ones, which the changes later leave alone: what is moved takes the new file along.
+  const last = tree.attachments.slice(-50);
+  const recent = last.filter((attachment) => attachment.directory.startsWith(prefix));
   return path.join(random.pick(recent).directory, 'original', 'fedcba9876543210.webm');
 }
 
