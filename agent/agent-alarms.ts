@@ -2,12 +2,14 @@ import type { AlarmBoard } from '../shared/alarm-board.ts';
 import { errorTable, type ErrorCode } from '../shared/errors/error-table.ts';
 import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { AgentFolders } from './agent-folders.ts';
+import type { SealedFolders } from './seal/sealed-folders.ts';
 import type { ReceiverSessions } from './receiver-sessions.ts';
 
 /** Raises and ends the agent's alarms by what its folders and receivers say now. */
 export function reviewAgentAlarms(deps: {
   alarms: AlarmBoard;
   folders: AgentFolders;
+  sealed: SealedFolders;
   sessions: ReceiverSessions;
   receivers: () => DeviceId[];
 }): void {
@@ -34,8 +36,17 @@ export function reviewAgentAlarms(deps: {
       );
     } else alarms.clear(unread);
   }
+  for (const { config, failure } of deps.sealed.status()) {
+    const key = `folder ${config.id} dump`;
+    if (failure === null) alarms.clear(key);
+    else {
+      const at = new Date(failure.at).toISOString();
+      alarms.raise(key, 'DUMP_FAILED', `folder ${config.id}: the dump of ${at} failed: ${failure.message}`);
+    }
+  }
+  const folderIds = [...folders.configured(), ...deps.sealed.status().map(({ config }) => config)];
   for (const receiverId of deps.receivers()) {
-    for (const { id: folder } of folders.configured()) {
+    for (const { id: folder } of folderIds) {
       const refused = sessions.refusal(receiverId, folder);
       const key = `receiver ${receiverId} folder ${folder}`;
       if (refused === null) alarms.clear(key);

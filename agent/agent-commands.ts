@@ -3,12 +3,14 @@ import type { Alarm } from '../shared/alarm-board.ts';
 import { callControl } from '../shared/io/control-client.ts';
 import { controlRoute, type ControlRoute } from '../shared/io/control-route.ts';
 import type { Home } from '../shared/io/home.ts';
-import type { FolderConfig } from './config.ts';
+import { folderSchema, type FolderConfig } from './config.ts';
+import type { DumpResult } from './seal/dumper.ts';
 
 export type AgentFolderStatus = {
   id: string;
-  kind: 'mirror';
-  path: string;
+  kind: 'mirror' | 'sealed';
+  /** Null for a sealed folder. */
+  path: string | null;
   files: number;
   bytes: number;
   sequence: number;
@@ -54,16 +56,16 @@ const inputs = {
   pair: z.strictObject({ deviceId: z.string(), addresses: z.array(z.string()) }),
   unpair: z.strictObject({ deviceId: z.string() }),
   addFolder: z.strictObject({
-    folder: z.strictObject({
-      id: z.string(),
-      kind: z.literal('mirror'),
-      path: z.string(),
-      ignore: z.array(z.string()),
-    }),
+    folder: folderSchema,
   }),
   status: z.strictObject({}),
   scan: z.strictObject({ folder: z.string().nullable() }),
   wait: z.strictObject({ copies: z.int().min(1), timeoutMs: z.number().positive() }),
+  dump: z.strictObject({
+    folder: z.string().nullable(),
+    copies: z.int().min(0),
+    timeoutMs: z.number().positive(),
+  }),
   accept: z.strictObject({ folder: z.string() }),
   pause: z.strictObject({ durationMs: z.number().positive().nullable() }),
   resume: z.strictObject({}),
@@ -85,7 +87,7 @@ export type ScanSummary = {
 
 /**
  * What can be asked of an agent, in the running program or, where no program runs, directly on the home's files.
- * All of them are durable when they resolve. Without the running program `status`, `scan`, `wait` and `accept` throw NOT_RUNNING.
+ * All of them are durable when they resolve. Without the running program `status`, `scan`, `wait`, `dump` and `accept` throw NOT_RUNNING.
  */
 export type AgentCommands = {
   about: (input: Input<'about'>) => Promise<{ pid: number; version: string }>;
@@ -102,6 +104,11 @@ export type AgentCommands = {
   scan: (input: Input<'scan'>, signal?: AbortSignal) => Promise<{ folders: ScanSummary[] }>;
   /** Resolves when all that full scans begun by this call found is durable on that many receivers. @throws CodedError TIMED_OUT */
   wait: (input: Input<'wait'>, signal?: AbortSignal) => Promise<{ copies: number; folders: ScanSummary[] }>;
+  /**
+   * Makes a version of the sealed folder, or of all; with `copies`, resolves when they are durable on that many receivers.
+   * @throws CodedError FOLDER_UNKNOWN, SOURCE_FAILED, SPOOL_FULL, TIMED_OUT
+   */
+  dump: (input: Input<'dump'>, signal?: AbortSignal) => Promise<{ copies: number; versions: DumpResult[] }>;
   accept: (input: Input<'accept'>) => Promise<{ id: string }>;
   pause: (input: Input<'pause'>) => Promise<{ pausedUntil: string | null }>;
   resume: (input: Input<'resume'>) => Promise<{ wasPaused: boolean }>;
@@ -119,6 +126,7 @@ export function agentRoutes(commands: AgentCommands): Record<keyof AgentCommands
     status: controlRoute(inputs.status, commands.status),
     scan: controlRoute(inputs.scan, commands.scan),
     wait: controlRoute(inputs.wait, commands.wait),
+    dump: controlRoute(inputs.dump, commands.dump),
     accept: controlRoute(inputs.accept, commands.accept),
     pause: controlRoute(inputs.pause, commands.pause),
     resume: controlRoute(inputs.resume, commands.resume),
@@ -139,6 +147,7 @@ export function remoteAgentCommands(home: Home): AgentCommands {
     status: call('status'),
     scan: call('scan'),
     wait: call('wait'),
+    dump: call('dump'),
     accept: call('accept'),
     pause: call('pause'),
     resume: call('resume'),

@@ -2,7 +2,7 @@ import type { CodedError } from '../shared/errors/coded-error.ts';
 import type { Home } from '../shared/io/home.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { ScanSummary } from './agent-commands.ts';
-import type { AgentConfig, FolderConfig } from './config.ts';
+import type { AgentConfig, MirrorFolderConfig } from './config.ts';
 import type { ServedFeed, ServedFolders } from './serve/served-feed.ts';
 import { Indexer, indexerDefaults, type FolderStatus } from './watch/indexer.ts';
 import path from 'node:path';
@@ -12,7 +12,7 @@ type Deps = { home: Home; config: AgentConfig; logger: Logger; onFailure: (error
 /** The folders of a running agent: configured, indexed and served. */
 export class AgentFolders implements ServedFolders {
   readonly indexer: Indexer;
-  readonly #folders: FolderConfig[] = [];
+  readonly #folders: MirrorFolderConfig[] = [];
   readonly #listeners = new Set<() => void>();
   /** When records were last committed, ms, by folder. */
   readonly #changedAt = new Map<string, { sequence: number; at: number | null }>();
@@ -33,7 +33,7 @@ export class AgentFolders implements ServedFolders {
   }
 
   /** Begins to index the folder and offers it. */
-  async add(folder: FolderConfig): Promise<void> {
+  async add(folder: MirrorFolderConfig): Promise<void> {
     await this.indexer.addFolder({ id: folder.id, root: folder.path, ignore: folder.ignore });
     this.#folders.push(folder);
     const feed = this.indexer.feed(folder.id);
@@ -52,7 +52,7 @@ export class AgentFolders implements ServedFolders {
     return () => this.#listeners.delete(entry);
   }
 
-  configured(): readonly FolderConfig[] {
+  configured(): readonly MirrorFolderConfig[] {
     return this.#folders;
   }
 

@@ -6,7 +6,8 @@ import { programVersion } from '../shared/program-version.ts';
 import type { AgentFolders } from './agent-folders.ts';
 import type { AgentFolderStatus, AgentStatus } from './agent-commands.ts';
 import type { AgentPause } from './agent-pause.ts';
-import type { FolderConfig } from './config.ts';
+import type { MirrorFolderConfig } from './config.ts';
+import type { SealedFolders, SealedFolderStatus } from './seal/sealed-folders.ts';
 import type { ReceiverSessions } from './receiver-sessions.ts';
 
 type Deps = {
@@ -14,6 +15,7 @@ type Deps = {
   book: PeerBook;
   links: PeerLinks;
   folders: AgentFolders;
+  sealed: SealedFolders;
   sessions: ReceiverSessions;
   pause: AgentPause;
   listening: readonly string[];
@@ -21,7 +23,7 @@ type Deps = {
 
 /** What the running agent says of itself. */
 export function agentStatus(deps: Deps, alarms: readonly Alarm[]): AgentStatus {
-  const { identity, book, links, folders, sessions, pause, listening } = deps;
+  const { identity, book, links, folders, sealed, sessions, pause, listening } = deps;
   const untilMs = pause.current?.untilMs ?? null;
   return {
     deviceId: identity.deviceId,
@@ -29,7 +31,10 @@ export function agentStatus(deps: Deps, alarms: readonly Alarm[]): AgentStatus {
     listening: [...listening],
     paused: pause.current !== null,
     pausedUntil: isoTime(untilMs),
-    folders: folders.configured().map((folder) => folderStatus(folders, folder)),
+    folders: [
+      ...folders.configured().map((folder) => folderStatus(folders, folder)),
+      ...sealed.status().map(sealedStatus),
+    ],
     receivers: book
       .peers()
       .filter(({ role }) => role === 'receiver')
@@ -43,12 +48,12 @@ export function agentStatus(deps: Deps, alarms: readonly Alarm[]): AgentStatus {
           lagFiles,
         })),
       })),
-    spoolBytes: 0,
+    spoolBytes: sealed.spoolBytes(),
     alarms: [...alarms],
   };
 }
 
-function folderStatus(folders: AgentFolders, { id, kind, path }: FolderConfig): AgentFolderStatus {
+function folderStatus(folders: AgentFolders, { id, kind, path }: MirrorFolderConfig): AgentFolderStatus {
   const status = folders.status(id);
   return {
     id,
@@ -66,6 +71,27 @@ function folderStatus(folders: AgentFolders, { id, kind, path }: FolderConfig): 
     unreadable: status.unreadable,
     unreadablePaths: [...status.unreadablePaths],
     skippedSpecial: status.skippedSpecial,
+  };
+}
+
+/** `files` counts packs, `bytes` their sealed sizes, of the latest version. */
+function sealedStatus(status: SealedFolderStatus): AgentFolderStatus {
+  return {
+    id: status.config.id,
+    kind: 'sealed',
+    path: null,
+    files: status.packs,
+    bytes: status.bytes,
+    sequence: status.sequence,
+    state: status.state,
+    reason: status.failure === null ? null : status.failure.message,
+    lastScanAt: isoTime(status.lastStartedAt),
+    lastVersionAt: isoTime(status.lastVersionAt),
+    watching: 'off',
+    watchingReason: null,
+    unreadable: 0,
+    unreadablePaths: [],
+    skippedSpecial: 0,
   };
 }
 

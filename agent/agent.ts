@@ -18,10 +18,13 @@ import { agentRoutes } from './agent-commands.ts';
 import { AgentFolders } from './agent-folders.ts';
 import { AgentPause } from './agent-pause.ts';
 import { agentStatus } from './agent-status.ts';
-import { readAgentConfig } from './config.ts';
+import { readAgentConfig, type FolderConfig } from './config.ts';
 import { createAgentCommands, type RunningAgent } from './create-agent-commands.ts';
+import { dumpAndWait } from './dump-and-wait.ts';
 import { readPause } from './pause-file.ts';
 import { ReceiverSessions } from './receiver-sessions.ts';
+import { SealedFolders } from './seal/sealed-folders.ts';
+import { joinFolders } from './serve/join-folders.ts';
 import { describeObstacles } from './describe-obstacles.ts';
 import { waitForCopies } from './wait-for-copies.ts';
 
@@ -37,16 +40,29 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
   const identity = loadDeviceIdentity(home.directory);
   const now = (): number => Date.now();
   const { promise: failed, resolve: fail } = Promise.withResolvers<Error>();
-  const book = PeerBook.open({ file: home.peersFile, self: 'agent' });
+  const book: PeerBook = PeerBook.open({ file: home.peersFile, self: 'agent' });
+  const receivers = () =>
+    book.peers().flatMap(({ role, deviceId }) => (role === 'receiver' ? [deviceId] : []));
   const alarms = new AlarmBoard({ logger, now });
   const folders = new AgentFolders({ home, config, logger, onFailure: fail });
   const { indexer } = folders;
+  const sealed: SealedFolders = new SealedFolders(
+    { home, identity, logger, now, connected: () => receivers().filter((id) => links.isConnected(id)) },
+    { spoolBytesMax: config.spool.bytesMax },
+  );
+  const served = joinFolders([folders, sealed]);
   const pause = new AgentPause({
-    begin: async () => indexer.pause(),
-    end: async () => indexer.resume(),
+    begin: async () => {
+      sealed.pause(true);
+      await indexer.pause();
+    },
+    end: async () => {
+      sealed.pause(false);
+      await indexer.resume();
+    },
     now,
   });
-  const sessions = new ReceiverSessions({ folders, logger });
+  const sessions = new ReceiverSessions({ folders: served, logger });
   const links = new PeerLinks(
     { identity, book, logger, onChannel: (channel) => sessions.begin(channel) },
     { listen: listenAddresses(config.listen, hasIpv6()), limits: defaultLinkLimits },
@@ -54,18 +70,22 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
 
   await indexer.start([]);
   await pause.set(readPause(home, now()));
-  for (const folder of config.folders) await folders.add(folder);
+  const startFolder = async (folder: FolderConfig): Promise<void> => {
+    if (folder.kind === 'sealed') sealed.add(folder);
+    else await folders.add(folder);
+  };
+  for (const folder of config.folders) await startFolder(folder);
   const listening = await links.start();
   const stopForgetting = book.onChange((deviceId) => {
-    if (book.get(deviceId) === null) indexer.forgetReceiver(deviceId).catch(fail);
+    if (book.get(deviceId) !== null) return;
+    sealed.forgetReceiver(deviceId);
+    indexer.forgetReceiver(deviceId).catch(fail);
   });
   const reachableAt = (): string[] =>
     advertisedAddresses(config.advertise, listening.map(parseAddress), localAddresses()).map(formatAddress);
   const desk = new PairingDesk({ identity, book, limits: defaultLinkLimits, reachableAt });
-  const receivers = () =>
-    book.peers().flatMap(({ role, deviceId }) => (role === 'receiver' ? [deviceId] : []));
-  const review = (): void => reviewAgentAlarms({ alarms, folders, sessions, receivers });
-  const statusDeps = { identity, book, links, folders, sessions, pause, listening };
+  const review = (): void => reviewAgentAlarms({ alarms, folders, sealed, sessions, receivers });
+  const statusDeps = { identity, book, links, folders, sealed, sessions, pause, listening };
   const running: RunningAgent = {
     status: () => {
       review();
@@ -85,11 +105,21 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
       ),
     accept: async (folder) => indexer.accept(folder),
     pause: async (wanted) => pause.set(wanted),
-    startFolder: async (folder) => folders.add(folder),
+    dump: async (options) =>
+      dumpAndWait(
+        {
+          dump: async (folder) => sealed.dump(folder),
+          copies: (result) => sealed.copies(result, receivers()),
+          pollIntervalMs: durablePollMs,
+        },
+        options,
+      ),
+    startFolder,
   };
   const commands = createAgentCommands({ home, desk, running, now });
   const control = await startControlServer({ home, routes: agentRoutes(commands), logger });
   const reviews = setInterval(review, alarmIntervalMs);
+  sealed.start();
   logger.info(
     {
       deviceId: identity.deviceId,
@@ -108,6 +138,7 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
       await control.close();
       await links.stop();
       await sessions.ended();
+      await sealed.stop();
       await indexer.stop();
       logger.info({}, 'agent stopped');
     },

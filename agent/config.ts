@@ -1,14 +1,31 @@
 import path from 'node:path';
 import { parseDocument, isSeq, YAMLSeq } from 'yaml';
 import { z } from 'zod';
-import { addressListValue, durationValue } from '../shared/cli/config-value.ts';
+import { addressListValue, byteSizeValue, durationValue } from '../shared/cli/config-value.ts';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import { parseConfig, readConfigText } from '../shared/io/config-file.ts';
 import { defaultPort, formatAddress, type Address } from '../shared/link/address.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
+import { parsePostgresConnection } from './source/postgres-connection.ts';
+import { defaultSchedule, parseSchedule } from './source/schedule.ts';
+import { parseShellWords } from './source/shell-words.ts';
 
 /** A mirror folder: the tree at `path` (absolute) without what `ignore` (gitignore syntax) matches. */
-export type FolderConfig = { id: string; kind: 'mirror'; path: string; ignore: string[] };
+export type MirrorFolderConfig = { id: string; kind: 'mirror'; path: string; ignore: string[] };
+
+/**
+ * Where the content of a sealed folder comes from. `connection` as libpq takes it, null for its environment variables;
+ * `exec`: words put in front of pg_dump and psql. `paths`: absolute. `command`: for a shell.
+ */
+export type SealedSourceConfig =
+  | { postgres: { connection: string | null; exec: string | null } }
+  | { paths: string[]; ignore: string[] }
+  | { command: string };
+
+/** A sealed folder: a version of its source at every moment of `schedule`, a cron expression. */
+export type SealedFolderConfig = { id: string; kind: 'sealed'; source: SealedSourceConfig; schedule: string };
+
+export type FolderConfig = MirrorFolderConfig | SealedFolderConfig;
 
 /** `agent.yaml` with every default filled in; a restart makes changes effective. */
 export type AgentConfig = {
@@ -17,6 +34,8 @@ export type AgentConfig = {
   advertise: Address[];
   scan: { fullEveryMs: number; recentEveryMs: number };
   watch: { directoriesMax: number };
+  /** Bytes that may wait for receivers; null: 10 GiB, or a fifth of the free disk where that is less. */
+  spool: { bytesMax: number | null };
   folders: FolderConfig[];
 };
 
@@ -24,27 +43,83 @@ const anyAddress: Address = { host: '::', port: defaultPort };
 const hourMs = 3_600_000;
 const minuteMs = 60_000;
 
-/** What a person is told who asks for a kind of folder that this version does not have. */
-export const sealedFoldersMissing = 'this version replicates mirror folders only';
+/** A size, or `auto`. */
+const spoolSizeValue = z.preprocess((value) => (value === 'auto' ? null : value), byteSizeValue.nullable());
 
-const folderSchema = z.strictObject(
-  {
-    id: z.string().regex(folderIdPattern, {
-      error: 'a folder id has lower-case letters, digits, ".", "_" and "-", at most 64',
+const idField = z.string().regex(folderIdPattern, {
+  error: 'a folder id has lower-case letters, digits, ".", "_" and "-", at most 64',
+});
+const absolutePath = (error: string) =>
+  z.string({ error }).refine((value) => path.isAbsolute(value), { error: 'must be an absolute path' });
+const ignoreField = z.array(z.string(), { error: 'must be a list of patterns' }).default([]);
+
+const mirrorFolderSchema = z.strictObject({
+  id: idField,
+  kind: z.literal('mirror'),
+  path: absolutePath('a mirror folder needs the path of a directory'),
+  ignore: ignoreField,
+});
+
+const postgresSchema = z.preprocess(
+  (value) => (typeof value === 'string' || value === null ? { connection: value } : value),
+  z
+    .strictObject({
+      connection: z.string().nullable().default(null),
+      exec: z.string().min(1).nullable().default(null),
+    })
+    .superRefine(({ connection, exec }, context) => {
+      reportProblem(context, () => parsePostgresConnection(connection));
+      if (exec !== null) reportProblem(context, () => void parseShellWords(exec));
     }),
-    kind: z.literal('mirror', {
-      error: (issue) => (issue.input === 'sealed' ? sealedFoldersMissing : 'must be mirror'),
-    }),
-    path: z
-      .string({ error: 'a mirror folder needs the path of a directory' })
-      .refine((value) => path.isAbsolute(value), { error: 'must be an absolute path' }),
-    ignore: z.array(z.string(), { error: 'must be a list of patterns' }).default([]),
-  },
+);
+
+const sourceError =
+  'a sealed folder needs a source with one of postgres, paths (perhaps with ignore) or command';
+const sourceSchema = z.union(
+  [
+    z.strictObject({ postgres: postgresSchema }),
+    z.strictObject({ paths: z.array(absolutePath('must be a path')).min(1).max(1000), ignore: ignoreField }),
+    z.strictObject({ command: z.string().min(1) }),
+  ],
+  { error: sourceError },
+);
+
+const sealedFolderSchema = z.strictObject({
+  id: idField,
+  kind: z.literal('sealed'),
+  source: sourceSchema,
+  schedule: z
+    .string({ error: 'must be a cron expression' })
+    .superRefine((value, context) => reportProblem(context, () => void parseSchedule(value)))
+    .default(defaultSchedule),
+});
+
+export const folderSchema: z.ZodType<FolderConfig> = z.discriminatedUnion(
+  'kind',
+  [mirrorFolderSchema, sealedFolderSchema],
   {
     error: (issue) =>
-      issue.code === 'invalid_type' ? 'a folder has id, kind, path and perhaps ignore' : undefined,
+      issue.code === 'invalid_union'
+        ? 'must be mirror or sealed'
+        : 'a folder has id, kind, and a path or a source',
   },
 );
+
+/** A CodedError of `check` becomes a problem of that place in the file. */
+function reportProblem(
+  context: { addIssue(issue: { code: 'custom'; message: string }): void },
+  check: () => void,
+): void {
+  try {
+    check();
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    context.addIssue({
+      code: 'custom',
+      message: error.hint === null ? error.message : `${error.message}: ${error.hint}`,
+    });
+  }
+}
 
 const configSchema: z.ZodType<AgentConfig> = z
   .strictObject({
@@ -57,6 +132,7 @@ const configSchema: z.ZodType<AgentConfig> = z
       })
       .prefault({}),
     watch: z.strictObject({ directoriesMax: z.int().min(0).max(1_000_000).default(8192) }).prefault({}),
+    spool: z.strictObject({ bytesMax: spoolSizeValue.default(null) }).prefault({}),
     folders: z.array(folderSchema).max(64).nullable().default([]),
   })
   .transform(({ scan, folders, ...rest }) => ({
@@ -116,11 +192,22 @@ watch:
   # new files are then found by scans only.
   directoriesMax: 8192
 
+spool:
+  # How much of what was sealed may wait here until receivers have it: 10 GiB for example.
+  # auto: 10 GiB, or a fifth of the free disk where that is less.
+  bytesMax: auto
+
 # What is replicated. "mastokeep-agent folder add" adds to this list.
-#   id      a name of your choice: lower-case letters, digits, ".", "_" and "-"
-#   kind    mirror: a tree of files, kept as plain files with their versions
-#   path    the directory
-#   ignore  patterns of what to leave out, written as in .gitignore
+#   id        a name of your choice: lower-case letters, digits, ".", "_" and "-"
+#   kind      mirror: a tree of files, kept as plain files with their versions
+#             sealed: dumps and secrets, encrypted on this server so that no receiver can read them
+#   path      of a mirror: the directory
+#   ignore    of a mirror: patterns of what to leave out, written as in .gitignore
+#   source    of a sealed folder, one of
+#             postgres: {connection: "dbname=mastodon_production", exec: "docker compose -f FILE exec -T db"}
+#             paths: [/home/mastodon/live/.env.production, /etc]
+#             command: redis-cli --rdb -
+#   schedule  of a sealed folder: when it is dumped, a cron expression; "${defaultSchedule}" is hourly at :40
 folders: []
 `;
   const document = parseDocument(text);
@@ -150,11 +237,25 @@ export function addFolderText(text: string, file: string, folder: FolderConfig):
   }
   const sequence = list as YAMLSeq;
   sequence.flow = false;
-  const { ignore, ...rest } = folder;
-  sequence.add(document.createNode(ignore.length > 0 ? { ...rest, ignore } : rest));
+  sequence.add(document.createNode(writtenFolder(folder)));
   const edited = document.toString({ lineWidth: 120 });
   parseAgentConfig(edited, file);
   return edited;
+}
+
+/** Without what is the default anyway. */
+function writtenFolder(folder: FolderConfig): object {
+  if (folder.kind === 'mirror') {
+    const { ignore, ...rest } = folder;
+    return ignore.length > 0 ? { ...rest, ignore } : rest;
+  }
+  const { source } = folder;
+  if ('postgres' in source) {
+    const { connection, exec } = source.postgres;
+    return { ...folder, source: { postgres: { connection, ...(exec === null ? {} : { exec }) } } };
+  }
+  if (!('paths' in source) || source.ignore.length > 0) return folder;
+  return { ...folder, source: { paths: source.paths } };
 }
 
 function addressesValue(addresses: readonly Address[]): string | string[] {

@@ -7,6 +7,7 @@ import { programVersion } from '../shared/program-version.ts';
 import { assertFolderOutsideHome } from './assert-folder-outside-home.ts';
 import type { AgentCommands, AgentStatus, ScanSummary } from './agent-commands.ts';
 import { addFolderText, type FolderConfig } from './config.ts';
+import type { DumpResult } from './seal/dumper.ts';
 import { readPause, removePause, writePause, type Pause } from './pause-file.ts';
 
 /** What only a running agent can do. */
@@ -16,6 +17,13 @@ export type RunningAgent = {
   scan(folder: string | null): Promise<ScanSummary[]>;
   /** @throws CodedError TIMED_OUT, SOURCE_STOPPED, FOLDER_PAUSED */
   wait(options: { copies: number; timeoutMs: number; signal: AbortSignal }): Promise<ScanSummary[]>;
+  /** @throws CodedError FOLDER_UNKNOWN, FOLDER_PAUSED, SOURCE_FAILED, SPOOL_FULL, TIMED_OUT */
+  dump(options: {
+    folder: string | null;
+    copies: number;
+    timeoutMs: number;
+    signal: AbortSignal;
+  }): Promise<DumpResult[]>;
   /** @throws CodedError FOLDER_UNKNOWN */
   accept(folder: string): Promise<void>;
   pause(pause: Pause | null): Promise<void>;
@@ -47,7 +55,7 @@ export function createAgentCommands(deps: {
     },
     unpair: async ({ deviceId }) => ({ deviceId: desk.unpair(deviceId) }),
     addFolder: async ({ folder }) => {
-      assertFolderOutsideHome(folder.path, home);
+      if (folder.kind === 'mirror') assertFolderOutsideHome(folder.path, home);
       const text = addFolderText(readConfigText(home.configFile), home.configFile, folder);
       writeFileAtomic(home.configFile, text, 0o640);
       await deps.running?.startFolder(folder);
@@ -58,6 +66,10 @@ export function createAgentCommands(deps: {
     wait: async ({ copies, timeoutMs }, signal) => ({
       copies,
       folders: await running().wait({ copies, timeoutMs, signal: signal ?? new AbortController().signal }),
+    }),
+    dump: async (options, signal) => ({
+      copies: options.copies,
+      versions: await running().dump({ ...options, signal: signal ?? new AbortController().signal }),
     }),
     accept: async ({ folder }) => {
       await running().accept(folder);

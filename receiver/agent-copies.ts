@@ -9,21 +9,37 @@ import { limits } from '../shared/protocol/limits.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
 import type { ReceiverConfig } from './config.ts';
 import { AgentQuota } from './store/agent-quota.ts';
+import { AgentKey } from './store/agent-key.ts';
 import type { MirrorStore } from './store/mirror-store.ts';
 import { openMirrorStore } from './store/open-mirror-store.ts';
+import { openSealedStore } from './store/open-sealed-store.ts';
+import { isSealedDatabase } from './store/version-index.ts';
 import type { ReadableContent } from './store/readable-content.ts';
+import type { RefusedVersion, SealedStore } from './store/sealed-store.ts';
 
 /** What waits in `incoming/` for a transfer to go on is dropped after so long. */
 const partialDaysMax = 7;
 const dayMs = 86_400_000;
 const databaseSuffix = '.db';
 
-type Deps = { home: Home; config: ReceiverConfig; disk: Disk; logger: Logger; now: () => number };
+type Deps = {
+  home: Home;
+  config: ReceiverConfig;
+  disk: Disk;
+  logger: Logger;
+  now: () => number;
+  /** Called for each version record of a sealed folder that is not taken. */
+  onRefused: (agentId: DeviceId, folder: string, refused: RefusedVersion) => void;
+};
+
+export type AgentStore = MirrorStore | SealedStore;
+export type FolderKind = AgentStore['kind'];
 
 type AgentCopy = {
   quota: AgentQuota;
-  stores: Map<string, MirrorStore>;
-  opening: Map<string, Promise<MirrorStore>>;
+  key: AgentKey;
+  stores: Map<string, AgentStore>;
+  opening: Map<string, Promise<AgentStore>>;
 };
 
 /**
@@ -54,25 +70,32 @@ export class AgentCopies {
     return failures;
   }
 
+  /** Keeps the agent's public key (SPKI DER), which signs its versions, as `<data>/<agent>/agent.pem`. */
+  learnKey(agentId: DeviceId, publicKey: Buffer): void {
+    this.#agent(agentId).key.learn(publicKey);
+  }
+
   /**
-   * The store of one folder, made where there never was one.
-   * @throws CodedError DISK_FAILED (there was one, and its disk is not here), PROTOCOL_VIOLATION (too many folders), those of openMirrorStore
+   * The store of one folder, made where there never was one: of that kind, or (null) of the kind that is on the disk.
+   * @throws CodedError DISK_FAILED (there was one, and its disk is not here), PROTOCOL_VIOLATION (too many folders, or of
+   *   the other kind here), those of openMirrorStore and openSealedStore
    */
-  async open(agentId: DeviceId, folder: string): Promise<MirrorStore> {
+  async open(agentId: DeviceId, folder: string, kind: FolderKind | null = null): Promise<AgentStore> {
     const agent = this.#agent(agentId);
     const store = agent.stores.get(folder);
-    if (store !== undefined) return store;
-    const opening = agent.opening.get(folder) ?? this.#open(agentId, folder, agent);
+    if (store !== undefined) return ofKind(store, folder, kind);
+    const found = kind ?? this.#kindOnDisk(agentId, folder);
+    const opening = agent.opening.get(folder) ?? this.#open(agentId, folder, found, agent);
     agent.opening.set(folder, opening);
     try {
-      return await opening;
+      return ofKind(await opening, folder, kind);
     } finally {
       agent.opening.delete(folder);
     }
   }
 
   /** The open store of a folder. @throws CodedError FOLDER_UNKNOWN */
-  get(agentId: DeviceId, folder: string): MirrorStore {
+  get(agentId: DeviceId, folder: string): AgentStore {
     const store = this.#agents.get(agentId)?.stores.get(folder);
     if (store !== undefined) return store;
     const known = this.foldersOf(agentId).map(([id]) => id);
@@ -90,8 +113,8 @@ export class AgentCopies {
   }
 
   /** The open stores of one agent, sorted by folder id. */
-  foldersOf(agentId: DeviceId): [string, MirrorStore][] {
-    const stores = this.#agents.get(agentId)?.stores ?? new Map<string, MirrorStore>();
+  foldersOf(agentId: DeviceId): [string, AgentStore][] {
+    const stores = this.#agents.get(agentId)?.stores ?? new Map<string, AgentStore>();
     return [...stores.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
   }
 
@@ -121,12 +144,13 @@ export class AgentCopies {
    * Closes a store and opens it again with a database that is built anew from the plain files. A store that is gone
    * from the disk begins empty: whoever asks for this has looked whether the disk is there.
    */
-  async reindex(agentId: DeviceId, folder: string): Promise<MirrorStore> {
+  async reindex(agentId: DeviceId, folder: string): Promise<AgentStore> {
+    const kind = this.#kindOf(agentId, folder);
     await this.closeStore(agentId, folder);
     for (const suffix of ['', '-wal', '-shm']) {
       fs.rmSync(`${this.#databasePath(agentId, folder)}${suffix}`, { force: true });
     }
-    return this.open(agentId, folder);
+    return this.open(agentId, folder, kind);
   }
 
   /** Waits for what is under way in the store and forgets it until it is opened again. */
@@ -145,8 +169,8 @@ export class AgentCopies {
     }
   }
 
-  async #open(agentId: DeviceId, folder: string, agent: AgentCopy): Promise<MirrorStore> {
-    const { config, disk, logger, now } = this.#deps;
+  async #open(agentId: DeviceId, folder: string, kind: FolderKind, agent: AgentCopy): Promise<AgentStore> {
+    const { config, disk, logger, now, onRefused } = this.#deps;
     if (this.#hasVanished(agentId, folder)) {
       throw new CodedError(
         'DISK_FAILED',
@@ -157,26 +181,50 @@ export class AgentCopies {
     if (agent.stores.size + agent.opening.size >= limits.foldersMax) {
       throw new CodedError('PROTOCOL_VIOLATION', `the agent has more than ${limits.foldersMax} folders here`);
     }
-    const store = await openMirrorStore(
-      {
-        disk,
-        logger: logger.child({ agentId, folder }),
-        quota: agent.quota,
-        now,
-        findElsewhere: (hash, size) => this.#openHeldBeside(agentId, folder, hash, size),
-      },
-      {
-        directory: path.join(config.data, agentId, folder),
-        databasePath: this.#databasePath(agentId, folder),
-        agentId,
-        folderId: folder,
-        retention: { keep: config.versions.keep, floorDays: config.versions.minAgeMs / dayMs },
-        freeSpaceFloor: config.freeSpaceFloor,
-        partialDaysMax,
-      },
-    );
+    const deps = { disk, logger: logger.child({ agentId, folder }), quota: agent.quota, now };
+    const options = {
+      directory: path.join(config.data, agentId, folder),
+      databasePath: this.#databasePath(agentId, folder),
+      agentId,
+      folderId: folder,
+      freeSpaceFloor: config.freeSpaceFloor,
+      partialDaysMax,
+    };
+    const store =
+      kind === 'sealed'
+        ? await openSealedStore(
+            {
+              ...deps,
+              agentKey: () => agent.key.read(),
+              onRefused: (refused) => onRefused(agentId, folder, refused),
+            },
+            options,
+          )
+        : await openMirrorStore(
+            {
+              ...deps,
+              findElsewhere: (hash, size) => this.#openHeldBeside(agentId, folder, hash, size),
+            },
+            {
+              ...options,
+              retention: { keep: config.versions.keep, floorDays: config.versions.minAgeMs / dayMs },
+            },
+          );
     agent.stores.set(folder, store);
     return store;
+  }
+
+  /** Of a folder whose store may be open, on the disk, or only known by its database. */
+  #kindOf(agentId: DeviceId, folder: string): FolderKind {
+    const open = this.#agents.get(agentId)?.stores.get(folder);
+    if (open !== undefined) return open.kind;
+    if (!this.#hasVanished(agentId, folder)) return this.#kindOnDisk(agentId, folder);
+    return isSealedDatabase(this.#databasePath(agentId, folder)) ? 'sealed' : 'mirror';
+  }
+
+  #kindOnDisk(agentId: DeviceId, folder: string): FolderKind {
+    const packs = path.join(this.#deps.config.data, agentId, folder, 'packs');
+    return fs.existsSync(packs) ? 'sealed' : 'mirror';
   }
 
   #openHeldBeside(
@@ -186,7 +234,7 @@ export class AgentCopies {
     size: number | undefined,
   ): ReadableContent | null {
     for (const [folder, store] of this.foldersOf(agentId)) {
-      const content = folder === except ? null : store.openHeld(hash, size);
+      const content = folder === except || store.kind === 'sealed' ? null : store.openHeld(hash, size);
       if (content !== null) return content;
     }
     return null;
@@ -196,7 +244,8 @@ export class AgentCopies {
     const known = this.#agents.get(agentId);
     if (known !== undefined) return known;
     const quota = new AgentQuota({ bytesMax: this.quotaBytesOf(agentId) });
-    const agent: AgentCopy = { quota, stores: new Map(), opening: new Map() };
+    const key = new AgentKey(agentId, { directory: path.join(this.#deps.config.data, agentId) });
+    const agent: AgentCopy = { quota, key, stores: new Map(), opening: new Map() };
     this.#agents.set(agentId, agent);
     return agent;
   }
@@ -230,6 +279,14 @@ export class AgentCopies {
     }
     return [...known.values()];
   }
+}
+
+/** @throws CodedError PROTOCOL_VIOLATION: the folder is of the other kind here */
+function ofKind(store: AgentStore, folder: string, kind: FolderKind | null): AgentStore {
+  if (kind === null || store.kind === kind) return store;
+  throw new CodedError('PROTOCOL_VIOLATION', `folder ${folder} is held as ${store.kind}, not as ${kind}`, {
+    hint: 'a folder cannot change its kind: give it another id on the agent',
+  });
 }
 
 function directoriesIn(directory: string): string[] {

@@ -5,7 +5,7 @@ import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { Channel } from '../shared/link/channel.ts';
 import { programVersion } from '../shared/program-version.ts';
-import type { AgentCopies } from './agent-copies.ts';
+import type { AgentCopies, FolderKind } from './agent-copies.ts';
 import { PullSession } from './pull/pull-session.ts';
 import type { PullStore } from './pull/pull-store.ts';
 
@@ -61,10 +61,19 @@ export class AgentSessions {
     const { alarms, logger } = this.#deps;
     const agentId = channel.peerId;
     const alarmKey = `agent ${agentId}`;
+    try {
+      this.#deps.copies.learnKey(agentId, channel.peerKey);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      alarms.raise(alarmKey, 'DISK_FAILED', `the key of agent ${agentId} cannot be kept: ${message}`);
+      channel.close();
+      return;
+    }
     const session = new PullSession(
       {
         channel,
-        openStore: async (folder) => this.#observedStore(agentId, folder, () => alarms.clear(alarmKey)),
+        openStore: async (folder, kind) =>
+          this.#observedStore(agentId, folder, kind, () => alarms.clear(alarmKey)),
         sleep: async (ms, signal) => {
           await delay(ms, undefined, { signal }).catch(() => {});
         },
@@ -105,9 +114,14 @@ export class AgentSessions {
     }
   }
 
-  async #observedStore(agentId: DeviceId, folder: string, onDurable: () => void): Promise<PullStore> {
+  async #observedStore(
+    agentId: DeviceId,
+    folder: string,
+    kind: FolderKind,
+    onDurable: () => void,
+  ): Promise<PullStore> {
     const { copies, logger, now } = this.#deps;
-    const store = await copies.open(agentId, folder);
+    const store = await copies.open(agentId, folder, kind);
     this.#deps.alarms.clear(`folder ${agentId}/${folder} opening`);
     return {
       get mustReopen() {
@@ -125,6 +139,7 @@ export class AgentSessions {
         onDurable();
         return completed;
       },
+      missingPacks: () => (store.kind === 'sealed' ? store.missingPacks() : []),
       commit: async (batch) => {
         await store.commit(batch);
         this.#durableAt.set(`${agentId}/${folder}`, now());

@@ -108,6 +108,15 @@ function listVersions(
   typed: string,
 ): VersionListing[] {
   const store = copies.get(agentId, parseFolderId(folder));
+  if (store.kind === 'sealed') {
+    throw new CodedError(
+      'USAGE',
+      `folder "${folder}" is sealed: it has versions of the whole, none of a file`,
+      {
+        hint: 'status tells how many; whoever has the private key lists them with "mastokeep-agent restore --list"',
+      },
+    );
+  }
   const path = parseTypedPath(typed);
   const now = store.current(path);
   const versions: VersionListing[] = store
@@ -134,14 +143,15 @@ function listVersions(
 }
 
 async function reindexAll(copies: AgentCopies, running: RunningReceiver | null) {
-  const done: { agent: string; id: string; files: number; versions: number }[] = [];
+  const done: { agent: string; id: string; files: number | null; versions: number }[] = [];
   const vanished = copies.vanished();
   for (const agentId of new Set([...copies.agentIds(), ...vanished.map((copy) => copy.agentId)])) {
     const reindex = async (): Promise<void> => {
       const lost = vanished.filter((copy) => copy.agentId === agentId).map(({ folder }) => folder);
       for (const id of [...copies.foldersOf(agentId).map(([folder]) => folder), ...lost]) {
-        const { files, versions } = (await copies.reindex(agentId, id)).usage();
-        done.push({ agent: agentId, id, files, versions });
+        const store = await copies.reindex(agentId, id);
+        const files = store.kind === 'sealed' ? null : store.usage().files;
+        done.push({ agent: agentId, id, files, versions: store.usage().versions });
       }
     };
     if (running === null) await reindex();

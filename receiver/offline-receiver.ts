@@ -30,12 +30,18 @@ export function createOfflineReceiverCommands(home: Home): {
     limits: defaultLinkLimits,
     reachableAt: () => reachableWhenStarted(config),
   });
+  const logger = createLogger();
   const copies = new AgentCopies({
     home,
     config,
     disk: nodeDisk,
-    logger: createLogger(),
+    logger,
     now: () => Date.now(),
+    onRefused: (agentId, folder, { path, error }) =>
+      logger.error(
+        { agentId, folder, path, code: error.code, detail: error.message },
+        'a version is refused',
+      ),
   });
   let opened: Promise<AgentCopies> | null = null;
   const commands = createReceiverCommands({

@@ -6,13 +6,16 @@ import type { Home } from '../shared/io/home.ts';
 
 type ReceiverFolderStatus = {
   id: string;
-  kind: 'mirror';
-  files: number;
+  kind: 'mirror' | 'sealed';
+  /** Null for a sealed folder, whose files nobody here can see. */
+  files: number | null;
   bytes: number;
+  /** Of a mirror folder: replaced and deleted states of files. Of a sealed folder: all versions of it. */
   versions: number;
+  /** What they take beside `bytes`. */
   versionBytes: number;
   durableSequence: number;
-  /** ISO 8601, or null before the first durable batch. */
+  /** When the last batch (of a sealed folder: the newest version that is complete) arrived; ISO 8601, null before the first. */
   lastDurableAt: string | null;
 };
 
@@ -92,7 +95,7 @@ export type ReceiverCommands = {
   reindex: (
     input: Input<'reindex'>,
     signal?: AbortSignal,
-  ) => Promise<{ folders: { agent: string; id: string; files: number; versions: number }[] }>;
+  ) => Promise<{ folders: { agent: string; id: string; files: number | null; versions: number }[] }>;
 };
 
 /** The routes by which the control socket offers the commands. */

@@ -46,6 +46,19 @@ function agentStatus({ book, links, copies, sessions }: Deps, agentId: DeviceId)
     points: { count: 0, latestAt: null, oldestAt: null },
     folders: copies.foldersOf(agentId).map(([id, store]) => {
       const position = store.position();
+      if (store.kind === 'sealed') {
+        const { versions, bytes, lastDurableAt } = store.usage();
+        return {
+          id,
+          kind: 'sealed',
+          files: null,
+          bytes,
+          versions,
+          versionBytes: 0,
+          durableSequence: position?.sequence ?? 0,
+          lastDurableAt: lastDurableAt === null ? null : new Date(lastDurableAt).toISOString(),
+        };
+      }
       const durableAt = sessions.lastDurableAt(agentId, id) ?? (position === null ? null : store.changedAt());
       const { files, bytes, versions, versionBytes } = store.usage();
       return {

@@ -17,6 +17,7 @@ import { PeerBook } from '../shared/link/peer-book.ts';
 import { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { AgentCopies } from './agent-copies.ts';
+import { writeRestoreText } from './restore-text.ts';
 import { AgentSessions } from './agent-sessions.ts';
 import { readReceiverConfig } from './config.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
@@ -35,7 +36,22 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
   const now = (): number => Date.now();
   const book = PeerBook.open({ file: home.peersFile, self: 'receiver' });
   const alarms = new AlarmBoard({ logger, now });
-  const copies = new AgentCopies({ home, config, disk: nodeDisk, logger, now });
+  try {
+    writeRestoreText(config.data);
+  } catch (error) {
+    alarms.raise('RESTORE.txt', 'DISK_FAILED', error instanceof Error ? error.message : String(error));
+  }
+  const copies = new AgentCopies({
+    home,
+    config,
+    disk: nodeDisk,
+    logger,
+    now,
+    onRefused: (agentId, folder, { path, error }) => {
+      const about = `folder ${agentId}/${folder} refused`;
+      alarms.raise(about, error.code, `${path} of folder ${folder} of agent ${agentId}: ${error.message}`);
+    },
+  });
   for (const { agentId, folder, error } of await copies.openAll()) {
     const message = error instanceof Error ? error.message : String(error);
     alarms.raise(

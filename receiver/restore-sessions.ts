@@ -3,11 +3,10 @@ import type { Logger } from '../shared/io/logger.ts';
 import type { Channel } from '../shared/link/channel.ts';
 import type { Peer } from '../shared/link/peer.ts';
 import { programVersion } from '../shared/program-version.ts';
-import type { AgentCopies } from './agent-copies.ts';
+import type { AgentCopies, AgentStore } from './agent-copies.ts';
 import { historyOfStores, type RestoreHistory } from './serve/restore-history.ts';
 import { RestoreLeases } from './serve/restore-lease.ts';
 import { serveRestore } from './serve/restore-session.ts';
-import type { MirrorStore } from './store/mirror-store.ts';
 
 /** The sessions in which devices with a restore grant read. */
 export class RestoreSessions {
@@ -41,17 +40,24 @@ export class RestoreSessions {
 
 /** Asks for the store anew each time: one that failed or is indexed anew is closed and opened again. */
 function historyOf(copies: AgentCopies, agentId: DeviceId): RestoreHistory {
-  const stores = copies.foldersOf(agentId).map(([id]) => {
-    const store = (): MirrorStore => copies.get(agentId, id);
+  const stores = copies.foldersOf(agentId).map(([id, { kind }]) => {
+    const store = (): AgentStore => copies.get(agentId, id);
     return [
       id,
       {
-        usage: () => store().usage(),
+        kind,
+        usage: () => usageOf(store()),
         changedAt: () => store().changedAt(),
-        entriesAt: (query: Parameters<MirrorStore['entriesAt']>[0]) => store().entriesAt(query),
+        entriesAt: (query: Parameters<AgentStore['entriesAt']>[0]) => store().entriesAt(query),
         openHeld: (hash: Buffer) => store().openHeld(hash),
       },
     ] as const;
   });
   return historyOfStores(new Map(stores));
+}
+
+function usageOf(store: AgentStore): { files: number; bytes: number } {
+  if (store.kind === 'mirror') return store.usage();
+  const { versions: files, bytes } = store.usage();
+  return { files, bytes };
 }

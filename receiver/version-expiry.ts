@@ -27,7 +27,8 @@ export function startVersionExpiry(deps: {
         try {
           const removed = await store.expire(now());
           alarms.clear(alarmKey);
-          if (removed.versions > 0) logger.info({ agentId, folder, ...removed }, 'old versions removed');
+          if (removed.bytes > 0 || removed.versions > 0)
+            logger.info({ agentId, folder, ...removed }, 'what is kept no longer was removed');
         } catch (error) {
           const message = error instanceof Error ? error.message : String(error);
           alarms.raise(alarmKey, isCoded(error) ? error.code : 'INTERNAL', `old versions stay: ${message}`);

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { formatDuration } from '../../shared/cli/duration.ts';
 import { formatAddress } from '../../shared/link/address.ts';
 import { readAgentConfig, type AgentConfig } from '../config.ts';
@@ -40,6 +41,7 @@ function shownConfig(config: AgentConfig): object {
       recentEvery: formatDuration(config.scan.recentEveryMs),
     },
     watch: config.watch,
+    spool: { bytesMax: config.spool.bytesMax === null ? 'auto' : formatByteSize(config.spool.bytesMax) },
     folders: config.folders,
   };
 }

@@ -5,10 +5,20 @@ import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { parseFolderId } from '../../shared/records/folder-id.ts';
-import { sealedFoldersMissing, type FolderConfig } from '../config.ts';
+import type { FolderConfig, SealedSourceConfig } from '../config.ts';
+import { defaultSchedule } from '../source/schedule.ts';
 import { withAgent } from './with-agent.ts';
 
-type AddOptions = { kind: string; path?: string[]; ignore?: string[]; json?: true };
+type AddOptions = {
+  kind: string;
+  path?: string[];
+  ignore?: string[];
+  postgres?: string;
+  postgresExec?: string;
+  command?: string;
+  schedule?: string;
+  json?: true;
+};
 
 /** `folder add`: adds to the configuration; the rest of the file stays as it is. */
 export function addFolderCommand(program: Command): void {
@@ -18,8 +28,22 @@ export function addFolderCommand(program: Command): void {
     .command('add')
     .description('add a folder to the configuration')
     .argument('<ID>', 'a name for it: lower-case letters, digits, ".", "_" and "-"')
-    .requiredOption('--kind <KIND>', 'mirror: a tree of files, kept as plain files with their versions')
-    .option('--path <DIR>', 'the directory', collectOption)
+    .requiredOption(
+      '--kind <KIND>',
+      'mirror: a tree of files, kept as plain files with their versions; sealed: dumps and secrets, encrypted here',
+    )
+    .option(
+      '--path <DIR>',
+      'the directory; of a sealed folder a file or tree, may be repeated',
+      collectOption,
+    )
+    .option(
+      '--postgres <CONNSTRING>',
+      'sealed: dump this PostgreSQL database ("" takes what PGHOST and so on say)',
+    )
+    .option('--postgres-exec <PREFIX>', 'words before pg_dump, such as "docker compose -f FILE exec -T db"')
+    .option('--command <CMD>', 'sealed: keep what this shell command prints')
+    .option('--schedule <CRON>', 'sealed: when to dump; "40 * * * *", hourly at :40, where not given')
     .option(
       '--ignore <PATTERN>',
       'what to leave out, written as in .gitignore; may be repeated',
@@ -30,11 +54,13 @@ export function addFolderCommand(program: Command): void {
       const folder = folderOf(id, options);
       const added = await withAgent(command, async (commands) => commands.addFolder({ folder }));
       if (options.json === true) {
-        printJson({ ...folder, active: added.active });
+        printJson({ ...shownFolder(folder), active: added.active });
         return;
       }
       printText(
-        `folder ${folder.id}: ${folder.path}`,
+        folder.kind === 'mirror'
+          ? `folder ${folder.id}: ${folder.path}`
+          : `folder ${folder.id}: sealed, dumped at "${folder.schedule}"`,
         added.active ? 'it is being replicated' : 'it is replicated from the next start of the program on',
       );
     });
@@ -43,12 +69,19 @@ export function addFolderCommand(program: Command): void {
 function folderOf(idText: string, options: AddOptions): FolderConfig {
   const id = parseFolderId(idText);
   if (options.kind === 'sealed') {
-    throw new CodedError('USAGE', `sealed folders are not possible yet: ${sealedFoldersMissing}`, {
-      hint: 'use --kind mirror for a tree of files',
-    });
+    const { schedule = defaultSchedule } = options;
+    return { id, kind: 'sealed', source: sourceOf(options), schedule };
   }
   if (options.kind !== 'mirror') {
-    throw new CodedError('USAGE', `"${options.kind}" is not a kind of folder`, { hint: 'use --kind mirror' });
+    throw new CodedError('USAGE', `"${options.kind}" is not a kind of folder`, {
+      hint: 'use --kind mirror or --kind sealed',
+    });
+  }
+  for (const name of ['postgres', 'postgresExec', 'command', 'schedule'] as const) {
+    if (options[name] === undefined) continue;
+    throw new CodedError('USAGE', 'a mirror folder has a --path and perhaps --ignore, and nothing else', {
+      hint: 'use --kind sealed for dumps',
+    });
   }
   const [directory, ...more] = options.path ?? [];
   if (directory === undefined || more.length > 0) {
@@ -63,4 +96,33 @@ function folderOf(idText: string, options: AddOptions): FolderConfig {
     });
   }
   return { id, kind: 'mirror', path: absolute, ignore: options.ignore ?? [] };
+}
+
+function sourceOf({ path: paths, ignore, postgres, postgresExec, command }: AddOptions): SealedSourceConfig {
+  const isPostgres = postgres !== undefined || postgresExec !== undefined;
+  const given = [isPostgres, paths !== undefined, command !== undefined].filter(Boolean).length;
+  if (given !== 1 || (ignore !== undefined && paths === undefined)) {
+    throw new CodedError('USAGE', 'a sealed folder has exactly one source', {
+      hint: 'use --postgres (perhaps with --postgres-exec), --path (perhaps with --ignore), or --command',
+    });
+  }
+  if (isPostgres) {
+    const connection = postgres === undefined || postgres === '' ? null : postgres;
+    return { postgres: { connection, exec: postgresExec ?? null } };
+  }
+  if (command !== undefined) return { command };
+  const absolute = (paths ?? []).map((file) => path.resolve(file));
+  const lost = absolute.find((file) => !fs.existsSync(file));
+  if (lost !== undefined) {
+    throw new CodedError('CONFIG_INVALID', `${lost} does not exist`, {
+      hint: 'name files and directories that exist',
+    });
+  }
+  return { paths: absolute, ignore: ignore ?? [] };
+}
+
+/** Without the connection string, which may hold a password. */
+function shownFolder(folder: FolderConfig): object {
+  if (folder.kind === 'mirror' || !('postgres' in folder.source)) return folder;
+  return { ...folder, source: { postgres: { exec: folder.source.postgres.exec } } };
 }

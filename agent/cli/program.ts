@@ -1,9 +1,11 @@
 import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
 import { agentProgram, defaultAgentHome } from './agent-home.ts';
 import { addConfigCommands } from './config-commands.ts';
+import { addDumpCommand } from './dump-command.ts';
 import { addFolderCommand } from './folder-command.ts';
 import { addInitCommand } from './init-command.ts';
 import { addPairingCommands } from './pairing-commands.ts';
+import { addRecipientCommands } from './recipient-command.ts';
 import { addRestoreCommand } from './restore-command.ts';
 import { addRunCommand } from './run-command.ts';
 import { addScanCommands } from './scan-commands.ts';
@@ -13,15 +15,17 @@ import { addStatusCommand } from './status-command.ts';
 export async function runAgentProgram(argv: readonly string[]): Promise<void> {
   const program = createProgram(
     agentProgram,
-    'Replicates the media of a Mastodon server to receivers of your own.',
+    'Replicates the media and sealed dumps of a Mastodon server to receivers of your own.',
     defaultAgentHome,
   );
   addInitCommand(program);
   addFolderCommand(program);
+  addRecipientCommands(program);
   addRunCommand(program);
   addPairingCommands(program);
   addStatusCommand(program);
   addScanCommands(program);
+  addDumpCommand(program);
   addRestoreCommand(program);
   addConfigCommands(program);
   await runProgram(program, argv);

@@ -6,6 +6,7 @@ import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { interruptedExitCode, takeInterrupts } from '../../shared/cli/run-program.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
+import { askSecret } from '../../shared/io/terminal.ts';
 import { localAddresses } from '../../shared/io/local-addresses.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { parseAddress } from '../../shared/link/address.ts';
@@ -26,6 +27,12 @@ type RestoreOptions = {
   dryRun?: true;
   inPlace?: true;
   owner?: 'keep' | 'none';
+  key?: string;
+  keyPassphraseFile?: string;
+  passphraseFile?: string;
+  pgRestore?: string;
+  jobs?: string;
+  scratch?: string;
   json?: true;
 };
 
@@ -33,7 +40,7 @@ type RestoreOptions = {
 const patienceMs = 10 * 60_000;
 const failuresShownMax = 20;
 
-/** `restore`: gives back mirror folders from a receiver, dialling it or listening for it; needs no `init`. */
+/** `restore`: gives back folders from a receiver, dialling it or listening for it; needs no `init`. */
 export function addRestoreCommand(program: Command): void {
   program
     .command('restore')
@@ -68,9 +75,20 @@ export function addRestoreCommand(program: Command): void {
         'none',
       ]),
     )
+    .option('--key <PRIVATE.asc>', 'the private key of sealed folders (default: gpg and its agent are asked)')
+    .option('--key-passphrase-file <FILE>', 'the passphrase that protects it')
+    .option('--passphrase-file <FILE>', 'the passphrase of folders that are sealed by one')
+    .option('--pg-restore <CONNSTRING>', 'make this database from the dump in the one --folder that is named')
+    .option('--jobs <N>', 'with --pg-restore: connections at once', '4')
+    .option(
+      '--scratch <DIR>',
+      'with --pg-restore: where the dump lies meanwhile, readable for this user only',
+    )
     .option('--json', 'print JSON')
     .action(async (options: RestoreOptions, command: Command) => {
-      const result = await restore(options, command);
+      const result = await (options.pgRestore === undefined
+        ? restore(options, command)
+        : restoreIntoPostgres(options, options.pgRestore, command));
       const failed = result.folders.reduce((sum, folder) => sum + folder.failed.length, 0);
       if (options.json === true) printJson(result);
       else printResult(result);
@@ -80,6 +98,38 @@ export function addRestoreCommand(program: Command): void {
         });
       }
     });
+}
+
+/** The dump goes to a scratch directory, from there into a database that is made for it, and is removed. */
+async function restoreIntoPostgres(
+  options: RestoreOptions,
+  connection: string,
+  command: Command,
+): Promise<RestoreResult> {
+  const { makeScratch, restoreDatabase } = await import('../restore/database-restore.ts');
+  const { findArchive } = await import('../restore/find-archive.ts');
+  const { parsePostgresTarget } = await import('../restore/postgres-target.ts');
+  if (options.folder.length !== 1 || options.to !== undefined || options.inPlace || options.dryRun) {
+    throw new CodedError('USAGE', '--pg-restore takes one --folder, and no --to, --in-place or --dry-run');
+  }
+  const jobs = Number(options.jobs);
+  if (!Number.isInteger(jobs) || jobs < 1 || jobs > 64) throw new CodedError('USAGE', '--jobs is 1 to 64');
+  const target = parsePostgresTarget(connection);
+  const scratch = makeScratch(options.scratch ?? null);
+  const removeScratch = (): void => scratch.remove();
+  process.once('exit', removeScratch);
+  try {
+    const result = await restore({ ...options, to: scratch.directory, owner: 'none' }, command);
+    const archive = findArchive(result);
+    const note = (line: string): void => void process.stderr.write(`${line}\n`);
+    note(`database ${target.database}: the dump is here and whole; pg_restore begins`);
+    await restoreDatabase({ note }, archive, target, jobs);
+    for (const folder of result.folders) folder.target = target.database;
+    return result;
+  } finally {
+    removeScratch();
+    process.off('exit', removeScratch);
+  }
 }
 
 async function restore(options: RestoreOptions, command: Command): Promise<RestoreResult> {
@@ -99,6 +149,7 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
   const { runRestore } = await import('../restore/run-restore.ts');
   const { createPathFilter } = await import('../restore/path-filter.ts');
   const { configuredPaths } = await import('../restore/configured-paths.ts');
+  const { commandUnsealer } = await import('../restore/command-unsealer.ts');
   const at = parseMoment(options.at, Date.now());
   createPathFilter(options.path);
   const agentId = options.agent === undefined ? null : parseDeviceId(options.agent);
@@ -134,6 +185,14 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
       {
         nextChannel: (signal) => connection.nextChannel(signal),
         display,
+        openUnsealer: commandUnsealer(
+          {
+            key: options.key ?? null,
+            keyPassphrase: options.keyPassphraseFile ?? null,
+            passphrase: options.passphraseFile ?? null,
+          },
+          process.stdin.isTTY && options.json !== true ? askSecret : null,
+        ),
         configuredPath: (folder) => paths.get(folder) ?? null,
       },
       {
@@ -144,6 +203,7 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
         dryRun: options.dryRun === true,
         inPlace: options.inPlace === true,
         keepOwners,
+        agentId,
         programVersion,
         patienceMs,
       },
@@ -165,6 +225,11 @@ function printResult(result: RestoreResult): void {
     for (const entry of folder.entries ?? []) {
       const mark = { file: '', symlink: '@', directory: '/' }[entry.kind];
       printText(`${formatByteSize(entry.bytes).padStart(10)}  ${folder.id}/${entry.path}${mark}`);
+    }
+    if (folder.version !== undefined) {
+      const { number, createdAt, signer, signerVerified } = folder.version;
+      const signed = signerVerified ? `signed by ${signer}` : `signer unverified: ${signer}`;
+      printText(`${folder.id}: version ${number} of ${createdAt}, ${signed}`);
     }
     const files = `${folder.files.toLocaleString('en')} files, ${formatByteSize(folder.bytes)}`;
     const there = folder.skipped === 0 ? '' : `; ${folder.skipped.toLocaleString('en')} were there already`;

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import type { FolderConfig } from '../config.ts';
+import type { MirrorFolderConfig } from '../config.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 
 /**
@@ -14,7 +14,7 @@ const leftOut = ['/cache/', '/backups/', '/imports/'];
  * @throws CodedError CONFIG_INVALID when it does not look like one
  * @see https://docs.joinmastodon.org/admin/backups/
  */
-export function mastodonMediaFolder(directory: string): FolderConfig {
+export function mastodonMediaFolder(directory: string): MirrorFolderConfig {
   const root = path.resolve(directory);
   const media = path.join(root, 'public', 'system');
   if (!isDirectory(media)) {

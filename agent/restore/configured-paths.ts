@@ -5,5 +5,9 @@ import { readAgentConfig } from '../config.ts';
 /** Where the folders of this home belong, by id; none where `init` never ran. @throws CodedError CONFIG_INVALID */
 export function configuredPaths(home: Home): ReadonlyMap<string, string> {
   if (!fs.existsSync(home.configFile)) return new Map();
-  return new Map(readAgentConfig(home.configFile).folders.map(({ id, path }) => [id, path]));
+  return new Map(
+    readAgentConfig(home.configFile).folders.flatMap((folder) =>
+      folder.kind === 'mirror' ? [[folder.id, folder.path] as const] : [],
+    ),
+  );
 }

@@ -39,7 +39,12 @@ type FolderRestoreDeps = {
   onProgress(): void;
 };
 
-type FolderRestoreOptions = { target: string; targetMade: boolean; inPlace: boolean; keepOwners: boolean };
+export type FolderRestoreOptions = {
+  target: string;
+  targetMade: boolean;
+  inPlace: boolean;
+  keepOwners: boolean;
+};
 
 /**
  * Makes the target hold what the plan says. Everything that is there with the right content stays, so that an
@@ -276,7 +281,10 @@ const ofOneFile: ReadonlySet<string> = new Set([
   'PATH_INVALID',
 ]);
 
-function goneError(file: PlannedFile, reason: 'vanished' | 'changed' | 'unreadable'): CodedError {
+export function goneError(
+  file: { path: RelativePath },
+  reason: 'vanished' | 'changed' | 'unreadable',
+): CodedError {
   const why = { vanished: 'is no longer there', changed: 'is damaged', unreadable: 'cannot be read' }[reason];
   return new CodedError('CONTENT_GONE', `content of ${displayPath(file.path)} ${why} on the receiver`, {
     hint: 'another receiver may have it, or another moment',

@@ -105,6 +105,7 @@ export class ReceiverSession {
       case 'records':
       case 'indexEnd':
       case 'durable':
+      case 'missing':
       case 'want':
       case 'wantChunks':
       case 'browse':

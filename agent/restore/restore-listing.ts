@@ -9,14 +9,14 @@ import type { RestoreEntry } from './restore-plan.ts';
 const entriesMax = 30_000_000;
 
 export type FolderListing = {
-  folders: { id: string; files: number; bytes: number }[];
+  folders: { id: string; kind: 'mirror' | 'sealed'; files: number; bytes: number }[];
   available: string[];
   at: number;
 };
 
 /**
- * The mirror folders that are to be restored, and the moment whose state all later pages show.
- * @throws CodedError FOLDER_UNKNOWN, USAGE (a sealed folder was named)
+ * The folders that are to be restored, and the moment whose state all later pages show.
+ * @throws CodedError FOLDER_UNKNOWN
  */
 export async function browseFolders(
   link: RestoreLink,
@@ -34,12 +34,9 @@ export async function browseFolders(
         hint: `it holds: ${available.join(', ') || 'none'}`,
       });
     }
-    if (folder.kind === 'sealed') {
-      throw new CodedError('USAGE', `folder "${id}" is sealed: this version restores mirror folders only`);
-    }
   }
   const wanted = new Set(query.folders.length === 0 ? available : query.folders);
-  return { folders: all.filter(({ id, kind }) => kind === 'mirror' && wanted.has(id)), available, at };
+  return { folders: all.filter(({ id }) => wanted.has(id)), available, at };
 }
 
 /** Everything of the folder at the moment that the filter wants, and all its directories, sorted by path. */

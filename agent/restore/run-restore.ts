@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { formatByteSize } from '../../shared/cli/byte-size.ts';
-import { CodedError } from '../../shared/errors/coded-error.ts';
+import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import { displayPath } from '../../shared/records/relative-path.ts';
@@ -9,6 +9,13 @@ import { startTimeStamper, type TimeStamper } from './exact-times.ts';
 import { estimateGrowth, type FolderResult, restoreFolder } from './folder-restore.ts';
 import { formatMoment } from './moment.ts';
 import { createPathFilter } from './path-filter.ts';
+import {
+  openSealedFolder,
+  type ChosenVersion,
+  type OpenedSealedFolder,
+  type OpenUnsealer,
+} from './open-sealed-folder.ts';
+import { restoreSealed } from './sealed-restore.ts';
 import { browseFolder, browseFolders, type FolderListing } from './restore-listing.ts';
 import { RestoreLink } from './restore-link.ts';
 import { syncFileSystem } from './sync-file-system.ts';
@@ -19,6 +26,8 @@ export type RunRestoreDeps = {
   /** The next link to the receiver, whoever dials; waits for it. Rejects when the signal aborts. */
   nextChannel(signal: AbortSignal): Promise<Channel>;
   display: ProgressDisplay;
+  /** Opens sealed folders. */
+  openUnsealer: OpenUnsealer;
   /** Where `--in-place` puts a folder without `to`; null when none is configured. */
   configuredPath(folder: string): string | null;
 };
@@ -35,6 +44,8 @@ export type RunRestoreOptions = {
   dryRun: boolean;
   inPlace: boolean;
   keepOwners: boolean;
+  /** Who must have signed the versions of sealed folders; null: it is only told who did. */
+  agentId: DeviceId | null;
   programVersion: string;
   patienceMs: number;
 };
@@ -50,6 +61,8 @@ export type RestoreResult = {
     bytes: number;
     skipped: number;
     failed: { path: string; code: string; message: string }[];
+    /** Of a sealed folder. */
+    version?: ChosenVersion;
     /** With `--dry-run` only: what would be restored. */
     entries?: RestoreListing;
   }[];
@@ -61,7 +74,7 @@ export type RestoreResult = {
 };
 
 /**
- * Restores mirror folders of one agent from a receiver. What is in its place already stays; a run that was interrupted
+ * Restores folders of one agent from a receiver. What is in its place already stays; a run that was interrupted
  * anywhere is continued by the same call.
  * @returns the result; `failed` entries mean exit code 3
  * @throws CodedError USAGE, FOLDER_UNKNOWN, RESTORE_NOTHING_FOUND, TARGET_FULL, LINK_TIMEOUT, PROTOCOL_VIOLATION, ROLE_REFUSED, DISK_FAILED
@@ -90,15 +103,36 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
   try {
     const listing = await browseFolders(link, options);
     const plans: TargetedPlan[] = [];
-    for (const folder of listing.folders) {
-      const entries = await browseFolder(link, folder.id, listing.at, filter);
-      plans.push({ ...targetOf(deps, options, folder.id), plan: planFolder(folder.id, entries, filter) });
+    const locked: RestoreResult['folders'] = [];
+    for (const { id, kind } of listing.folders) {
+      const target = targetOf(deps, options, id);
+      if (kind === 'mirror') {
+        const entries = await browseFolder(link, id, listing.at, filter);
+        plans.push({ ...target, plan: planFolder(id, entries, filter), sealed: null });
+        continue;
+      }
+      const onBytes = (bytes: number): void => void (progress.bytesReceived += bytes);
+      const sealedDeps = {
+        link,
+        openUnsealer: deps.openUnsealer,
+        note: (line: string) => deps.display.note(line),
+        onBytes,
+      };
+      try {
+        const query = { folder: id, at: listing.at, filter, agentId: options.agentId };
+        const sealed = await openSealedFolder(sealedDeps, query);
+        plans.push({ ...target, plan: sealed.plan, sealed });
+      } catch (error) {
+        // who restores everything without the key of this folder gets everything else
+        if (!isCoded(error) || !mayBePassedOver.has(error.code) || options.folders.length > 0) throw error;
+        locked.push(lockedFolder(id, target.target, error));
+      }
     }
-    if (plans.every(({ plan }) => isEmpty(plan))) {
+    if (locked.length === 0 && plans.every(({ plan }) => isEmpty(plan))) {
       throw await nothingFound(link, listing);
     }
     const finish = (folders: RestoreResult['folders']): RestoreResult => ({
-      folders,
+      folders: [...folders, ...locked],
       at: new Date(listing.at).toISOString(),
       agent,
       dryRun: options.dryRun,
@@ -109,15 +143,20 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
     progress.filesTotal = sum(plans, ({ plan }) => plan.files.length + plan.symlinks.length);
     progress.bytesTotal = sum(plans, ({ plan }) => plan.bytes);
     const run = { link, progress, onProgress: () => deps.display.update(progress) };
+    const count = ({ files, bytes }: { files: number; bytes: number }): void => {
+      progress.files += files;
+      progress.bytes += bytes;
+      deps.display.update(progress);
+    };
     const results: RestoreResult['folders'] = [];
     for (const targeted of plans) {
-      const result = await restoreInto(run, targeted, options);
+      const result = await restoreInto(run, count, targeted, options);
       if (result.ownersRefused > 0) {
         deps.display.note(
           `${result.ownersRefused} owners of folder ${result.id} could not be set: only root may`,
         );
       }
-      results.push(showResult(result, targeted.target));
+      results.push({ ...showResult(result, targeted.target), ...versionOf(targeted) });
     }
     return finish(results);
   } finally {
@@ -126,7 +165,20 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
   }
 }
 
-type TargetedPlan = { plan: FolderPlan; target: string };
+type TargetedPlan = { plan: FolderPlan; target: string; sealed: OpenedSealedFolder | null };
+
+/** What keeps one sealed folder from being restored and says nothing about the others. */
+const mayBePassedOver: ReadonlySet<string> = new Set(['KEY_WRONG', 'KEY_INVALID', 'RESTORE_NOTHING_FOUND']);
+
+function lockedFolder(id: string, target: string, error: CodedError): RestoreResult['folders'][number] {
+  const { code, message, hint } = error;
+  const failed = [{ path: '', code, message: hint === null ? message : `${message}; ${hint}` }];
+  return { id, target, files: 0, bytes: 0, skipped: 0, failed };
+}
+
+function versionOf({ sealed }: TargetedPlan): { version?: ChosenVersion } {
+  return sealed === null ? {} : { version: sealed.version };
+}
 
 /** Tells a moment at which nothing was held at all from paths that match nothing. */
 async function nothingFound(
@@ -159,7 +211,8 @@ function targetOf(deps: RunRestoreDeps, options: RunRestoreOptions, folder: stri
 
 async function restoreInto(
   run: Omit<Parameters<typeof restoreFolder>[0], 'stamper'>,
-  { plan, target }: TargetedPlan,
+  count: (progress: { files: number; bytes: number }) => void,
+  { plan, target, sealed }: TargetedPlan,
   options: RunRestoreOptions,
 ): Promise<FolderResult> {
   const targetMade = makeTarget(target);
@@ -168,7 +221,10 @@ async function restoreInto(
   try {
     const { inPlace, keepOwners } = options;
     const folder = { target: root, targetMade, inPlace, keepOwners };
-    const result = await restoreFolder({ ...run, stamper }, plan, folder);
+    const result =
+      sealed === null
+        ? await restoreFolder({ ...run, stamper }, plan, folder)
+        : await restoreSealed({ content: sealed.content, stamper, onProgress: count }, sealed, folder);
     await syncFileSystem(root);
     return result;
   } finally {
@@ -244,7 +300,7 @@ function isEmpty({ files, symlinks, directories, failures }: FolderPlan): boolea
   );
 }
 
-function listPlan({ plan, target }: TargetedPlan): RestoreResult['folders'][number] {
+function listPlan({ plan, target, ...rest }: TargetedPlan): RestoreResult['folders'][number] {
   const entries: RestoreListing = [
     ...plan.files.map(({ path, state }) => ({
       path: displayPath(path),
@@ -264,6 +320,7 @@ function listPlan({ plan, target }: TargetedPlan): RestoreResult['folders'][numb
     bytes: plan.bytes,
     skipped: 0,
     failed: plan.failures.map((failure) => ({ ...failure, path: displayPath(failure.path) })),
+    ...versionOf({ plan, target, ...rest }),
     entries,
   };
 }

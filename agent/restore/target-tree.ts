@@ -4,6 +4,7 @@ import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts'
 import {
   baseName,
   displayPath,
+  fsPath,
   parentPath,
   type RelativePath,
   rootPath,
@@ -91,6 +92,19 @@ export class TargetTree {
       }
     }
     return failed;
+  }
+
+  /** Removes the directories that were made, as far as they are empty. */
+  removeMade(): void {
+    const deepestFirst = [...this.#made].sort((a, b) => b.length - a.length);
+    for (const path of deepestFirst) {
+      if (path === rootPath) continue;
+      try {
+        fs.rmdirSync(fsPath(this.#options.root, path));
+      } catch {
+        // something is in it, which is not for us to remove
+      }
+    }
   }
 
   /** Gives every directory its mode and owner, deepest first; to be called when nothing is written any more. */

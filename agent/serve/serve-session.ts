@@ -3,6 +3,7 @@ import type { Logger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import type { Message } from '../../shared/protocol/codec.ts';
 import type { Durable } from '../../shared/protocol/durable.ts';
+import type { Missing } from '../../shared/protocol/missing.ts';
 import { limits } from '../../shared/protocol/limits.ts';
 import { batchWireBytesMax } from '../../shared/protocol/records.ts';
 import type { Refuse } from '../../shared/protocol/refuse.ts';
@@ -132,6 +133,9 @@ export class ServeSession {
       case 'wantChunks':
         this.content.wantChunks(message);
         return;
+      case 'missing':
+        this.missing(message);
+        return;
       case 'refuse':
         this.refused(message);
         return;
@@ -167,7 +171,8 @@ export class ServeSession {
       return;
     }
     const from = position?.indexId.equals(indexId) === true ? position : startOf(indexId);
-    if (from === position) feed.acknowledged(this.channel.peerId, position);
+    // a receiver that lost its copy of a sealed folder holds nothing of it any more, whatever it acknowledged once
+    if (from === position || feed.kind === 'sealed') feed.acknowledged(this.channel.peerId, from);
     this.streams.set(folder, new FolderStream(feed, from));
     this.requestPump();
   }
@@ -192,6 +197,19 @@ export class ServeSession {
     this.refusals.delete(message.folder);
     const feed = this.folders.list().find(({ folderId }) => folderId === message.folder);
     feed?.acknowledged(this.channel.peerId, position);
+    this.requestPump();
+  }
+
+  private missing({ folder, packs }: Missing): void {
+    const feed = this.folders.list().find(({ folderId }) => folderId === folder);
+    // the folder went meanwhile
+    if (feed === undefined && this.offeredIndex.has(folder)) return;
+    if (feed?.reportMissing === undefined) {
+      throw new CodedError('PROTOCOL_VIOLATION', `packs of folder "${folder}" are missing: it has none`);
+    }
+    const fields = { folder, peerId: this.channel.peerId, packs: packs.length };
+    this.logger.warn(fields, 'a receiver lacks packs: they are sent again');
+    feed.reportMissing(this.channel.peerId, packs);
     this.requestPump();
   }
 

@@ -3,10 +3,10 @@ import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 
-/** A mirror folder's index as far as serving uses it (implemented by the indexer's FolderFeed). */
+/** A folder as far as serving uses it: a mirror's index (the indexer's FolderFeed), or what a sealed folder has in its spool. */
 export type ServedFeed = {
   readonly folderId: string;
-  readonly kind: 'mirror';
+  readonly kind: 'mirror' | 'sealed';
   indexId(): Buffer;
   /** Called after records were committed, `completeThrough` moved or the indexId changed. Gives the function that stops it. */
   onChange(listener: () => void): () => void;
@@ -27,6 +27,8 @@ export type ServedFeed = {
   markDirty(path: RelativePath): Promise<void>;
   acknowledged(receiverId: string, position: FeedPosition): void;
   acknowledgedBy(receiverId: string): number;
+  /** Sealed folders only: the receiver does not hold these packs (hashes), whatever it acknowledged. */
+  reportMissing?(receiverId: string, packs: readonly Buffer[]): void;
 };
 
 /** The folders that may be pulled now. */

@@ -16,7 +16,7 @@ import type {
   IndexerRequest,
   IndexerWorkerData,
 } from './indexer-message.ts';
-import { workerEntry } from './worker-entry.ts';
+import { workerEntry } from '../../shared/io/worker-entry.ts';
 
 /** The intervals and bounds of an agent that is not told otherwise. */
 export const indexerDefaults: IndexerOptions = {

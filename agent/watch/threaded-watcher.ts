@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { DirectoryWatcher, WatchEvent } from './directory-watcher.ts';
 import type { WatcherRequest } from './watcher-worker.ts';
-import { workerEntry } from './worker-entry.ts';
+import { workerEntry } from '../../shared/io/worker-entry.ts';
 
 /** A ChokidarWatcher in a thread of its own, so that a busy loop here never lets its event queue overflow. */
 export function createThreadedWatcher(listener: (event: WatchEvent) => void): DirectoryWatcher {

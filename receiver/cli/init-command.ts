@@ -11,6 +11,7 @@ import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { askLine } from '../../shared/io/terminal.ts';
 import { formatAddress, parseAddress } from '../../shared/link/address.ts';
 import { parseReceiverConfig, receiverConfigText } from '../config.ts';
+import { writeRestoreText } from '../restore-text.ts';
 import { probeFilesystem } from '../store/probe-filesystem.ts';
 import { receiverHome, receiverProgram } from './receiver-home.ts';
 
@@ -85,4 +86,5 @@ async function prepareData(home: Home, data: string): Promise<void> {
     );
   }
   await probeFilesystem({ disk: nodeDisk }, data);
+  writeRestoreText(data);
 }

@@ -22,7 +22,7 @@ export function addReindexCommand(program: Command): void {
       const rows = done.folders.map((folder) => [
         names.get(folder.agent) ?? folder.agent,
         folder.id,
-        String(folder.files),
+        folder.files === null ? '-' : String(folder.files),
         String(folder.versions),
       ]);
       printText(

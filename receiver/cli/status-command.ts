@@ -47,14 +47,13 @@ function formatAgents(agents: readonly ReceiverAgentStatus[], moment: (at: strin
       ...start,
       quota,
       folder.id,
-      String(folder.files),
+      folder.files === null ? '-' : String(folder.files),
       formatByteSize(folder.bytes),
-      folder.versions === 0 ? '0' : `${folder.versions}, ${formatByteSize(folder.versionBytes)}`,
+      folder.versions === 0 || folder.kind === 'sealed'
+        ? String(folder.versions)
+        : `${folder.versions}, ${formatByteSize(folder.versionBytes)}`,
       moment(folder.lastDurableAt),
     ]);
   });
-  return formatTable(
-    ['AGENT', 'LINK', 'USED', 'FOLDER', 'FILES', 'SIZE', 'OLDER VERSIONS', 'LAST RECEIVED'],
-    rows,
-  );
+  return formatTable(['AGENT', 'LINK', 'USED', 'FOLDER', 'FILES', 'SIZE', 'VERSIONS', 'LAST RECEIVED'], rows);
 }

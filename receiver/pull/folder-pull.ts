@@ -1,5 +1,6 @@
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { Message } from '../../shared/protocol/codec.ts';
+import { limits } from '../../shared/protocol/limits.ts';
 import type { IndexEnd } from '../../shared/protocol/index-end.ts';
 import { recordsWireBytesMax, type Records } from '../../shared/protocol/records.ts';
 import { type FeedPosition, emptyToken } from '../../shared/records/feed-position.ts';
@@ -63,6 +64,7 @@ export class FolderPull {
   private wake: () => void = () => {};
   private blocked: CodedError | null = null;
   private complete = false;
+  private readonly reported = new Set<string>();
   private waitingBytes = 0;
 
   constructor(deps: FolderPullDeps, options: FolderPullOptions) {
@@ -93,6 +95,7 @@ export class FolderPull {
     const position = this.deps.store.position();
     this.stream = new RecordStream(indexId, position);
     await this.deps.send({ type: 'subscribe', folder, indexId, position });
+    await this.reportMissing();
     let committing: Committing | null = null;
     try {
       for (;;) {
@@ -198,7 +201,21 @@ export class FolderPull {
     this.totals.missing += content.missing().length;
     this.totals.received += content.pulled.received;
     this.totals.reused += content.pulled.reused;
+    // first: what is durable and was not reported as missing counts as confirmed
+    await this.reportMissing();
     await this.deps.send({ type: 'durable', folder: this.options.folder, indexId, sequence, token });
+  }
+
+  /** Tells the agent of packs that are lacking, each once on this link. */
+  private async reportMissing(): Promise<void> {
+    const { folder } = this.options;
+    const missing = this.deps.store.missingPacks?.() ?? [];
+    const packs = missing.filter((hash) => !this.reported.has(hash.toString('hex')));
+    for (let at = 0; at < packs.length; at += limits.missingPacksMax) {
+      const part = packs.slice(at, at + limits.missingPacksMax);
+      await this.deps.send({ type: 'missing', folder, packs: part });
+    }
+    for (const hash of packs) this.reported.add(hash.toString('hex'));
   }
 
   private async completeIndex(): Promise<void> {

@@ -12,8 +12,8 @@ import { WaitingRecords } from './waiting-records.ts';
 
 export type PullSessionDeps = {
   channel: Channel;
-  /** The store of a mirror folder of this agent (`channel.peerId`); the id is a safe directory name. The session does not close it. */
-  openStore(folder: string): Promise<PullStore>;
+  /** The store of a folder of this agent (`channel.peerId`); the id is a safe directory name. The session does not close it. */
+  openStore(folder: string, kind: FolderKind): Promise<PullStore>;
   sleep: FolderPullDeps['sleep'];
   /** For the alarm: a folder takes nothing (STORE_FULL, QUOTA_REACHED), or null: it takes again. */
   onBlocked: FolderPullDeps['onBlocked'];
@@ -21,7 +21,10 @@ export type PullSessionDeps = {
 };
 export type PullSessionOptions = { programVersion: string; retryDelayMs: number };
 
+type FolderKind = Offer['folders'][number]['kind'];
+
 type PulledFolder = {
+  readonly kind: FolderKind;
   readonly indexId: Buffer;
   /** Null until the store is open and no earlier pull uses it. */
   pull: FolderPull | null;
@@ -32,7 +35,7 @@ type PulledFolder = {
 const pullsMax = 2 * limits.foldersMax;
 
 /**
- * The receiver's side of a live link to one agent: pulls every mirror folder that is offered. Stores must not be used by two
+ * The receiver's side of a live link to one agent: pulls every folder that is offered. Stores must not be used by two
  * sessions at once: begin the next one behind the `run` of the last.
  */
 export class PullSession {
@@ -135,6 +138,7 @@ export class PullSession {
       case 'hello':
       case 'subscribe':
       case 'durable':
+      case 'missing':
       case 'want':
       case 'wantChunks':
       case 'browse':
@@ -144,27 +148,27 @@ export class PullSession {
   }
 
   private offered({ folders }: Offer): void {
-    const mirrors = folders.filter(({ kind }) => kind === 'mirror');
     const ids = new Set(folders.map(({ id }) => id));
     if (ids.size !== folders.length) throw new CodedError('PROTOCOL_VIOLATION', 'a folder is offered twice');
     for (const id of this.folders.keys()) {
-      if (!mirrors.some((folder) => folder.id === id)) this.retire(id);
+      if (!folders.some((folder) => folder.id === id)) this.retire(id);
     }
-    for (const { id, indexId } of mirrors) {
-      if (this.folders.get(id)?.indexId.equals(indexId) === true) continue;
+    for (const { id, kind, indexId } of folders) {
+      const known = this.folders.get(id);
+      if (known?.kind === kind && known.indexId.equals(indexId)) continue;
       this.retire(id);
-      this.begin(id, indexId);
+      this.begin(id, kind, indexId);
     }
   }
 
   /** Pulls the folder from the offered index once an earlier pull is through with its store. */
-  private begin(id: string, indexId: Buffer): void {
+  private begin(id: string, kind: FolderKind, indexId: Buffer): void {
     const folders = this.storeFree.size + (this.storeFree.has(id) ? 0 : 1);
     if (folders > limits.foldersMax || this.pullsOpen >= pullsMax) {
       throw new CodedError('PROTOCOL_VIOLATION', 'too many folders or indexes are offered');
     }
     const previous = this.storeFree.get(id) ?? Promise.resolve();
-    const folder: PulledFolder = { indexId, pull: null, stopped: false };
+    const folder: PulledFolder = { kind, indexId, pull: null, stopped: false };
     this.folders.set(id, folder);
     this.storeFree.set(id, this.pullFolder(id, folder, previous));
   }
@@ -175,7 +179,7 @@ export class PullSession {
     try {
       await previous;
       if (folder.stopped) return;
-      const store = await this.deps.openStore(id);
+      const store = await this.deps.openStore(id, folder.kind);
       if (folder.stopped) return;
       const { sleep, onBlocked } = this.deps;
       const send = (message: Message): Promise<void> => this.link.send(message);

@@ -22,7 +22,7 @@ export type PullPartial = {
   discard(): void;
 };
 
-/** The store of one folder of one agent as far as pulling uses it (implemented by MirrorStore). */
+/** The store of one folder of one agent as far as pulling uses it (implemented by MirrorStore and SealedStore). */
 export type PullStore = {
   /** A batch failed half-way, and the store refuses everything until it was opened again. */
   readonly mustReopen: boolean;
@@ -42,6 +42,8 @@ export type PullStore = {
   ): { readonly size: number; read(offset: number, length: number): Uint8Array; close(): void } | null;
   /** Durable when it resolves; when it rejects, nothing has changed or the store has failed. @throws CodedError STORE_FULL, QUOTA_REACHED, DISK_FAILED */
   commit(batch: PullBatch): Promise<void>;
-  /** Paths that this index did not name are deletions. Durable when it resolves. */
+  /** Of a sealed folder: packs (hashes) that were announced or that held versions need, and that are not there. */
+  missingPacks?(): Buffer[];
+  /** Paths that this index did not name are deletions; a sealed folder ignores it. Durable when it resolves. */
   completeIndex(position: FeedPosition): Promise<unknown>;
 };

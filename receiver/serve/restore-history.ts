@@ -6,7 +6,8 @@ import { type HeldContent, HeldContentSource } from './held-content.ts';
 /** What a restore reads of one folder; nothing is changed by it. */
 export type RestoreFolder = {
   readonly id: string;
-  readonly kind: 'mirror';
+  readonly kind: 'mirror' | 'sealed';
+  /** `files`: of a sealed folder its versions. */
   usage(): { files: number; bytes: number };
   /** When its state changed last, ms. */
   changedAt(): number;
@@ -20,13 +21,13 @@ export type RestoreFolder = {
 /** All that one receiver holds of one agent. */
 export type RestoreHistory = { folders: readonly RestoreFolder[]; content: ContentSource };
 
-type HistoryStore = Omit<RestoreFolder, 'id' | 'kind'> & { openHeld(hash: Buffer): HeldContent | null };
+type HistoryStore = Omit<RestoreFolder, 'id'> & { openHeld(hash: Buffer): HeldContent | null };
 
-/** The history in an agent's mirror stores, by folder id. The stores must stay open while it is used. */
+/** The history in an agent's stores, by folder id. The stores must stay open while it is used. */
 export function historyOfStores(stores: ReadonlyMap<string, HistoryStore>): RestoreHistory {
   const folders = [...stores].map(([id, store]) => ({
     id,
-    kind: 'mirror' as const,
+    kind: store.kind,
     usage: () => store.usage(),
     changedAt: () => store.changedAt(),
     entriesAt: (query: Parameters<RestoreFolder['entriesAt']>[0]) => store.entriesAt(query),

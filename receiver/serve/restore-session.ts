@@ -114,6 +114,7 @@ class RestoreSession {
       case 'records':
       case 'indexEnd':
       case 'durable':
+      case 'missing':
       case 'refuse':
       case 'content':
       case 'gone':

@@ -44,13 +44,22 @@ export class BatchWriter {
     });
   }
 
-  /** The batch is durable when it resolves. `contents`: the changes whose `temp` waits in `incoming/`. */
-  async write(begin: BeginEntry, changes: ChangeEntry[], contents: readonly SetEntry[]): Promise<void> {
+  /**
+   * The batch is durable when it resolves. `contents`: the changes whose `temp` waits in `incoming/`. `onIndexed` keeps
+   * what else is derived from the journal; its failure is one of the batch.
+   */
+  async write(
+    begin: BeginEntry,
+    changes: ChangeEntry[],
+    contents: readonly SetEntry[],
+    onIndexed: () => void = () => {},
+  ): Promise<void> {
     this.assertUsable();
     try {
       if (contents.length > 0) await this.#syncContents(contents);
       await this.#writeJournalAndTrees(begin, changes);
       this.#deps.index.apply(begin, changes, [], this.#deps.journal.mark);
+      onIndexed();
       crashPoint('store.indexed');
       await this.#compactIfWorthwhile();
     } catch (error) {
@@ -88,7 +97,7 @@ export class BatchWriter {
       await journal.sync();
       crashPoint('store.intent-synced');
       const { disk, logger, index, namer } = this.#deps;
-      const deps = { disk, logger, ...treeQuestions(index, namer) };
+      const deps = { disk, logger, ...treeQuestions(index, namer, this.#layout) };
       await carryOut(deps, this.#layout, { begin, changes }, false);
       journal.append([commit]);
     }
@@ -109,9 +118,10 @@ export class BatchWriter {
 }
 
 /** What carrying out a batch has to ask the index. */
-export function treeQuestions(index: MirrorIndex, namer: VersionNamer) {
+export function treeQuestions(index: MirrorIndex, namer: VersionNamer, { standing }: StoreLayout) {
   return {
-    isDirectoryRecord: (path: RelativePath) => index.live(path)?.holding.state.kind === 'directory',
+    isDirectoryRecord: (path: RelativePath) =>
+      standing.has(path) || index.live(path)?.holding.state.kind === 'directory',
     nameVersion: (path: RelativePath, at: number) => namer.freeName(path, at, new Set()),
   };
 }

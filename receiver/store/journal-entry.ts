@@ -55,9 +55,12 @@ export type BeginEntry = {
 type IntentEntry = { type: 'intent'; batch: number; entries: number };
 /** The batch is done. `undone`: paths whose new content was lost by the disk, so that they stayed; the position did not move then. */
 export type CommitEntry = { type: 'commit'; batch: number; undone: RelativePath[] };
+const journalFormats = ['mastokeep-mirror-journal', 'mastokeep-sealed-journal'] as const;
+/** Of which kind of folder a journal is. */
+export type JournalFormat = (typeof journalFormats)[number];
 export type HeaderEntry = {
   type: 'header';
-  format: 'mastokeep-mirror-journal';
+  format: JournalFormat;
   formatVersion: 1;
   agent: string;
   folder: string;
@@ -354,7 +357,7 @@ const entrySchema: z.ZodType<JournalEntry> = z.union([
   }),
   z.object({
     type: z.literal('header'),
-    format: z.literal('mastokeep-mirror-journal'),
+    format: z.enum(journalFormats),
     formatVersion: z.literal(1),
     agent: z.string(),
     folder: z.string(),

@@ -6,6 +6,7 @@ import {
   encodeJournalLine,
   isIntactLine,
   type HeaderEntry,
+  type JournalFormat,
   type JournalEntry,
 } from './journal-entry.ts';
 import type { JournalMark } from './mirror-index.ts';
@@ -13,12 +14,12 @@ import type { JournalMark } from './mirror-index.ts';
 /** About four times what a row takes in a snapshot. */
 const compactionBytesPerRow = 1600;
 
-export type JournalIdentity = { agent: string; folder: string };
+export type JournalIdentity = { format: JournalFormat; agent: string; folder: string };
 
 type Deps = { disk: Disk };
 
 /**
- * The append-only record of everything that a mirror store holds: numbered segment files of checksummed JSON lines.
+ * The append-only record of everything that a store holds: numbered segment files of checksummed JSON lines.
  * A segment that says `snapshot` supersedes all before it. Only the last segment is ever written to.
  * @see docs/storage-format.md#journal
  */
@@ -178,11 +179,13 @@ export class Journal {
 }
 
 export function journalHeader(identity: JournalIdentity, segment: number, snapshot: boolean): HeaderEntry {
+  const { format, agent, folder } = identity;
   return {
     type: 'header',
-    format: 'mastokeep-mirror-journal',
+    format,
     formatVersion: 1,
-    ...identity,
+    agent,
+    folder,
     segment,
     snapshot,
   };
@@ -275,8 +278,13 @@ export function readHeader(disk: Disk, directory: DiskPath, segment: number): He
   return null;
 }
 
-/** @throws CodedError HOME_INVALID when the journal is of another agent or folder. */
-export function assertIdentity(header: HeaderEntry, { agent, folder }: JournalIdentity): void {
+/** @throws CodedError HOME_INVALID when the journal is of another agent, folder or kind of folder. */
+export function assertIdentity(header: HeaderEntry, { format, agent, folder }: JournalIdentity): void {
+  if (header.format !== format) {
+    throw new CodedError('HOME_INVALID', `the journal of folder ${folder} is a ${header.format}`, {
+      hint: 'a folder cannot change between mirror and sealed: give it another id on the agent',
+    });
+  }
   if (header.agent === agent && header.folder === folder) return;
   throw new CodedError(
     'HOME_INVALID',

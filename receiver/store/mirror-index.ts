@@ -64,6 +64,11 @@ export class MirrorIndex {
     }
   }
 
+  /** For tables of a store that are derived from the same journal; they are lost with this index. */
+  get database(): Database.Database {
+    return this.#database;
+  }
+
   close(): void {
     this.#database.close();
   }

@@ -1,25 +1,17 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import type { DirectoryLock } from '../../shared/io/directory-lock.ts';
-import type { Logger } from '../../shared/io/logger.ts';
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { expiringVersions, type SimpleRetention } from '../retention/simple-retention.ts';
-import { recordBytes, type AgentQuota } from './agent-quota.ts';
+import { recordBytes } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
-import type { BatchWriter } from './batch-writer.ts';
-import { claimContents, stageHeldContent } from './claim-contents.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
-import type { FreeSpace } from './free-space.ts';
+import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
 import { sizeOf, type ChangeEntry, type LiveState } from './journal-entry.ts';
-import type { Journal } from './journal.ts';
-import type { IndexMeta, MirrorIndex, StoreUsage } from './mirror-index.ts';
-import type { PartialContent } from './partial-contents.ts';
+import type { StoreUsage } from './mirror-index.ts';
 import type { ReadableContent } from './readable-content.ts';
-import type { Staging } from './staging.ts';
-import type { VersionNamer } from './version-namer.ts';
 
 /** A live record as stored. `receivedAt` (ms, the receiver's clock): when this content arrived. */
 export type StoredFile = { record: FileRecord; indexId: Buffer; receivedAt: number };
@@ -36,30 +28,7 @@ export type StoredEntry = {
   replacedAt: number | null;
 };
 
-export type MirrorStoreParts = {
-  logger: Logger;
-  now: () => number;
-  index: MirrorIndex;
-  journal: Journal;
-  staging: Staging;
-  held: HeldContent;
-  writer: BatchWriter;
-  quota: AgentQuota;
-  freeSpace: FreeSpace;
-  namer: VersionNamer;
-  lock: DirectoryLock;
-  retention: SimpleRetention;
-  /** Content that arrived in part is kept so long for another attempt. */
-  partialDaysMax: number;
-  opened: StoreOpening;
-};
-
-/** What opening a store had to do. `damagedJournal`: where the journal was damaged; the agent is asked for everything again. */
-export type StoreOpening = {
-  rebuiltIndex: boolean;
-  finishedBatch: boolean;
-  damagedJournal: { segment: number; offset: number } | null;
-};
+export type MirrorStoreParts = FolderStoreParts & { held: HeldContent; retention: SimpleRetention };
 
 const deletionsAtOnce = 1000;
 const expiriesAtOnce = 1000;
@@ -67,50 +36,13 @@ const expiriesAtOnce = 1000;
 /**
  * What a receiver keeps of one mirror folder of one agent: the plain tree `current/`, what was replaced or deleted in
  * `versions/`, and a journal of full records. Made by `openMirrorStore`; changes are carried out one after the other.
- * After a failed write or sync below a batch the store refuses everything until it is closed and opened again, because
- * what the system says of the pages that failed can no longer be believed.
  * @see docs/storage-format.md
  */
-export class MirrorStore {
-  readonly opened: StoreOpening;
-  readonly #parts: MirrorStoreParts;
-  readonly #leaveQuota: () => void;
-  #last: Promise<unknown> = Promise.resolve();
-  #closed = false;
-
-  constructor(parts: MirrorStoreParts) {
-    this.#parts = parts;
-    this.opened = parts.opened;
-    this.#leaveQuota = parts.quota.add({
-      usedBytes: () => this.#usedBytes(),
-      giveUp: (bytes) => parts.staging.partials.giveUp(bytes),
-    });
-  }
-
-  /** True after a failure below a batch: close it and open it again, which recovers it. Reading goes on meanwhile. */
-  get mustReopen(): boolean {
-    return this.#parts.writer.hasFailed;
-  }
-
-  /** Whether so much content more may arrive, before it is asked for. @throws CodedError STORE_FULL, QUOTA_REACHED */
-  assertRoom(bytes: number): void {
-    this.#assertUsable();
-    this.#parts.quota.assertRoom(bytes);
-    this.#parts.freeSpace.assertRoom(bytes);
-  }
-
-  /** How far the feed is durable here; null asks for everything. */
-  position(): FeedPosition | null {
-    return this.#meta().position;
-  }
-
-  /** When the last batch became the current state, ms; by the receiver's clock, which may have gone back since. */
-  changedAt(): number {
-    return this.#meta().lastBatchAt;
-  }
+export class MirrorStore extends FolderStore<MirrorStoreParts> {
+  readonly kind = 'mirror';
 
   current(path: RelativePath): StoredFile | null {
-    const row = this.#parts.index.live(path);
+    const row = this.parts.index.live(path);
     if (row === null) return null;
     const { state, indexId, sequence, replaces, receivedAt } = row.holding;
     return { record: { path, state, sequence, replaces }, indexId, receivedAt };
@@ -120,42 +52,41 @@ export class MirrorStore {
   need(record: FileRecord): 'nothing' | 'held' | 'fetch' {
     const { state, path } = record;
     if (state.kind !== 'file') return 'nothing';
-    const row = this.#parts.index.live(path);
+    const row = this.parts.index.live(path);
     if (row !== null && sameContent(row.holding.state, state)) return 'nothing';
-    if (state.size === 0 || this.#parts.staging.has(state.hash)) return 'held';
-    return this.#parts.held.isSaidToBeHeld(state.hash, state.size) ? 'held' : 'fetch';
+    if (state.size === 0 || this.parts.staging.has(state.hash)) return 'held';
+    return this.parts.held.isSaidToBeHeld(state.hash, state.size) ? 'held' : 'fetch';
   }
 
   /** Stages a verified copy of content that this agent's folders hold. False: it is not held, or damaged; fetch it. */
   async stageHeld(hash: Buffer, size: number): Promise<boolean> {
-    this.#assertUsable();
-    return stageHeldContent(this.#parts, hash, size);
-  }
-
-  /**
-   * Stages whole content.
-   * @throws CodedError CONTENT_MISMATCH, STORE_FULL, QUOTA_REACHED, DISK_FAILED
-   */
-  stage(hash: Buffer, bytes: Uint8Array): void {
-    this.#assertUsable();
-    this.#parts.staging.stage(hash, bytes);
-  }
-
-  /** Content that arrives in pieces and survives restarts. @throws CodedError QUOTA_REACHED, DISK_FAILED */
-  openPartial(hash: Buffer, size: number): PartialContent {
-    this.#assertUsable();
-    return this.#parts.staging.partials.open(hash, size);
+    this.assertUsable();
+    const { staging } = this.parts;
+    if (staging.has(hash)) return true;
+    if (size === 0 && isEmptyHash(hash)) {
+      staging.stage(hash, Buffer.alloc(0));
+      return true;
+    }
+    for (const source of this.parts.held.sources(hash, size)) {
+      try {
+        if (await staging.stageCopy(hash, size, source)) return true;
+      } finally {
+        source.close();
+      }
+      this.parts.logger.warn({ hash: hash.toString('hex') }, 'held content is damaged; it is fetched again');
+    }
+    return false;
   }
 
   /** Content with that hash from `current/` or `versions/`; not verified. Null when there is none. */
   openHeld(hash: Buffer, size?: number): ReadableContent | null {
-    return this.#parts.held.open(hash, size ?? null);
+    return this.parts.held.open(hash, size ?? null);
   }
 
   /** The content that is at the path now; not verified. Null when no file is. */
   openCurrent(path: RelativePath): ReadableContent | null {
-    if (this.#parts.index.live(path)?.holding.state.kind !== 'file') return null;
-    return this.#parts.held.openCurrent(path);
+    if (this.parts.index.live(path)?.holding.state.kind !== 'file') return null;
+    return this.parts.held.openCurrent(path);
   }
 
   /**
@@ -164,27 +95,29 @@ export class MirrorStore {
    * @throws CodedError PROTOCOL_VIOLATION, CONTENT_MISMATCH (content not staged), STORE_FULL, QUOTA_REACHED, DISK_FAILED
    */
   commit(batch: CommitBatch): Promise<void> {
-    return this.#oneByOne(async () => {
-      const meta = this.#meta();
+    return this.oneByOne(async () => {
+      const meta = this.meta();
       assertInOrder(batch, meta.position);
-      this.#parts.freeSpace.assertRoomForJournal();
+      this.parts.freeSpace.assertRoomForJournal();
       const { indexId, through: sequence, token } = batch;
-      const begin = nextBegin(meta, this.#parts.now(), { indexId, sequence, token });
-      const plan = planBatch(this.#parts.index, batch.records, {
+      const begin = nextBegin(meta, this.parts.now(), { indexId, sequence, token });
+      const plan = planBatch(this.parts.index, batch.records, {
         indexId,
         at: begin.at,
         nextVersionId: meta.nextVersionId,
         nameVersion: this.#nameVersions(begin.at),
       });
-      this.#parts.quota.assertRoom(plan.addedRows * recordBytes);
-      const claimed = await claimContents(this.#parts, plan.contents);
+      this.parts.quota.assertRoom(plan.addedRows * recordBytes);
+      const claimed = await this.claimContents(plan.contents, async (hash, size) =>
+        this.stageHeld(hash, size),
+      );
       const missing = batch.missing.map((path): ChangeEntry => ({ type: 'missing', path, namedIn: indexId }));
-      await this.#parts.writer.write(
+      await this.parts.writer.write(
         { ...begin, nextVersionId: plan.nextVersionId },
         [...plan.entries, ...missing],
         plan.contents,
       );
-      this.#parts.staging.committed(claimed);
+      this.parts.staging.committed(claimed);
     });
   }
 
@@ -194,9 +127,9 @@ export class MirrorStore {
    * @throws CodedError PROTOCOL_VIOLATION when the position is not reached here, STORE_FULL, DISK_FAILED
    */
   completeIndex(position: FeedPosition): Promise<{ deletedFiles: number }> {
-    return this.#oneByOne(async () => {
+    return this.oneByOne(async () => {
       const { indexId } = position;
-      const reached = this.#meta().position;
+      const reached = this.meta().position;
       if (reached === null || !reached.indexId.equals(indexId) || position.sequence > reached.sequence) {
         throw new CodedError('PROTOCOL_VIOLATION', 'an index ended at a position that was not reached', {
           context: { sequence: position.sequence, reachedSequence: reached?.sequence ?? null },
@@ -204,8 +137,8 @@ export class MirrorStore {
       }
       let deletedFiles = 0;
       let after: RelativePath | null = null;
-      while (this.#meta().completeIndexId?.equals(indexId) !== true) {
-        const rows: LiveRow[] = this.#parts.index.unnamedAfter(after, indexId, deletionsAtOnce);
+      while (this.meta().completeIndexId?.equals(indexId) !== true) {
+        const rows: LiveRow[] = this.parts.index.unnamedAfter(after, indexId, deletionsAtOnce);
         after = rows.at(-1)?.path ?? null;
         deletedFiles += rows.filter(({ holding }) => holding.state.kind === 'file').length;
         await this.#delete(rows, reached, rows.length < deletionsAtOnce);
@@ -216,7 +149,7 @@ export class MirrorStore {
 
   /** Newest first. */
   listVersions(path: RelativePath): StoredVersion[] {
-    return this.#parts.index.versionsOf(path).map((row) => {
+    return this.parts.index.versionsOf(path).map((row) => {
       const { replaced, replacedAt } = row;
       return Object.assign(versionEntry(row), { id: replaced.id, name: replaced.name, replacedAt });
     });
@@ -228,50 +161,39 @@ export class MirrorStore {
     next: RelativePath | null;
   } {
     const { at, after, limit } = query;
-    const { index } = this.#parts;
+    const { index } = this.parts;
     const rows = at === null ? index.liveAfter(after, limit) : index.aliveAt(at, after, limit);
     const entries = rows.map((row) => ('replaced' in row ? versionEntry(row) : liveEntry(row)));
     return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
   }
 
   usage(): StoreUsage {
-    return this.#parts.index.usage();
+    return this.parts.index.usage();
   }
 
   /** Removes the versions that the retention rule lets go, and partial content grown old; durable when it resolves. */
   async expire(nowMs: number): Promise<{ versions: number; bytes: number }> {
-    this.#assertUsable();
-    this.#parts.staging.partials.expire(nowMs, this.#parts.partialDaysMax);
+    this.assertUsable();
+    this.parts.staging.partials.expire(nowMs, this.parts.partialDaysMax);
     const removed = { versions: 0, bytes: 0 };
     let after: RelativePath | null = null;
     for (;;) {
-      const rows: VersionRow[] = this.#parts.index.versionsAfter(after, expiriesAtOnce);
+      const rows: VersionRow[] = this.parts.index.versionsAfter(after, expiriesAtOnce);
       if (rows.length === 0) return removed;
       after = rows.at(-1)?.path ?? null;
-      const expiring = expiringRows(rows, nowMs, this.#parts.retention);
+      const expiring = expiringRows(rows, nowMs, this.parts.retention);
       for (let at = 0; at < expiring.length; at += expiriesAtOnce) {
         const group = expiring.slice(at, at + expiriesAtOnce);
-        await this.#oneByOne(() => this.#expire(group));
+        await this.oneByOne(() => this.#expire(group));
         removed.versions += group.length;
         removed.bytes += group.reduce((sum, row) => sum + sizeOf(row.replaced.holding), 0);
       }
     }
   }
 
-  /** Waits for what is under way. The directory is free for another opener when it resolves. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    await this.#last;
-    this.#leaveQuota();
-    this.#parts.journal.close();
-    this.#parts.index.close();
-    this.#parts.lock.release();
-  }
-
   async #delete(rows: readonly LiveRow[], reached: FeedPosition, completes: boolean): Promise<void> {
-    const meta = this.#meta();
-    const begin = { ...nextBegin(meta, this.#parts.now(), reached), completes };
+    const meta = this.meta();
+    const begin = { ...nextBegin(meta, this.parts.now(), reached), completes };
     const nameVersion = this.#nameVersions(begin.at);
     const changes = rows.map(({ path, holding }, at): ChangeEntry => ({
       type: 'remove',
@@ -282,57 +204,27 @@ export class MirrorStore {
         holding,
       },
     }));
-    await this.#parts.writer.write(
-      { ...begin, nextVersionId: meta.nextVersionId + rows.length },
-      changes,
-      [],
-    );
+    await this.parts.writer.write({ ...begin, nextVersionId: meta.nextVersionId + rows.length }, changes, []);
   }
 
   async #expire(rows: readonly VersionRow[]): Promise<void> {
-    const begin = nextBegin(this.#meta(), this.#parts.now(), null);
+    const begin = nextBegin(this.meta(), this.parts.now(), null);
     const changes = rows.map(({ path, replaced: { id, name } }): ChangeEntry => ({
       type: 'expire',
       path,
       id,
       name,
     }));
-    await this.#parts.writer.write(begin, changes, []);
+    await this.parts.writer.write(begin, changes, []);
   }
 
   #nameVersions(at: number): (path: RelativePath) => string {
     const taken = new Set<string>();
     return (path) => {
-      const name = this.#parts.namer.freeName(path, at, taken);
+      const name = this.parts.namer.freeName(path, at, taken);
       taken.add(name);
       return name;
     };
-  }
-
-  #meta(): IndexMeta {
-    const meta = this.#parts.index.meta();
-    if (meta === null) throw new CodedError('INTERNAL', 'a store was opened without its state');
-    return meta;
-  }
-
-  #usedBytes(): number {
-    const { index, staging } = this.#parts;
-    const { bytes, versionBytes } = index.usage();
-    return bytes + versionBytes + index.rows * recordBytes + staging.bytes;
-  }
-
-  #assertUsable(): void {
-    if (this.#closed) throw new CodedError('INTERNAL', 'the store is closed');
-    this.#parts.writer.assertUsable();
-  }
-
-  #oneByOne<T>(action: () => Promise<T>): Promise<T> {
-    const run = this.#last.then(async () => {
-      this.#assertUsable();
-      return action();
-    });
-    this.#last = run.catch(() => null);
-    return run;
   }
 }
 
@@ -354,4 +246,10 @@ function versionEntry({ path, replaced: { holding }, replacedAt }: VersionRow): 
     receivedAt: holding.receivedAt,
     replacedAt,
   };
+}
+
+const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+
+function isEmptyHash(hash: Buffer): boolean {
+  return hash.toString('hex') === emptyHash;
 }

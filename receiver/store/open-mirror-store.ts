@@ -1,327 +1,34 @@
-import fs from 'node:fs';
-import path from 'node:path';
-import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
-import { crashPoint } from '../../shared/io/crash-point.ts';
-import { lockDirectory } from '../../shared/io/directory-lock.ts';
-import { diskErrorCode, diskPath, type Disk } from '../../shared/io/disk.ts';
-import type { Logger } from '../../shared/io/logger.ts';
-import { openDatabase } from '../../shared/io/sqlite.ts';
 import type { SimpleRetention } from '../retention/simple-retention.ts';
-import type { AgentQuota } from './agent-quota.ts';
-import { BatchWriter, treeQuestions } from './batch-writer.ts';
-import { FreeSpace } from './free-space.ts';
 import { HeldContent } from './held-content.ts';
-import { encodeJournalLine, type BeginEntry, type JournalEntry } from './journal-entry.ts';
-import { committedBatches, examineJournal, type JournalExamination } from './journal-replay.ts';
-import {
-  assertIdentity,
-  Journal,
-  journalHeader,
-  listSegments,
-  readHeader,
-  removeFile,
-  segmentFile,
-  writeWhole,
-} from './journal.ts';
-import { MirrorIndex, type JournalMark } from './mirror-index.ts';
-import { MirrorStore, type StoreOpening } from './mirror-store.ts';
+import { MirrorStore } from './mirror-store.ts';
+import { openStore, type StoreDeps, type StoreOptions } from './open-store.ts';
 import type { ReadableContent } from './readable-content.ts';
-import { salvage, unknownMark } from './salvage.ts';
-import { snapshotEntries } from './snapshot-entries.ts';
-import { cleanIncoming } from './partial-contents.ts';
-import { Staging } from './staging.ts';
-import { storeLayout, type StoreLayout } from './store-layout.ts';
-import { carryOut } from './tree-writer.ts';
-import { VersionNamer } from './version-namer.ts';
+import { salvage } from './salvage.ts';
+import { mirrorLayout } from './store-layout.ts';
 
-export type MirrorStoreDeps = {
-  disk: Disk;
-  logger: Logger;
-  /** Shared by all stores of one agent. */
-  quota: AgentQuota;
-  /** The receiver's clock, ms. */
-  now: () => number;
+export type MirrorStoreDeps = StoreDeps & {
   /** Content from another folder of the same agent; null: there is none, or no other folder. */
   findElsewhere: ((hash: Buffer, size: number) => ReadableContent | null) | null;
 };
 
-export type MirrorStoreOptions = {
-  /** `<data>/<agentId>/<folder>`, absolute; made where it is missing. */
-  directory: string;
-  /** The cache database; lost, old or damaged, it is made anew. */
-  databasePath: string;
-  agentId: string;
-  folderId: string;
-  retention: SimpleRetention;
-  /** The part of the disk that stays free, 0 to 1. */
-  freeSpaceFloor: number;
-  /** Content that arrived in part is kept so long for another attempt. */
-  partialDaysMax: number;
-  /** A journal segment past this size gets a successor. Default 8 MiB; tests make it small. */
-  journalSegmentBytesMax?: number;
-};
-
-/** With the longest path and the longest name of a version this stays below PATH_MAX. */
-const rootBytesMax = 700;
-const journalSegmentBytesDefault = 8 * 1024 * 1024;
+export type MirrorStoreOptions = StoreOptions & { retention: SimpleRetention };
 
 /**
  * Opens the store of one mirror folder, making it where there is none. When it resolves, a batch that a crash cut off
  * is completed, the database says what the journal says, and all of that is durable.
- * @throws CodedError ALREADY_RUNNING, HOME_INVALID (another agent's or folder's data, a path too long), STORE_FULL, DISK_FAILED
+ * @throws CodedError ALREADY_RUNNING, HOME_INVALID (another agent's, folder's or kind's data), STORE_FULL, DISK_FAILED
  */
 export async function openMirrorStore(
   deps: MirrorStoreDeps,
   options: MirrorStoreOptions,
 ): Promise<MirrorStore> {
-  const layout = storeLayout(options.directory);
-  if (layout.root.length > rootBytesMax) {
-    throw new CodedError(
-      'HOME_INVALID',
-      `the path of the data directory is longer than ${rootBytesMax} bytes`,
-    );
-  }
-  await makeDirectories(deps.disk, options.directory, layout);
-  const lock = lockDirectory(options.directory);
-  try {
-    const { index, journal, namer, opened } = await recover(deps, options, layout);
-    cleanIncoming(deps.disk, layout.incoming, deps.now(), options.partialDaysMax);
-    const freeSpace = new FreeSpace(deps, { path: layout.root, floorFraction: options.freeSpaceFloor });
-    const staging = new Staging({ ...deps, freeSpace }, { directory: layout.incoming });
-    const held = new HeldContent({ ...deps, index }, layout);
-    const writer = new BatchWriter({ ...deps, index, journal, namer }, layout);
-    const { retention, partialDaysMax } = options;
-    return new MirrorStore({
-      ...deps,
-      index,
-      journal,
-      staging,
-      held,
-      writer,
-      freeSpace,
-      namer,
-      lock,
-      retention,
-      partialDaysMax,
-      opened,
-    });
-  } catch (error) {
-    lock.release();
-    throw error;
-  }
-}
-
-/** Synced every time: an earlier attempt may have made a directory and failed before its name was on disk. */
-async function makeDirectories(disk: Disk, directory: string, layout: StoreLayout): Promise<void> {
-  const make = (place: string): void => {
-    if (disk.stat(diskPath(place)) !== null) return;
-    if (path.dirname(place) !== place) make(path.dirname(place));
-    disk.mkdir(diskPath(place));
-  };
-  make(directory);
-  for (const place of [layout.current, layout.versions, layout.incoming, layout.journal]) {
-    const kind = disk.stat(place)?.kind ?? null;
-    if (kind === null) disk.mkdir(place);
-    else if (kind !== 'directory') {
-      throw new CodedError('HOME_INVALID', `${Buffer.from(place, 'latin1').toString()} is not a directory`);
-    }
-  }
-  await disk.syncDirectory(layout.root);
-  const agentDirectory = path.dirname(directory);
-  const dataDirectory = path.dirname(agentDirectory);
-  for (const place of [agentDirectory, dataDirectory, path.dirname(dataDirectory)]) {
-    try {
-      await disk.syncDirectory(diskPath(place));
-    } catch (error) {
-      if (diskErrorCode(error) !== 'EACCES') throw error;
-    }
-  }
-}
-
-type Recovered = { index: MirrorIndex; journal: Journal; namer: VersionNamer; opened: StoreOpening };
-
-async function recover(
-  deps: MirrorStoreDeps,
-  options: MirrorStoreOptions,
-  layout: StoreLayout,
-): Promise<Recovered> {
-  const { disk, logger } = deps;
-  const identity = { agent: options.agentId, folder: options.folderId };
-  const opened: StoreOpening = { rebuiltIndex: false, finishedBatch: false, damagedJournal: null };
-  for (const name of disk.list(layout.journal)) {
-    if (name.endsWith('.tmp')) disk.unlink(`${layout.journal}/${name}`);
-  }
-  const { live: segments, superseded } = listSegments(disk, layout.journal);
-  if (segments.length === 0) {
-    segments.push(1);
-    const header = encodeJournalLine(journalHeader(identity, 1, false));
-    await writeWhole(disk, layout.journal, segmentFile(layout.journal, 1), header);
-  }
-  for (const segment of superseded) removeFile(disk, segmentFile(layout.journal, segment));
-  for (const segment of segments) {
-    const header = readHeader(disk, layout.journal, segment);
-    if (header !== null) assertIdentity(header, identity);
-  }
-
-  let index = openIndex(options.databasePath, logger) ?? resetIndex(options.databasePath);
-  try {
-    const wanted = index.meta()?.mark ?? null;
-    const examined = examineJournal(disk, layout.journal, segments, wanted);
-    const isNew = !examined.hasCommits;
-    const isOrphaned =
-      isNew && (wanted !== null || disk.list(layout.current).length + disk.list(layout.versions).length > 0);
-    const journal = await continueJournal(disk, layout, segments, identity, options, examined);
-    // Where all of the journal is gone, the database is all there is.
-    if (wanted !== null && !examined.holdsMark && !isNew) {
-      index.close();
-      index = resetIndex(options.databasePath);
-    }
-    // What precedes the mark is in the database already, even where it is damaged in the journal.
-    const from = examined.holdsMark ? wanted : null;
-    opened.rebuiltIndex = from === null && !isNew;
-    const damaged = isOrphaned ? journal.mark : examined.damagedAt;
-    const needsSalvage = isOrphaned || (damaged !== null && (from === null || isLater(damaged, from)));
-    if (damaged !== null) {
-      opened.damagedJournal = { segment: damaged.segment, offset: damaged.offset };
-      logger.error(
-        { code: 'JOURNAL_DAMAGED', ...opened.damagedJournal, lost: needsSalvage },
-        'a journal is damaged or lost',
-      );
-    }
-    replay(deps, layout, segments, index, from);
-    const recovered = { index, journal, namer: new VersionNamer({ disk, index }, layout), opened };
-    if (isNew && !isOrphaned) await startJournal(deps, recovered);
-    crashPoint('store.replayed');
-    if (examined.pending !== null) {
-      const writerDeps = { disk, logger, ...treeQuestions(index, recovered.namer) };
-      const { undone } = await carryOut(writerDeps, layout, examined.pending, true);
-      const { begin, changes } = examined.pending;
-      await journal.rotate();
-      journal.append([{ type: 'commit', batch: begin.batch, undone }]);
-      await journal.sync();
-      index.apply(begin, changes, undone, journal.mark);
-      opened.finishedBatch = true;
-    }
-    if (needsSalvage) await salvage(deps, layout, index);
-    if (damaged !== null) await rewriteJournal(recovered);
-    return recovered;
-  } catch (error) {
-    index.close();
-    throw error;
-  }
-}
-
-/** Cuts what the last write left torn, and writes the last segment anew, since a sync of it may have failed unseen. */
-async function continueJournal(
-  disk: Disk,
-  layout: StoreLayout,
-  segments: number[],
-  identity: { agent: string; folder: string },
-  { journalSegmentBytesMax: segmentBytesMax = journalSegmentBytesDefault }: MirrorStoreOptions,
-  { end }: JournalExamination,
-): Promise<Journal> {
-  const last = segments.at(-1) ?? 1;
-  const endsWithSnapshot = readHeader(disk, layout.journal, last)?.snapshot === true;
-  const file = segmentFile(layout.journal, last);
-  let mark = end ?? unknownMark;
-  if (mark.segment !== last) {
-    const header = encodeJournalLine(journalHeader(identity, last, false));
-    await writeWhole(disk, layout.journal, file, header);
-    mark = { segment: last, offset: header.byteLength, checksum: header.toString('latin1', 0, 8) };
-  } else if (!endsWithSnapshot) {
-    const fd = disk.open(file, 'read');
-    const content = Buffer.alloc(mark.offset);
-    try {
-      for (let got = 0; got < content.length;) {
-        const more = disk.read(fd, content.subarray(got), got);
-        if (more === 0) break;
-        got += more;
-      }
-    } finally {
-      disk.close(fd);
-    }
-    await writeWhole(disk, layout.journal, file, content);
-  }
-  crashPoint('store.tail-rewritten');
-  return new Journal(
-    { disk },
-    { directory: layout.journal, identity, segments, mark, endsWithSnapshot, segmentBytesMax },
-  );
-}
-
-function replay(
-  { disk }: MirrorStoreDeps,
-  layout: StoreLayout,
-  segments: readonly number[],
-  index: MirrorIndex,
-  from: JournalMark | null,
-): void {
-  for (const { begin, changes, undone, last, mark } of committedBatches(
-    disk,
-    layout.journal,
-    segments,
-    from,
-  )) {
-    // Between the parts of a snapshot the mark is one that no journal has: a crash there starts over.
-    if (last) index.apply(begin, changes, undone, mark);
-    else index.apply({ ...begin, position: null }, changes, [], unknownMark);
-  }
-}
-
-/** The first batch of a journal, so that every index has a state. */
-async function startJournal({ now }: MirrorStoreDeps, { index, journal }: Recovered): Promise<void> {
-  const begin: BeginEntry = {
-    type: 'begin',
-    batch: 1,
-    at: now(),
-    nextVersionId: 1,
-    position: null,
-    completes: false,
-    forgets: false,
-  };
-  const frame: JournalEntry[] = [
-    begin,
-    { type: 'intent', batch: 1, entries: 0 },
-    { type: 'commit', batch: 1, undone: [] },
-  ];
-  await journal.rotate();
-  journal.append(frame);
-  await journal.sync();
-  index.apply(begin, [], [], journal.mark);
-}
-
-async function rewriteJournal({ index, journal }: Recovered): Promise<void> {
-  const meta = index.meta();
-  if (meta === null) return;
-  await journal.replaceBySnapshot(snapshotEntries(index, meta), 'keepOld');
-  index.moveMark(journal.mark);
-}
-
-/** Null where the database cannot be used. */
-function openIndex(databasePath: string, logger: Logger): MirrorIndex | null {
-  fs.mkdirSync(path.dirname(databasePath), { recursive: true, mode: 0o750 });
-  try {
-    return new MirrorIndex(openDatabase(databasePath));
-  } catch (error) {
-    if (!isCoded(error, 'DATABASE_CORRUPT') && !isNotDatabase(error)) throw error;
-    logger.warn({ code: 'DATABASE_CORRUPT', databasePath }, 'the database of a store is made anew');
-    return null;
-  }
-}
-
-function resetIndex(databasePath: string): MirrorIndex {
-  for (const suffix of ['', '-wal', '-shm']) fs.rmSync(`${databasePath}${suffix}`, { force: true });
-  return new MirrorIndex(openDatabase(databasePath));
-}
-
-function isNotDatabase(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    'code' in error &&
-    ['SQLITE_NOTADB', 'SQLITE_CORRUPT'].includes(String(error.code))
-  );
-}
-
-function isLater(a: JournalMark, b: JournalMark): boolean {
-  return a.segment === b.segment ? a.offset > b.offset : a.segment > b.segment;
+  const layout = mirrorLayout(options.directory);
+  const parts = await openStore(deps, options, {
+    format: 'mastokeep-mirror-journal',
+    layout,
+    holdsFiles: (disk) => disk.list(layout.current).length + disk.list(layout.versions).length > 0,
+    salvage,
+  });
+  const held = new HeldContent({ ...deps, index: parts.index }, layout);
+  return new MirrorStore({ ...parts, held, retention: options.retention });
 }

@@ -83,6 +83,18 @@ export class Staging {
     return equal;
   }
 
+  /** The bytes of staged content, whole in memory; null when it is not staged. */
+  read(hash: Buffer): Buffer | null {
+    const staged = this.#staged.get(hash.toString('hex'));
+    const content = staged === undefined ? null : openContent(this.#disk, this.#place(staged.name));
+    if (content === null) return null;
+    try {
+      return content.read(0, content.size);
+    } finally {
+      content.close();
+    }
+  }
+
   /**
    * Takes staged content out for a commit: as many names in `incoming/` as asked for, each a file of its own.
    * Null when it is not staged.

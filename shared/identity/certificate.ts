@@ -10,6 +10,8 @@ const validYears = 50;
 const backdatedMs = 3_600_000;
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
+type CreateSelfSigned = Parameters<typeof x509.X509CertificateGenerator.createSelfSigned>[0];
+
 /** A self-signed certificate (PEM) for an ECDSA P-256 private key, valid for decades and from an hour ago. */
 export async function createCertificate(
   privateKey: KeyObject,
@@ -31,7 +33,8 @@ export async function createCertificate(
     notBefore: new Date(nowMs - backdatedMs),
     notAfter,
     signingAlgorithm: algorithm,
-    keys: imported,
+    // node:crypto's key type knows more usages than the one of the DOM that the library speaks of
+    keys: imported as CreateSelfSigned['keys'],
     extensions: [new x509.BasicConstraintsExtension(false, undefined, true)],
   });
   return `${certificate.toString('pem')}\n`;

@@ -11,3 +11,26 @@ export async function askLine(question: string): Promise<string> {
     terminal.close();
   }
 }
+
+/** Asks a person for a secret, which the terminal does not show. Needs a terminal on standard input. */
+export async function askSecret(question: string): Promise<string> {
+  const { stdin, stderr } = process;
+  stderr.write(question);
+  stdin.setRawMode(true);
+  let typed = '';
+  try {
+    for await (const piece of stdin.iterator({ destroyOnReturn: false })) {
+      for (const character of String(piece)) {
+        if (character === '\r' || character === '\n' || character === '\u0004') return typed;
+        if (character === '\u0003') process.kill(process.pid, 'SIGINT');
+        else if (character === '\u007F' || character === '\b') typed = typed.slice(0, -1);
+        else typed += character;
+      }
+    }
+    return typed;
+  } finally {
+    stdin.setRawMode(false);
+    stdin.pause();
+    stderr.write('\n');
+  }
+}

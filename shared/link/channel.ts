@@ -9,6 +9,8 @@ import type { PeerGrant } from './peer.ts';
 export type Channel = {
   /** Verified by TLS before anything else was read. */
   readonly peerId: DeviceId;
+  /** Its public key (SPKI DER), of which `peerId` is the hash; empty when the link ended before it came up. */
+  readonly peerKey: Buffer;
   /** What the pairing allows; the channel ends when the pairing does, or when it comes to allow something else. */
   readonly grant: PeerGrant;
   /**

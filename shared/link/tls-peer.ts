@@ -1,4 +1,4 @@
-import { constants } from 'node:crypto';
+import { constants, type X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { CodedError } from '../errors/coded-error.ts';
 import { deviceIdOfCertificate, type DeviceId } from '../identity/device-id.ts';
@@ -41,7 +41,7 @@ export function verifiedDeviceId(socket: TLSSocket): DeviceId {
       `the connection uses ${String(socket.getProtocol())}, not TLSv1.3`,
     );
   }
-  const certificate = socket.getPeerX509Certificate();
+  const certificate = peerCertificate(socket);
   if (certificate === undefined) {
     throw new CodedError('LINK_NO_CERTIFICATE', 'the other side showed no certificate');
   }
@@ -52,4 +52,19 @@ export function verifiedDeviceId(socket: TLSSocket): DeviceId {
       cause,
     });
   }
+}
+
+/** The public key (SPKI DER) of a device that was verified; empty when its socket is gone already. */
+export function publicKeyOf(socket: TLSSocket): Buffer {
+  const key = peerCertificate(socket)?.publicKey;
+  return key === undefined ? Buffer.alloc(0) : key.export({ type: 'spki', format: 'der' });
+}
+
+const certificates = new WeakMap<TLSSocket, X509Certificate>();
+
+/** On the side that dialled, Node gives the other side's certificate once only: the next call finds none. */
+function peerCertificate(socket: TLSSocket): X509Certificate | undefined {
+  const certificate = certificates.get(socket) ?? socket.getPeerX509Certificate();
+  if (certificate !== undefined) certificates.set(socket, certificate);
+  return certificate;
 }

@@ -7,6 +7,7 @@ import type { Channel } from './channel.ts';
 import type { LinkLimits } from './link-limits.ts';
 import { MessageQueue } from './message-queue.ts';
 import { sameGrant, type Peer, type PeerGrant } from './peer.ts';
+import { publicKeyOf } from './tls-peer.ts';
 
 /** Close codes: RFC 6455 §7.4.1; 4000 and above belong to the application. */
 const closeNormal = 1000;
@@ -16,6 +17,7 @@ const closeWithReason = 4000;
 /** A `Channel` over a WebSocket whose device was verified. Make it in the turn in which the socket opened, so that no message is missed. */
 export class WebSocketChannel implements Channel {
   readonly peerId: DeviceId;
+  readonly peerKey: Buffer;
   readonly grant: PeerGrant;
   readonly remoteAddress: string;
   readonly closed: Promise<CodedError | null>;
@@ -40,6 +42,7 @@ export class WebSocketChannel implements Channel {
     limits: LinkLimits,
   ) {
     this.peerId = deps.peer.deviceId;
+    this.peerKey = publicKeyOf(deps.socket);
     this.grant = deps.peer.grant;
     this.#webSocket = deps.webSocket;
     this.#socket = deps.socket;

@@ -8,6 +8,7 @@ import { goneMessage, type Gone } from './gone.ts';
 import { helloMessage, type Hello } from './hello.ts';
 import { indexEndMessage, type IndexEnd } from './index-end.ts';
 import { limits } from './limits.ts';
+import { missingMessage, type Missing } from './missing.ts';
 import { offerMessage, type Offer } from './offer.ts';
 import { recordsMessage, type Records } from './records.ts';
 import { refuseMessage, type Refuse } from './refuse.ts';
@@ -24,6 +25,7 @@ export type Message =
   | ({ type: 'indexEnd' } & IndexEnd)
   | ({ type: 'durable' } & Durable)
   | ({ type: 'refuse' } & Refuse)
+  | ({ type: 'missing' } & Missing)
   | ({ type: 'want' } & Want)
   | ({ type: 'content' } & Content)
   | ({ type: 'gone' } & Gone)
@@ -41,6 +43,7 @@ export const messageDefinitions = {
   indexEnd: indexEndMessage,
   durable: durableMessage,
   refuse: refuseMessage,
+  missing: missingMessage,
   want: wantMessage,
   content: contentMessage,
   gone: goneMessage,

@@ -38,6 +38,8 @@ export const limits = {
   contentMessageBytesMax: 1 * mib,
   /** Parts of one content message. */
   contentPartsMax: 1024,
+  /** Packs in one `missing`; more are told in several. */
+  missingPacksMax: 4096,
   /** Files up to this size come whole; larger ones by their chunk list. */
   wholeFileBytesMax: 1 * mib,
   /** Chunks on one page of a chunk list: about 1 GiB of file. */

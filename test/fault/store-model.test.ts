@@ -7,13 +7,12 @@ import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { dyingDisk } from '../support/faulty-disk.ts';
 import { memoryDirectory } from '../support/temporary-directory.ts';
 import { modelContents, modelPaths, StoreModel, type StoreOperation } from '../support/store-model.ts';
+import { expectNothingLeftIncoming, expectRebuildToMatch, removeDatabase } from '../support/store-harness.ts';
 import {
-  expectNothingLeftIncoming,
-  expectRebuildToMatch,
   expectTreesToMatch,
   imageOf,
+  mirrorWorkload,
   perform,
-  removeDatabase,
   versionsKept,
   workloadFixture,
 } from '../support/store-workload.ts';
@@ -103,7 +102,7 @@ async function follow(commands: readonly Command[]): Promise<void> {
     mortal.revive();
     await store.close();
   }
-  await expectRebuildToMatch(directory);
+  await expectRebuildToMatch(workloadFixture(directory), mirrorWorkload.tables);
   fs.rmSync(directory, { recursive: true });
 }
 

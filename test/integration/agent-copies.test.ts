@@ -40,6 +40,7 @@ function restarted(): AgentCopies {
     },
     disk: nodeDisk,
     logger: silentLogger,
+    onRefused: () => {},
     now: () => Date.now(),
   });
 }

@@ -41,6 +41,7 @@ beforeEach(() => {
     disk: nodeDisk,
     logger: silentLogger,
     now,
+    onRefused: () => {},
   });
   alarms = new AlarmBoard({ logger: silentLogger, now });
   sessions = new AgentSessions({ copies, alarms, logger: silentLogger, now });

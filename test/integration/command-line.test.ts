@@ -165,8 +165,12 @@ describe('folder add', () => {
   });
 
   it.each([
-    [['folder', 'add', 'a', '--kind', 'sealed', '--postgres', 'x'], 'USAGE'],
     [['folder', 'add', 'a', '--kind', 'sealed'], 'USAGE'],
+    [['folder', 'add', 'a', '--kind', 'sealed', '--postgres', 'x', '--command', 'y'], 'USAGE'],
+    [['folder', 'add', 'a', '--kind', 'sealed', '--path', '/nowhere/at/all'], 'CONFIG_INVALID'],
+    [['folder', 'add', 'a', '--kind', 'sealed', '--command', 'y', '--schedule', 'often'], 'CONFIG_INVALID'],
+    [['folder', 'add', 'a', '--kind', 'mirror', '--path', '/tmp', '--schedule', '@daily'], 'USAGE'],
+    [['folder', 'add', 'a', '--kind', 'other', '--path', '/tmp'], 'USAGE'],
     [['folder', 'add', 'a', '--kind', 'mirror'], 'USAGE'],
     [['folder', 'add', 'A/B', '--kind', 'mirror', '--path', '/tmp'], 'FOLDER_UNKNOWN'],
     [['folder', 'add', 'a', '--kind', 'mirror', '--path', '/nowhere/at/all'], 'CONFIG_INVALID'],
@@ -189,10 +193,28 @@ describe('folder add', () => {
     expect(await agent('folder', 'add', 'a', ...beside)).toMatchObject({ code: 0 });
   });
 
-  it('says for sealed folders that this version replicates mirror folders only', async () => {
+  it('keeps the source of a sealed folder, and prints no password', async () => {
     await agent('init', '--yes');
-    const result = await agent('folder', 'add', 'db', '--kind', 'sealed');
-    expect(result.stderr).toContain('this version replicates mirror folders only');
+    const database = 'postgres://mastodon:s3cret@localhost/mastodon';
+    const added = await agent('folder', 'add', 'db', '--kind', 'sealed', '--postgres', database, '--json');
+    expect(added).toMatchObject({ code: 0 });
+    expect(added.stdout).not.toContain('s3cret');
+    await agent('folder', 'add', 'etc', '--kind', 'sealed', '--path', '/etc/passwd', '--path', '/etc/hosts');
+    const shown = JSON.parse((await agent('config', 'show', '--json')).stdout) as { folders: object[] };
+    expect(shown.folders).toEqual([
+      {
+        id: 'db',
+        kind: 'sealed',
+        source: { postgres: { connection: database, exec: null } },
+        schedule: '40 * * * *',
+      },
+      {
+        id: 'etc',
+        kind: 'sealed',
+        source: { paths: ['/etc/passwd', '/etc/hosts'], ignore: [] },
+        schedule: '40 * * * *',
+      },
+    ]);
   });
 });
 

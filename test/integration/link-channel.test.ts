@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import { deviceIdOfKey } from '../../shared/identity/device-id.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import type { LinkLimits } from '../../shared/link/link-limits.ts';
 import { linkAlpn, subprotocol } from '../../shared/link/tls-peer.ts';
@@ -46,6 +47,12 @@ async function startUnbound(limits: Partial<LinkLimits> = {}) {
 }
 
 describe('a channel', () => {
+  it('knows the public key of the device at its other end, on either side', async () => {
+    const { agent, receiver, served, dialled } = await startPair();
+    expect(deviceIdOfKey(dialled.peerKey)).toBe(agent.identity.deviceId);
+    expect(deviceIdOfKey(served.peerKey)).toBe(receiver.identity.deviceId);
+  });
+
   it('carries messages whole, in order and unchanged, both ways', async () => {
     const { served, dialled } = await startPair();
     const messages = [0, 1, 65_535, 65_536, 4 * MiB, 17].map((size) => randomBytes(size));

@@ -3,7 +3,7 @@ import { afterEach, expect, it } from 'vitest';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
 import { FeedFake, readTree, storeFixture, symlinkState } from '../support/store-fixture.ts';
-import { removeDatabase } from '../support/store-workload.ts';
+import { removeDatabase } from '../support/store-harness.ts';
 
 let store: MirrorStore;
 

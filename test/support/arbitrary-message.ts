@@ -117,6 +117,14 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   ),
   fc.record(
     {
+      type: fc.constant('missing' as const),
+      folder,
+      packs: fc.array(hash, { minLength: 1, maxLength: 8 }),
+    },
+    plain,
+  ),
+  fc.record(
+    {
       type: fc.constant('want' as const),
       requestId: uint32,
       folder,

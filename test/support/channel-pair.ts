@@ -13,6 +13,8 @@ export type ChannelPairOptions = {
   secondGrant?: PeerGrant;
   firstId?: DeviceId;
   firstGrant?: PeerGrant;
+  /** The first side's public key (SPKI DER), as the second sees it. */
+  firstKey?: Buffer;
   /** A sender waits while the other side has this many bytes unread. */
   unreadBytesMax?: number;
   /** Called before each message goes over; may wait, and may change the bytes. Returning null swallows the message and cuts the link. */
@@ -40,6 +42,7 @@ export function createChannelPair(options: ChannelPairOptions = {}): [Channel, C
     direction: MessageDirection,
     peerId: DeviceId,
     grant: PeerGrant,
+    peerKey: Buffer,
   ): Channel => {
     let sending: Promise<void> = Promise.resolve();
     const transfer = async (message: Buffer): Promise<void> => {
@@ -55,6 +58,7 @@ export function createChannelPair(options: ChannelPairOptions = {}): [Channel, C
     };
     return {
       peerId,
+      peerKey,
       grant,
       receive: () => incoming.take(),
       send(message) {
@@ -89,6 +93,7 @@ export function createChannelPair(options: ChannelPairOptions = {}): [Channel, C
       'first-to-second',
       options.secondId ?? deviceId('SECOND'),
       options.secondGrant ?? replica,
+      Buffer.alloc(0),
     ),
     side(
       toFirst,
@@ -96,6 +101,7 @@ export function createChannelPair(options: ChannelPairOptions = {}): [Channel, C
       'second-to-first',
       options.firstId ?? deviceId('FIRST'),
       options.firstGrant ?? replica,
+      options.firstKey ?? Buffer.alloc(0),
     ),
   ];
 }

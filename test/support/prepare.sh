@@ -38,10 +38,20 @@ fi
 
 [ "$purpose" = test ] || exit 0
 
+# Debian keeps the programs of a PostgreSQL server off the PATH.
+found_program() {
+  command -v "$1" >/dev/null 2>&1 && return 0
+  for candidate in /usr/lib/postgresql/*/bin/"$1"; do
+    [ ! -x "$candidate" ] || return 0
+  done
+  return 1
+}
+
 # command:package pairs
 missing=""
-for pair in strace:strace sshfs:sshfs /usr/lib/openssh/sftp-server:openssh-sftp-server; do
-  command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+for pair in strace:strace sshfs:sshfs /usr/lib/openssh/sftp-server:openssh-sftp-server \
+  initdb:postgresql gpg:gnupg zstd:zstd openssl:openssl python3:python3; do
+  found_program "${pair%%:*}" || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0
 explain() {

@@ -60,7 +60,10 @@ export async function childCredentials(parent: DeviceIdentity): Promise<Connecti
     notAfter: new Date(Date.now() + 3_600_000),
     signingAlgorithm: algorithm,
     publicKey: publicKey.export({ type: 'spki', format: 'der' }),
-    signingKey: await webcrypto.subtle.importKey('pkcs8', parentKey, algorithm, true, ['sign']),
+    // the types of browsers that OpenPGP.js brings along know fewer usages
+    signingKey: (await webcrypto.subtle.importKey('pkcs8', parentKey, algorithm, true, [
+      'sign',
+    ])) as typeof globalThis.CryptoKey.prototype,
   });
   return {
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }),

@@ -1,4 +1,5 @@
 import { ServeSession } from '../../agent/serve/serve-session.ts';
+import type { ServedFeed } from '../../agent/serve/served-feed.ts';
 import type { FolderPullProgress } from '../../receiver/pull/folder-pull.ts';
 import { PullSession } from '../../receiver/pull/pull-session.ts';
 import type { PullStore } from '../../receiver/pull/pull-store.ts';
@@ -6,9 +7,8 @@ import type { CodedError } from '../../shared/errors/coded-error.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { decodeMessage, type Message } from '../../shared/protocol/codec.ts';
 import { createChannelPair, type ChannelPairOptions } from './channel-pair.ts';
-import type { FakeFolderFeed } from './fake-folder-feed.ts';
 
-export type Replica = { feeds: FakeFolderFeed[]; stores: Map<string, PullStore> };
+export type Replica = { feeds: readonly ServedFeed[]; stores: Map<string, PullStore> };
 
 /** One live link between a fake agent and a fake receiver with real sessions on both sides. */
 export class ReplicationLink {

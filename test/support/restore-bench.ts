@@ -1,4 +1,6 @@
 import { type RestoreResult, runRestore, type RunRestoreOptions } from '../../agent/restore/run-restore.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import type { OpenUnsealer } from '../../agent/restore/open-sealed-folder.ts';
 import { silentDisplay } from '../../agent/restore/progress-display.ts';
 import { RestoreLeases } from '../../receiver/serve/restore-lease.ts';
 import { serveRestore } from '../../receiver/serve/restore-session.ts';
@@ -18,6 +20,7 @@ const restoreDefaults: RunRestoreOptions = {
   dryRun: false,
   inPlace: false,
   keepOwners: process.getuid?.() === 0,
+  agentId: null,
   programVersion: 'test',
   patienceMs: 30_000,
 };
@@ -65,10 +68,13 @@ export function restoreFrom(
   receiver: { nextChannel(signal: AbortSignal): Promise<Channel>; notes?: string[] },
   options: Partial<RunRestoreOptions>,
   configuredPath: (folder: string) => string | null = () => null,
+  openUnsealer: OpenUnsealer = async () => {
+    throw new CodedError('KEY_WRONG', 'the test gave no key');
+  },
 ): Promise<RestoreResult> {
   const display = { ...silentDisplay, note: (line: string) => void receiver.notes?.push(line) };
   return runRestore(
-    { nextChannel: (signal) => receiver.nextChannel(signal), display, configuredPath },
+    { nextChannel: (signal) => receiver.nextChannel(signal), display, configuredPath, openUnsealer },
     { ...restoreDefaults, ...options },
   );
 }

@@ -1,5 +1,4 @@
 import fs from 'node:fs';
-import Database from 'better-sqlite3';
 import { expect } from 'vitest';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import type { MirrorStoreDeps } from '../../receiver/store/open-mirror-store.ts';
@@ -7,10 +6,12 @@ import type { FileRecord, PathState } from '../../shared/records/file-record.ts'
 import { parseRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { fileState, readTree, sha256, storeFixture } from './store-fixture.ts';
+import type { StoreWorkload } from './store-harness.ts';
 import {
   modelBytes,
   modelContents,
   modelPaths,
+  StoreModel,
   type ModelState,
   type StoreImage,
   type StoreOperation,
@@ -27,7 +28,7 @@ export function workloadFixture(directory: string, deps: Partial<MirrorStoreDeps
 export const versionsKept = 2;
 
 /** The next operation of a random workload, one that the store's position allows. */
-export function nextOperation(random: SeededRandom, store: MirrorStore): StoreOperation {
+function nextOperation(random: SeededRandom, store: MirrorStore): StoreOperation {
   const position = store.position();
   const indexId = position?.indexId.toString('hex') ?? random.hex(16);
   const kind = random.fraction();
@@ -182,44 +183,55 @@ export function expectTreesToMatch(store: MirrorStore, root: string): void {
   }
 }
 
-/** That nothing but content that arrived in part is left after a crash. */
-export function expectNothingLeftIncoming(root: string): void {
-  expect(fs.readdirSync(`${root}/incoming`).filter((name) => !name.endsWith('.part'))).toEqual([]);
-}
-
 function hashes(directory: string): Record<string, string> {
   return Object.fromEntries(
     [...readTree(directory)].map(([name, content]) => [name, sha256(content).toString('hex')]),
   );
 }
 
-/** That a database made from the journal alone has the same rows. The store must be closed. */
-export async function expectRebuildToMatch(directory: string): Promise<void> {
-  const { open, databasePath } = workloadFixture(directory);
-  const kept = `${databasePath}.kept`;
-  fs.renameSync(databasePath, kept);
-  for (const suffix of ['-wal', '-shm']) {
-    if (fs.existsSync(databasePath + suffix)) fs.renameSync(databasePath + suffix, kept + suffix);
+/** A mirror store under random operations. */
+export const mirrorWorkload: StoreWorkload<MirrorStore, StoreOperation, StoreImage> = {
+  place: 'media',
+  model: () => new StoreModel(),
+  fixture: workloadFixture,
+  nextOperation,
+  perform,
+  imageOf,
+  expectTreesToMatch,
+  expectOnlyWholeFiles,
+  expectPartOf,
+  tables: ['live ORDER BY path', 'versions ORDER BY id', 'meta'],
+};
+
+function expectOnlyWholeFiles(root: string, story: string, possible: StoreImage[]): void {
+  const known = new Map<string, Set<string>>();
+  for (const image of possible) {
+    for (const [name, state] of image.live) {
+      const content = state.replace(/\+x$/, '');
+      if (!modelContents.includes(content)) continue;
+      known.set(name, (known.get(name) ?? new Set()).add(sha256(modelBytes(content)).toString('hex')));
+    }
   }
-  const rebuilt = await open();
-  expect(rebuilt.opened.rebuiltIndex).toBe(true);
-  await rebuilt.close();
-  expect(rowsOf(databasePath)).toEqual(rowsOf(kept));
-  for (const suffix of ['', '-wal', '-shm']) fs.rmSync(kept + suffix, { force: true });
+  const current = `${root}/current`;
+  if (!fs.existsSync(current)) return;
+  for (const [name, content] of readTree(current)) {
+    expect([...(known.get(name) ?? [])], `${story}: ${name}`).toContain(sha256(content).toString('hex'));
+  }
 }
 
-function rowsOf(databasePath: string): unknown[] {
-  const database = new Database(databasePath);
-  try {
-    return ['live ORDER BY path', 'versions ORDER BY id', 'meta'].map((what) =>
-      database.prepare(`SELECT * FROM ${what}`).all(),
-    );
-  } finally {
-    database.close();
+function expectPartOf(image: StoreImage, images: StoreImage[], story: string): void {
+  expect(image.position, story).toEqual(images[0]?.position);
+  const paths = new Set(
+    [...images, image].flatMap(({ live, versions }) => [...live, ...versions].map(([name]) => name)),
+  );
+  for (const name of paths) {
+    expect(
+      images.map((one) => stateAt(one, name)),
+      `${story}: ${name}`,
+    ).toContainEqual(stateAt(image, name));
   }
 }
 
-/** What a lost database leaves: nothing of it. */
-export function removeDatabase(databasePath: string): void {
-  for (const suffix of ['', '-wal', '-shm']) fs.rmSync(databasePath + suffix, { force: true });
+function stateAt({ live, versions }: StoreImage, wanted: string): unknown {
+  return [live.find(([name]) => name === wanted)?.[1], versions.find(([name]) => name === wanted)?.[1]];
 }

@@ -23,6 +23,7 @@ describe('agent.yaml', () => {
       advertise: [],
       scan: { fullEveryMs: 3_600_000, recentEveryMs: 60_000 },
       watch: { directoriesMax: 8192 },
+      spool: { bytesMax: null },
       folders: [],
     });
   });
@@ -76,7 +77,13 @@ describe('agent.yaml', () => {
     ['watch:\n  directoriesMax: -1\n', 2, 'watch.directoriesMax'],
     ['\nfolders:\n  - id: UPPER\n    kind: mirror\n    path: /a\n', 3, 'folders.0.id'],
     ['folders:\n  - id: a\n    kind: mirror\n    path: relative\n', 4, 'must be an absolute path'],
-    ['folders:\n  - id: a\n    kind: sealed\n', 3, 'this version replicates mirror folders only'],
+    ['folders:\n  - id: a\n    kind: other\n', 3, 'must be mirror or sealed'],
+    ['folders:\n  - id: a\n    kind: sealed\n', 2, 'a sealed folder needs a source'],
+    [
+      'folders:\n  - id: a\n    kind: sealed\n    source: {command: x}\n    schedule: often\n',
+      5,
+      'is not a cron expression',
+    ],
     ['folders:\n  - id: a\n    kind: mirror\n    path: /a\n    ignored: [x]\n', 5, 'folders.0.ignored'],
     ['listen: "nonsense:port"\n', 1, 'listen.0'],
     ['a: [1\n', 2, ''],

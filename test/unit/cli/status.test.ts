@@ -119,8 +119,8 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
   expect(formatReceiverStatus(status, now)).toBe(`device CCCCCCC-DDDDDDD
 disk   90 GiB used, 10 GiB free
 
-AGENT    LINK       USED            FOLDER  FILES  SIZE   OLDER VERSIONS  LAST RECEIVED
-AAAAAAA  connected  4 GiB of 1 TiB  media   5      3 GiB  2, 1 GiB        12 seconds ago
-FFFFFFF  unpaired   0 B             -       -      -      -               -
+AGENT    LINK       USED            FOLDER  FILES  SIZE   VERSIONS  LAST RECEIVED
+AAAAAAA  connected  4 GiB of 1 TiB  media   5      3 GiB  2, 1 GiB  12 seconds ago
+FFFFFFF  unpaired   0 B             -       -      -      -         -
 `);
 });

@@ -1,0 +1,54 @@
+import { InvalidArgumentError, type Command } from 'commander';
+import { formatByteSize } from '../../shared/cli/byte-size.ts';
+import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { formatTable } from '../../shared/cli/table.ts';
+import { withRunningAgent } from './with-agent.ts';
+
+type DumpOptions = { waitCopies: number; timeout: number; json?: true };
+
+/** `dump`: a version of sealed folders now. */
+export function addDumpCommand(program: Command): void {
+  program
+    .command('dump')
+    .description('make a version of a sealed folder now, or of all; returns when it is made')
+    .argument('[FOLDER]', 'only this folder')
+    .option('--wait-copies <N>', 'wait until it is durable on so many receivers', parseCopies, 0)
+    .option('--timeout <SECONDS>', 'how long to wait at most', parseSeconds, 3600)
+    .option('--json', 'print JSON')
+    .action(async (folder: string | undefined, options: DumpOptions, command: Command) => {
+      const { waitCopies: copies, timeout } = options;
+      const done = await withRunningAgent(command, async (commands) =>
+        commands.dump({ folder: folder ?? null, copies, timeoutMs: timeout * 1000 }),
+      );
+      if (options.json === true) {
+        printJson(done);
+        return;
+      }
+      const rows = done.versions.map((version) => [
+        version.folder,
+        String(version.number),
+        formatByteSize(version.plainBytes),
+        formatByteSize(version.newBytes),
+        formatByteSize(version.sealedBytes),
+        `${(version.durationMs / 1000).toFixed(1)} s`,
+      ]);
+      printText(
+        formatTable(['FOLDER', 'VERSION', 'SIZE', 'NEW', 'TO SEND', 'TIME'], rows),
+        ...(copies > 0 ? [`durable on ${copies} receiver${copies === 1 ? '' : 's'}`] : []),
+      );
+    });
+}
+
+function parseCopies(text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 0)
+    throw new InvalidArgumentError('it must be a number of receivers.');
+  return count;
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0) || seconds > 10_000_000)
+    throw new InvalidArgumentError('it must be a number of seconds.');
+  return seconds;
+}

@@ -1,0 +1,50 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { CodedError } from '../shared/errors/coded-error.ts';
+import type { DumpResult } from './seal/dumper.ts';
+
+type Deps = {
+  dump(folder: string | null): Promise<DumpResult[]>;
+  /** How many receivers hold the version, durably. */
+  copies(result: DumpResult): number;
+  pollIntervalMs: number;
+};
+
+/**
+ * Resolves when the versions are made and durable on that many receivers. A version that was made stays when waiting
+ * for copies ends early.
+ * @throws CodedError TIMED_OUT, what the dump throws, the signal's reason
+ */
+export async function dumpAndWait(
+  deps: Deps,
+  options: { folder: string | null; copies: number; timeoutMs: number; signal: AbortSignal },
+): Promise<DumpResult[]> {
+  const timeout = AbortSignal.timeout(Math.min(options.timeoutMs, 2 ** 31 - 1));
+  const signal = AbortSignal.any([timeout, options.signal]);
+  const timedOut = (what: string): CodedError =>
+    new CodedError('TIMED_OUT', `${what} after ${Math.round(options.timeoutMs / 1000)} s`, {
+      hint: '"mastokeep-agent status" shows what is missing where',
+    });
+  const dumping = deps.dump(options.folder);
+  // it goes on when nobody waits for it any more
+  dumping.catch(() => {});
+  const results = await Promise.race([dumping, aborted(signal)]);
+  if (results === null) {
+    if (options.signal.aborted) throw options.signal.reason;
+    throw timedOut('the dump is still under way');
+  }
+  for (;;) {
+    const copies = Math.min(...results.map((result) => deps.copies(result)));
+    if (copies >= options.copies) return results;
+    if (options.signal.aborted) throw options.signal.reason;
+    if (timeout.aborted)
+      throw timedOut(`the version is made and durable on ${copies} of ${options.copies} receivers`);
+    await delay(deps.pollIntervalMs, undefined, { signal }).catch(() => {});
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<null> {
+  if (signal.aborted) return null;
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(null), { once: true });
+  });
+}

@@ -1,0 +1,92 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import { deviceIdOfKey, type DeviceId } from '../../shared/identity/device-id.ts';
+import {
+  parseSealedObjectName,
+  versionName,
+  versionSignatureName,
+} from '../../shared/sealing/object-name.ts';
+import { verifyVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
+import type { SealedObjects } from './sealed-objects.ts';
+
+/** A version that is held, its record verified; `lacking`: packs that it needs and the receiver does not hold. */
+export type FoundVersion = { record: VersionRecord; lacking: number };
+
+/** Who signed the folder's versions; `verified`: it is the agent that the user named. */
+export type Signer = { key: KeyObject; deviceId: DeviceId; verified: boolean };
+
+/**
+ * The key that the folder's records are to be verified with: the one that the receiver has of the agent.
+ * @throws CodedError RECORD_FORGED (it is not the key of the agent that was named), CONTENT_GONE (it has none)
+ */
+export async function findSigner(objects: SealedObjects, expected: DeviceId | null): Promise<Signer> {
+  const pem = await objects.read('agent.pem');
+  let key: KeyObject;
+  try {
+    key = createPublicKey(pem);
+  } catch (cause) {
+    throw new CodedError('RECORD_FORGED', 'what the receiver has as the public key of the agent is none', {
+      cause,
+    });
+  }
+  const deviceId = deviceIdOfKey(key.export({ type: 'spki', format: 'der' }));
+  if (expected !== null && deviceId !== expected) {
+    throw new CodedError('RECORD_FORGED', `the versions are signed by ${deviceId}, not by ${expected}`, {
+      hint: 'compare the device ID with the recovery sheet; another receiver may have the real ones',
+    });
+  }
+  return { key, deviceId, verified: expected !== null };
+}
+
+/** Of one epoch: where so many versions lack packs, others will as well. */
+const recordsReadMax = 100;
+
+/**
+ * The newest version of each epoch that is complete, or the newest one where none is, newest first by the time that
+ * its record tells. A record that is not what it claims is an error: to pass over it would hide what happened.
+ * @throws CodedError RECORD_FORGED, RECORD_INVALID, CONTENT_GONE
+ */
+export async function findVersions(
+  objects: SealedObjects,
+  folder: string,
+  signer: Signer,
+): Promise<{ newest: FoundVersion[]; incomplete: FoundVersion[] }> {
+  const numbers = new Map<string, number[]>();
+  for (const name of objects.names()) {
+    const parsed = parseSealedObjectName(name);
+    if (parsed?.kind !== 'version' || !objects.has(versionSignatureName(parsed))) continue;
+    numbers.set(parsed.epoch, [...(numbers.get(parsed.epoch) ?? []), parsed.number]);
+  }
+  const newest: FoundVersion[] = [];
+  const incomplete: FoundVersion[] = [];
+  for (const [epoch, held] of numbers) {
+    for (const number of held.sort((a, b) => b - a).slice(0, recordsReadMax)) {
+      const found = await readVersion(objects, { folder, epoch, number }, signer);
+      if (found.lacking === 0) {
+        newest.push(found);
+        break;
+      }
+      incomplete.push(found);
+    }
+  }
+  const byTime = (a: FoundVersion, b: FoundVersion): number =>
+    a.record.createdAt < b.record.createdAt ? 1 : -1;
+  return { newest: newest.sort(byTime), incomplete: incomplete.sort(byTime) };
+}
+
+async function readVersion(
+  objects: SealedObjects,
+  version: { folder: string; epoch: string; number: number },
+  { key }: Signer,
+): Promise<FoundVersion> {
+  const json = await objects.read(versionName(version));
+  const signature = await objects.read(versionSignatureName(version));
+  const record = verifyVersionRecord(json, signature, key, version);
+  if (record.number !== version.number || record.epoch !== version.epoch) {
+    throw new CodedError(
+      'RECORD_FORGED',
+      `what is held as version ${version.number} of epoch ${version.epoch} is version ${record.number} of epoch ${record.epoch}`,
+    );
+  }
+  return { record, lacking: record.packs.filter(([hash]) => !objects.hasPack(hash)).length };
+}

@@ -1,0 +1,63 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { openDatabase } from '../../shared/io/sqlite.ts';
+import { ChunkLookup } from './chunk-lookup.ts';
+import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
+import { garbageCollector } from './garbage-collector.ts';
+import { PackFiller } from './pack-filler.ts';
+import { chunkingByName } from './seal-chunking.ts';
+
+/** The entry of the thread that cuts, hashes and looks up. It only reads the database. */
+function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): void {
+  const post = (event: CutEvent, transfer: ArrayBuffer[] = []): void => port.postMessage(event, transfer);
+  const chunking = chunkingByName(data.chunking);
+  if (chunking === null) throw new Error(`no chunking ${data.chunking}`);
+  const database = openDatabase(data.databaseFile, { readonly: true });
+  const collect = garbageCollector();
+  const lookup = new ChunkLookup(database, (pack) => filler.isUsable(pack));
+  const filler: PackFiller = new PackFiller(
+    {
+      find: (id, key) => lookup.find(id, key),
+      onPack: (pack) => {
+        post({ type: 'pack', ...pack }, [pack.content.buffer, pack.chunks.buffer]);
+        collect();
+      },
+    },
+    {
+      secret: Buffer.from(data.secret),
+      chunking,
+      known: new Set(data.known),
+      forgotten: new Set(data.forgotten),
+      firstPack: data.firstPack,
+      packBytesMax: data.packBytesMax,
+    },
+  );
+  const serve = (request: CutRequest): void => {
+    switch (request.type) {
+      case 'bytes':
+        filler.write(request.bytes);
+        post({ type: 'taken', bytes: request.bytes.length });
+        return;
+      case 'endFile': {
+        const file = filler.endFile();
+        post({ type: 'file', ...file }, [file.extents.buffer]);
+        return;
+      }
+      case 'flush':
+        filler.flush();
+        post({ type: 'flushed', stats: filler.stats });
+        return;
+      case 'committed':
+        filler.committed(request.pack);
+        return;
+    }
+  };
+  port.on('message', (request: CutRequest) => {
+    try {
+      serve(request);
+    } catch (error) {
+      post({ type: 'failed', message: String(error) });
+    }
+  });
+}
+
+if (parentPort !== null) runCutter(parentPort, workerData as CutWorkerData);

@@ -1,0 +1,355 @@
+import { createHash } from 'node:crypto';
+import type { DeviceIdentity } from '../../shared/identity/device-identity.ts';
+import type { Logger } from '../../shared/io/logger.ts';
+import type { Json } from '../../shared/sealing/canonical-json.ts';
+import type { Extent } from '../../shared/sealing/extents.ts';
+import type { ManifestEntry } from '../../shared/sealing/manifest-entry.ts';
+import { ManifestWriter } from '../../shared/sealing/manifest-writer.ts';
+import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
+import { encodeRootMessage, type SourceFacts } from '../../shared/sealing/root-message.ts';
+import { encodeVersionRecord, signVersionRecord } from '../../shared/sealing/version-record.ts';
+import type { Source, SourceEntry } from '../source/source.ts';
+import { choosePacksToForget, isKnown } from './known-packs.ts';
+import type { CutFile } from './pack-filler.ts';
+import { PackPipeline } from './pack-pipeline.ts';
+import { chooseChunking } from './seal-chunking.ts';
+import type { EpochRow, NewObject, SealIndex } from './seal-index.ts';
+import type { SealTo } from './seal-message.ts';
+import type { SpoolKeeper } from './spool-keeper.ts';
+import type { Spool } from './spool.ts';
+
+export type DumpResult = {
+  folder: string;
+  epoch: string;
+  number: number;
+  /** The version is durable on a receiver that has acknowledged this. */
+  sequence: number;
+  /** Of all files together. */
+  plainBytes: number;
+  /** Plaintext that was not known. */
+  newBytes: number;
+  /** Plaintext that was sealed again so that sparse packs can be forgotten. */
+  resealedBytes: number;
+  newPacks: number;
+  /** What receivers pull for this version, all packs, root message and record. */
+  sealedBytes: number;
+  durationMs: number;
+};
+
+export type DumperDeps = {
+  index: SealIndex;
+  keeper: SpoolKeeper;
+  spool: Spool;
+  source: Source;
+  identity: DeviceIdentity;
+  databaseFile: string;
+  /** To whom it is sealed now; read again for every dump. @throws CodedError KEY_INVALID, KEY_UNUSABLE */
+  sealTo: () => Promise<SealTo>;
+  logger: Logger;
+  now: () => number;
+  /** Something came into the spool. */
+  onAdded: () => void;
+};
+
+export type DumperOptions = { folder: string; packBytesMax?: number };
+
+/** An entry of which the extents still name packs by number. */
+type CutEntry = { entry: SourceEntry; file: CutFile | null };
+
+/** Makes versions of one sealed folder. One at a time. */
+export class Dumper {
+  readonly #deps: DumperDeps;
+  readonly #options: DumperOptions;
+
+  constructor(deps: DumperDeps, options: DumperOptions) {
+    this.#deps = deps;
+    this.#options = options;
+  }
+
+  /**
+   * Reads the source once and makes a version of it, durable in the spool when it resolves. When it rejects, there is
+   * no version; packs that were sealed stay and are not sealed again by the next run.
+   * @throws CodedError SOURCE_FAILED, SPOOL_FULL, DISK_FAILED, KEY_INVALID, KEY_UNUSABLE, PG_DUMP_TOO_OLD
+   */
+  async dump(signal: AbortSignal): Promise<DumpResult> {
+    const { index, keeper, spool, source, now } = this.#deps;
+    const startedAt = now();
+    keeper.settle();
+    const sealTo = await this.#deps.sealTo();
+    const factsBefore = await source.describe(signal);
+    const epoch = this.#currentEpoch(sealTo, startedAt);
+    const packs = index.packs(epoch.id);
+    const active = keeper.active();
+    const known = packs.filter((pack) => isKnown(pack, active, startedAt));
+    const budget = index.lastVersion()?.new_bytes ?? 0;
+    const run = { packs: 0, sealedBytes: 0 };
+    const pipeline = new PackPipeline(
+      {
+        waitForRoom: async (bytes) => keeper.waitForRoom(bytes, signal),
+        onPack: ({ id, hash, bytes, chunkList }, plainBytes, chunks) => {
+          const name = packName(hash);
+          index.addPack(
+            epoch.id,
+            { id, kind: 'pack', name, hash, bytes, plainBytes, chunkList },
+            chunks,
+            now(),
+          );
+          run.packs += 1;
+          run.sealedBytes += bytes;
+          this.#deps.onAdded();
+        },
+      },
+      {
+        databaseFile: this.#deps.databaseFile,
+        secret: epoch.secret,
+        chunking: this.#chunking(factsBefore),
+        known: known.map(({ id }) => id),
+        forgotten: choosePacksToForget(known, budget),
+        firstPack: index.nextObjectId(),
+        ...(this.#options.packBytesMax === undefined ? {} : { packBytesMax: this.#options.packBytesMax }),
+        spoolDirectory: spool.directory,
+        sealTo,
+      },
+    );
+    try {
+      await pipeline.start();
+      const entries = await this.#cutEntries(pipeline, signal);
+      const stats = { ...(await pipeline.flush()) };
+      const facts = factsBefore.kind === 'postgres' ? factsBefore : await source.describe(signal);
+      const version = await this.#makeVersion(pipeline, { epoch, entries, facts, stats, startedAt, run });
+      this.#deps.onAdded();
+      keeper.settle();
+      return {
+        folder: this.#options.folder,
+        epoch: epoch.name,
+        ...version,
+        ...stats,
+        newPacks: run.packs,
+        sealedBytes: run.sealedBytes,
+        durationMs: now() - startedAt,
+      };
+    } finally {
+      await pipeline.close();
+    }
+  }
+
+  /** The epoch, a new one where the recipients are others than before. */
+  #currentEpoch(sealTo: SealTo, nowMs: number): EpochRow {
+    const { index, logger } = this.#deps;
+    const recipients = describeRecipients(sealTo);
+    const epoch = index.epoch();
+    if (epoch?.recipients === recipients) return epoch;
+    const begun = index.startEpoch(recipients, nowMs);
+    logger.info(
+      { folder: this.#options.folder, epoch: begun.name },
+      'a new epoch begins: everything is sealed and sent once more',
+    );
+    return begun;
+  }
+
+  #chunking(facts: { kind: string }): string {
+    const { index } = this.#deps;
+    const chosen = index.folder().chunking;
+    if (chosen !== null) return chosen;
+    const sizes = facts as { databaseBytes?: number; bytes?: number };
+    const { name } = chooseChunking(sizes.databaseBytes ?? sizes.bytes ?? 0);
+    index.setChunking(name);
+    return name;
+  }
+
+  async #cutEntries(pipeline: PackPipeline, signal: AbortSignal): Promise<CutEntry[]> {
+    const cut: CutEntry[] = [];
+    for await (const entry of this.#deps.source.entries(signal)) {
+      if (entry.content === null) {
+        cut.push({ entry, file: null });
+        continue;
+      }
+      for await (const piece of entry.content) await pipeline.write(piece);
+      cut.push({ entry: { ...entry, content: null }, file: await pipeline.endFile() });
+    }
+    signal.throwIfAborted();
+    return cut;
+  }
+
+  async #makeVersion(
+    pipeline: PackPipeline,
+    made: {
+      epoch: EpochRow;
+      entries: readonly CutEntry[];
+      facts: object;
+      stats: { plainBytes: number; newBytes: number };
+      startedAt: number;
+      run: { sealedBytes: number };
+    },
+  ): Promise<{ number: number; sequence: number }> {
+    const { index, spool, keeper, identity, now } = this.#deps;
+    const { folder } = this.#options;
+    const { epoch, run } = made;
+    const before = index.lastVersion();
+    const number = (before?.number ?? 0) + 1;
+    const createdAt = new Date(made.startedAt).toISOString();
+    const use = new PackUse(index);
+
+    const listed = this.#manifestPacks(
+      before === null || before.epoch !== epoch.id ? [] : parseList(before.manifest_packs),
+    );
+    const writer = new ManifestWriter({ folder, createdAt });
+    await pipeline.write(writer.begin());
+    if (listed.length > 0) await pipeline.write(writer.packs(listed));
+    const names = new Set(listed);
+    for (const { entry, file } of made.entries) {
+      const written = manifestEntry(entry, file, use);
+      if (written.type === 'file') for (const { pack } of written.extents) names.add(pack);
+      await pipeline.write(writer.entry(written));
+    }
+    const manifest = await pipeline.endFile();
+    await pipeline.flush();
+    const root = encodeRootMessage({
+      folder,
+      epoch: epoch.name,
+      number,
+      createdAt,
+      source: toFacts(made.facts),
+      manifest: {
+        size: manifest.size,
+        sha256: manifest.hash.toString('hex'),
+        extents: use.extents(manifest.extents),
+      },
+    });
+    const sealedRoot = await pipeline.sealRoot(new Uint8Array(root));
+    index.addRoot(epoch.id, newObject('root', packName(sealedRoot.hash), sealedRoot), now());
+
+    const rootHash = sealedRoot.hash.toString('hex');
+    const record = encodeVersionRecord({
+      agent: identity.deviceId,
+      folder,
+      epoch: epoch.name,
+      number,
+      createdAt,
+      previous: before?.record_hash ?? null,
+      root: rootHash,
+      packs: [...use.sizes(), [rootHash, sealedRoot.bytes]],
+      recipients: [...pipeline.recipientKeyIds],
+    });
+    const signature = signVersionRecord(record, identity.keyPem);
+    const name = { number, epoch: epoch.name };
+    await keeper.waitForRoom(record.length + signature.length, new AbortController().signal);
+    spool.write(versionSignatureName(name), signature);
+    spool.write(versionName(name), record);
+    run.sealedBytes += sealedRoot.bytes + record.length + signature.length;
+    const sequence = index.addVersion(
+      epoch.id,
+      {
+        signature: newObject('signature', versionSignatureName(name), plainObject(signature)),
+        record: newObject('version', versionName(name), plainObject(record)),
+      },
+      {
+        number,
+        created_at: made.startedAt,
+        plain_bytes: made.stats.plainBytes,
+        new_bytes: made.stats.newBytes,
+        sealed_bytes: run.sealedBytes,
+        manifest_packs: JSON.stringify([...names]),
+      },
+      use.used,
+      now(),
+    );
+    return { number, sequence };
+  }
+
+  /**
+   * The list of packs with which the manifest begins: that of the version before, so that lines of unchanged files stay
+   * equal; renewed once less than half of it is used.
+   */
+  #manifestPacks(before: readonly string[]): string[] {
+    const { index } = this.#deps;
+    const used = before.filter((hash) => index.usesPack(Buffer.from(hash, 'hex')));
+    return used.length * 2 < before.length ? used : [...before];
+  }
+}
+
+/** Names packs by their hashes and sums up how much of each is used. */
+class PackUse {
+  /** Plaintext bytes by pack. */
+  readonly used = new Map<number, number>();
+  readonly #index: SealIndex;
+  readonly #packs = new Map<number, { hash: string; bytes: number }>();
+
+  constructor(index: SealIndex) {
+    this.#index = index;
+  }
+
+  extents(flat: Float64Array): Extent<string>[] {
+    const extents: Extent<string>[] = [];
+    for (let at = 0; at < flat.length; at += 3) {
+      const [id = 0, offset = 0, length = 0] = flat.subarray(at, at + 3);
+      this.used.set(id, (this.used.get(id) ?? 0) + length);
+      extents.push({ pack: this.#pack(id).hash, offset, length });
+    }
+    return extents;
+  }
+
+  sizes(): [string, number][] {
+    return [...this.#packs.values()].map(({ hash, bytes }) => [hash, bytes]);
+  }
+
+  #pack(id: number): { hash: string; bytes: number } {
+    let pack = this.#packs.get(id);
+    if (pack === undefined) {
+      const object = this.#index.object(id);
+      if (object === null) throw new Error(`pack ${id} is not in the database`);
+      pack = { hash: object.hash.toString('hex'), bytes: object.bytes };
+      this.#packs.set(id, pack);
+    }
+    return pack;
+  }
+}
+
+function manifestEntry(
+  { path, kind, mode, uid, gid, mtimeNs, target }: SourceEntry,
+  file: CutFile | null,
+  use: PackUse,
+): ManifestEntry {
+  const common = { path, uid, gid, mtimeNs };
+  if (kind === 'directory') return { ...common, type: 'directory', mode };
+  if (kind === 'symlink') return { ...common, type: 'symlink', target: target ?? Buffer.alloc(0) };
+  if (file === null) throw new Error('a file has no content');
+  return {
+    ...common,
+    type: 'file',
+    mode,
+    size: file.size,
+    hash: file.hash,
+    extents: use.extents(file.extents),
+  };
+}
+
+function describeRecipients(sealTo: SealTo): string {
+  if (sealTo.kind === 'passphrase') {
+    return `passphrase ${createHash('sha256').update(`mastokeep epoch\0${sealTo.passphrase}`).digest('hex')}`;
+  }
+  const keys = sealTo.recipients.map(
+    ({ fingerprint, encryptionKeyId }) => `${fingerprint}/${encryptionKeyId}`,
+  );
+  return keys.sort().join(' ');
+}
+
+function newObject(
+  kind: NewObject['kind'],
+  name: string,
+  { hash, bytes, chunkList }: { hash: Buffer; bytes: number; chunkList: Buffer | null },
+): NewObject {
+  return { id: null, kind, name, hash, bytes, plainBytes: 0, chunkList };
+}
+
+function plainObject(bytes: Buffer): { hash: Buffer; bytes: number; chunkList: null } {
+  return { hash: createHash('sha256').update(bytes).digest(), bytes: bytes.length, chunkList: null };
+}
+
+function toFacts(facts: object): SourceFacts {
+  return JSON.parse(JSON.stringify(facts)) as { kind: string } & Record<string, Json>;
+}
+
+function parseList(text: string): string[] {
+  return text === '' ? [] : (JSON.parse(text) as string[]);
+}

@@ -1,0 +1,180 @@
+import { createHash, type Hash } from 'node:crypto';
+import { ChunkCutter } from '../../shared/chunking/chunk-cutter.ts';
+import type { ChunkingParameters } from '../../shared/chunking/chunking-parameters.ts';
+import { chunkId } from '../../shared/sealing/chunk-id.ts';
+import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
+import type { ChunkLocation } from './chunk-lookup.ts';
+import { chunkEntryBytes } from './seal-index.ts';
+
+/** A full pack, not sealed yet. `chunks`: entries of `chunkEntryBytes`. */
+export type FilledPack = { pack: number; content: Uint8Array<ArrayBuffer>; chunks: Uint8Array<ArrayBuffer> };
+
+/** A file that was read to its end. `extents`: pack, offset and length, one after the other. */
+export type CutFile = { size: number; hash: Buffer; extents: Float64Array<ArrayBuffer> };
+
+export type FillerStats = { plainBytes: number; newBytes: number; resealedBytes: number };
+
+type Deps = {
+  /** Where a chunk was sealed before, in whatever pack. */
+  find(id: Buffer, key: string): ChunkLocation | null;
+  onPack(pack: FilledPack): void;
+};
+
+type Options = {
+  secret: Buffer;
+  chunking: ChunkingParameters;
+  /** Packs that may be referred to. */
+  known: ReadonlySet<number>;
+  /** Packs of which everything that is still used is sealed again. */
+  forgotten: ReadonlySet<number>;
+  firstPack: number;
+  packBytesMax?: number;
+};
+
+/** Cuts files, finds what is known and fills packs with the rest, in the order of the stream. */
+export class PackFiller {
+  readonly stats: FillerStats = { plainBytes: 0, newBytes: 0, resealedBytes: 0 };
+  readonly #deps: Deps;
+  readonly #options: Options;
+  readonly #packBytesMax: number;
+  /** The chunk that began in an earlier piece. */
+  readonly #carry: Buffer;
+  #carried = 0;
+  #cutter: ChunkCutter;
+  #hash: Hash = createHash('sha256');
+  #size = 0;
+  #extents: number[] = [];
+  #pack: number;
+  #content: Buffer<ArrayBuffer> | null = null;
+  #filled = 0;
+  #entries: Buffer[] = [];
+  /** Chunks of packs that are not in the database yet, by id (latin1). */
+  readonly #fresh = new Map<string, ChunkLocation>();
+  readonly #freshKeys = new Map<number, string[]>();
+  readonly #sealedNow = new Set<number>();
+
+  constructor(deps: Deps, options: Options) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#packBytesMax = options.packBytesMax ?? sealedLimits.packPlainBytesMax;
+    this.#carry = Buffer.allocUnsafeSlow(options.chunking.bytesMax);
+    this.#cutter = new ChunkCutter(options.chunking);
+    this.#pack = options.firstPack;
+  }
+
+  /** More of the file. */
+  write(piece: Uint8Array): void {
+    this.#hash.update(piece);
+    this.#size += piece.length;
+    let from = 0;
+    while (from < piece.length) {
+      const end = this.#cutter.next(piece, from);
+      if (end < 0) {
+        this.#carry.set(piece.subarray(from), this.#carried);
+        this.#carried += piece.length - from;
+        return;
+      }
+      if (this.#carried === 0) {
+        this.#take(piece.subarray(from, end));
+      } else {
+        this.#carry.set(piece.subarray(from, end), this.#carried);
+        const length = this.#carried + end - from;
+        this.#carried = 0;
+        this.#take(this.#carry.subarray(0, length));
+      }
+      from = end;
+    }
+  }
+
+  /** The end of the file; the next byte begins another. */
+  endFile(): CutFile {
+    if (this.#carried > 0) {
+      const length = this.#carried;
+      this.#carried = 0;
+      this.#take(this.#carry.subarray(0, length));
+    }
+    const file = { size: this.#size, hash: this.#hash.digest(), extents: Float64Array.from(this.#extents) };
+    this.#cutter = new ChunkCutter(this.#options.chunking);
+    this.#hash = createHash('sha256');
+    this.#size = 0;
+    this.#extents = [];
+    return file;
+  }
+
+  /** Gives away the open pack where something is in it. */
+  flush(): void {
+    if (this.#content === null) return;
+    const content = this.#content.subarray(0, this.#filled);
+    const chunks = Buffer.concat(this.#entries);
+    const pack = this.#pack;
+    this.#sealedNow.add(pack);
+    this.#content = null;
+    this.#filled = 0;
+    this.#entries = [];
+    this.#pack += 1;
+    this.#deps.onPack({ pack, content, chunks: new Uint8Array(chunks) });
+  }
+
+  /** The pack's chunks can be found in the database from here on. */
+  committed(pack: number): void {
+    for (const key of this.#freshKeys.get(pack) ?? []) this.#fresh.delete(key);
+    this.#freshKeys.delete(pack);
+  }
+
+  /** Whether chunks of this pack are referred to. */
+  isUsable(pack: number): boolean {
+    const { known, forgotten } = this.#options;
+    return this.#sealedNow.has(pack) || (known.has(pack) && !forgotten.has(pack));
+  }
+
+  #take(chunk: Uint8Array): void {
+    this.stats.plainBytes += chunk.length;
+    const id = chunkId(this.#options.secret, chunk);
+    const key = id.toString('latin1');
+    const fresh = this.#fresh.get(key);
+    if (fresh !== undefined) {
+      this.#refer(fresh.pack, fresh.offset, fresh.length);
+      return;
+    }
+    const found = this.#deps.find(id, key);
+    if (found !== null && this.isUsable(found.pack)) {
+      this.#refer(found.pack, found.offset, found.length);
+      return;
+    }
+    if (found !== null && this.#options.forgotten.has(found.pack)) this.stats.resealedBytes += chunk.length;
+    else this.stats.newBytes += chunk.length;
+    this.#add(id, key, chunk);
+  }
+
+  #add(id: Buffer, key: string, chunk: Uint8Array): void {
+    if (this.#filled + chunk.length > this.#packBytesMax) this.flush();
+    this.#content ??= Buffer.from(new ArrayBuffer(this.#packBytesMax));
+    this.#content.set(chunk, this.#filled);
+    const entry = Buffer.allocUnsafe(chunkEntryBytes);
+    id.copy(entry, 0);
+    entry.writeUInt32BE(this.#filled, 16);
+    entry.writeUInt32BE(chunk.length, 20);
+    this.#entries.push(entry);
+    const location = { pack: this.#pack, offset: this.#filled, length: chunk.length };
+    this.#fresh.set(key, location);
+    const keys = this.#freshKeys.get(this.#pack) ?? [];
+    keys.push(key);
+    this.#freshKeys.set(this.#pack, keys);
+    this.#filled += chunk.length;
+    this.#refer(location.pack, location.offset, location.length);
+  }
+
+  #refer(pack: number, offset: number, length: number): void {
+    const extents = this.#extents;
+    const last = extents.length - 3;
+    if (
+      last >= 0 &&
+      extents[last] === pack &&
+      (extents[last + 1] as number) + (extents[last + 2] as number) === offset
+    ) {
+      extents[last + 2] = (extents[last + 2] as number) + length;
+    } else {
+      extents.push(pack, offset, length);
+    }
+  }
+}

@@ -1,0 +1,212 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import { workerEntry } from '../../shared/io/worker-entry.ts';
+import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
+import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
+import type { CutFile, FilledPack, FillerStats } from './pack-filler.ts';
+import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
+
+/** An object that lies in the spool, durable, and is not in the database yet. */
+export type SpooledSeal = { id: number; hash: Buffer; bytes: number; chunkList: Buffer | null };
+
+export type PackPipelineDeps = {
+  /** Resolves when the spool has room for so many bytes. */
+  waitForRoom(bytes: number): Promise<void>;
+  /** A pack is durable in the spool; when this returns, its chunks can be found in the database. */
+  onPack(sealed: SpooledSeal, plainBytes: number, chunks: Buffer): void;
+};
+
+export type PackPipelineOptions = Omit<CutWorkerData, 'packBytesMax'> &
+  SealWorkerData & { packBytesMax?: number };
+
+const bytesUnderWayMax = 1024 * 1024;
+const packsUnderWayMax = 2;
+/** A quarter of what a pack may hold: sealing takes about ten times that in memory. */
+const packBytesDefault = sealedLimits.packPlainBytesMax / 4;
+
+/**
+ * Two threads: one cuts, hashes and looks up, one compresses, seals and writes. At most a few megabytes of the stream
+ * and three packs are in memory at any time. One call is under way at a time.
+ */
+export class PackPipeline {
+  /** Key IDs that messages are sealed to. */
+  recipientKeyIds: readonly string[] = [];
+  readonly #deps: PackPipelineDeps;
+  readonly #cutter: Worker;
+  readonly #sealer: Worker;
+  #bytesUnderWay = 0;
+  #packsUnderWay = 0;
+  #failure: Error | null = null;
+  #ready = false;
+  #closing = false;
+  #file: CutFile | null = null;
+  #flushed: FillerStats | null = null;
+  readonly #sealed = new Map<number, SpooledSeal>();
+  readonly #packs = new Map<number, { plainBytes: number; chunks: Buffer }>();
+  #wake: () => void = () => {};
+  #sealing: Promise<void> = Promise.resolve();
+
+  constructor(deps: PackPipelineDeps, options: PackPipelineOptions) {
+    this.#deps = deps;
+    const { spoolDirectory, sealTo, ...cut } = options;
+    const cutData: CutWorkerData = { packBytesMax: packBytesDefault, ...cut };
+    const sealData: SealWorkerData = { spoolDirectory, sealTo };
+    this.#cutter = this.#thread('cut-worker', cutData);
+    this.#sealer = this.#thread('seal-worker', sealData);
+    this.#cutter.on('message', (event: CutEvent) => this.#cutEvent(event));
+    this.#sealer.on('message', (event: SealEvent) => this.#sealEvent(event));
+  }
+
+  /** Resolves when both threads have begun. @throws CodedError INTERNAL */
+  async start(): Promise<void> {
+    await this.#until(() => this.#ready);
+  }
+
+  /** Takes a piece of the file; resolves when there is room for the next. @throws CodedError SPOOL_FULL, DISK_FAILED */
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.#until(() => this.#bytesUnderWay < bytesUnderWayMax && this.#packsUnderWay < packsUnderWayMax);
+    this.#bytesUnderWay += bytes.length;
+    // a copy of exactly these bytes: a view would take the whole buffer behind it along
+    const piece = new Uint8Array(bytes);
+    this.#cutter.postMessage({ type: 'bytes', bytes: piece } satisfies CutRequest, [piece.buffer]);
+  }
+
+  /** The end of the file. */
+  async endFile(): Promise<CutFile> {
+    this.#file = null;
+    this.#post({ type: 'endFile' });
+    await this.#until(() => this.#file !== null);
+    return this.#file as unknown as CutFile;
+  }
+
+  /** Resolves when everything that was written is sealed and in the database. */
+  async flush(): Promise<FillerStats> {
+    this.#flushed = null;
+    this.#post({ type: 'flush' });
+    await this.#until(() => this.#flushed !== null && this.#packsUnderWay === 0);
+    return this.#flushed as unknown as FillerStats;
+  }
+
+  /** Seals a root message, which the caller adds to the database. Call it behind a flush. */
+  async sealRoot(content: Uint8Array<ArrayBuffer>): Promise<SpooledSeal> {
+    const id = -1;
+    await this.#deps.waitForRoom(content.length);
+    this.#sealer.postMessage({ kind: 'root', id, content } satisfies SealRequest);
+    await this.#until(() => this.#sealed.has(id));
+    return this.#sealed.get(id) as SpooledSeal;
+  }
+
+  /** Ends both threads; whatever is under way is dropped. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#wake();
+    await Promise.all([this.#cutter.terminate(), this.#sealer.terminate()]);
+  }
+
+  #thread(name: string, workerData: object): Worker {
+    const worker = new Worker(workerEntry(name, import.meta.url), {
+      workerData,
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
+    });
+    worker.on('error', (error: Error) => this.#fail(error));
+    worker.on('exit', () => {
+      if (!this.#closing) this.#fail(new Error(`the ${name} ended`));
+    });
+    return worker;
+  }
+
+  #cutEvent(event: CutEvent): void {
+    switch (event.type) {
+      case 'taken':
+        this.#bytesUnderWay -= event.bytes;
+        break;
+      case 'file':
+        this.#file = { ...event, hash: Buffer.from(event.hash) };
+        break;
+      case 'pack':
+        this.#packsUnderWay += 1;
+        this.#sealing = this.#sealing
+          .then(async () => this.#seal(event))
+          .catch((error: Error) => this.#fail(error));
+        break;
+      case 'flushed':
+        this.#flushed = event.stats;
+        break;
+      case 'failed':
+        this.#fail(new Error(event.message));
+        break;
+    }
+    this.#wake();
+  }
+
+  async #seal({ pack, content, chunks }: FilledPack): Promise<void> {
+    await this.#deps.waitForRoom(content.length);
+    if (this.#failure !== null || this.#closing) return;
+    this.#packs.set(pack, { plainBytes: content.length, chunks: Buffer.from(chunks) });
+    const request: SealRequest = { kind: 'pack', id: pack, content };
+    this.#sealer.postMessage(request, [content.buffer]);
+    while (this.#packs.has(pack) && this.#failure === null && !this.#closing)
+      await once(this.#sealer, 'message');
+  }
+
+  #sealEvent(event: SealEvent): void {
+    if (event.type === 'failed') this.#fail(sealingFailure(event));
+    else if (event.type === 'ready') {
+      this.recipientKeyIds = event.recipientKeyIds;
+      this.#ready = true;
+    } else if (!this.#closing && this.#failure === null) {
+      const { id, bytes } = event;
+      const chunkList = event.chunkList === null ? null : Buffer.from(event.chunkList);
+      this.#take({ id, hash: Buffer.from(event.hash), bytes, chunkList });
+    }
+    this.#wake();
+  }
+
+  #take(sealed: SpooledSeal): void {
+    const pack = this.#packs.get(sealed.id);
+    if (pack === undefined) {
+      this.#sealed.set(sealed.id, sealed);
+      return;
+    }
+    try {
+      this.#deps.onPack(sealed, pack.plainBytes, pack.chunks);
+    } catch (error) {
+      this.#fail(error as Error);
+      return;
+    }
+    this.#packs.delete(sealed.id);
+    this.#packsUnderWay -= 1;
+    this.#post({ type: 'committed', pack: sealed.id });
+  }
+
+  #post(request: CutRequest): void {
+    this.#cutter.postMessage(request);
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#wake();
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    for (;;) {
+      if (this.#failure !== null) throw this.#failure;
+      if (this.#closing) throw new CodedError('INTERNAL', 'the pipeline was closed');
+      if (condition()) return;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
+
+function sealingFailure({ code, message }: { code: string; message: string }): Error {
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new CodedError('SPOOL_FULL', `there is no room left on the disk of the spool: ${message}`, {
+      hint: 'free some space on this server; what was sealed already is kept',
+    });
+  }
+  if (code.startsWith('E')) return new CodedError('DISK_FAILED', `the spool cannot be written: ${message}`);
+  return new Error(message);
+}

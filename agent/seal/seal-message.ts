@@ -1,0 +1,25 @@
+import type { Recipient } from '../../shared/sealing/recipient.ts';
+
+/** To whom a folder is sealed. */
+export type SealTo =
+  | { kind: 'recipients'; recipients: Recipient[] }
+  | { kind: 'passphrase'; passphrase: string };
+
+/** What the sealing thread begins with. */
+export type SealWorkerData = { spoolDirectory: string; sealTo: SealTo };
+
+/** To the sealing thread: `pack` holds chunks to be compressed and padded, `root` a root message as it is. */
+export type SealRequest = { kind: 'pack' | 'root'; id: number; content: Uint8Array<ArrayBuffer> };
+
+/** Sealed, and durable in the spool under its name. */
+type SealedEvent = {
+  type: 'sealed';
+  id: number;
+  hash: Uint8Array;
+  bytes: number;
+  chunkList: Uint8Array | null;
+};
+export type SealEvent =
+  | SealedEvent
+  | { type: 'ready'; recipientKeyIds: string[] }
+  | { type: 'failed'; code: string; message: string };

@@ -1,0 +1,59 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { ChunkListBuilder } from '../../shared/chunking/chunk-list.ts';
+import { fileChunking } from '../../shared/chunking/chunking-parameters.ts';
+import { systemErrorCode } from '../../shared/errors/coded-error.ts';
+import { packName } from '../../shared/sealing/object-name.ts';
+import { nameSealed, Sealer, sealPack } from '../../shared/sealing/sealer.ts';
+import { chunkedAboveBytes, encodeChunkList } from '../index/chunk-list-blob.ts';
+import { garbageCollector } from './garbage-collector.ts';
+import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
+import { Spool } from './spool.ts';
+
+/** The entry of the thread that compresses, pads, seals and writes into the spool, one object after the other. */
+async function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerData): Promise<void> {
+  const post = (event: SealEvent): void => port.postMessage(event);
+  const fail = (error: unknown): void =>
+    post({ type: 'failed', code: systemErrorCode(error) ?? '', message: String(error) });
+  const spool = new Spool(data.spoolDirectory);
+  const { sealTo } = data;
+  const sealer =
+    sealTo.kind === 'recipients'
+      ? await Sealer.toRecipients(sealTo.recipients)
+      : Sealer.toPassphrase(sealTo.passphrase);
+  const seal = async ({ kind, id, content }: SealRequest): Promise<void> => {
+    const sealed =
+      kind === 'pack' ? await sealPack(content, sealer) : nameSealed(await sealer.sealMessage(content));
+    spool.write(packName(sealed.hash), sealed.bytes);
+    post({
+      type: 'sealed',
+      id,
+      hash: sealed.hash,
+      bytes: sealed.bytes.length,
+      chunkList: chunkListOf(sealed.bytes),
+    });
+  };
+  const collect = garbageCollector();
+  let last = Promise.resolve();
+  port.on('message', (request: SealRequest) => {
+    last = last
+      .then(async () => seal(request))
+      .catch(fail)
+      .then(collect);
+  });
+  post({ type: 'ready', recipientKeyIds: [...sealer.recipientKeyIds] });
+}
+
+/** Large objects travel by chunk lists, like large files. */
+function chunkListOf(bytes: Buffer): Buffer | null {
+  if (bytes.length <= chunkedAboveBytes) return null;
+  const builder = new ChunkListBuilder(fileChunking);
+  builder.update(bytes);
+  return encodeChunkList(builder.finish());
+}
+
+if (parentPort !== null) {
+  const port = parentPort;
+  runSealer(port, workerData as SealWorkerData).catch((error: unknown) => {
+    port.postMessage({ type: 'failed', code: '', message: String(error) } satisfies SealEvent);
+  });
+}

@@ -1,0 +1,115 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import type Database from 'better-sqlite3';
+import type { DeviceIdentity } from '../../shared/identity/device-identity.ts';
+import type { Logger } from '../../shared/io/logger.ts';
+import type { Source } from '../source/source.ts';
+import { Dumper, type DumpResult } from './dumper.ts';
+import { SealIndex } from './seal-index.ts';
+import type { SealTo } from './seal-message.ts';
+import { SealedFeed } from './sealed-feed.ts';
+import { Spool } from './spool.ts';
+import { SpoolKeeper, type SpoolKeeperOptions } from './spool-keeper.ts';
+
+export type SealedFolderDeps = {
+  database: Database.Database;
+  databaseFile: string;
+  source: Source;
+  identity: DeviceIdentity;
+  /** @throws CodedError KEY_INVALID, KEY_UNUSABLE */
+  sealTo: () => Promise<SealTo>;
+  logger: Logger;
+  now: () => number;
+};
+
+export type SealedFolderOptions = {
+  folder: string;
+  /** The folder's part of the spool. */
+  spoolDirectory: string;
+  spool: SpoolKeeperOptions;
+  packBytesMax?: number;
+};
+
+/** One sealed folder: its source, what it gave out, and what receivers hold of it. */
+export class SealedFolder {
+  readonly feed: SealedFeed;
+  readonly index: SealIndex;
+  readonly keeper: SpoolKeeper;
+  readonly #deps: SealedFolderDeps;
+  readonly #dumper: Dumper;
+
+  constructor(deps: SealedFolderDeps, options: SealedFolderOptions) {
+    this.#deps = deps;
+    const { folder, spoolDirectory, packBytesMax } = options;
+    fs.mkdirSync(path.dirname(spoolDirectory), { recursive: true, mode: 0o700 });
+    const spool = new Spool(spoolDirectory);
+    this.index = new SealIndex(deps.database, folder, deps.now());
+    const onChange = (): void => this.feed.notify();
+    this.keeper = new SpoolKeeper({ index: this.index, spool, now: deps.now, onChange }, options.spool);
+    this.feed = new SealedFeed(
+      { index: this.index, keeper: this.keeper, spoolDirectory, onRenewed: () => this.#renew() },
+      folder,
+    );
+    const { index, keeper } = this;
+    this.#dumper = new Dumper(
+      { ...deps, index, keeper, spool, onAdded: onChange },
+      { folder, ...(packBytesMax === undefined ? {} : { packBytesMax }) },
+    );
+  }
+
+  /**
+   * Makes a version, and notes how the run went. Never call it twice at a time.
+   * @throws CodedError what `Dumper.dump` throws
+   */
+  async dump(signal: AbortSignal): Promise<DumpResult> {
+    const { now, source } = this.#deps;
+    const startedAt = now();
+    this.index.noteStart(startedAt);
+    try {
+      // taken before the content is read: what changes meanwhile is found by the next run
+      const fingerprint = await source.fingerprint();
+      const result = await this.#dumper.dump(signal);
+      this.index.noteEnd(result.durationMs, null, fingerprint);
+      return result;
+    } catch (error) {
+      if (this.#deps.database.open) {
+        const failure = { message: error instanceof Error ? error.message : String(error), at: now() };
+        this.index.noteEnd(now() - startedAt, JSON.stringify(failure), null);
+      }
+      throw error;
+    }
+  }
+
+  /** Whether the content may differ from that of the latest version. @throws CodedError SOURCE_FAILED */
+  async mayHaveChanged(): Promise<boolean> {
+    const fingerprint = await this.#deps.source.fingerprint();
+    const { last_fingerprint: last } = this.index.folder();
+    return fingerprint === null || fingerprint !== last || this.index.lastVersion() === null;
+  }
+
+  /** A run found nothing that changed: no version is made of it. */
+  noteUnchanged(): void {
+    const nowMs = this.#deps.now();
+    this.index.noteStart(nowMs);
+    this.index.noteEnd(0, null, this.index.folder().last_fingerprint);
+  }
+
+  /** Whether the receiver has acknowledged everything up to there and lacks no pack that the latest version uses. */
+  holds(receiverId: string, sequence: number): boolean {
+    const durable = this.keeper.durableSequence(receiverId);
+    return durable >= sequence && !this.index.lacksUsed(receiverId, durable);
+  }
+
+  /** Writes down what receivers reported. */
+  close(): void {
+    this.keeper.close();
+  }
+
+  /** The database was rolled back: nothing sealed before is referred to again. */
+  #renew(): void {
+    this.index.renewIndex();
+    const recipients = this.index.epoch()?.recipients;
+    if (recipients !== undefined) this.index.startEpoch(recipients, this.#deps.now());
+    this.keeper.restart();
+  }
+}

@@ -1,0 +1,281 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import type Database from 'better-sqlite3';
+import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
+import type { DeviceIdentity } from '../../shared/identity/device-identity.ts';
+import type { Home } from '../../shared/io/home.ts';
+import type { Logger } from '../../shared/io/logger.ts';
+import type { SealedFolderConfig } from '../config.ts';
+import type { ServedFeed, ServedFolders } from '../serve/served-feed.ts';
+import { decideSchedule, parseSchedule, type CronSchedule } from '../source/schedule.ts';
+import { createSource } from './create-source.ts';
+import type { DumpResult } from './dumper.ts';
+import { RecipientDirectory } from './recipient-directory.ts';
+import { openSealDatabase } from './seal-database.ts';
+import { SealedFolder } from './sealed-folder.ts';
+import { spoolKeeperDefaults } from './spool-keeper.ts';
+
+export type SealedFoldersDeps = {
+  home: Home;
+  identity: DeviceIdentity;
+  logger: Logger;
+  now: () => number;
+  /** Receivers on a live link. */
+  connected: () => readonly string[];
+};
+
+export type SealedFoldersOptions = { spoolBytesMax: number | null };
+
+export type SealedFolderStatus = {
+  config: SealedFolderConfig;
+  state: 'idle' | 'waiting' | 'dumping';
+  /** Why the last run made no version; null when it made one. */
+  failure: { message: string; at: number } | null;
+  packs: number;
+  bytes: number;
+  sequence: number;
+  lastStartedAt: number | null;
+  lastVersionAt: number | null;
+};
+
+type Entry = {
+  config: SealedFolderConfig;
+  folder: SealedFolder;
+  schedule: CronSchedule;
+  waiting: number;
+  dumping: boolean;
+};
+
+const tickMs = 5000;
+const seenEveryMs = 60_000;
+
+/** The sealed folders of a running agent: dumped by their schedules, one at a time, and served. */
+export class SealedFolders implements ServedFolders {
+  readonly #deps: SealedFoldersDeps;
+  readonly #options: SealedFoldersOptions;
+  readonly #recipients: RecipientDirectory;
+  readonly #entries: Entry[] = [];
+  readonly #listeners = new Set<() => void>();
+  readonly #stopping = new AbortController();
+  readonly #databaseFile: string;
+  #database: Database.Database | null = null;
+  #queue: Promise<unknown> = Promise.resolve();
+  #timer: NodeJS.Timeout | null = null;
+  #paused = false;
+  #lastSeenAt = 0;
+
+  constructor(deps: SealedFoldersDeps, options: SealedFoldersOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#recipients = new RecipientDirectory(deps.home);
+    this.#databaseFile = path.join(deps.home.directory, 'seal.db');
+  }
+
+  /** Offers the folder; with `start`, its schedule counts. @throws CodedError CONFIG_INVALID, DISK_FAILED */
+  add(config: SealedFolderConfig): void {
+    const { home, identity, logger, now } = this.#deps;
+    const schedule = parseSchedule(config.schedule);
+    const source = createSource(config.source);
+    this.#database ??= this.#openDatabase();
+    const folder = new SealedFolder(
+      {
+        database: this.#database,
+        databaseFile: this.#databaseFile,
+        source,
+        identity,
+        sealTo: async () => this.#recipients.sealTo(),
+        logger,
+        now,
+      },
+      {
+        folder: config.id,
+        spoolDirectory: path.join(home.directory, 'spool', config.id),
+        spool: { ...spoolKeeperDefaults, bytesMax: this.#options.spoolBytesMax },
+      },
+    );
+    this.#entries.push({ config, folder, schedule, waiting: 0, dumping: false });
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Dumps that are due begin from here on. */
+  start(): void {
+    this.#timer ??= setInterval(() => this.#tick(), tickMs);
+    this.#tick();
+  }
+
+  /** While paused, no dump begins by itself. */
+  pause(paused: boolean): void {
+    this.#paused = paused;
+    if (!paused && this.#timer !== null) this.#tick();
+  }
+
+  list(): readonly ServedFeed[] {
+    return this.#entries.map(({ folder }) => folder.feed);
+  }
+
+  onChange(listener: () => void): () => void {
+    const entry = (): void => listener();
+    this.#listeners.add(entry);
+    return () => this.#listeners.delete(entry);
+  }
+
+  status(): SealedFolderStatus[] {
+    return this.#entries.map(({ config, folder, dumping, waiting }) => {
+      const row = folder.index.folder();
+      const version = folder.index.lastVersion();
+      const { packs, bytes } = folder.index.usedTotals();
+      return {
+        config,
+        state: dumping ? 'dumping' : waiting > 0 ? 'waiting' : 'idle',
+        failure: row.failure === null ? null : (JSON.parse(row.failure) as { message: string; at: number }),
+        packs,
+        bytes,
+        sequence: row.sequence,
+        lastStartedAt: row.last_started_at,
+        lastVersionAt: version?.created_at ?? null,
+      };
+    });
+  }
+
+  spoolBytes(): number {
+    return this.#entries.reduce((sum, { folder }) => sum + folder.keeper.spoolBytes(), 0);
+  }
+
+  /**
+   * Makes a version of the folder, or of all one after the other, behind dumps that are under way.
+   * @throws CodedError FOLDER_UNKNOWN, FOLDER_PAUSED, what a dump throws
+   */
+  async dump(folderId: string | null): Promise<DumpResult[]> {
+    const chosen = this.#entries.filter(({ config }) => folderId === null || config.id === folderId);
+    if (chosen.length === 0) {
+      throw new CodedError(
+        'FOLDER_UNKNOWN',
+        folderId === null ? 'there is no sealed folder' : `there is no sealed folder "${folderId}"`,
+        { hint: 'add one with "mastokeep-agent folder add ID --kind sealed …"' },
+      );
+    }
+    if (this.#paused) {
+      throw new CodedError('FOLDER_PAUSED', 'the agent is paused', {
+        hint: 'end it with "mastokeep-agent resume"',
+      });
+    }
+    const results: DumpResult[] = [];
+    for (const entry of chosen) results.push(await this.#enqueue(entry, false));
+    return results;
+  }
+
+  /** How many of these receivers hold the version in `result`, durably. */
+  copies(result: DumpResult, receivers: readonly string[]): number {
+    const folder = this.#entries.find(({ config }) => config.id === result.folder)?.folder;
+    if (folder === undefined) return 0;
+    return receivers.filter((receiverId) => folder.holds(receiverId, result.sequence)).length;
+  }
+
+  forgetReceiver(receiverId: string): void {
+    for (const { folder } of this.#entries) folder.keeper.forget(receiverId);
+  }
+
+  /** Ends a dump that is under way; what it sealed is kept. */
+  async stop(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#stopping.abort(new CodedError('SOURCE_FAILED', 'the dump was ended: the agent stops'));
+    await this.#queue;
+    for (const { folder } of this.#entries) folder.close();
+    this.#database?.close();
+    this.#database = null;
+  }
+
+  #tick(): void {
+    const { now, connected, logger } = this.#deps;
+    if (now() - this.#lastSeenAt > seenEveryMs) {
+      this.#lastSeenAt = now();
+      for (const { folder } of this.#entries) {
+        for (const receiverId of connected()) folder.keeper.seen(receiverId);
+      }
+    }
+    if (this.#paused || this.#stopping.signal.aborted) return;
+    for (const entry of this.#entries) {
+      const row = entry.folder.index.folder();
+      const decision = decideSchedule(
+        entry.schedule,
+        {
+          running: entry.waiting > 0 || entry.dumping,
+          lastStartedAtMs: row.last_started_at,
+          lastDurationMs: row.last_duration_ms,
+          knownSinceMs: row.known_since,
+        },
+        now(),
+      );
+      if (decision.action !== 'run') continue;
+      if (decision.stretch > 1) {
+        logger.warn(
+          { folder: entry.config.id, stretch: decision.stretch, durationMs: row.last_duration_ms },
+          "dumps take longer than a third of their interval: only some of the schedule's moments are used",
+        );
+      }
+      // the failure is logged and noted where it happens
+      this.#enqueue(entry, true).catch(() => {});
+    }
+  }
+
+  async #enqueue(entry: Entry, onlyIfChanged: true): Promise<DumpResult | null>;
+  async #enqueue(entry: Entry, onlyIfChanged: false): Promise<DumpResult>;
+  async #enqueue(entry: Entry, onlyIfChanged: boolean): Promise<DumpResult | null> {
+    entry.waiting += 1;
+    const run = this.#queue.then(async () => {
+      entry.waiting -= 1;
+      entry.dumping = true;
+      try {
+        return await this.#run(entry, onlyIfChanged);
+      } finally {
+        entry.dumping = false;
+      }
+    });
+    this.#queue = run.catch(() => {});
+    return run;
+  }
+
+  async #run({ config, folder }: Entry, onlyIfChanged: boolean): Promise<DumpResult | null> {
+    const { logger } = this.#deps;
+    this.#stopping.signal.throwIfAborted();
+    try {
+      if (onlyIfChanged && !(await folder.mayHaveChanged())) {
+        folder.noteUnchanged();
+        return null;
+      }
+      const result = await folder.dump(this.#stopping.signal);
+      const { newBytes, plainBytes, sealedBytes, durationMs, number } = result;
+      logger.info(
+        { folder: config.id, version: number, plainBytes, newBytes, sealedBytes, durationMs },
+        'made a version',
+      );
+      return result;
+    } catch (error) {
+      const code = isCoded(error) ? error.code : 'INTERNAL';
+      logger.error(
+        { folder: config.id, code, reason: String(error) },
+        'a dump failed: there is no version of it',
+      );
+      throw error;
+    }
+  }
+
+  /** A database that cannot be used is set aside: everything is sealed once more. */
+  #openDatabase(): Database.Database {
+    try {
+      return openSealDatabase(this.#databaseFile);
+    } catch (error) {
+      if (!isCoded(error, 'DATABASE_CORRUPT')) throw error;
+      const aside = `${this.#databaseFile}.damaged`;
+      this.#deps.logger.error(
+        { aside },
+        'seal.db is damaged and set aside: everything is sealed and sent once more',
+      );
+      for (const suffix of ['', '-wal', '-shm']) {
+        if (fs.existsSync(this.#databaseFile + suffix))
+          fs.renameSync(this.#databaseFile + suffix, aside + suffix);
+      }
+      return openSealDatabase(this.#databaseFile);
+    }
+  }
+}

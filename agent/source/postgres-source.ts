@@ -1,0 +1,143 @@
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import { parseTypedPath } from '../../shared/records/relative-path.ts';
+import { CustomArchiveWalker } from './custom-archive-walker.ts';
+import { PostgresPrograms, type PostgresAccess } from './postgres-programs.ts';
+import { processOutput, type ProcessLimits } from './source-process.ts';
+import type { PostgresFacts, Source, SourceEntry, TableFacts } from './source.ts';
+
+export type PostgresSourceOptions = PostgresAccess & {
+  /** Name of the dump in the version. */
+  fileName: string;
+  /** How long pg_dump waits for a lock on a table before it gives up. */
+  lockWaitTimeoutMs: number;
+  limits: Partial<ProcessLimits>;
+};
+
+const defaults: PostgresSourceOptions = {
+  connection: null,
+  execPrefix: null,
+  fileName: 'database.dump',
+  lockWaitTimeoutMs: 60_000,
+  limits: {},
+};
+
+const factsSql = `select json_build_object(
+  'serverVersion', split_part(current_setting('server_version'), ' ', 1),
+  'database', current_database(),
+  'databaseBytes', pg_database_size(current_database()),
+  'migrationsTable', to_regclass('schema_migrations')::text)`;
+
+const tablesSql = `select coalesce(json_agg(json_build_object('name', name, 'bytes', bytes, 'rows', rows)), '[]') from (
+  select case when n.nspname = 'public' then c.relname else n.nspname || '.' || c.relname end as name,
+    coalesce(pg_total_relation_size(c.oid), 0) as bytes, greatest(c.reltuples, 0)::bigint as rows
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'm') and n.nspname not in ('pg_catalog', 'information_schema')
+  order by 2 desc, 1 limit 1000) as t`;
+
+/**
+ * One custom-format dump of a PostgreSQL database, uncompressed, so that what stays the same can be found again. Its
+ * framing is walked to the end: truncated output with exit status 0, as programs in between can give, is a failure.
+ * @throws CodedError CONFIG_INVALID
+ */
+export class PostgresSource implements Source {
+  readonly #programs: PostgresPrograms;
+  readonly #options: PostgresSourceOptions;
+
+  constructor(options: Partial<PostgresSourceOptions> = {}) {
+    this.#options = { ...defaults, ...options };
+    this.#programs = new PostgresPrograms(this.#options);
+  }
+
+  async describe(signal: AbortSignal = new AbortController().signal): Promise<PostgresFacts> {
+    const facts = await this.#basicFacts(signal);
+    const dump = await this.#programs.findDump(facts.serverVersion, signal);
+    return {
+      kind: 'postgres',
+      serverVersion: facts.serverVersion,
+      dumpVersion: dump.version,
+      database: facts.database,
+      databaseBytes: facts.databaseBytes,
+      schemaMigration: await this.#schemaMigration(facts.migrationsTable, signal),
+      tables: await this.#tables(signal),
+    };
+  }
+
+  async *entries(signal: AbortSignal): AsyncGenerator<SourceEntry, void, void> {
+    const { serverVersion } = await this.#basicFacts(signal);
+    const { program } = await this.#programs.findDump(serverVersion, signal);
+    const plan = this.#programs.connecting(program, 'pg_dump', [
+      '-Fc',
+      '-Z0',
+      `--lock-wait-timeout=${this.#options.lockWaitTimeoutMs}`,
+    ]);
+    const walker = new CustomArchiveWalker();
+    const walk = { finished: false };
+    const limits = this.#options.limits;
+    yield {
+      path: parseTypedPath(this.#options.fileName),
+      kind: 'file',
+      mode: 0o600,
+      uid: process.getuid?.() ?? 0,
+      gid: process.getgid?.() ?? 0,
+      mtimeNs: BigInt(Date.now()) * 1_000_000n,
+      target: null,
+      size: null,
+      content: (async function* () {
+        for await (const piece of processOutput(plan, signal, limits)) {
+          walker.push(piece);
+          yield piece;
+        }
+        walker.finish();
+        walk.finished = true;
+      })(),
+    };
+    if (!walk.finished) throw new CodedError('SOURCE_FAILED', 'the dump was not read to its end');
+  }
+
+  /** A database that runs changes all the time: nothing cheap tells that it did not. */
+  fingerprint(): Promise<null> {
+    return Promise.resolve(null);
+  }
+
+  async #basicFacts(signal: AbortSignal) {
+    const answer = await this.#programs.query(factsSql, signal);
+    return parseAnswer(answer) as {
+      serverVersion: string;
+      database: string;
+      databaseBytes: number;
+      migrationsTable: string | null;
+    };
+  }
+
+  /** null also where the role may not read the table: the dump itself will say so. */
+  async #schemaMigration(table: string | null, signal: AbortSignal): Promise<string | null> {
+    if (table === null) return null;
+    try {
+      return (await this.#programs.query(`select max(version) from ${table}`, signal)) || null;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return null;
+    }
+  }
+
+  /** Empty where a table is locked for a migration just now: sizes are only for information. */
+  async #tables(signal: AbortSignal): Promise<TableFacts[]> {
+    try {
+      return parseAnswer(await this.#programs.query(tablesSql, signal)) as TableFacts[];
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return [];
+    }
+  }
+}
+
+function parseAnswer(answer: string): unknown {
+  try {
+    return JSON.parse(answer);
+  } catch (error) {
+    throw new CodedError('SOURCE_FAILED', `psql printed ${JSON.stringify(answer.slice(0, 200))}`, {
+      hint: 'the exec prefix must pass output on unchanged: docker compose exec needs -T',
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto';
+import type { Disk } from '../../shared/io/disk.ts';
+import type { FileState } from '../../shared/records/file-record.ts';
+import type { RelativePath } from '../../shared/records/relative-path.ts';
+import { parseSealedObjectName } from '../../shared/sealing/object-name.ts';
+import type { BeginEntry, ChangeEntry } from './journal-entry.ts';
+import { yieldToOthers } from './journal.ts';
+import type { MirrorIndex } from './mirror-index.ts';
+import type { StoreDeps } from './open-store.ts';
+import { openContent } from './readable-content.ts';
+import { unknownMark } from './salvage.ts';
+import { placeBelow, type StoreLayout } from './store-layout.ts';
+
+const changesAtOnce = 1000;
+const hashBytes = 4 * 1024 * 1024;
+const unknownIndexId = Buffer.alloc(8);
+
+/** Paths of the files in `packs/` and `versions/` that have the name of an object. */
+export function* sealedObjects(disk: Disk, layout: StoreLayout): Generator<RelativePath> {
+  for (const directory of layout.standing) {
+    for (const name of disk.list(placeBelow(layout.current, directory))) {
+      const path = `${directory}/${name}`;
+      if (parseSealedObjectName(path) !== null) yield path as RelativePath;
+    }
+  }
+}
+
+/**
+ * Makes the index agree with the plain files after journal lines were lost: objects in no row get one (a pack whose
+ * bytes are not what its name says gets none), rows without a file go. The position is dropped, so that the agent names
+ * everything again. Only the index changes; the caller writes the journal.
+ */
+export async function salvageSealed(
+  { disk, logger, now }: StoreDeps,
+  layout: StoreLayout,
+  index: MirrorIndex,
+): Promise<void> {
+  const meta = index.meta();
+  const begin: BeginEntry = {
+    type: 'begin',
+    batch: (meta?.lastBatch ?? 0) + 1,
+    at: Math.max(now(), (meta?.lastBatchAt ?? 0) + 1),
+    nextVersionId: meta?.nextVersionId ?? 1,
+    position: null,
+    completes: false,
+    forgets: true,
+  };
+  let counted = 0;
+  const apply = (changes: ChangeEntry[]): void => {
+    counted += changes.filter(({ type }) => type !== 'expire').length;
+    index.apply(begin, changes, [], unknownMark);
+  };
+  apply([]);
+  const found = new Set(sealedObjects(disk, layout));
+  const lost = [...rowsWithout(index, found)];
+  for (let at = 0; at < lost.length; at += changesAtOnce) apply(lost.slice(at, at + changesAtOnce));
+  for (const path of found) {
+    if (index.live(path) !== null) continue;
+    const state = readState(disk, placeBelow(layout.current, path));
+    const name = parseSealedObjectName(path);
+    if (state === null || (name?.kind === 'pack' && !name.hash.equals(state.hash))) {
+      logger.warn({ path }, 'a damaged object of a sealed folder is left out');
+      continue;
+    }
+    const holding = { state, indexId: unknownIndexId, sequence: 0, replaces: null, receivedAt: begin.at };
+    apply([{ type: 'set', path, holding, namedIn: unknownIndexId, temp: null, replaced: null }]);
+    await yieldToOthers();
+  }
+  logger.warn({ changes: counted }, 'what the damaged journal lost was taken from the plain files');
+
+  function* rowsWithout(rows: MirrorIndex, files: ReadonlySet<RelativePath>): Generator<ChangeEntry> {
+    for (let after: RelativePath | null = null; ;) {
+      const page = rows.liveAfter(after, changesAtOnce);
+      for (const { path, holding } of page) {
+        if (files.has(path)) continue;
+        const id = begin.nextVersionId;
+        begin.nextVersionId += 1;
+        yield { type: 'remove', path, replaced: { id, name: null, holding } };
+        yield { type: 'expire', path, id, name: null };
+      }
+      if (page.length < changesAtOnce) return;
+      after = page.at(-1)?.path ?? null;
+    }
+  }
+}
+
+function readState(disk: Disk, place: string): FileState | null {
+  const stat = disk.stat(place);
+  const content = openContent(disk, place);
+  if (stat === null || content === null) return null;
+  try {
+    const hasher = createHash('sha256');
+    for (let offset = 0; offset < stat.size; offset += hashBytes)
+      hasher.update(content.read(offset, hashBytes));
+    const common = { size: stat.size, mtimeNs: stat.mtimeNs, mode: 0o644, uid: 0, gid: 0 };
+    return { kind: 'file', ...common, hash: hasher.digest() };
+  } finally {
+    content.close();
+  }
+}

@@ -1,0 +1,135 @@
+import type Database from 'better-sqlite3';
+import type { VersionRecord } from '../../shared/sealing/version-record.ts';
+import { openDatabase } from '../../shared/io/sqlite.ts';
+import { databaseError } from './index-errors.ts';
+
+/** A version whose record and signature are held and were verified. Times in ms; `receivedAt` by the receiver's clock. */
+export type HeldVersion = {
+  number: number;
+  epoch: string;
+  /** SHA-256 of the record. */
+  hash: Buffer;
+  previous: Buffer | null;
+  createdAt: number;
+  receivedAt: number;
+  /** Of all packs that it needs, as its record tells. */
+  bytes: number;
+};
+
+const schema = `
+  CREATE TABLE IF NOT EXISTS sealed_versions (
+    number INTEGER NOT NULL, epoch TEXT NOT NULL, hash BLOB NOT NULL, previous BLOB, created_at INTEGER NOT NULL,
+    received_at INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (epoch, number)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS sealed_packs (hash BLOB PRIMARY KEY, versions INTEGER NOT NULL) WITHOUT ROWID;
+`;
+
+type Row = Omit<HeldVersion, 'createdAt' | 'receivedAt'> & { created_at: number; received_at: number };
+
+/**
+ * Which versions a sealed store holds and how many of them need a pack: a cache of the version records, in the store's
+ * database and lost with it.
+ */
+export class VersionIndex {
+  readonly #database: Database.Database;
+  readonly #statements: ReturnType<typeof prepareStatements>;
+
+  /** @throws CodedError DATABASE_CORRUPT, STORE_FULL, DISK_FAILED */
+  constructor(database: Database.Database) {
+    this.#database = database;
+    this.#statements = run(() => {
+      database.exec(schema);
+      return prepareStatements(database);
+    });
+  }
+
+  /** One transaction, durable when it returns. A version that is there already must not be added. */
+  add(added: readonly { version: HeldVersion; record: VersionRecord }[]): void {
+    run(() =>
+      this.#database.transaction(() => {
+        for (const { version, record } of added) {
+          const { number, epoch, hash, previous, createdAt, receivedAt, bytes } = version;
+          this.#statements.add.run(number, epoch, hash, previous, createdAt, receivedAt, bytes);
+          for (const [pack] of record.packs) this.#statements.use.run(Buffer.from(pack, 'hex'));
+        }
+      })(),
+    );
+  }
+
+  clear(): void {
+    run(() => this.#database.exec('DELETE FROM sealed_versions; DELETE FROM sealed_packs;'));
+  }
+
+  get(number: number, epoch: string): HeldVersion | null {
+    const row = run(() => this.#statements.get.get(epoch, number)) as Row | undefined;
+    return row === undefined ? null : fromRow(row);
+  }
+
+  /** The one with the highest number in the epoch. */
+  latest(epoch: string): HeldVersion | null {
+    const row = run(() => this.#statements.latest.get(epoch)) as Row | undefined;
+    return row === undefined ? null : fromRow(row);
+  }
+
+  /** In the order in which they were received. */
+  list(): HeldVersion[] {
+    return run(() => this.#statements.list.all() as Row[]).map(fromRow);
+  }
+
+  count(): number {
+    return (run(() => this.#statements.count.get()) as { count: number }).count;
+  }
+
+  /** Whether any version needs the pack. */
+  needs(hash: Buffer): boolean {
+    return run(() => this.#statements.needs.get(hash)) !== undefined;
+  }
+
+  /** Hashes of all packs that versions need. */
+  packs(): Buffer[] {
+    return run(() => this.#statements.packs.all() as { hash: Buffer }[]).map(({ hash }) => hash);
+  }
+}
+
+function prepareStatements(database: Database.Database) {
+  return {
+    add: database.prepare(
+      `INSERT INTO sealed_versions (number, epoch, hash, previous, created_at, received_at, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    use: database.prepare(
+      'INSERT INTO sealed_packs (hash, versions) VALUES (?, 1) ON CONFLICT (hash) DO UPDATE SET versions = versions + 1',
+    ),
+    get: database.prepare('SELECT * FROM sealed_versions WHERE epoch = ? AND number = ?'),
+    latest: database.prepare('SELECT * FROM sealed_versions WHERE epoch = ? ORDER BY number DESC LIMIT 1'),
+    list: database.prepare('SELECT * FROM sealed_versions ORDER BY received_at, created_at, number'),
+    count: database.prepare('SELECT count(*) AS count FROM sealed_versions'),
+    needs: database.prepare('SELECT 1 FROM sealed_packs WHERE hash = ?'),
+    packs: database.prepare('SELECT hash FROM sealed_packs ORDER BY hash'),
+  };
+}
+
+function fromRow({ created_at: createdAt, received_at: receivedAt, ...rest }: Row): HeldVersion {
+  return { ...rest, createdAt, receivedAt };
+}
+
+/** Whether the file is the database of a sealed store; false where it cannot be read. */
+export function isSealedDatabase(file: string): boolean {
+  try {
+    const database = openDatabase(file, { readonly: true });
+    try {
+      const wanted = `SELECT 1 FROM sqlite_master WHERE name = 'sealed_versions'`;
+      return database.prepare(wanted).get() !== undefined;
+    } finally {
+      database.close();
+    }
+  } catch {
+    return false;
+  }
+}
+
+function run<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw databaseError(error);
+  }
+}

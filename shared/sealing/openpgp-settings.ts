@@ -1,0 +1,27 @@
+import { config, enums, type PartialConfig } from 'openpgp';
+
+/**
+ * What is written: nothing that GnuPG 2.2 could not read. OpenPGP.js follows the preferences of a recipient's key
+ * (AES-128, SEIPDv2) unless the session key is given, so sealing gives it: see message-sealer.ts.
+ */
+export const sealingSettings: PartialConfig = {
+  aeadProtect: false,
+  preferredSymmetricAlgorithm: enums.symmetric.aes256,
+  preferredCompressionAlgorithm: enums.compression.uncompressed,
+  s2kType: enums.s2k.iterated,
+  // 16 MiB of hashing (RFC 9580 §3.7.1.3)
+  s2kIterationCountByte: 224,
+  v6Keys: false,
+  showVersion: false,
+  showComment: false,
+};
+
+/** What is read: no packet without integrity protection, no compression beyond the bound. */
+export function readingSettings(bytesMax: number): PartialConfig {
+  return {
+    maxDecompressedMessageSize: bytesMax,
+    allowUnauthenticatedMessages: false,
+    allowUnauthenticatedStream: false,
+    minRSABits: config.minRSABits,
+  };
+}

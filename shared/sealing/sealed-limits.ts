@@ -1,0 +1,22 @@
+/** Every bound of the sealed formats; docs/sealed-format.md#limits lists the same. Sizes in bytes. */
+export const sealedLimits = {
+  /** Plaintext chunks in one pack. */
+  packPlainBytesMax: 16 * 1024 * 1024,
+  /** A pack's OpenPGP message: incompressible chunks, padding (12 %) and the session keys of all recipients. */
+  packBytesMax: 24 * 1024 * 1024,
+  /** The JSON text of a root message, padding included. */
+  rootBytesMax: 16 * 1024 * 1024,
+  /** A version record. */
+  versionRecordBytesMax: 16 * 1024 * 1024,
+  packsPerVersionMax: 150_000,
+  recipientsMax: 32,
+  /** One line of a manifest, without its line feed. */
+  manifestLineBytesMax: 1024 * 1024,
+  manifestPacksPerLine: 4096,
+  manifestExtentsPerLine: 4096,
+  manifestEntriesMax: 1_000_000,
+  /** All extents of a manifest together. */
+  manifestExtentsMax: 20_000_000,
+  /** One file with keys. */
+  keyFileBytesMax: 1024 * 1024,
+} as const;

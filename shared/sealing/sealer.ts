@@ -1,0 +1,115 @@
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  createMessage,
+  encrypt,
+  encryptSessionKey,
+  readKey,
+  type KeyID,
+  type Message,
+  type PublicKey,
+  type SessionKey,
+} from 'openpgp';
+import { sealingSettings } from './openpgp-settings.ts';
+import { encodePack } from './pack.ts';
+import type { Recipient } from './recipient.ts';
+
+/** A sealed object: `bytes` are one binary OpenPGP message, `hash` their SHA-256, which names it. */
+export type SealedPack = { hash: Buffer; bytes: Buffer };
+
+type SealTarget =
+  | { kind: 'recipients'; keys: readonly RecipientKey[] }
+  | { kind: 'passphrase'; passphrase: string };
+
+type RecipientKey = { key: PublicKey; keyId: KeyID; date: Date };
+
+const sessionKeyBytes = 32;
+
+/**
+ * Makes OpenPGP messages: one PKESK v3 per recipient (or one SKESK v4 with iterated S2K), then SEIPDv1 with AES-256
+ * around a binary literal packet without name and date; a fresh session key each. GnuPG 2.2 reads them.
+ * @see docs/sealed-format.md#messages
+ */
+export class Sealer {
+  /** Key IDs that every message names, 16 upper case digits, in the order of the recipients; empty for a passphrase. */
+  readonly recipientKeyIds: readonly string[];
+  readonly #target: SealTarget;
+
+  private constructor(target: SealTarget, recipientKeyIds: readonly string[]) {
+    this.#target = target;
+    this.recipientKeyIds = recipientKeyIds;
+  }
+
+  /**
+   * A recipient that expired since it was loaded is still sealed to: its owner can read, and a server that stops to
+   * make versions on that day would lose more. Status warns by `expiresAt`.
+   */
+  static async toRecipients(recipients: readonly Recipient[]): Promise<Sealer> {
+    if (recipients.length === 0) throw new RangeError('a message needs a recipient');
+    const keys = await Promise.all(recipients.map(async (recipient) => readRecipientKey(recipient)));
+    const keyIds = recipients.map(({ encryptionKeyId }) => encryptionKeyId);
+    return new Sealer({ kind: 'recipients', keys }, keyIds);
+  }
+
+  /** Whoever knows the passphrase reads everything: it is a decryption key on the server. */
+  static toPassphrase(passphrase: string): Sealer {
+    if (passphrase === '') throw new RangeError('the passphrase is empty');
+    return new Sealer({ kind: 'passphrase', passphrase }, []);
+  }
+
+  /** One OpenPGP message around `content`, as it is. */
+  async sealMessage(content: Uint8Array): Promise<Buffer> {
+    // given, so that no recipient's preferences choose AES-128 or SEIPDv2 (and then PKESK v6)
+    const sessionKey = { data: randomBytes(sessionKeyBytes), algorithm: 'aes256' } as const;
+    const sealed = await encrypt({
+      message: await createMessage({ binary: content, filename: '', date: new Date(0) }),
+      sessionKey,
+      format: 'object',
+      config: sealingSettings,
+    });
+    sealed.packets.unshift(...(await this.#sealSessionKey(sessionKey)));
+    // a stream only where the content was one
+    const bytes = sealed.write() as Uint8Array;
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** A session key packet for each recipient, or one for the passphrase. */
+  async #sealSessionKey(sessionKey: SessionKey): Promise<Packets> {
+    const target = this.#target;
+    const options = { ...sessionKey, format: 'object', config: sealingSettings } as const;
+    if (target.kind === 'passphrase') {
+      return (await encryptSessionKey({ ...options, passwords: target.passphrase })).packets;
+    }
+    const packets: Packets = [];
+    for (const { key, keyId, date } of target.keys) {
+      const sealed = await encryptSessionKey({
+        ...options,
+        encryptionKeys: key,
+        encryptionKeyIDs: keyId,
+        date,
+      });
+      packets.push(...sealed.packets);
+    }
+    return packets;
+  }
+}
+
+type Packets = Message<Uint8Array>['packets'][number][];
+
+async function readRecipientKey({ armored, encryptionKeyId, checkedAt }: Recipient): Promise<RecipientKey> {
+  const key = await readKey({ armoredKey: armored });
+  const keyId = [key, ...key.subkeys]
+    .map((part) => part.getKeyID())
+    .find((id) => id.toHex().toUpperCase() === encryptionKeyId);
+  if (keyId === undefined) throw new RangeError(`no key ${encryptionKeyId} in the recipient's key`);
+  return { key, keyId, date: new Date(checkedAt) };
+}
+
+/** Compresses, pads and seals 1 byte to 16 MiB of chunks. */
+export async function sealPack(chunks: Uint8Array, sealer: Sealer): Promise<SealedPack> {
+  return nameSealed(await sealer.sealMessage(encodePack(chunks)));
+}
+
+/** The message with its name. */
+export function nameSealed(bytes: Buffer): SealedPack {
+  return { hash: createHash('sha256').update(bytes).digest(), bytes };
+}

@@ -1,0 +1,146 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import {
+  createTestKey,
+  HeldObjects,
+  readVersion,
+  SealedBench,
+  type TestKey,
+} from '../../support/sealed-bench.ts';
+import { seededBytes } from '../../support/seeded-bytes.ts';
+
+const mib = 1024 * 1024;
+const spoolBytesMax = 4 * mib;
+const dayMs = 86_400_000;
+
+let home: string;
+let key: TestKey;
+let bench: SealedBench;
+
+beforeEach(async () => {
+  home = fs.mkdtempSync(path.join(os.tmpdir(), 'mastokeep-spool-'));
+  key = await createTestKey('owner');
+  bench = await SealedBench.create(home, [key.recipient], {
+    packBytesMax: mib,
+    spool: { bytesMax: spoolBytesMax, waitMsMax: 2000 },
+  });
+});
+afterEach(() => {
+  bench.close();
+  fs.rmSync(home, { recursive: true, force: true });
+});
+
+/** Pulls all the time until `work` has ended; gives the largest spool that was seen. */
+async function pullingDuring(receivers: HeldObjects[], work: Promise<unknown>): Promise<number> {
+  let largest = 0;
+  const state = { done: false };
+  const ended = work.finally(() => {
+    state.done = true;
+  });
+  ended.catch(() => {});
+  while (!state.done) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    if (state.done) break;
+    largest = Math.max(largest, bench.sealed.keeper.spoolBytes());
+    for (const receiver of receivers) receiver.pull(bench.feed, 1);
+  }
+  await ended;
+  return largest;
+}
+
+const read = async (held: HeldObjects) =>
+  readVersion(held.files, held.latest(), {
+    unsealer: key.unsealer,
+    agentKeyPem: bench.identity.keyPem,
+    folder: bench.folder,
+  });
+
+it('lets a first dump five times the spool flow through, to a receiver that pulls meanwhile', async () => {
+  const content = seededBytes('flow', 5 * spoolBytesMax);
+  const held = new HeldObjects('receiver');
+  const largest = await pullingDuring([held], bench.dump(content));
+  expect(largest).toBeLessThanOrEqual(spoolBytesMax);
+  held.pull(bench.feed);
+  expect((await read(held)).files.get('database.dump')?.equals(content)).toBe(true);
+});
+
+it('fails with an alarm when nobody takes anything, and keeps what is sealed for the next run', async () => {
+  const content = seededBytes('nobody', 3 * spoolBytesMax);
+  await expect(bench.dump(content)).rejects.toMatchObject({ code: 'SPOOL_FULL' });
+  expect(bench.sealed.index.folder().failure).toContain('no receiver holds any of it');
+  const sealedBytes = bench.sealed.keeper.spoolBytes();
+  expect(sealedBytes).toBeGreaterThan(spoolBytesMax / 2);
+  const held = new HeldObjects('receiver');
+  held.pull(bench.feed);
+  const run = bench.dump(content);
+  await pullingDuring([held], run);
+  const { newBytes } = await run;
+  expect(newBytes).toBeLessThan(content.length - spoolBytesMax / 2);
+  held.pull(bench.feed);
+  expect((await read(held)).files.get('database.dump')?.equals(content)).toBe(true);
+});
+
+it('goes on for one receiver while another is dead, and carries what that one lacks when it is back', async () => {
+  const [live, dead] = [new HeldObjects('live'), new HeldObjects('dead')];
+  bench.clockMs = Date.now();
+  await bench.dump(seededBytes('month 0', mib));
+  for (const held of [live, dead]) held.pull(bench.feed);
+  let content: Buffer = Buffer.alloc(0);
+  for (let day = 1; day <= 6; day += 1) {
+    bench.clockMs += dayMs;
+    content = seededBytes(`month ${day}`, 2 * mib);
+    const run = bench.dump(content);
+    await pullingDuring([live], run);
+    live.pull(bench.feed);
+  }
+  expect((await read(live)).files.get('database.dump')?.equals(content)).toBe(true);
+  expect(bench.sealed.keeper.spoolBytes()).toBeLessThanOrEqual(spoolBytesMax);
+  // back: what it was passed over for is sealed again by the next dump
+  dead.pull(bench.feed);
+  expect((await bench.dump(content)).newBytes).toBeGreaterThan(0);
+  for (const held of [live, dead]) {
+    held.pull(bench.feed);
+    expect((await read(held)).files.get('database.dump')?.equals(content)).toBe(true);
+  }
+});
+
+it('announces nothing that it no longer has, and no signature apart from its record', async () => {
+  const held = new HeldObjects('receiver');
+  for (let hour = 0; hour < 3; hour += 1) await bench.dump(seededBytes(`hour ${hour}`, mib / 2));
+  let sequence = 0;
+  for (;;) {
+    const batch = bench.feed.batchAfter(sequence, 1);
+    if (batch === null) break;
+    expect(
+      bench.feed.matches({ indexId: bench.feed.indexId(), sequence: batch.through, token: batch.token }),
+    ).toBe(true);
+    const paths = batch.records.map(({ path: name }) => name);
+    for (const name of paths) if (name.endsWith('.sig')) expect(paths).toContain(name.slice(0, -4));
+    sequence = batch.through;
+  }
+  held.pull(bench.feed);
+  bench.sealed.keeper.settle();
+  expect(bench.feed.batchAfter(0)).toMatchObject({ records: [], through: sequence });
+  expect(bench.feed.pendingAfter(0)).toEqual({ files: 0, bytes: 0 });
+});
+
+it('seals again what was damaged in the spool', async () => {
+  const content = seededBytes('damaged', 2 * mib);
+  await bench.dump(content);
+  // The largest: the others are the root message and the manifest, which every dump makes anew.
+  const sizeOf = (file: string): number => {
+    const state = bench.feed.recordAt(file as never)?.state;
+    return state?.kind === 'file' ? state.size : 0;
+  };
+  const name = bench.spoolNames().toSorted((a, b) => sizeOf(b) - sizeOf(a))[0] ?? '';
+  expect(sizeOf(name)).toBeGreaterThan(mib);
+  await bench.feed.markDirty(name as never);
+  expect(bench.feed.recordAt(name as never)).toBeNull();
+  expect(bench.spoolNames()).not.toContain(name);
+  const held = new HeldObjects('receiver');
+  expect((await bench.dump(content)).newBytes).toBeGreaterThan(0);
+  held.pull(bench.feed);
+  expect((await read(held)).files.get('database.dump')?.equals(content)).toBe(true);
+});
