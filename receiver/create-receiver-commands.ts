@@ -113,7 +113,7 @@ function listVersions(
       'USAGE',
       `folder "${folder}" is sealed: it has versions of the whole, none of a file`,
       {
-        hint: 'status tells how many; whoever has the private key lists them with "mastokeep-agent restore --list"',
+        hint: 'status tells how many; whoever has the private key lists them with "mastokeep-agent restore --dry-run"',
       },
     );
   }
