@@ -12,6 +12,7 @@ import { silentLogger } from '../../shared/io/logger.ts';
 import { parseAddress } from '../../shared/link/address.ts';
 import { defaultLinkLimits } from '../../shared/link/link-limits.ts';
 import { programVersion } from '../../shared/program-version.ts';
+import { defaultAnswerTimeoutMs } from '../../shared/transfer/answer-deadline.ts';
 import { agentHome } from './agent-home.ts';
 import type { RestoreResult } from '../restore/run-restore.ts';
 
@@ -206,6 +207,7 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
         agentId,
         programVersion,
         patienceMs,
+        answerTimeoutMs: defaultAnswerTimeoutMs,
       },
     );
   } finally {
