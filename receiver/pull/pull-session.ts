@@ -1,4 +1,4 @@
-import { CodedError } from '../../shared/errors/coded-error.ts';
+import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import type { Message } from '../../shared/protocol/codec.ts';
@@ -162,10 +162,20 @@ export class PullSession {
       folder.pull = new FolderPull(deps, { folder: id, indexId: folder.indexId, retryDelayMs });
       await folder.pull.run();
     } catch (error) {
-      this.fail(error);
+      // before the pull began: there is no place for one more folder, and the others go on
+      if (folder.pull === null && isCoded(error, 'QUOTA_REACHED')) this.refuse(id, error);
+      else this.fail(error);
     } finally {
       this.pullsOpen -= 1;
     }
+  }
+
+  private refuse(folder: string, reason: CodedError): void {
+    const { code, message, hint } = reason;
+    this.deps.onBlocked(folder, reason);
+    this.link
+      .send({ type: 'refuse', folder, code, message, hint })
+      .catch((error: unknown) => this.fail(error));
   }
 
   /** Stops pulling a folder, behind what is under way. */
