@@ -183,7 +183,7 @@ export class AgentCopies {
         'QUOTA_REACHED',
         `${limits.foldersMax} folders of this agent are held, and no more are taken`,
         {
-          hint: `stop the receiver and remove what it holds of a folder that is no longer wanted: ${path.join(config.data, agentId)}/FOLDER and ${path.dirname(this.#databasePath(agentId, folder))}/FOLDER.*`,
+          hint: 'to make place, stop the receiver and remove a folder that is no longer wanted: <data>/<agent>/<folder>, and <home>/db/<agent>/<folder>.db*',
         },
       );
     }
