@@ -173,6 +173,7 @@ describe('an invitation is refused without an answer', () => {
     await expect(joinInvitation(receiver, invitation, joining)).rejects.toMatchObject({
       code: 'INVITATION_REFUSED',
     });
+    expect(await agent.log.code('INVITATION_REFUSED')).toMatchObject({ level: 'warn' });
     expect(agent.book.peers()).toEqual([]);
   });
 
@@ -186,6 +187,8 @@ describe('an invitation is refused without an answer', () => {
     await expect(joinInvitation(receiver, invitation, joining)).rejects.toMatchObject({
       code: 'INVITATION_REFUSED',
     });
+    const refusal = { level: 'warn', deviceId: receiver.identity.deviceId };
+    expect(await agent.log.code('INVITATION_REFUSED')).toMatchObject(refusal);
     invite(agent);
     await expect(joinInvitation(receiver, invitation, joining)).rejects.toMatchObject({
       code: 'INVITATION_REFUSED',
@@ -200,6 +203,7 @@ describe('an invitation is refused without an answer', () => {
     await expect(joinInvitation(receiver, invitation, joining)).rejects.toMatchObject({
       code: 'INVITATION_REFUSED',
     });
+    expect(await agent.log.code('INVITATION_REFUSED')).toMatchObject({ level: 'warn' });
     expect(agent.book.peers()).toEqual([]);
   });
 
