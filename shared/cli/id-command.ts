@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { loadDeviceIdentity } from '../identity/device-identity.ts';
-import type { Home } from '../io/home.ts';
+import { loadDeviceIdentity, renewCertificate } from '../identity/device-identity.ts';
+import { becomeHomeOwner, type Home } from '../io/home.ts';
 import { printJson, printText } from './command-output.ts';
 
 /** `id`: prints the ID of the device whose home it is. */
@@ -8,9 +8,19 @@ export function addIdCommand(program: Command, home: (command: Command) => Home)
   program
     .command('id')
     .description('print the device ID')
+    .option(
+      '--renew-certificate',
+      'make a new certificate for the same key, used from the next start on; the ID and all pairings stay',
+    )
     .option('--json', 'print JSON')
-    .action((options: { json?: true }, command: Command) => {
-      const { deviceId } = loadDeviceIdentity(home(command).directory);
+    .action(async (options: { renewCertificate?: true; json?: true }, command: Command) => {
+      const ownHome = home(command);
+      const { directory } = ownHome;
+      if (options.renewCertificate === true) {
+        becomeHomeOwner(ownHome);
+        await renewCertificate(directory);
+      }
+      const { deviceId } = loadDeviceIdentity(directory);
       if (options.json === true) printJson({ deviceId });
       else printText(deviceId);
     });
