@@ -178,5 +178,5 @@ async function exchange(
 function refusalHint(leftMs: number): string {
   const expired =
     'an invitation is good for ten minutes, and by the clock of this device this one has expired';
-  return `${leftMs <= 0 ? expired : 'the invitation was used already, or withdrawn by unpairing'}; make a new one`;
+  return `${leftMs <= 0 ? expired : 'the invitation was used already, withdrawn by unpairing, or has expired by the clock of the other device'}; make a new one`;
 }

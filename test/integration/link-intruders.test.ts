@@ -104,7 +104,28 @@ it('TLS 1.2 gets nothing, not even with the key of a paired device', async () =>
     maxVersion: 'TLSv1.2',
   });
   expect((await ended).length).toBe(0);
-  await agent.log.code('LINK_TLS_FAILED');
+  // no handshake at all, where an older version would be looked at only after it
+  expect(await agent.log.code('LINK_TLS_FAILED')).toMatchObject({
+    reason: expect.stringContaining('the TLS handshake failed') as unknown,
+  });
+});
+
+it('TLS 1.2 proves no key to either end, wherever it came from', async () => {
+  const old = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
+  const server = tls.createServer({ ...tlsOptions(stranger), ...old, requestCert: true });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const accepted = once(server, 'secureConnection');
+  const client = tls.connect({ ...tlsOptions(receiver.identity), ...old, host: '127.0.0.1', port });
+  await once(client, 'secureConnect');
+  const [served] = (await accepted) as [TLSSocket];
+  const refused = expect.objectContaining({ code: 'LINK_TLS_FAILED' }) as unknown;
+  expect(() => verifiedDeviceId(client)).toThrowError(refused);
+  expect(() => verifiedDeviceId(served)).toThrowError(refused);
+  client.destroy();
+  served.destroy();
+  server.close();
 });
 
 it.each([{ ALPNProtocols: ['http/1.1'] }, {}])(
