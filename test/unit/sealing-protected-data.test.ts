@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { openProtectedData } from '../../shared/sealing/protected-data.ts';
 
-const corrupt: unknown = expect.objectContaining({ code: 'PACK_CORRUPT' });
+const corrupt = expect.objectContaining({ code: 'PACK_CORRUPT' }) as Error;
 const key = randomBytes(32);
 
 type Parts = { version?: number; packets: Buffer; code?: Buffer; hashed?: (plain: Buffer) => Buffer };
@@ -49,11 +49,11 @@ it('answers every flipped bit, every cut and every other key with PACK_CORRUPT',
     for (let bit = 0; bit < 8; bit += 1) {
       const changed = Buffer.from(whole);
       changed[at] = (changed[at] ?? 0) ^ (1 << bit);
-      expect(() => openProtectedData(changed, key)).toThrow(corrupt as Error);
+      expect(() => openProtectedData(changed, key)).toThrow(corrupt);
     }
-    expect(() => openProtectedData(whole.subarray(0, at), key)).toThrow(corrupt as Error);
+    expect(() => openProtectedData(whole.subarray(0, at), key)).toThrow(corrupt);
   }
-  expect(() => openProtectedData(whole, randomBytes(32))).toThrow(corrupt as Error);
+  expect(() => openProtectedData(whole, randomBytes(32))).toThrow(corrupt);
 });
 
 const content = Buffer.from('content');
@@ -74,5 +74,5 @@ it.each<[string, Parts]>([
   ['a literal packet that is too short', { packets: Buffer.of(0xcb, 2, 0x62, 0) }],
   ['a partial length', { packets: Buffer.concat([Buffer.of(0xcb, 0xe3), Buffer.alloc(8)]) }],
 ])('refuses %s, though its code is right', (_, parts) => {
-  expect(() => openProtectedData(protect(parts), key)).toThrow(corrupt as Error);
+  expect(() => openProtectedData(protect(parts), key)).toThrow(corrupt);
 });
