@@ -32,8 +32,12 @@ export function sealedReceiver(
     agentId,
     folder,
     lie,
+    now = Date.now,
     ...options
-  }: { agentId: DeviceId; folder: string; lie?: Lie } & Pick<ChannelPairOptions, 'onMessage'>,
+  }: { agentId: DeviceId; folder: string; lie?: Lie; now?: () => number } & Pick<
+    ChannelPairOptions,
+    'onMessage'
+  >,
 ): () => Promise<Channel> {
   const history = historyOfStores(new Map([[folder, heldFolder(store, lie)]]));
   const grant = { role: 'restore', agentId } as const;
@@ -42,8 +46,8 @@ export function sealedReceiver(
     void serveRestore({
       channel: served,
       openHistory: async () => history,
-      leases: new RestoreLeases(Date.now),
-      now: Date.now,
+      leases: new RestoreLeases(now),
+      now,
       programVersion: 'test',
       logger: silentLogger,
     });

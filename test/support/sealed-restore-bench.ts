@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
@@ -18,10 +19,10 @@ import { ReceiverDirectory, type TreeEntry } from './receiver-directory.ts';
 import { restoreFrom } from './restore-bench.ts';
 import { sealedReceiver, type Lie } from './sealed-receiver.ts';
 
-export const keyPassphrase = 'correct horse battery staple';
+const keyPassphrase = 'correct horse battery staple';
 
 type RestoreCall = Partial<RunRestoreOptions> & {
-  openUnsealer?: OpenUnsealer;
+  openUnsealer?: OpenUnsealer | null;
   folder?: string;
   lie?: Lie;
   onMessage?: ChannelPairOptions['onMessage'];
@@ -46,10 +47,12 @@ export class SealedRestoreBench {
   readonly notes: string[] = [];
   readonly keyFile: string;
   readonly passphraseFile: string;
+  /** The receiver's clock. */
+  now: () => number = Date.now;
   readonly #keys: SealedKeys;
   #store: SealedStore | null = null;
 
-  constructor(directory: string, keys: SealedKeys, packBytes = 1_500_000) {
+  constructor(directory: string, keys: SealedKeys, packBytes = 1_500_000, deviceKey?: KeyObject) {
     this.directory = directory;
     this.#keys = keys;
     this.data = new ReceiverDirectory(path.join(directory, 'data'), {
@@ -57,6 +60,7 @@ export class SealedRestoreBench {
       sealer: keys.sealer,
       blockBytes: 50_000,
       packBytes,
+      ...(deviceKey === undefined ? {} : { deviceKey }),
     });
     this.target = path.join(directory, 'restored');
     this.keyFile = path.join(directory, 'key.asc');
@@ -74,7 +78,7 @@ export class SealedRestoreBench {
         disk: nodeDisk,
         logger: silentLogger,
         quota: new AgentQuota({ bytesMax: null }),
-        now: Date.now,
+        now: () => this.now(),
         agentKey: () => key.read(),
         onRefused: () => {},
       },
@@ -101,6 +105,7 @@ export class SealedRestoreBench {
     const agentId = this.data.agent;
     const nextChannel = sealedReceiver(await this.serve(folder), {
       agentId,
+      now: this.now,
       folder,
       ...(lie === undefined ? {} : { lie }),
       ...(onMessage === undefined ? {} : { onMessage }),

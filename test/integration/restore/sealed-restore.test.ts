@@ -77,7 +77,7 @@ it('takes an older version that is complete, and says so', async () => {
   fs.rmSync(bench.packFiles().find((file) => !before.has(file)) ?? '');
   const result = await bench.restore();
   expect(result.folders[0]?.version?.number).toBe(1);
-  expect(bench.notes.join('\n')).toContain('lacks 1 packs');
+  expect(bench.notes.join('\n')).toContain('lacks a pack');
   bench.expectTree(firstTree);
 });
 
