@@ -22,7 +22,7 @@ export function describeRestore(result: RestoreResult): string[] {
  */
 export function describeNextSteps({ folders }: RestoreResult, database: string | null): string[] {
   const whole = folders.filter(({ failed, files, skipped }) => failed.length === 0 && files + skipped > 0);
-  const steps = [...whole.filter(isConfiguration).map(({ target }) => configurationStep(target))];
+  const steps = whole.filter(isConfiguration).map(({ target }) => configurationStep(target));
   for (const { id, target } of whole.filter((folder) => folder.version?.source === 'postgres')) {
     steps.push(
       database === null

@@ -44,7 +44,11 @@ it('says how many files came and how many were there, one as one', () => {
 });
 
 it('tells of a dry run without a key the version, its sealed size and the others that are held', () => {
-  const versions = [7, 6, 5].map((number) => ({ ...told, number, packsLacking: number === 6 ? 1 : 0 }));
+  const versions = [
+    { ...told, number: 7, packsLacking: 0 },
+    { ...told, number: 6, packsLacking: 1 },
+    { ...told, number: 5, packsLacking: 0 },
+  ];
   expect(
     describeRestore(result([folder('database', 'postgres', { files: 0, versions })], { dryRun: true })),
   ).toEqual([
