@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { formatError, printJson, printText } from '../../shared/cli/command-output.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { interruptedExitCode, takeInterrupts } from '../../shared/cli/run-program.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
@@ -117,26 +117,34 @@ async function restoreIntoPostgres(
   connection: string,
   command: Command,
 ): Promise<RestoreResult> {
-  const { makeScratch, restoreDatabase } = await import('../restore/database-restore.ts');
+  const { checkDatabase, restoreDatabase } = await import('../restore/database-restore.ts');
   const { findArchive } = await import('../restore/find-archive.ts');
   const { parsePostgresTarget } = await import('../restore/postgres-target.ts');
+  const { makeScratch } = await import('../restore/scratch.ts');
   if (options.folder.length !== 1 || options.to !== undefined || options.inPlace || options.dryRun) {
     throw new CodedError('USAGE', '--pg-restore takes one --folder, and no --to, --in-place or --dry-run');
   }
   const jobs = Number(options.jobs);
   if (!Number.isInteger(jobs) || jobs < 1 || jobs > 64) throw new CodedError('USAGE', '--jobs is 1 to 64');
   const target = parsePostgresTarget(connection);
+  await checkDatabase(target);
   const scratch = makeScratch(options.scratch ?? null);
   const removeScratch = (): void => scratch.remove();
   process.once('exit', removeScratch);
+  const interrupted = new AbortController();
   try {
     const result = await restore({ ...options, to: scratch.directory, owner: 'none' }, command);
     const archive = findArchive(result);
+    takeInterrupts(() => interrupted.abort());
     const note = (line: string): void => void process.stderr.write(`${line}\n`);
     note(`database ${target.database}: the dump is here and whole; pg_restore begins`);
-    await restoreDatabase({ note }, archive, target, jobs);
+    await restoreDatabase({ note, signal: interrupted.signal }, archive, target, jobs);
     for (const folder of result.folders) folder.target = target.database;
     return result;
+  } catch (error) {
+    if (!interrupted.signal.aborted) throw error;
+    process.stderr.write(formatError(error));
+    process.exit(interruptedExitCode);
   } finally {
     removeScratch();
     process.off('exit', removeScratch);

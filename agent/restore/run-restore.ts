@@ -284,7 +284,7 @@ async function checkSpace(plans: readonly TargetedPlan[]): Promise<void> {
         'TARGET_FULL',
         `${formatByteSize(bytes)} are to be restored, and the disk of ${at} has ${formatByteSize(free)} free`,
         {
-          hint: 'make room, restore elsewhere with --to, or only a part with --folder and --path',
+          hint: 'make room, restore elsewhere (--to, or --scratch with --pg-restore), or only a part (--folder, --path)',
         },
       );
     }
