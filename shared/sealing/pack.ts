@@ -18,6 +18,8 @@ export function encodePack(chunks: Uint8Array): Buffer {
     throw new RangeError(`a pack holds 1 to ${sealedLimits.packPlainBytesMax} bytes, not ${chunks.length}`);
   }
   const frame = zstdCompressSync(chunks, {
+    // one piece of output: chunks that do not compress grow by 3 bytes a block of 128 KiB
+    chunkSize: chunks.length + (chunks.length >> 8) + 1024,
     params: {
       [constants.ZSTD_c_compressionLevel]: 3,
       [constants.ZSTD_c_checksumFlag]: 1,

@@ -1,14 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  createMessage,
-  encrypt,
-  encryptSessionKey,
-  readKey,
-  type KeyID,
-  type Message,
-  type PublicKey,
-  type SessionKey,
-} from 'openpgp';
+import { encryptSessionKey, readKey, type KeyID, type PublicKey, type SessionKey } from 'openpgp';
+import { encryptMessage } from './encrypt-message.ts';
 import { sealingSettings } from './openpgp-settings.ts';
 import { encodePack } from './pack.ts';
 import type { Recipient } from './recipient.ts';
@@ -60,40 +52,24 @@ export class Sealer {
   async sealMessage(content: Uint8Array): Promise<Buffer> {
     // given, so that no recipient's preferences choose AES-128 or SEIPDv2 (and then PKESK v6)
     const sessionKey = { data: randomBytes(sessionKeyBytes), algorithm: 'aes256' } as const;
-    const sealed = await encrypt({
-      message: await createMessage({ binary: content, filename: '', date: new Date(0) }),
-      sessionKey,
-      format: 'object',
-      config: sealingSettings,
-    });
-    sealed.packets.unshift(...(await this.#sealSessionKey(sessionKey)));
-    // a stream only where the content was one
-    const bytes = sealed.write() as Uint8Array;
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return encryptMessage(await this.#sealSessionKey(sessionKey), sessionKey.data, content);
   }
 
   /** A session key packet for each recipient, or one for the passphrase. */
-  async #sealSessionKey(sessionKey: SessionKey): Promise<Packets> {
+  async #sealSessionKey(sessionKey: SessionKey): Promise<Buffer> {
     const target = this.#target;
-    const options = { ...sessionKey, format: 'object', config: sealingSettings } as const;
+    const options = { ...sessionKey, format: 'binary', config: sealingSettings } as const;
     if (target.kind === 'passphrase') {
-      return (await encryptSessionKey({ ...options, passwords: target.passphrase })).packets;
+      return Buffer.from(await encryptSessionKey({ ...options, passwords: target.passphrase }));
     }
-    const packets: Packets = [];
+    const packets: Uint8Array[] = [];
     for (const { key, keyId, date } of target.keys) {
-      const sealed = await encryptSessionKey({
-        ...options,
-        encryptionKeys: key,
-        encryptionKeyIDs: keyId,
-        date,
-      });
-      packets.push(...sealed.packets);
+      const recipient = { encryptionKeys: key, encryptionKeyIDs: keyId, date };
+      packets.push(await encryptSessionKey({ ...options, ...recipient }));
     }
-    return packets;
+    return Buffer.concat(packets);
   }
 }
-
-type Packets = Message<Uint8Array>['packets'][number][];
 
 async function readRecipientKey({ armored, encryptionKeyId, checkedAt }: Recipient): Promise<RecipientKey> {
   const key = await readKey({ armoredKey: armored });
