@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { encryptSessionKey, readKey, type KeyID, type PublicKey, type SessionKey } from 'openpgp';
-import { encryptMessage } from './encrypt-message.ts';
+import { encryptMessage, type MessageRoom } from './encrypt-message.ts';
 import { sealingSettings } from './openpgp-settings.ts';
-import { encodePack } from './pack.ts';
+import { packContent } from './pack.ts';
 import type { Recipient } from './recipient.ts';
 
 /** A sealed object: `bytes` are one binary OpenPGP message, `hash` their SHA-256, which names it. */
@@ -48,11 +48,13 @@ export class Sealer {
     return new Sealer({ kind: 'passphrase', passphrase }, []);
   }
 
-  /** One OpenPGP message around `content`, as it is. */
-  async sealMessage(content: Uint8Array): Promise<Buffer> {
+  /** One OpenPGP message around `content`, as it is: pieces that follow each other. */
+  async sealMessage(content: Uint8Array | readonly Uint8Array[], room?: MessageRoom): Promise<Buffer> {
     // given, so that no recipient's preferences choose AES-128 or SEIPDv2 (and then PKESK v6)
     const sessionKey = { data: randomBytes(sessionKeyBytes), algorithm: 'aes256' } as const;
-    return encryptMessage(await this.#sealSessionKey(sessionKey), sessionKey.data, content);
+    const sessionKeyPackets = await this.#sealSessionKey(sessionKey);
+    const pieces = content instanceof Uint8Array ? [content] : content;
+    return encryptMessage(sessionKeyPackets, sessionKey.data, pieces, room);
   }
 
   /** A session key packet for each recipient, or one for the passphrase. */
@@ -81,8 +83,8 @@ async function readRecipientKey({ armored, encryptionKeyId, checkedAt }: Recipie
 }
 
 /** Compresses, pads and seals 1 byte to 16 MiB of chunks. */
-export async function sealPack(chunks: Uint8Array, sealer: Sealer): Promise<SealedPack> {
-  return nameSealed(await sealer.sealMessage(encodePack(chunks)));
+export async function sealPack(chunks: Uint8Array, sealer: Sealer, room?: MessageRoom): Promise<SealedPack> {
+  return nameSealed(await sealer.sealMessage(packContent(chunks), room));
 }
 
 /** The message with its name. */

@@ -51,6 +51,7 @@ function run(
         expect(pack.content.length).toBeLessThanOrEqual(packBytesMax);
         waiting.push(pack);
       },
+      takeRoom: () => new ArrayBuffer(packBytesMax),
     },
     {
       secret: Buffer.alloc(32, 7),
