@@ -3,8 +3,8 @@ import { ChunkCutter } from '../../shared/chunking/chunk-cutter.ts';
 import type { ChunkingParameters } from '../../shared/chunking/chunking-parameters.ts';
 import { chunkId } from '../../shared/sealing/chunk-id.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
+import { chunkEntryBytes } from './chunk-entry.ts';
 import type { ChunkLocation } from './chunk-lookup.ts';
-import { chunkEntryBytes } from './seal-index.ts';
 
 /** A full pack, not sealed yet. `chunks`: entries of `chunkEntryBytes`. */
 export type FilledPack = { pack: number; content: Uint8Array<ArrayBuffer>; chunks: Uint8Array<ArrayBuffer> };
