@@ -39,6 +39,7 @@ const agentStatus: AgentStatus = {
     },
     { deviceId: 'CCCCCCC-EEEEEEE', connected: false, folders: [] },
   ],
+  sealing: { mode: 'none', recipients: [], passphraseFile: null },
   spoolBytes: 0,
   alarms: [{ code: 'SOURCE_STOPPED', message: 'folder media is stopped', since: '2026-11-21T11:00:00Z' }],
 };
