@@ -10,20 +10,20 @@ const defaultKeyFile = '/dev/shm/mastokeep-private.asc';
 
 /** Asks which Mastodon it is about; empty for none. */
 export async function askMastodon(): Promise<string> {
-  return askText('Directory of the Mastodon installation, often /home/mastodon/live (empty: none yet)');
+  return askText('Directory of the Mastodon installation (empty: folders come later)');
 }
 
 /** Asks who shall be able to read sealed folders. */
 export async function askSealing(): Promise<SealingChoice> {
-  const way = await askChoice('Who can read the dumps of database and secrets?', [
-    { value: 'key', label: 'Whoever has the private key to a public key that I have here as a file' },
-    { value: 'new', label: 'Whoever has the private key of a new pair, made now' },
+  const way = await askChoice('Who shall be able to read dumps and secrets?', [
+    { value: 'key', label: 'The owner of a public key that is here as a file' },
+    { value: 'new', label: 'The owner of a new key, made now' },
     {
       value: 'passphrase',
       label: 'Whoever knows a passphrase',
-      hint: 'it stays on this server: who breaks in can read every copy',
+      hint: 'stays on this server: who breaks in reads all',
     },
-    { value: 'none', label: 'Nobody yet: media only, keys later with "recipient add"' },
+    { value: 'none', label: 'Nobody yet: only media, or keys later' },
   ]);
   switch (way) {
     case 'key':
@@ -54,8 +54,8 @@ async function askKeyFiles(): Promise<KeyFile[]> {
   for (;;) {
     const file = await askText(
       keys.length === 0
-        ? 'File with the public key ("gpg --armor --export ADDRESS" makes it)'
-        : 'File with another public key (empty: that is all)',
+        ? 'File with the public key (gpg --armor --export ADDRESS)'
+        : 'File with another public key (empty: no more)',
       { check: (typed) => (typed === '' && keys.length === 0 ? 'name a file' : null) },
     );
     if (file === '') return keys;
@@ -71,7 +71,7 @@ async function askKeyFiles(): Promise<KeyFile[]> {
 }
 
 async function askKeyDestination(): Promise<KeyDestination> {
-  return askText('Where to give out the private key: a new file in memory, or - for this terminal', {
+  return askText('Where to give out the private key: a file in memory, or - (this terminal)', {
     initial: defaultKeyFile,
     check: (typed) => {
       if (typed === '-') return null;

@@ -14,7 +14,7 @@ export async function askText(
   return taken(
     await text({
       message,
-      output: process.stderr,
+      output: terminal(),
       initialValue: options.initial ?? '',
       validate: (typed) => options.check?.((typed ?? '').trim()) ?? undefined,
     }),
@@ -28,13 +28,13 @@ export async function askNewPassphrase(message: string): Promise<string> {
     const typed = taken(
       await password({
         message,
-        output: process.stderr,
+        output: terminal(),
         validate: (text) => (text === undefined || text === '' ? 'it must not be empty' : undefined),
       }),
     );
-    const again = taken(await password({ message: 'The same again', output: process.stderr }));
+    const again = taken(await password({ message: 'The same again', output: terminal() }));
     if (typed === again) return typed;
-    log.error('These were two different ones.', { output: process.stderr });
+    log.error('These were two different ones.', { output: terminal() });
   }
 }
 
@@ -49,13 +49,21 @@ export async function askChoice<Value extends string>(
     label,
     ...(hint === undefined ? {} : { hint }),
   }));
-  return taken(await select<string>({ message, options, output: process.stderr })) as Value;
+  return taken(await select<string>({ message, options, output: terminal() })) as Value;
 }
 
 /** Says that an answer cannot be used. */
 export async function reportMistake(message: string): Promise<void> {
   const { log } = await import('@clack/prompts');
-  log.error(message, { output: process.stderr });
+  log.error(message, { output: terminal() });
+}
+
+/** A terminal that does not know its size (a serial line, a pty that was given none) counts as one of 80 by 24. */
+function terminal(): NodeJS.WriteStream {
+  const { stderr } = process;
+  if (stderr.columns === 0) stderr.columns = 80;
+  if (stderr.rows === 0) stderr.rows = 24;
+  return stderr;
 }
 
 function taken(answer: string | symbol): string {
