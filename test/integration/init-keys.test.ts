@@ -211,6 +211,18 @@ describe('init with a passphrase', () => {
   });
 });
 
+describe('folder add of a sealed folder', () => {
+  it('warns while there is no key to seal to', async () => {
+    await must('init', '--yes');
+    const added = ['folder', 'add', 'x', '--kind', 'sealed', '--command', 'true'];
+    expect(await must(...added)).toContain('warning: there is no key to seal to yet');
+    await must('recipient', 'add', exported('ecc@example.org'));
+    expect(await must('folder', 'add', 'y', '--kind', 'sealed', '--command', 'true')).not.toContain(
+      'warning',
+    );
+  });
+});
+
 describe('recipient', () => {
   it('is found by a short key ID, removed, and the last one stays', async () => {
     await must('init', '--yes', '--recipient', exported('rsa@example.org'));
