@@ -5,6 +5,7 @@ import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts'
 import type { Home } from '../shared/io/home.ts';
 import { folderSchema, type FolderConfig } from './config.ts';
 import type { DumpResult } from './seal/dumper.ts';
+import type { ShownRecipient } from './seal/shown-recipient.ts';
 
 export type AgentFolderStatus = {
   id: string;
@@ -35,6 +36,13 @@ type AgentReceiverStatus = {
   folders: { id: string; durableSequence: number; lagBytes: number; lagFiles: number }[];
 };
 
+/** To whom sealed folders are sealed. `passphraseFile`: where a passphrase lies on this server. */
+export type AgentSealingStatus = {
+  mode: 'recipients' | 'passphrase' | 'none';
+  recipients: ShownRecipient[];
+  passphraseFile: string | null;
+};
+
 /** What `status --json` prints. */
 export type AgentStatus = {
   deviceId: string;
@@ -45,6 +53,7 @@ export type AgentStatus = {
   pausedUntil: string | null;
   folders: AgentFolderStatus[];
   receivers: AgentReceiverStatus[];
+  sealing: AgentSealingStatus;
   spoolBytes: number;
   alarms: Alarm[];
 };

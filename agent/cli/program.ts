@@ -5,6 +5,7 @@ import { addDumpCommand } from './dump-command.ts';
 import { addFolderCommand } from './folder-command.ts';
 import { addInitCommand } from './init-command.ts';
 import { addPairingCommands } from './pairing-commands.ts';
+import { addRecoverySheetCommand } from './recovery-sheet-command.ts';
 import { addRecipientCommands } from './recipient-command.ts';
 import { addRestoreCommand } from './restore-command.ts';
 import { addRunCommand } from './run-command.ts';
@@ -21,6 +22,7 @@ export async function runAgentProgram(argv: readonly string[]): Promise<void> {
   addInitCommand(program);
   addFolderCommand(program);
   addRecipientCommands(program);
+  addRecoverySheetCommand(program);
   addRunCommand(program);
   addPairingCommands(program);
   addStatusCommand(program);

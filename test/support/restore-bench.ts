@@ -69,7 +69,7 @@ export function restoreFrom(
   receiver: { nextChannel(signal: AbortSignal): Promise<Channel>; notes?: string[] },
   options: Partial<RunRestoreOptions>,
   configuredPath: (folder: string) => string | null = () => null,
-  openUnsealer: OpenUnsealer = async () => {
+  openUnsealer: OpenUnsealer | null = async () => {
     throw new CodedError('KEY_WRONG', 'the test gave no key');
   },
 ): Promise<RestoreResult> {
