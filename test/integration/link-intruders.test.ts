@@ -80,6 +80,32 @@ it('an unpaired device is told by its own dialler where to look', async () => {
   await expect(dialling).rejects.toMatchObject({ code: 'LINK_CLOSED', hint: 'is this device paired there?' });
 });
 
+it('the right device that speaks something else is told so, and sent nothing', async () => {
+  const server = tls.createServer({ ...tlsOptions(stranger), requestCert: true });
+  const received: Buffer[] = [];
+  server.on('secureConnection', (socket) => socket.on('data', (bytes: Buffer) => received.push(bytes)));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const left = new Promise((resolve) => server.once('connection', (socket) => socket.once('close', resolve)));
+  const dialling = dialPeer(
+    { identity: receiver.identity },
+    {
+      deviceId: stranger.deviceId,
+      role: 'agent',
+      grant: { role: 'replica' },
+      addresses: [`127.0.0.1:${port}`],
+      pairedAt: 0,
+      lastProgressAt: null,
+    },
+    { limits: testLimits, signal: new AbortController().signal },
+  );
+  await expect(dialling).rejects.toMatchObject({ code: 'LINK_TLS_FAILED' });
+  await left;
+  expect(received).toEqual([]);
+  server.close();
+});
+
 it('a certificate signed by the key of a paired device is not that device', async () => {
   pairOnlyAtAgent();
   const child = await childCredentials(receiver.identity);
