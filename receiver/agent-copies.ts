@@ -243,8 +243,10 @@ export class AgentCopies {
   #agent(agentId: DeviceId): AgentCopy {
     const known = this.#agents.get(agentId);
     if (known !== undefined) return known;
-    const quota = new AgentQuota({ bytesMax: this.quotaBytesOf(agentId) });
-    const key = new AgentKey(agentId, { directory: path.join(this.#deps.config.data, agentId) });
+    const { config } = this.#deps;
+    const bytesMax = this.quotaBytesOf(agentId);
+    const quota = new AgentQuota({ bytesMax, sealedReserve: config.sealedReserve });
+    const key = new AgentKey(agentId, { directory: path.join(config.data, agentId) });
     const agent: AgentCopy = { quota, key, stores: new Map(), opening: new Map() };
     this.#agents.set(agentId, agent);
     return agent;

@@ -24,6 +24,7 @@ export async function openMirrorStore(
 ): Promise<MirrorStore> {
   const layout = mirrorLayout(options.directory);
   const parts = await openStore(deps, options, {
+    folders: 'mirror',
     format: 'mastokeep-mirror-journal',
     layout,
     holdsFiles: (disk) => disk.list(layout.current).length + disk.list(layout.versions).length > 0,

@@ -31,6 +31,7 @@ export type SealedStoreDeps = StoreDeps & {
 export async function openSealedStore(deps: SealedStoreDeps, options: StoreOptions): Promise<SealedStore> {
   const layout = sealedLayout(options.directory);
   const parts = await openStore(deps, options, {
+    folders: 'sealed',
     format: 'mastokeep-sealed-journal',
     layout,
     holdsFiles: (disk) => !sealedObjects(disk, layout).next().done,

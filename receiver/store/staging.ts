@@ -2,7 +2,7 @@ import { createHash, hash as digest } from 'node:crypto';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { crashPoint } from '../../shared/io/crash-point.ts';
 import type { Disk, DiskPath } from '../../shared/io/disk.ts';
-import type { AgentQuota } from './agent-quota.ts';
+import type { FolderQuota } from './agent-quota.ts';
 import type { FreeSpace } from './free-space.ts';
 import { yieldToOthers, removeFile } from './journal.ts';
 import { PartialContents } from './partial-contents.ts';
@@ -12,14 +12,14 @@ const copyBytes = 4 * 1024 * 1024;
 /** Staged content that so many commits did not use is superseded: batches are committed in order, a few in flight. */
 const unusedCommitsMax = 16;
 
-type Deps = { disk: Disk; quota: AgentQuota; freeSpace: FreeSpace };
+type Deps = { disk: Disk; quota: FolderQuota; freeSpace: FreeSpace };
 
 /** The directory `incoming/`: content that was verified and waits for its commit, and partial content. */
 export class Staging {
   readonly partials: PartialContents;
   readonly #disk: Disk;
   readonly #directory: DiskPath;
-  readonly #quota: AgentQuota;
+  readonly #quota: FolderQuota;
   readonly #freeSpace: FreeSpace;
   readonly #staged = new Map<string, { name: string; size: number; commit: number }>();
   #counter = 0;

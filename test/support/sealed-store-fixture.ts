@@ -60,7 +60,7 @@ export function sealedStoreFixture(
         {
           disk: nodeDisk,
           logger: silentLogger,
-          quota: new AgentQuota({ bytesMax: null }),
+          quota: new AgentQuota({ bytesMax: null, sealedReserve: 0 }),
           now: Date.now,
           agentKey: () => agentPublicKey,
           onRefused: (one) => refused.push(one),

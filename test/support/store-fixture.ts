@@ -46,7 +46,7 @@ export function storeFixture(
         {
           disk: nodeDisk,
           logger: silentLogger,
-          quota: new AgentQuota({ bytesMax: null }),
+          quota: new AgentQuota({ bytesMax: null, sealedReserve: 0 }),
           now: Date.now,
           findElsewhere: null,
           ...deps,

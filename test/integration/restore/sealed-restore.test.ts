@@ -81,7 +81,7 @@ async function serve(folder = 'database'): Promise<SealedStore> {
     {
       disk: nodeDisk,
       logger: silentLogger,
-      quota: new AgentQuota({ bytesMax: null }),
+      quota: new AgentQuota({ bytesMax: null, sealedReserve: 0 }),
       now: Date.now,
       agentKey: () => key.read(),
       onRefused: () => {},
