@@ -236,17 +236,19 @@ it('gives up partial content at the free-space floor too, and nothing of another
   expect([partials(first.root), partials(stranger.root)]).toEqual([0, 1]);
 });
 
-it('asks for no large content whose rest has no room above the floor, and keeps the part that it has', async () => {
-  const space = { totalBytes: 100_000, freeBytes: 8000 };
+it('begins no large content whose rest has no room above the floor, and keeps the part that it has', async () => {
+  const space = { totalBytes: 100_000, freeBytes: 9000 };
   const disk = { ...nodeDisk, space: () => ({ ...space }) };
-  const { store, root } = await opened(undefined, { disk }, { freeSpaceFloor: 0.05 });
-  const half = store.openPartial(sha256('large'), 3500);
-  half.write(0, Buffer.alloc(1000));
-  half.close();
+  const { store, root, open } = await opened(undefined, { disk }, { freeSpaceFloor: 0.05 });
+  const part = store.openPartial(sha256('large'), 3000);
+  part.write(0, Buffer.alloc(1000));
+  part.close();
+  await store.close();
   space.freeBytes = 6000;
-  expect(() => store.openPartial(sha256('large'), 3500)).toThrowError(
-    expect.objectContaining({ code: 'STORE_FULL' }),
-  );
+  const again = await open();
+  stores.push(again);
+  const openAll = (): unknown => again.openPartial(sha256('large'), 3000);
+  expect(openAll).toThrowError(expect.objectContaining({ code: 'STORE_FULL' }));
   expect(fs.readdirSync(`${root}/incoming`)).toHaveLength(1);
 });
 
