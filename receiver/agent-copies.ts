@@ -14,7 +14,7 @@ import type { MirrorStore } from './store/mirror-store.ts';
 import { openMirrorStore } from './store/open-mirror-store.ts';
 import { openSealedStore } from './store/open-sealed-store.ts';
 import { isSealedDatabase } from './store/version-index.ts';
-import type { ReadableContent } from './store/readable-content.ts';
+import type { HeldCopy } from './store/readable-content.ts';
 import type { RefusedVersion, SealedStore } from './store/sealed-store.ts';
 
 /** What waits in `incoming/` for a transfer to go on is dropped after so long. */
@@ -130,11 +130,6 @@ export class AgentCopies {
     return quotaBytes;
   }
 
-  /** Content that any folder of the agent holds; not verified. */
-  openHeld(agentId: DeviceId, hash: Buffer, size?: number): ReadableContent | null {
-    return this.#openHeldBeside(agentId, null, hash, size);
-  }
-
   /** Folders whose copy is gone from the disk together with its files, while the home still knows of them. */
   vanished(): { agentId: DeviceId; folder: string }[] {
     return this.#known().filter(({ agentId, folder }) => this.#hasVanished(agentId, folder));
@@ -203,7 +198,7 @@ export class AgentCopies {
         : await openMirrorStore(
             {
               ...deps,
-              findElsewhere: (hash, size) => this.#openHeldBeside(agentId, folder, hash, size),
+              copiesElsewhere: (hash) => this.#copiesBeside(agentId, folder, hash),
             },
             {
               ...options,
@@ -227,17 +222,11 @@ export class AgentCopies {
     return fs.existsSync(packs) ? 'sealed' : 'mirror';
   }
 
-  #openHeldBeside(
-    agentId: DeviceId,
-    except: string | null,
-    hash: Buffer,
-    size: number | undefined,
-  ): ReadableContent | null {
-    for (const [folder, store] of this.foldersOf(agentId)) {
-      const content = folder === except || store.kind === 'sealed' ? null : store.openHeld(hash, size);
-      if (content !== null) return content;
-    }
-    return null;
+  /** Copies in the other mirror folders of the agent. */
+  #copiesBeside(agentId: DeviceId, folder: string, hash: Buffer): HeldCopy[] {
+    return this.foldersOf(agentId).flatMap(([id, store]) =>
+      id === folder || store.kind === 'sealed' ? [] : store.copies(hash),
+    );
   }
 
   #agent(agentId: DeviceId): AgentCopy {

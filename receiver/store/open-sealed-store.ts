@@ -38,7 +38,7 @@ export async function openSealedStore(deps: SealedStoreDeps, options: StoreOptio
     salvage: salvageSealed,
   });
   try {
-    const held = new HeldContent({ ...deps, index: parts.index, findElsewhere: null }, layout);
+    const held = new HeldContent({ ...deps, index: parts.index, copiesElsewhere: null }, layout);
     const versions = new VersionIndex(parts.index.database);
     indexVersions(deps, options, parts.index, held, versions);
     const missing = findMissing(deps, layout, parts.index, versions);

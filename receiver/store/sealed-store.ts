@@ -10,7 +10,7 @@ import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow } from './index-rows.ts';
 import { sizeOf, type BeginEntry, type ChangeEntry, type LiveState, type SetEntry } from './journal-entry.ts';
-import type { ReadableContent } from './readable-content.ts';
+import type { HeldCopy, ReadableContent } from './readable-content.ts';
 import { readSealedRecord, type SealedRecord } from './sealed-record.ts';
 import { isRefusal, VersionChain, type AcceptedVersion, type ShownVersion } from './version-chain.ts';
 import type { HeldVersion, VersionIndex } from './version-index.ts';
@@ -83,9 +83,10 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     return null;
   }
 
-  /** A held object by its hash; not verified. Null when there is none. */
-  openHeld(hash: Buffer, size?: number): ReadableContent | null {
-    return this.#keyContent(hash) ?? this.parts.held.open(hash, size ?? null);
+  /** Where a held object with that hash is; not verified. */
+  copies(hash: Buffer): HeldCopy[] {
+    const key = this.#keyContent(hash);
+    return [...(key === null ? [] : [() => key]), ...this.parts.held.copies(hash)];
   }
 
   /**

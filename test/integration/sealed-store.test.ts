@@ -344,6 +344,6 @@ it('shows a restore the key of the agent, packs and versions, at any moment', as
     }
     expect(paged).toEqual(['agent.pem', ...all]);
   }
-  expect(store.openHeld(sha256(pem))?.read(0, 1000).toString()).toBe(pem);
-  expect(store.openHeld(sha256(a.content))?.size).toBe(a.content.length);
+  expect(store.copies(sha256(pem))[0]?.()?.read(0, 1000).toString()).toBe(pem);
+  expect(store.copies(sha256(a.content))[0]?.()?.size).toBe(a.content.length);
 });

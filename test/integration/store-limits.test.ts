@@ -317,7 +317,7 @@ it('reads nothing through a link that somebody planted', async () => {
   fs.rmSync(`${root}/current/d`, { recursive: true });
   fs.symlinkSync(outside, `${root}/current/d`);
   expect(store.openCurrent(parseTypedPath('d/b'))).toBeNull();
-  expect(store.openHeld(sha256('bee'))).toBeNull();
+  expect(store.copies(sha256('bee')).map((open) => open())).toEqual([null]);
 });
 
 it('moves away what somebody put where a file has to be', async () => {
@@ -394,7 +394,7 @@ it('takes content from another folder of the agent', async () => {
   const source = await opened();
   await source.feed.send({ a: 'shared' });
   const target = await opened(undefined, {
-    findElsewhere: (hash) => source.store.openHeld(hash),
+    copiesElsewhere: (hash) => source.store.copies(hash),
   });
   await target.feed.send({ b: fileState('shared') });
   expect(readTree(`${target.root}/current`).get('b')?.toString()).toBe('shared');

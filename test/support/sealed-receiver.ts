@@ -24,7 +24,7 @@ export function sealedReceiver(
       lie(page.entries);
       return page;
     },
-    openHeld: (hash: Buffer) => store.openHeld(hash),
+    copies: (hash: Buffer) => store.copies(hash),
   };
   const history = historyOfStores(new Map([[folder, held]]));
   const grant = { role: 'restore', agentId } as const;

@@ -48,7 +48,7 @@ export function storeFixture(
           logger: silentLogger,
           quota: new AgentQuota({ bytesMax: null, sealedReserve: 0 }),
           now: Date.now,
-          findElsewhere: null,
+          copiesElsewhere: null,
           ...deps,
         },
         {
