@@ -15,7 +15,8 @@ import { openMirrorStore } from './store/open-mirror-store.ts';
 import { openSealedStore } from './store/open-sealed-store.ts';
 import { isSealedDatabase } from './store/version-index.ts';
 import type { HeldCopy } from './store/readable-content.ts';
-import type { RefusedVersion, SealedStore } from './store/sealed-store.ts';
+import type { SealedStore } from './store/sealed-store.ts';
+import type { RefusedVersion } from './store/version-intake.ts';
 
 /** What waits in `incoming/` for a transfer to go on is dropped after so long. */
 const partialDaysMax = 7;

@@ -49,6 +49,17 @@ export class HeldContent {
     return this.#openBelow(this.#layout.current, path);
   }
 
+  /** All of it in memory; null when it is not there. */
+  readCurrent(path: RelativePath): Buffer | null {
+    const content = this.openCurrent(path);
+    if (content === null) return null;
+    try {
+      return content.read(0, content.size);
+    } finally {
+      content.close();
+    }
+  }
+
   #openBelow(base: string, path: string): ReadableContent | null {
     if (!isPlainWay(this.#deps.disk, base, path)) return null;
     return openContent(this.#deps.disk, placeBelow(base, path));

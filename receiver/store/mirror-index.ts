@@ -20,7 +20,7 @@ export type IndexMeta = {
 
 export type StoreUsage = { files: number; bytes: number; versions: number; versionBytes: number };
 
-const schemaVersion = 1;
+const schemaVersion = 2;
 const stateColumns =
   'kind, size, mtime_ns, mode, uid, gid, hash, target, index_id, sequence, replaces, received_at';
 const stateTypes = `kind INTEGER NOT NULL, size INTEGER, mtime_ns INTEGER, mode INTEGER, uid INTEGER, gid INTEGER, hash BLOB,

@@ -10,7 +10,7 @@ import { rootPath } from '../../shared/records/relative-path.ts';
 import type { GoneReason } from '../../shared/protocol/gone.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
 import { FeedFake, sha256, storeFixture } from '../support/store-fixture.ts';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { memoryDirectory } from '../support/temporary-directory.ts';
 
 const contents = { small: seededBytes('small', 5000), large: seededBytes('large', 3_000_000) };
 
@@ -40,7 +40,7 @@ beforeEach(async () => {
   for (const folder of ['media', 'other']) {
     const elsewhere = (hash: Buffer) =>
       stores.filter((_, at) => roots[at] !== root).flatMap((store) => store.copies(hash));
-    const directory = path.join(temporaryDirectory(), folder);
+    const directory = path.join(memoryDirectory(), folder);
     const { root, open } = storeFixture(directory, { disk, copiesElsewhere: elsewhere });
     roots.push(root);
     stores.push(await open());
@@ -111,6 +111,11 @@ it.each(cases)('gives $size content although $name made all copies but one usele
   expect(await given(one.content)).toEqual(one.content);
   one.damage(copies.at(-1) ?? '');
   expect(await given(one.content)).toMatch(/^(vanished|changed|unreadable)$/);
+});
+
+it.each([0, 1, 2])('finds the content wherever the only copy is left (%s)', async (left) => {
+  for (const [at, copy] of copiesOf(contents.small).entries()) if (at !== left) fs.rmSync(copy);
+  expect(await given(contents.small)).toEqual(contents.small);
 });
 
 it('goes on with another copy where the first one fails in the middle of a large content', async () => {
