@@ -26,13 +26,16 @@ export class SealedWorkbench {
     this.#restorer = new Device('agent', path.join(bench.directory, 'restorer'));
   }
 
+  /** `passphraseFile`: what is sealed is sealed by that passphrase instead. */
   static async create(
     name: string,
-    options: { algorithm?: 'rsa3072' | 'ed25519' } = {},
+    options: { algorithm?: 'rsa3072' | 'ed25519'; passphraseFile?: string } = {},
   ): Promise<SealedWorkbench> {
-    const bench = await Workbench.create(name, { receiverListens: true });
-    const owner = createOwnerKey(path.join(bench.directory, 'owner'), options.algorithm);
-    await bench.agent.must(['recipient', 'add', owner.publicFile]);
+    const { algorithm, passphraseFile } = options;
+    const agentInit = passphraseFile === undefined ? [] : ['--passphrase-file', passphraseFile];
+    const bench = await Workbench.create(name, { receiverListens: true, agentInit });
+    const owner = createOwnerKey(path.join(bench.directory, 'owner'), algorithm);
+    if (passphraseFile === undefined) await bench.agent.must(['recipient', 'add', owner.publicFile]);
     await bench.startPaired();
     return new SealedWorkbench(bench, owner);
   }
