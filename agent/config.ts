@@ -6,7 +6,7 @@ import { CodedError } from '../shared/errors/coded-error.ts';
 import { parseConfig, readConfigText } from '../shared/io/config-file.ts';
 import { defaultPort, formatAddress, type Address } from '../shared/link/address.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
-import { parsePostgresConnection } from './source/postgres-connection.ts';
+import { parsePostgresConnection } from './postgres/postgres-connection.ts';
 import { defaultSchedule, parseSchedule } from './source/schedule.ts';
 import { parseShellWords } from './source/shell-words.ts';
 

@@ -5,7 +5,7 @@ import path from 'node:path';
 import readline from 'node:readline';
 import { describeDuration } from '../../shared/cli/duration.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import { localCandidates } from '../source/postgres-programs.ts';
+import { installedPrograms } from '../postgres/installed-programs.ts';
 import type { PostgresTarget } from './postgres-target.ts';
 
 /** Objects that took so long are told with their time. */
@@ -33,7 +33,7 @@ export async function restoreDatabase(
   jobs: number,
 ): Promise<{ entries: number }> {
   const { database, maintenance, connection } = target;
-  const program = (name: string): string => localCandidates(name)[0] ?? name;
+  const program = (name: string): string => installedPrograms(name)[0] ?? name;
   const listing = await run(program('pg_restore'), ['--list', archive], target);
   if (listing.exitCode !== 0) {
     throw new CodedError('RESTORE_INCOMPLETE', `pg_restore cannot read the dump: ${listing.words}`);
