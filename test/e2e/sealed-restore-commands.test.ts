@@ -93,10 +93,8 @@ describe('sealed folders, as a user restores them', () => {
       expect(stdout).toContain(`secrets: version ${position + 1} of `);
       expect(secretBelow(to)).toBe(`SECRET_KEY_BASE=${position + 1}\n`);
     }
-    const before = await sealed.restore([
-      ...['--folder', 'secrets', '--to', sealed.target('before'), '--at', '2 hours ago'],
-      ...sealed.withKey,
-    ]);
+    const earlier = ['--folder', 'secrets', '--to', sealed.target('before'), '--at', '2 hours ago'];
+    const before = await sealed.restore([...earlier, ...sealed.withKey]);
     expect(before.code).not.toBe(0);
     expect(filesBelow(sealed.target('before'))).toEqual([]);
   });
@@ -171,10 +169,8 @@ describe('sealed folders, as a user restores them', () => {
       ['a key file that is missing', () => ['--key', '/no/such.asc'], /USAGE.*\/no\/such.asc.*ENOENT/],
     ])('%s', async (what, key, message) => {
       const to = sealed.target(what);
-      const { code, stderr } = await sealed.restore([
-        ...['--folder', 'secrets', '--folder', 'database', '--to', to],
-        ...key(),
-      ]);
+      const args = ['--folder', 'secrets', '--folder', 'database', '--to', to];
+      const { code, stderr } = await sealed.restore([...args, ...key()]);
       expect(code).not.toBe(0);
       expect(stderr).toMatch(message);
       expect(stderr).not.toMatch(/^\s+at /m);
@@ -183,10 +179,8 @@ describe('sealed folders, as a user restores them', () => {
 
     it('another key, on the way into a database: no database is made', async () => {
       const scratch = temporaryDirectory();
-      const { code, stderr } = await sealed.restore([
-        ...['--folder', 'database', '--pg-restore', server.connection('never_made'), '--scratch', scratch],
-        ...['--key', wrong.key],
-      ]);
+      const into = ['--folder', 'database', '--pg-restore', server.connection('never_made')];
+      const { code, stderr } = await sealed.restore([...into, '--scratch', scratch, '--key', wrong.key]);
       expect(code).not.toBe(0);
       expect(stderr).toMatch(/KEY_WRONG/);
       expect(fs.readdirSync(scratch)).toEqual([]);
@@ -198,10 +192,8 @@ describe('sealed folders, as a user restores them', () => {
 
   it('go on into a new database, through a scratch directory that is empty afterwards', async () => {
     const scratch = temporaryDirectory();
-    const args = [
-      ...['--folder', 'database', '--pg-restore', server.connection('again'), '--jobs', '2'],
-      ...['--scratch', scratch, ...sealed.withKey],
-    ];
+    const into = ['--folder', 'database', '--pg-restore', server.connection('again'), '--jobs', '2'];
+    const args = [...into, '--scratch', scratch, ...sealed.withKey];
     const { code, stdout, stderr } = await sealed.restore(args);
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/^database: 1 files, .* restored to again$/m);
