@@ -337,7 +337,8 @@ function manifestEntry(
   };
 }
 
-function describeRecipients(sealTo: SealTo): string {
+/** A text that differs when the recipients do, whatever their order. */
+export function describeRecipients(sealTo: SealTo): string {
   if (sealTo.kind === 'passphrase') {
     return `passphrase ${createHash('sha256').update(`mastokeep epoch\0${sealTo.passphrase}`).digest('hex')}`;
   }
