@@ -47,12 +47,12 @@ export function expiringPoints<T extends RetainedPoint>(
   for (const { windowMs, slotOf } of tiers(rules)) {
     const winners = new Map<number, T>();
     for (const point of inOrder) {
-      if (point.receivedAt <= nowMs - windowMs) continue;
       const slot = slotOf(point.receivedAt);
       const winner = winners.get(slot);
       if (winner === undefined || point.missingFiles < winner.missingFiles) winners.set(slot, point);
     }
-    for (const winner of winners.values()) kept.add(winner);
+    // The winner of a slot that the window leaves is not succeeded by a later point of the slot.
+    for (const winner of winners.values()) if (winner.receivedAt > nowMs - windowMs) kept.add(winner);
   }
   return inOrder.filter((point) => !kept.has(point));
 }
