@@ -19,6 +19,7 @@ function shownConfig(config: ReceiverConfig): object {
     freeSpaceFloor: `${config.freeSpaceFloor * 100}%`,
     versions: { keep: config.versions.keep, minAge: formatDuration(config.versions.minAgeMs) },
     quota: config.quotaBytes ?? 'none',
+    sealedReserve: `${config.sealedReserve * 100}%`,
     agents: Object.fromEntries(
       [...config.quotas].map(([deviceId, quota]) => [deviceId, { quota: quota ?? 'none' }]),
     ),

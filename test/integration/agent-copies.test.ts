@@ -36,6 +36,7 @@ function restarted(): AgentCopies {
       freeSpaceFloor: 0,
       versions: { keep: 6, minAgeMs: 0 },
       quotaBytes: null,
+      sealedReserve: 0,
       quotas: new Map(),
     },
     disk: nodeDisk,
