@@ -3,7 +3,8 @@ import net, { type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { renewCertificate } from '../../shared/identity/device-identity.ts';
 import type { Channel } from '../../shared/link/channel.ts';
-import { LinkDevices, patient } from '../support/link-devices.ts';
+import { dialPeer } from '../../shared/link/link-dialer.ts';
+import { LinkDevices, patient, testLimits } from '../support/link-devices.ts';
 import { TcpRelay } from '../support/tcp-relay.ts';
 
 const devices = new LinkDevices();
@@ -214,6 +215,41 @@ describe('dialling', () => {
     await expectWorking(await agent.nextChannel(), await receiver.nextChannel());
     silent.close();
   });
+
+  it.each(['lower', 'higher'])(
+    'of the device with the %s ID, just after the other one has, is decided by the IDs',
+    async (which) => {
+      let [agent, receiver] = [await devices.start('agent'), await devices.start('receiver')];
+      while (receiver.identity.deviceId < agent.identity.deviceId !== (which === 'lower'))
+        [agent, receiver] = [await devices.start('agent'), await devices.start('receiver')];
+      const [agentId, receiverId] = [agent.identity.deviceId, receiver.identity.deviceId];
+      receiver.book.pair({ deviceId: agentId, grant: replica, addresses: [] });
+      agent.book.pair({ deviceId: receiverId, grant: replica, addresses: receiver.addresses });
+      const [first, firstThere] = [await agent.nextChannel(), await receiver.nextChannel()];
+      const peer = {
+        deviceId: agentId,
+        role: 'agent',
+        grant: replica,
+        addresses: agent.addresses,
+        pairedAt: 0,
+        lastProgressAt: null,
+      } as const;
+      const second = await dialPeer({ identity: receiver.identity }, peer, {
+        limits: testLimits,
+        signal: new AbortController().signal,
+      });
+      if (which === 'lower') {
+        expect(await first.closed).toMatchObject({
+          message: expect.stringContaining('newer link') as unknown,
+        });
+        await expectWorking(await agent.nextChannel(), second);
+      } else {
+        expect(await second.closed).toMatchObject({ code: 'LINK_CLOSED' });
+        await expectWorking(first, firstThere);
+      }
+      second.close();
+    },
+  );
 
   it('of both sides at once ends in one link, the same on both', async () => {
     for (let rounds = 0; rounds < 5; rounds += 1) {
