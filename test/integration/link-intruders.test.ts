@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import tls, { type TLSSocket } from 'node:tls';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createDeviceIdentity, type DeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { dialPeer } from '../../shared/link/link-dialer.ts';
@@ -87,7 +87,8 @@ it('the right device that speaks something else is told so, and sent nothing', a
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const left = new Promise((resolve) => server.once('connection', (socket) => socket.once('close', resolve)));
+  const { promise: left, resolve } = Promise.withResolvers<void>();
+  server.once('connection', (socket: Socket) => void socket.once('close', () => resolve()));
   const dialling = dialPeer(
     { identity: receiver.identity },
     {
