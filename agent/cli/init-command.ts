@@ -17,7 +17,7 @@ import { RecipientDirectory } from '../seal/recipient-directory.ts';
 import { passphraseWarning, recipientWarnings } from '../seal/recipient-warnings.ts';
 import { agentHome, agentProgram } from './agent-home.ts';
 import { handOverNewKey, keyHandoverAdvice, type HandedKey } from './key-handover.ts';
-import { proveKeys, requirePersonForProof } from './key-proof.ts';
+import { proveKeys } from './key-proof.ts';
 import { readRecoverySheet } from './recovery-sheet-command.ts';
 import { chooseSealing, type SealingChoice, type SealingOptions } from './sealing-choice.ts';
 
@@ -69,8 +69,6 @@ async function initAgent(options: InitOptions, home: Home): Promise<void> {
   const prove = options.yes !== true;
   const ask = prove && options.json !== true && canAsk();
   requireNewHome(home);
-  const wantsKeys = options.recipient !== undefined || options.generateKey !== undefined;
-  if (wantsKeys && prove) requirePersonForProof(withoutPerson);
   if (options.challengeFile !== undefined && !prove) {
     throw new CodedError('USAGE', '--yes skips the proof that --challenge-file is for');
   }
