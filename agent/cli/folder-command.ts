@@ -9,6 +9,7 @@ import type { FolderConfig, SealedSourceConfig } from '../config.ts';
 import { defaultSchedule } from '../source/schedule.ts';
 import { RecipientDirectory } from '../seal/recipient-directory.ts';
 import { readSealingState } from '../seal/sealing-state.ts';
+import { initialisedAgentHome } from './agent-home.ts';
 import { withAgent } from './with-agent.ts';
 
 type AddOptions = {
@@ -54,7 +55,8 @@ export function addFolderCommand(program: Command): void {
     .option('--json', 'print JSON')
     .action(async (id: string, options: AddOptions, command: Command) => {
       const folder = folderOf(id, options);
-      const { added, sealing } = await withAgent(command, async (commands, home) => ({
+      const home = initialisedAgentHome(command);
+      const { added, sealing } = await withAgent(command, async (commands) => ({
         added: await commands.addFolder({ folder }),
         sealing: await readSealingState(new RecipientDirectory(home)),
       }));

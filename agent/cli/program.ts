@@ -1,6 +1,6 @@
 import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
 import { agentProgram, defaultAgentHome } from './agent-home.ts';
-import { addConfigCommands } from './config-commands.ts';
+import { addAgentConfigCommands } from './config-commands.ts';
 import { addDumpCommand } from './dump-command.ts';
 import { addFolderCommand } from './folder-command.ts';
 import { addInitCommand } from './init-command.ts';
@@ -29,6 +29,6 @@ export async function runAgentProgram(argv: readonly string[]): Promise<void> {
   addScanCommands(program);
   addDumpCommand(program);
   addRestoreCommand(program);
-  addConfigCommands(program);
+  addAgentConfigCommands(program);
   await runProgram(program, argv);
 }

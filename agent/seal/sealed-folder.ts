@@ -9,12 +9,15 @@ import { SealIndex } from './seal-index.ts';
 import type { SealTo } from './seal-message.ts';
 import { SealedFeed } from './sealed-feed.ts';
 import { Spool } from './spool.ts';
-import { SpoolKeeper, type SpoolKeeperOptions } from './spool-keeper.ts';
+import type { SpoolBound } from './spool-bound.ts';
+import { SpoolKeeper } from './spool-keeper.ts';
 
 export type SealedFolderDeps = {
   database: Database.Database;
   databaseFile: string;
   source: Source;
+  /** Of all sealed folders together. */
+  bound: SpoolBound;
   identity: DeviceIdentity;
   /** @throws CodedError KEY_INVALID, KEY_UNUSABLE */
   sealTo: () => Promise<SealTo>;
@@ -26,7 +29,6 @@ export type SealedFolderOptions = {
   folder: string;
   /** The folder's part of the spool. */
   spoolDirectory: string;
-  spool: SpoolKeeperOptions;
   packBytesMax?: number;
 };
 
@@ -45,7 +47,8 @@ export class SealedFolder {
     const spool = new Spool(spoolDirectory);
     this.index = new SealIndex(deps.database, folder, deps.now());
     const onChange = (): void => this.feed.notify();
-    this.keeper = new SpoolKeeper({ index: this.index, spool, now: deps.now, onChange }, options.spool);
+    this.keeper = new SpoolKeeper({ index: this.index, spool, now: deps.now, onChange });
+    deps.bound.add(this.keeper);
     this.feed = new SealedFeed(
       { index: this.index, keeper: this.keeper, spoolDirectory, onRenewed: () => this.#renew() },
       folder,
@@ -97,11 +100,12 @@ export class SealedFolder {
   /** Whether the receiver has acknowledged everything up to there and lacks no pack that the latest version uses. */
   holds(receiverId: string, sequence: number): boolean {
     const durable = this.keeper.durableSequence(receiverId);
-    return durable >= sequence && !this.index.lacksUsed(receiverId, durable);
+    return durable >= sequence && !this.index.confirmations.lacksUsed(receiverId, durable);
   }
 
   /** Writes down what receivers reported. */
   close(): void {
+    this.#deps.bound.remove(this.keeper);
     this.keeper.close();
   }
 

@@ -51,7 +51,9 @@ export class VersionChain {
       previous: record.previous === null ? null : Buffer.from(record.previous, 'hex'),
       createdAt: Date.parse(record.createdAt),
       receivedAt,
+      packs: record.packs.length,
       bytes: record.packs.reduce((sum, [, bytes]) => sum + bytes, 0),
+      recipients: record.recipients,
     };
     this.#assertFits(version);
     this.#accepted.push({ version, record });

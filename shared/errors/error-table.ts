@@ -85,7 +85,7 @@ export const errorTable = {
   }),
   STORE_FULL: entry('the disk has reached the free-space floor', { retryable: true, crossesWire: true }),
   TARGET_FULL: entry('the disk of the target has too little room for what is restored'),
-  TARGET_UNUSABLE: entry('the directory to restore into cannot be made or written to'),
+  TARGET_UNUSABLE: entry('the directory or database to restore into cannot be made or written to'),
   TIMED_OUT: entry('what was waited for did not happen in time', { retryable: true, exitCode: 4 }),
   USAGE: entry('the command line does not make sense', { exitCode: 2 }),
 } as const satisfies Record<string, ErrorTraits>;

@@ -3,7 +3,8 @@ import path from 'node:path';
 import { AgentQuota } from '../../receiver/store/agent-quota.ts';
 import { openSealedStore, type SealedStoreDeps } from '../../receiver/store/open-sealed-store.ts';
 import type { StoreOptions } from '../../receiver/store/open-store.ts';
-import type { RefusedVersion, SealedStore } from '../../receiver/store/sealed-store.ts';
+import type { SealedStore } from '../../receiver/store/sealed-store.ts';
+import type { RefusedVersion } from '../../receiver/store/version-intake.ts';
 import { deviceIdOfKey, type DeviceId } from '../../shared/identity/device-id.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
@@ -24,8 +25,8 @@ export const epochB = '00000000000000bb';
 const sealedFolder = 'database';
 
 /** An agent's device key; the same in every process, so that a child that is killed signs as its parent does. */
-const agentKey: KeyObject = fixedKey();
-export const agentPublicKey: KeyObject = createPublicKey(agentKey);
+export const agentPrivateKey: KeyObject = fixedKey();
+export const agentPublicKey: KeyObject = createPublicKey(agentPrivateKey);
 const agentId: DeviceId = deviceIdOfKey(agentPublicKey.export({ type: 'spki', format: 'der' }));
 /** Of a stranger. */
 export const strangeKey: KeyObject = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
@@ -60,7 +61,7 @@ export function sealedStoreFixture(
         {
           disk: nodeDisk,
           logger: silentLogger,
-          quota: new AgentQuota({ bytesMax: null }),
+          quota: new AgentQuota({ bytesMax: null, sealedReserve: 0 }),
           now: Date.now,
           agentKey: () => agentPublicKey,
           onRefused: (one) => refused.push(one),
@@ -93,7 +94,7 @@ export type RecordFields = Partial<Omit<VersionRecord, 'packs' | 'root'>> & { ke
 export function versionObjects(
   number: number,
   packs: readonly SealedObject[],
-  { key = agentKey, ...fields }: RecordFields = {},
+  { key = agentPrivateKey, ...fields }: RecordFields = {},
 ): { json: SealedObject; signature: SealedObject; hash: string } {
   const named = packs.map(({ content }): [string, number] => [
     sha256(content).toString('hex'),

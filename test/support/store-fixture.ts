@@ -46,9 +46,9 @@ export function storeFixture(
         {
           disk: nodeDisk,
           logger: silentLogger,
-          quota: new AgentQuota({ bytesMax: null }),
+          quota: new AgentQuota({ bytesMax: null, sealedReserve: 0 }),
           now: Date.now,
-          findElsewhere: null,
+          copiesElsewhere: null,
           ...deps,
         },
         {
