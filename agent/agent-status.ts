@@ -88,7 +88,7 @@ function sealedStatus(status: SealedFolderStatus): AgentFolderStatus {
     bytes: status.bytes,
     sequence: status.sequence,
     state: status.state,
-    reason: status.failure === null ? null : status.failure.message,
+    reason: sealedReason(status),
     lastScanAt: isoTime(status.lastStartedAt),
     lastVersionAt: isoTime(status.lastVersionAt),
     watching: 'off',
@@ -102,6 +102,13 @@ function sealedStatus(status: SealedFolderStatus): AgentFolderStatus {
 function sealingStatus({ current }: SealingWatch): AgentSealingStatus {
   const { mode, recipients, passphraseFile } = current;
   return { mode, recipients: recipients.map(shownRecipient), passphraseFile };
+}
+
+/** What people should know of a sealed folder; null when there is nothing. */
+function sealedReason({ failure, stretch }: SealedFolderStatus): string | null {
+  if (failure !== null) return failure.message;
+  if (stretch === 1) return null;
+  return `dumps take longer than a third of their interval: one of ${stretch} moments of the schedule is used`;
 }
 
 function isoTime(atMs: number | null): string | null {

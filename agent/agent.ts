@@ -49,7 +49,17 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
   const folders = new AgentFolders({ home, config, logger, onFailure: fail });
   const { indexer } = folders;
   const sealed: SealedFolders = new SealedFolders(
-    { home, identity, logger, now, connected: () => receivers().filter((id) => links.isConnected(id)) },
+    {
+      home,
+      identity,
+      logger,
+      now,
+      every: (intervalMs, callback) => {
+        const timer = setInterval(callback, intervalMs);
+        return () => clearInterval(timer);
+      },
+      connected: () => receivers().filter((id) => links.isConnected(id)),
+    },
     { spoolBytesMax: config.spool.bytesMax },
   );
   const sealing = new SealingWatch(new RecipientDirectory(home, now), now);

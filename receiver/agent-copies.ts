@@ -209,7 +209,12 @@ export class AgentCopies {
             },
             {
               ...options,
-              retention: { keep: config.versions.keep, floorDays: config.versions.minAgeMs / dayMs },
+              retention: {
+                kind: 'simple',
+                keep: config.versions.keep,
+                cleanoutDays: 0,
+                floorDays: config.versions.minAgeMs / dayMs,
+              },
             },
           );
     agent.stores.set(folder, store);
