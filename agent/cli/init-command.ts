@@ -16,7 +16,7 @@ import { formatRecoverySheet } from '../recovery-sheet.ts';
 import { RecipientDirectory } from '../seal/recipient-directory.ts';
 import { passphraseWarning, recipientWarnings } from '../seal/recipient-warnings.ts';
 import { agentHome, agentProgram } from './agent-home.ts';
-import { handOverNewKey, keyHandoverAdvice, type HandedKey } from './key-handover.ts';
+import { handOverNewKey, keyKeepAdvice, type HandedKey } from './key-handover.ts';
 import { proveKeys } from './key-proof.ts';
 import { readRecoverySheet } from './recovery-sheet-command.ts';
 import { chooseSealing, type SealingChoice, type SealingOptions } from './sealing-choice.ts';
@@ -85,6 +85,7 @@ async function initAgent(options: InitOptions, home: Home): Promise<void> {
     if (handed !== null) keys.push(handed.publicKey);
     const recipients = keys.length > 0 ? await loadRecipients(keys) : [];
     if (recipients.length > 0 && prove) {
+      process.stderr.write(handed?.fetchAdvice ?? '');
       await proveKeys(recipients, { challengeFile: options.challengeFile ?? null, withoutPerson });
     }
     const passphrase = choice.kind === 'passphrase' ? choice.passphrase : null;
@@ -166,11 +167,12 @@ async function reportText(
     ...folders.map(({ id, path }) => `folder ${id}: ${path}`),
     ...recipients.map(({ fingerprint, userIds }) => `sealed to ${fingerprint} ${userIds[0] ?? ''}`.trimEnd()),
     ...(choice.kind === 'recipients' && choice.generate !== null
-      ? keyHandoverAdvice(choice.generate.destination)
+      ? keyKeepAdvice(choice.generate.destination)
       : []),
     ...warnings,
     '',
     formatRecoverySheet(await readRecoverySheet(home)),
+    '',
     'next:',
     ...(folders.length > 0
       ? []

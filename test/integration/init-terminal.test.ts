@@ -113,6 +113,7 @@ describe('init in a terminal', () => {
     await session.answer(/The same again/, 'correct horse');
     const elsewhere = new GpgHome();
     onTestFinished(() => elsewhere.remove());
+    await session.said(/gpg --import private\.asc/);
     const [message] = await session.said(messagePattern);
     elsewhere.run(['--import'], fs.readFileSync(given));
     const unlock = ['--pinentry-mode', 'loopback', '--passphrase', 'correct horse'];
