@@ -3,6 +3,7 @@ import os from 'node:os';
 import type { Command } from 'commander';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { canAsk } from '../../shared/cli/prompt.ts';
+import { interruptedExitCode } from '../../shared/cli/run-program.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
@@ -79,7 +80,9 @@ async function initAgent(options: InitOptions, home: Home): Promise<void> {
   const choice = await chooseSealing(options, ask);
   const handed = await giveOutKey(choice, advertise[0]?.host ?? os.hostname());
   const forget = (): void => handed?.forget();
+  const hangUp = (): void => process.exit(interruptedExitCode);
   process.once('exit', forget);
+  process.once('SIGHUP', hangUp);
   try {
     const keys = choice.kind === 'recipients' ? [...choice.keys] : [];
     if (handed !== null) keys.push(handed.publicKey);
@@ -95,6 +98,7 @@ async function initAgent(options: InitOptions, home: Home): Promise<void> {
     throw error;
   } finally {
     process.off('exit', forget);
+    process.off('SIGHUP', hangUp);
   }
   if (options.json === true) await reportJson(home, folders, choice);
   else await reportText(home, folders, choice);
