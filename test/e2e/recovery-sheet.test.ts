@@ -132,12 +132,13 @@ it('its commands restore by listening for a receiver that dials', async () => {
 });
 
 it('its command for the database is one that the program understands', async () => {
-  const args = line('agent', '--folder', '--pg-restore');
+  const args = filledIn(line('agent', '--folder', '--pg-restore'), 'mastokeep1-nonsense', '');
   expect(args).toContain('database');
-  const result = await runCommand('agent', filledIn(args, 'mastokeep1-nonsense', ''), {
-    env: { MASTOKEEP_HOME: at('new-server-c') },
+  const result = await runCommand('agent', args, {
+    env: { MASTOKEEP_HOME: at('new-server-c'), PGHOST: at('no-server') },
   });
-  expect(result.stderr).toContain('error INVITATION_INVALID');
+  // it gets as far as asking for the database server
+  expect(result.stderr).toContain('error TARGET_UNUSABLE: the PostgreSQL server');
 });
 
 function expectRestored(to: string): void {
