@@ -16,16 +16,11 @@ export class SealedContent {
   readonly #objects: SealedObjects;
   readonly #record: VersionRecord;
   readonly #unsealer: Unsealer;
-  readonly #onBytes: (bytes: number) => void;
   readonly #named: ReadonlySet<string>;
 
-  constructor(
-    deps: { objects: SealedObjects; unsealer: Unsealer; onBytes: (bytes: number) => void },
-    record: VersionRecord,
-  ) {
+  constructor(deps: { objects: SealedObjects; unsealer: Unsealer }, record: VersionRecord) {
     this.#objects = deps.objects;
     this.#unsealer = deps.unsealer;
-    this.#onBytes = deps.onBytes;
     this.#record = record;
     this.#named = new Set(record.packs.map(([hash]) => hash));
   }
@@ -37,7 +32,7 @@ export class SealedContent {
 
   /** @throws CodedError KEY_WRONG, PACK_CORRUPT, MANIFEST_INVALID, RECORD_FORGED, CONTENT_GONE */
   async readRoot(): Promise<RootMessage> {
-    const message = await this.#objects.readPack(this.#record.root, this.#onBytes);
+    const message = await this.#objects.readPack(this.#record.root);
     return unsealRootMessage(message, this.#unsealer, this.#record);
   }
 
@@ -91,7 +86,7 @@ export class SealedContent {
         `pack ${hash} is used by a version whose record does not name it`,
       );
     }
-    return this.#objects.readPack(hash, this.#onBytes);
+    return this.#objects.readPack(hash);
   }
 }
 
