@@ -10,6 +10,7 @@ import { silentLogger } from '../../shared/io/logger.ts';
 import { parseAddress } from '../../shared/link/address.ts';
 import { defaultLinkLimits } from '../../shared/link/link-limits.ts';
 import { programVersion } from '../../shared/program-version.ts';
+import { defaultAnswerTimeoutMs } from '../../shared/transfer/answer-deadline.ts';
 import { agentHome } from './agent-home.ts';
 import { describeNextSteps, describeRestore } from './restore-report.ts';
 import type { RestoreResult } from '../restore/run-restore.ts';
@@ -230,6 +231,7 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
         agentId,
         programVersion,
         patienceMs,
+        answerTimeoutMs: defaultAnswerTimeoutMs,
       },
     );
   } finally {

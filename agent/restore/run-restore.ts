@@ -50,6 +50,7 @@ export type RunRestoreOptions = {
   agentId: DeviceId | null;
   programVersion: string;
   patienceMs: number;
+  answerTimeoutMs: number;
 };
 
 type RestoreListing = { path: string; kind: 'file' | 'symlink' | 'directory'; bytes: number }[];

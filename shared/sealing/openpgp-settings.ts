@@ -2,7 +2,7 @@ import { enums, type PartialConfig } from 'openpgp';
 
 /**
  * What is written: nothing that GnuPG 2.2 could not read. OpenPGP.js follows the preferences of a recipient's key
- * (AES-128, SEIPDv2) unless the session key is given, so sealing gives it: see message-sealer.ts.
+ * (AES-128, SEIPDv2) unless the session key is given, so sealing gives it: see sealer.ts.
  */
 export const sealingSettings: PartialConfig = {
   aeadProtect: false,

@@ -23,6 +23,7 @@ const restoreDefaults: RunRestoreOptions = {
   agentId: null,
   programVersion: 'test',
   patienceMs: 30_000,
+  answerTimeoutMs: 30_000,
 };
 
 /** A receiver in memory; every link that the restore asks for is a new session with it. */

@@ -21,7 +21,7 @@ export function heldFolder(store: SealedStore, lie: Lie = () => {}): HistoryStor
       lie(page.entries);
       return page;
     },
-    openHeld: (hash) => store.openHeld(hash),
+    copies: (hash: Buffer) => store.copies(hash),
   };
 }
 

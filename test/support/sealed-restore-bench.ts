@@ -77,7 +77,7 @@ export class SealedRestoreBench {
       {
         disk: nodeDisk,
         logger: silentLogger,
-        quota: new AgentQuota({ bytesMax: null }),
+        quota: new AgentQuota({ bytesMax: null, sealedReserve: 0 }),
         now: () => this.now(),
         agentKey: () => key.read(),
         onRefused: () => {},

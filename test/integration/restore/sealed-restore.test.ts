@@ -131,9 +131,9 @@ describe('what fails leaves nothing half-restored', () => {
     flipBit(file);
     const hash = sha256(fs.readFileSync(file));
     const held = await bench.serve();
-    const openHeld = held.openHeld.bind(held);
-    held.openHeld = (wanted) =>
-      openHeld(wanted.equals(hash) ? Buffer.from(path.basename(file, '.pgp'), 'hex') : wanted);
+    const copies = held.copies.bind(held);
+    held.copies = (wanted) =>
+      copies(wanted.equals(hash) ? Buffer.from(path.basename(file, '.pgp'), 'hex') : wanted);
     await fails('PACK_CORRUPT', {
       lie: (entries) => {
         for (const { path: name, state } of entries) {
