@@ -7,7 +7,8 @@ import type { SealedStore } from '../../receiver/store/sealed-store.ts';
 import { deviceIdOfKey } from '../../shared/identity/device-id.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
-import { signVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
+import { signRecord } from '../../shared/sealing/signed-record.ts';
+import type { VersionRecord } from '../../shared/sealing/version-record.ts';
 import {
   agentPrivateKey,
   epochB,
@@ -77,7 +78,7 @@ function altered(change: (record: VersionRecord) => unknown): Buffer {
 function resigned(content: Buffer, version = second): { json: SealedObject; signature: SealedObject } {
   return {
     json: { ...version.json, content },
-    signature: { ...version.signature, content: signVersionRecord(content, agentPrivateKey) },
+    signature: { ...version.signature, content: signRecord(content, agentPrivateKey) },
   };
 }
 
