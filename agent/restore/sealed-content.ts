@@ -3,6 +3,7 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Extent } from '../../shared/sealing/extents.ts';
 import type { ManifestEntry } from '../../shared/sealing/manifest-entry.ts';
 import { readManifest } from '../../shared/sealing/manifest-reader.ts';
+import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import { unsealRootMessage, type RootMessage } from '../../shared/sealing/root-message.ts';
 import { unsealPack, type Unsealer } from '../../shared/sealing/unsealer.ts';
 import type { VersionRecord } from '../../shared/sealing/version-record.ts';
@@ -38,6 +39,9 @@ export class SealedContent {
 
   /** All entries, once the manifest's hash was checked. @throws CodedError as `readRoot`, and PATH_INVALID */
   async readEntries({ manifest }: RootMessage): Promise<ManifestEntry[]> {
+    if (manifest.size > sealedLimits.manifestBytesMax) {
+      throw new CodedError('MANIFEST_INVALID', `a manifest of ${manifest.size} bytes is too large`);
+    }
     const bytes = Buffer.alloc(manifest.size);
     const uses = new Map<string, { at: number; extent: Extent<string> }[]>();
     let at = 0;
