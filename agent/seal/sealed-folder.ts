@@ -10,12 +10,15 @@ import { SealIndex } from './seal-index.ts';
 import type { SealTo } from './seal-message.ts';
 import { SealedFeed } from './sealed-feed.ts';
 import { Spool } from './spool.ts';
-import { SpoolKeeper, type SpoolKeeperOptions } from './spool-keeper.ts';
+import type { SpoolBound } from './spool-bound.ts';
+import { SpoolKeeper } from './spool-keeper.ts';
 
 export type SealedFolderDeps = {
   database: Database.Database;
   databaseFile: string;
   source: Source;
+  /** Of all sealed folders together. */
+  bound: SpoolBound;
   identity: DeviceIdentity;
   /** @throws CodedError KEY_INVALID, KEY_UNUSABLE */
   sealTo: () => Promise<SealTo>;
@@ -27,7 +30,6 @@ export type SealedFolderOptions = {
   folder: string;
   /** The folder's part of the spool. */
   spoolDirectory: string;
-  spool: SpoolKeeperOptions;
   packBytesMax?: number;
 };
 
@@ -46,7 +48,8 @@ export class SealedFolder {
     const spool = new Spool(spoolDirectory);
     this.index = new SealIndex(deps.database, folder, deps.now());
     const onChange = (): void => this.feed.notify();
-    this.keeper = new SpoolKeeper({ index: this.index, spool, now: deps.now, onChange }, options.spool);
+    this.keeper = new SpoolKeeper({ index: this.index, spool, now: deps.now, onChange });
+    deps.bound.add(this.keeper);
     this.feed = new SealedFeed(
       { index: this.index, keeper: this.keeper, spoolDirectory, onRenewed: () => this.#renew() },
       folder,
@@ -109,18 +112,19 @@ export class SealedFolder {
     if (epoch === null || version === null || version.epoch !== epoch.id) return false;
     if (epoch.recipients !== describeRecipients(await this.#deps.sealTo())) return false;
     const active = keeper.active();
-    const used = index.packs(epoch.id).filter(({ usedBytes }) => usedBytes > 0);
+    const used = index.objects.packs(epoch.id).filter(({ usedBytes }) => usedBytes > 0);
     return used.every((pack) => isKnown(pack, active, this.#deps.now()));
   }
 
   /** Whether the receiver has acknowledged everything up to there and lacks no pack that the latest version uses. */
   holds(receiverId: string, sequence: number): boolean {
     const durable = this.keeper.durableSequence(receiverId);
-    return durable >= sequence && !this.index.lacksUsed(receiverId, durable);
+    return durable >= sequence && !this.index.confirmations.lacksUsed(receiverId, durable);
   }
 
   /** Writes down what receivers reported. */
   close(): void {
+    this.#deps.bound.remove(this.keeper);
     this.keeper.close();
   }
 

@@ -18,7 +18,7 @@ import type { DumpResult } from './dumper.ts';
 import { RecipientDirectory } from './recipient-directory.ts';
 import { openSealDatabase } from './seal-database.ts';
 import { SealedFolder } from './sealed-folder.ts';
-import { spoolKeeperDefaults } from './spool-keeper.ts';
+import { SpoolBound, spoolBoundDefaults } from './spool-bound.ts';
 
 export type SealedFoldersDeps = {
   home: Home;
@@ -61,7 +61,7 @@ const seenEveryMs = 60_000;
 /** The sealed folders of a running agent: dumped by their schedules, one at a time, and served. */
 export class SealedFolders implements ServedFolders {
   readonly #deps: SealedFoldersDeps;
-  readonly #options: SealedFoldersOptions;
+  readonly #bound: SpoolBound;
   readonly #recipients: RecipientDirectory;
   readonly #entries: Entry[] = [];
   readonly #listeners = new Set<() => void>();
@@ -75,7 +75,7 @@ export class SealedFolders implements ServedFolders {
 
   constructor(deps: SealedFoldersDeps, options: SealedFoldersOptions) {
     this.#deps = deps;
-    this.#options = options;
+    this.#bound = new SpoolBound(deps.now, { ...spoolBoundDefaults, bytesMax: options.spoolBytesMax });
     this.#recipients = new RecipientDirectory(deps.home);
     this.#databaseFile = path.join(deps.home.directory, 'seal.db');
   }
@@ -91,6 +91,7 @@ export class SealedFolders implements ServedFolders {
         database: this.#database,
         databaseFile: this.#databaseFile,
         source,
+        bound: this.#bound,
         identity,
         sealTo: async () => this.#recipients.sealTo(),
         logger,
@@ -99,7 +100,6 @@ export class SealedFolders implements ServedFolders {
       {
         folder: config.id,
         spoolDirectory: path.join(home.directory, 'spool', config.id),
-        spool: { ...spoolKeeperDefaults, bytesMax: this.#options.spoolBytesMax },
       },
     );
     this.#entries.push({ config, folder, schedule, waiting: 0, dumping: false });
@@ -133,7 +133,7 @@ export class SealedFolders implements ServedFolders {
       const { config, folder, dumping, waiting } = entry;
       const row = folder.index.folder();
       const version = folder.index.lastVersion();
-      const { packs, bytes } = folder.index.usedTotals();
+      const { packs, bytes } = folder.index.objects.usedTotals();
       return {
         config,
         state: dumping ? 'dumping' : waiting > 0 ? 'waiting' : 'idle',
@@ -149,7 +149,7 @@ export class SealedFolders implements ServedFolders {
   }
 
   spoolBytes(): number {
-    return this.#entries.reduce((sum, { folder }) => sum + folder.keeper.spoolBytes(), 0);
+    return this.#bound.bytes();
   }
 
   /**
