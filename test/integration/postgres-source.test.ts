@@ -219,7 +219,10 @@ function dumpPriorities(): string[] {
     if (!/^\d+$/.test(pid)) return [];
     try {
       const words = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      if (!/pg_dump$/.test(words[0] ?? '') || !words.some((word) => word.includes(server.socketDirectory)))
+      if (
+        words[0]?.endsWith('pg_dump') !== true ||
+        !words.some((word) => word.includes(server.socketDirectory))
+      )
         return [];
       // after the name in brackets: state is the first field, nice the 17th
       const fields = fs
