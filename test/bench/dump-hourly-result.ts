@@ -44,6 +44,7 @@ export function dumpHourlyResult({ versions, hours, firstRuns, checks }: Measure
     notes: [
       `compared with ${versions.join(', ') || 'nothing'}`,
       'sent: every byte over the link in both directions until the version is durable on the receiver, with TLS, records, manifest and padding',
+      'time of mastokeep: until the version is made, while the receiver pulls it on the same machine',
       'growth of gzip + gpg: its file of that hour, which is sent whole',
     ],
   };

@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { MastodonDatabase } from '../support/mastodon-database.ts';
-import { postgresBin, startPostgres, type PostgresServer } from '../support/postgres.ts';
+import { startPostgres } from '../support/postgres.ts';
 import type { Benchmark, BenchmarkContext, BenchmarkResult } from './benchmark.ts';
+import { DatabaseDump } from './database-dump.ts';
 import { dumpHourlyResult, type FirstRun, type Hour } from './dump-hourly-result.ts';
 import {
   borgRepository,
@@ -13,14 +12,14 @@ import {
   type DumpStore,
   type OpenDumpStore,
 } from './dump-store.ts';
-import { measureProcess, type Measured } from './measured-process.ts';
+import { fileHash } from './file-hash.ts';
 import { findPeers, peerVersion, requirePostgres, type PeerProgram } from './peer-programs.ts';
 import { SealedPair } from './sealed-pair.ts';
 
-type Plan = { hours: number; firstRuns: number };
+/** `warmUpHours`: of the database's life before the first dump. */
+type Plan = { warmUpHours: number; hours: number; firstRuns: number };
 
 const statusesAtScale1 = 620_000;
-const warmUpHours = 48;
 
 /** Stores by what tables call them, in the order in which they are run. */
 const stores: readonly { open: OpenDumpStore; programs: readonly PeerProgram[]; alsoFirstRuns: boolean }[] = [
@@ -33,7 +32,7 @@ export const dumpHourly: Benchmark = {
   name: 'dump-hourly',
   summary:
     'a Mastodon-shaped dump of 0.85 GB, 0.4 % of its rows changed an hour: bytes and time beside restic, borg and gzip+gpg',
-  run: async (context) => runDumpHourly(context, { hours: 6, firstRuns: 3 }),
+  run: async (context) => runDumpHourly(context, { warmUpHours: 48, hours: 6, firstRuns: 3 }),
 };
 
 export async function runDumpHourly(context: BenchmarkContext, plan: Plan): Promise<BenchmarkResult> {
@@ -45,10 +44,12 @@ export async function runDumpHourly(context: BenchmarkContext, plan: Plan): Prom
   const closing: (() => unknown)[] = [() => server.stop()];
   try {
     const statuses = Math.ceil(statusesAtScale1 * scale);
-    say(`making a database of ${statuses.toLocaleString('en')} statuses and two days of its life`);
+    say(
+      `making a database of ${statuses.toLocaleString('en')} statuses, and ${plan.warmUpHours} hours of its life`,
+    );
     const database = await MastodonDatabase.create(server, 'mastodon', { seed, statuses });
-    await database.churn(warmUpHours);
-    const dump = new Dump(directory, server, database);
+    await database.churn(plan.warmUpHours);
+    const dump = new DatabaseDump(path.join(directory, 'hour.dump'), database);
     const peers = usable.map(({ open }) => open(directory));
     closing.push(...peers.map((peer) => () => peer.close()));
     const pair = await SealedPair.start(
@@ -76,33 +77,12 @@ export async function runDumpHourly(context: BenchmarkContext, plan: Plan): Prom
   }
 }
 
-/** The dump of the current hour in a file, of which every candidate reads the same bytes. */
-class Dump {
-  readonly file: string;
-  readonly #argv: readonly string[];
-
-  constructor(directory: string, server: PostgresServer, database: MastodonDatabase) {
-    this.file = path.join(directory, 'hour.dump');
-    const connection = server.connection(database.name);
-    this.#argv = [path.join(postgresBin, 'pg_dump'), '-Fc', '-Z0', '-d', connection];
-  }
-
-  get asCommand(): { id: string; source: readonly string[] } {
-    return { id: 'bytes', source: ['--command', `cat '${this.file}'`] };
-  }
-
-  async make(): Promise<number> {
-    await measureProcess(this.#argv, { output: this.file });
-    return fs.statSync(this.file).size;
-  }
-
-  /** What pg_dump takes by itself, its output thrown away. */
-  async bare(): Promise<Measured> {
-    return measureProcess(this.#argv);
-  }
-}
-
-type Candidates = { database: MastodonDatabase; dump: Dump; pair: SealedPair; peers: readonly DumpStore[] };
+type Candidates = {
+  database: MastodonDatabase;
+  dump: DatabaseDump;
+  pair: SealedPair;
+  peers: readonly DumpStore[];
+};
 
 async function measureHour(hour: number, { database, dump, pair, peers }: Candidates): Promise<Hour> {
   const churned = hour === 0 ? null : await database.churn(1);
@@ -132,7 +112,7 @@ async function measureHour(hour: number, { database, dump, pair, peers }: Candid
 
 async function measureFirst(
   run: number,
-  { directory, dump, rivals }: { directory: string; dump: Dump; rivals: readonly OpenDumpStore[] },
+  { directory, dump, rivals }: { directory: string; dump: DatabaseDump; rivals: readonly OpenDumpStore[] },
 ): Promise<FirstRun> {
   const own = path.join(directory, `first-${run}`);
   fs.mkdirSync(own);
@@ -165,25 +145,18 @@ async function checkRestored({
 }: Omit<Candidates, 'database'> & { directory: string }): Promise<string[]> {
   const expected = await fileHash(dump.file);
   const checks: string[] = [];
+  const to = path.join(directory, 'restored');
   const check = async (who: string, file: string): Promise<void> => {
     if ((await fileHash(file)) !== expected)
       throw new Error(`${who} gives back another dump than it was given`);
-    fs.rmSync(file);
+    fs.rmSync(to, { recursive: true });
     checks.push(`${who} gives back the last dump byte for byte`);
   };
-  const to = path.join(directory, 'restored');
-  await pair.restore('bytes', to);
+  await pair.restore('bytes', ['--to', to]);
   await check('mastokeep-agent restore', path.join(to, 'bytes', 'output'));
   for (const peer of peers) {
-    const file = path.join(directory, 'restored.peer');
-    await peer.restore(file);
-    await check(peer.title, file);
+    fs.mkdirSync(to);
+    await check(peer.title, (await peer.restore(to)).file);
   }
   return checks;
-}
-
-async function fileHash(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(fs.createReadStream(file), hash);
-  return hash.digest('hex');
 }

@@ -12,12 +12,14 @@ export type DumpStore = {
   programs: readonly PeerProgram[];
   /** Keeps one more dump. */
   store: (dump: string) => Promise<Measured>;
-  /** Gives back the latest dump as a file. */
-  restore: (to: string) => Promise<Measured>;
+  /** Gives back the latest dump as a file in an empty directory. */
+  restore: (to: string) => Promise<Restored>;
   /** Of everything that is kept. */
   bytesAtRest: () => number;
   close: () => void;
 };
+
+export type Restored = { took: Measured; file: string };
 
 export type OpenDumpStore = (directory: string) => DumpStore;
 
@@ -38,8 +40,10 @@ export function resticRepository(directory: string): DumpStore {
         input: dump,
         env,
       }),
-    restore: async (to) =>
-      measureProcess(['restic', 'dump', '--quiet', 'latest', '/dump'], { output: to, env }),
+    restore: async (to) => ({
+      took: await measureProcess(['restic', 'restore', '--quiet', 'latest', '--target', to], { env }),
+      file: path.join(to, 'dump'),
+    }),
     bytesAtRest: () => directoryBytes(repository),
     close: () => {},
   };
@@ -69,8 +73,14 @@ export function borgRepository(directory: string): DumpStore {
         env,
       });
     },
-    restore: async (to) =>
-      measureProcess(['borg', 'extract', '--stdout', `::${archives}`], { output: to, env }),
+    restore: async (to) => {
+      const file = path.join(to, 'dump');
+      const took = await measureProcess(['borg', 'extract', '--stdout', `::${archives}`], {
+        output: file,
+        env,
+      });
+      return { took, file };
+    },
     bytesAtRest: () => directoryBytes(repository),
     close: () => {},
   };
@@ -97,7 +107,10 @@ export function gzipGpgFiles(directory: string): DumpStore {
       const seal = 'gzip | gpg --homedir "$1" --batch --trust-model always -z 0 -e -r "$2"';
       return shell(seal, dump, name());
     },
-    restore: async (to) => shell('gpg --homedir "$1" --batch --quiet -d | gunzip', name(), to),
+    restore: async (to) => {
+      const file = path.join(to, 'dump');
+      return { took: await shell('gpg --homedir "$1" --batch --quiet -d | gunzip', name(), file), file };
+    },
     bytesAtRest: () => directoryBytes(files),
     close: () => gpg.remove(),
   };

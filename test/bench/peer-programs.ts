@@ -25,7 +25,7 @@ export function findPeers(
   return new Set(wanted.filter((name) => !missing.includes(name)));
 }
 
-export function describeMissing(name: PeerProgram): string {
+function describeMissing(name: PeerProgram): string {
   return `${name} is not installed, so nothing is compared with it (Debian package ${packages[name]}; as root: ${installWith})`;
 }
 

@@ -53,7 +53,7 @@ function formatGoals(goals: readonly Goal[]): string {
   return `To reach\n${formatTable(['WHAT', 'MEASURED', 'GOAL', ''], rows)}`;
 }
 
-export function formatValue(value: number | string | null, unit: Unit): string {
+function formatValue(value: number | string | null, unit: Unit): string {
   if (value === null) return '-';
   if (typeof value === 'string') return value;
   switch (unit) {
