@@ -50,6 +50,13 @@ export function dumpHourlyResult({ versions, hours, firstRuns, checks }: Measure
   };
 }
 
+/** For whoever watches a run that takes a quarter of an hour. */
+export function describeHour({ bytes, peers }: Hour): string {
+  const megabytes = (value: number): string => `${(value / 1e6).toFixed(2)} MB`;
+  const others = peers.map(({ title, grownBytes }) => `${title} ${megabytes(grownBytes)}`);
+  return `  sent ${megabytes(bytes.linkBytes)}; grown by: ${others.join(', ') || 'no peer'}`;
+}
+
 function bytesTable(hours: readonly Hour[]): ResultTable {
   const titles = hours[0]?.peers.map(({ title }) => title) ?? [];
   const columns: Column[] = [

@@ -4,7 +4,7 @@ import { MastodonDatabase } from '../support/mastodon-database.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { Benchmark, BenchmarkContext, BenchmarkResult } from './benchmark.ts';
 import { DatabaseDump } from './database-dump.ts';
-import { dumpHourlyResult, type FirstRun, type Hour } from './dump-hourly-result.ts';
+import { describeHour, dumpHourlyResult, type FirstRun, type Hour } from './dump-hourly-result.ts';
 import {
   borgRepository,
   gzipGpgFiles,
@@ -61,7 +61,9 @@ export async function runDumpHourly(context: BenchmarkContext, plan: Plan): Prom
     const hours: Hour[] = [];
     for (let hour = 0; hour <= plan.hours; hour++) {
       say(hour === 0 ? 'the first dump' : `hour ${hour} of ${plan.hours}`);
-      hours.push(await measureHour(hour, { database, dump, pair, peers }));
+      const measured = await measureHour(hour, { database, dump, pair, peers });
+      hours.push(measured);
+      say(describeHour(measured));
     }
     const checks = await checkRestored({ dump, pair, peers, directory });
     await pair.stop();

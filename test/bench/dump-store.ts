@@ -19,7 +19,7 @@ export type DumpStore = {
   close: () => void;
 };
 
-export type Restored = { took: Measured; file: string };
+type Restored = { took: Measured; file: string };
 
 export type OpenDumpStore = (directory: string) => DumpStore;
 

@@ -6,6 +6,7 @@ import type { Benchmark, BenchmarkContext, BenchmarkResult, Goal, ResultTable, R
 import { DatabaseDump } from './database-dump.ts';
 import { borgRepository, resticRepository, type DumpStore } from './dump-store.ts';
 import { fileHash } from './file-hash.ts';
+import { runInTurn } from './in-turn.ts';
 import type { Measured } from './measured-process.ts';
 import { median } from './median.ts';
 import { findPeers, peerVersion, requirePostgres, type PeerProgram } from './peer-programs.ts';
@@ -54,19 +55,15 @@ async function runRestoreDump(context: BenchmarkContext): Promise<BenchmarkResul
     const expected = await fileHash(dump.file);
     const candidates: Candidate[] = [ours(pair), ...peers.map(theirs)];
     const measured: Run[] = [];
-    for (let run = 0; run < runs; run++) {
-      for (let at = 0; at < candidates.length; at++) {
-        const candidate = candidates[(run + at) % candidates.length] as Candidate;
-        say(`restore ${run + 1} of ${runs}: ${candidate.title}`);
-        const to = path.join(directory, 'restored');
-        fs.mkdirSync(to);
-        const { file, ...figures } = await candidate.restore(to);
-        if ((await fileHash(file)) !== expected)
-          throw new Error(`${candidate.title} gives back another dump`);
-        fs.rmSync(to, { recursive: true });
-        measured.push({ title: candidate.title, ...figures });
-      }
-    }
+    await runInTurn(candidates, runs, async (candidate, round) => {
+      say(`restore ${round + 1} of ${runs}: ${candidate.title}`);
+      const to = path.join(directory, 'restored');
+      fs.mkdirSync(to);
+      const { file, ...figures } = await candidate.restore(to);
+      if ((await fileHash(file)) !== expected) throw new Error(`${candidate.title} gives back another dump`);
+      fs.rmSync(to, { recursive: true });
+      measured.push({ title: candidate.title, ...figures });
+    });
     return restoreResult(measured, { dumpBytes: dump.bytes, versions: [...found] });
   } finally {
     await pair.stop();
