@@ -14,6 +14,13 @@ export type MeasuredOptions = {
   env?: Readonly<Record<string, string>>;
 };
 
+/** Process groups of programs under way, which end with this process. */
+const groups = new Set<number>();
+
+process.on('exit', () => {
+  for (const group of groups) process.kill(-group, 'SIGKILL');
+});
+
 const meter = path.join(import.meta.dirname, 'measure.py');
 
 /** Runs a program to its end and tells what that took. Throws with its last words where it does not end with 0. */
@@ -27,7 +34,11 @@ export async function measureProcess(
     const child = spawn('python3', [meter, ...argv], {
       stdio: [input, output, 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
+      detached: true,
     });
+    const group = child.pid;
+    if (group !== undefined) groups.add(group);
+    child.once('exit', () => void groups.delete(group ?? 0));
     let said = '';
     let figures = '';
     child.stderr?.on('data', (piece: Buffer) => (said = (said + piece.toString('utf8')).slice(-4000)));
