@@ -12,9 +12,9 @@ type Batch = {
 };
 
 /** Directories that come together share a chokidar instance, because only an instance says when its watches stand. */
-const batchDirectoriesMax = 256;
-/** chokidar lists what it begins to watch; few at a time keep memory low. */
-const openingMax = 2;
+const batchDirectoriesMax = 32;
+/** chokidar lists what it begins to watch; few directories at a time keep memory low. */
+const openingMax = 1;
 const openingMsMax = 10_000;
 const gatherMs = 5;
 const namesMax = 64;
@@ -89,8 +89,15 @@ export class ChokidarWatcher implements DirectoryWatcher {
   }
 
   private openBatch(directories: readonly string[]): void {
-    const options = { depth: 0, followSymlinks: false, ignoreInitial: true, atomic: false } as const;
-    const watcher = watch([...directories], options);
+    const asked = new Set(directories);
+    const watcher = watch([...directories], {
+      depth: 0,
+      followSymlinks: false,
+      ignoreInitial: true,
+      atomic: false,
+      // What is in the directories costs no memory then; raw events come all the same.
+      ignored: (path) => !asked.has(path),
+    });
     const batch: Batch = {
       watcher,
       directories: new Set(directories),

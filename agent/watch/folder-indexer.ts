@@ -371,6 +371,7 @@ export class FolderIndexer {
     this.abandon(error);
     this.state = 'stopped';
     this.stateReason = reason;
+    this.watch.release();
     this.nextHotScanMs = this.deps.clock.monotonicMs() + this.options.sourceCheckIntervalMs;
     if (isNew) {
       const fields = { folder: this.folder.id, code: error.code, reason };

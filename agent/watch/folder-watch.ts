@@ -21,16 +21,21 @@ const limitCodes = new Set(['ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM']);
 
 /**
  * A folder's hot set and the watcher that follows it. Whatever goes wrong here costs latency only: the scans find it.
- * Directories whose path is not UTF-8 cannot be named to chokidar; they are looked at every minute like all hot ones.
+ * Directories whose path is not UTF-8 or holds a backslash cannot be named to chokidar, which takes it for a slash; they
+ * are looked at every minute like all hot ones.
  */
 export class FolderWatch {
   private readonly options: FolderWatchOptions;
   private readonly look: (request: LookRequest) => void;
   private readonly watcher: DirectoryWatcher | null;
   private hotSet: HotSet;
-  private root = '';
+  /** Null while the source is away, and before it was seen. */
+  private root: string | null = null;
+  private released: readonly RelativePath[] = [];
   private trouble: WatchStatus | null = null;
   private unwatched = 0;
+  /** Hot directories that would be watched if their paths could be named. */
+  private unnameable = 0;
 
   constructor(
     deps: { createWatcher: CreateDirectoryWatcher; look: (request: LookRequest) => void },
@@ -49,18 +54,32 @@ export class FolderWatch {
   get status(): WatchStatus {
     if (this.watcher === null) return { watching: 'off', reason: 'the limit for watches is 0' };
     if (this.trouble !== null) return this.trouble;
-    if (this.unwatched === 0) return { watching: 'ok', reason: null };
-    const reason = `${this.unwatched} directories could not be watched`;
+    if (this.unwatched > 0) {
+      return { watching: 'degraded', reason: `${this.unwatched} directories could not be watched` };
+    }
+    if (this.unnameable === 0) return { watching: 'ok', reason: null };
+    const reason = `the names of ${this.unnameable} directories cannot be watched (a backslash, or not UTF-8); they are looked at every minute`;
     return { watching: 'degraded', reason };
   }
 
   /** The resolved root; a new one means that every watch is to be made again. */
   setRoot(root: string): void {
     if (root === this.root) return;
-    const all = this.hotSet.order;
-    this.advance({ type: 'vanished', directory: rootPath });
+    this.release();
     this.root = root;
-    this.advance({ type: 'touched', directories: all });
+    this.advance({ type: 'touched', directories: this.released });
+    this.released = [];
+  }
+
+  /**
+   * The source is away: no watch is held until the next `setRoot`, which makes all of them again. Those that were made
+   * before are on what was there before, whatever is mounted at the same place afterwards.
+   */
+  release(): void {
+    if (this.root === null) return;
+    this.released = this.hotSet.order;
+    this.advance({ type: 'vanished', directory: rootPath });
+    this.root = null;
   }
 
   /** These directories changed, oldest first; new ones are watched first and looked at when the watch stands. */
@@ -91,6 +110,7 @@ export class FolderWatch {
     const absolute = (paths: RelativePath[]) =>
       paths.map((path) => this.absolute(path)).filter((path) => path !== null);
     const [unwatch, watch] = [absolute(actions.unwatch), absolute(actions.watch)];
+    this.unnameable += actions.watch.length - watch.length - (actions.unwatch.length - unwatch.length);
     if (unwatch.length + watch.length > 0) this.watcher?.update(unwatch, watch);
   }
 
@@ -135,14 +155,16 @@ export class FolderWatch {
   }
 
   private absolute(path: RelativePath): string | null {
+    if (this.root === null) return null;
     const bytes = Buffer.from(path, 'latin1');
     const text = bytes.toString('utf8');
     if (!Buffer.from(text, 'utf8').equals(bytes)) return null;
-    const root = this.root === '/' ? '' : this.root;
-    return path === '' ? this.root : `${root}/${text}`;
+    const absolute = path === '' ? this.root : `${this.root === '/' ? '' : this.root}/${text}`;
+    return absolute.includes('\\') ? null : absolute;
   }
 
   private relative(path: string): RelativePath | null {
+    if (this.root === null) return null;
     if (path === this.root) return rootPath;
     const prefix = this.root === '/' ? '/' : `${this.root}/`;
     if (!path.startsWith(prefix)) return null;
