@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import path from 'node:path';
 import { watch, type FSWatcher } from 'chokidar';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
 import type { DirectoryWatcher, WatchEvent } from './directory-watcher.ts';
@@ -29,6 +30,7 @@ export class ChokidarWatcher implements DirectoryWatcher {
   private readonly batches = new Map<string, Batch>();
   private readonly joining = new Set<string>();
   private readonly changed = new Map<string, Set<string>>();
+  private readonly ended = new Set<string>();
   private readonly refusing = new Set<Batch>();
   private opening = 0;
   private events = 0;
@@ -96,7 +98,7 @@ export class ChokidarWatcher implements DirectoryWatcher {
       ignoreInitial: true,
       atomic: false,
       // What is in the directories costs no memory then; raw events come all the same.
-      ignored: (path) => !asked.has(path),
+      ignored: (name) => !asked.has(name),
     });
     const batch: Batch = {
       watcher,
@@ -122,10 +124,10 @@ export class ChokidarWatcher implements DirectoryWatcher {
 
   private noteError(batch: Batch, error: unknown): void {
     const code = systemErrorCode(error) ?? 'UNKNOWN';
-    const path =
+    const place =
       error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : null;
-    if (path !== null && batch.directories.has(path)) {
-      batch.refused.set(path, code);
+    if (place !== null && batch.directories.has(place)) {
+      batch.refused.set(place, code);
       this.refusing.add(batch);
     } else this.listener({ type: 'refused', directories: [], code });
     // Errors after `ready` are told with the next events.
@@ -148,6 +150,8 @@ export class ChokidarWatcher implements DirectoryWatcher {
     const names = this.changed.get(directory) ?? new Set();
     this.changed.set(directory, names);
     if (name !== null && names.size < namesMax) names.add(name);
+    // The end of a watch is told by the directory's own name, as if it were something in it.
+    if (name === path.basename(directory)) this.ended.add(directory);
     this.tellTimer ??= setTimeout(() => this.tell(), gatherMs);
   }
 
@@ -156,6 +160,8 @@ export class ChokidarWatcher implements DirectoryWatcher {
     for (const batch of this.refusing) this.tellRefused(batch);
     if (this.events >= this.burstEvents) this.listener({ type: 'overflow' });
     this.events = 0;
+    if (this.ended.size > 0) this.listener({ type: 'ended', directories: [...this.ended] });
+    this.ended.clear();
     if (this.changed.size === 0) return;
     const directories = new Map([...this.changed].map(([directory, names]) => [directory, [...names]]));
     this.changed.clear();

@@ -29,9 +29,8 @@ export class FolderWatch {
   private readonly look: (request: LookRequest) => void;
   private readonly watcher: DirectoryWatcher | null;
   private hotSet: HotSet;
-  /** Null while the source is away, and before it was seen. */
-  private root: string | null = null;
-  private released: readonly RelativePath[] = [];
+  private root = '';
+  private ended = false;
   private trouble: WatchStatus | null = null;
   private unwatched = 0;
   /** Hot directories that would be watched if their paths could be named. */
@@ -65,21 +64,21 @@ export class FolderWatch {
   /** The resolved root; a new one means that every watch is to be made again. */
   setRoot(root: string): void {
     if (root === this.root) return;
-    this.release();
+    const all = this.hotSet.order;
+    this.advance({ type: 'vanished', directory: rootPath });
     this.root = root;
-    this.advance({ type: 'touched', directories: this.released });
-    this.released = [];
+    this.advance({ type: 'touched', directories: all });
   }
 
-  /**
-   * The source is away: no watch is held until the next `setRoot`, which makes all of them again. Those that were made
-   * before are on what was there before, whatever is mounted at the same place afterwards.
-   */
+  /** Whether the watches may be on what was mounted here before: then the hot set is to be made anew. */
+  get hasEnded(): boolean {
+    return this.ended;
+  }
+
+  /** Lets go of every directory and watch: the source is away, or is another one now. */
   release(): void {
-    if (this.root === null) return;
-    this.released = this.hotSet.order;
+    this.ended = false;
     this.advance({ type: 'vanished', directory: rootPath });
-    this.root = null;
   }
 
   /** These directories changed, oldest first; new ones are watched first and looked at when the watch stands. */
@@ -130,6 +129,11 @@ export class FolderWatch {
       case 'refused':
         this.refused(event.directories, event.code);
         return;
+      case 'ended':
+        if (!event.directories.includes(this.root)) return;
+        this.ended = true;
+        this.trouble = { watching: 'degraded', reason: 'the source was mounted anew, watches follow' };
+        return;
       case 'overflow':
         this.trouble = { watching: 'degraded', reason: 'events came faster than the kernel keeps them' };
         for (const directory of this.hotSet.order) this.look({ directory, into: [] });
@@ -155,7 +159,6 @@ export class FolderWatch {
   }
 
   private absolute(path: RelativePath): string | null {
-    if (this.root === null) return null;
     const bytes = Buffer.from(path, 'latin1');
     const text = bytes.toString('utf8');
     if (!Buffer.from(text, 'utf8').equals(bytes)) return null;
@@ -164,7 +167,6 @@ export class FolderWatch {
   }
 
   private relative(path: string): RelativePath | null {
-    if (this.root === null) return null;
     if (path === this.root) return rootPath;
     const prefix = this.root === '/' ? '/' : `${this.root}/`;
     if (!path.startsWith(prefix)) return null;

@@ -10,13 +10,15 @@ import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FolderFeed } from '../../agent/index/folder-feed.ts';
 import type { IndexerOptions } from '../../agent/watch/indexer-options.ts';
 import { Indexer, indexerDefaults } from '../../agent/watch/indexer.ts';
+import { canMount } from '../support/mounted.ts';
 import { compareWithTree, ReplayedFeed } from '../support/replayed-feed.ts';
 import { createTemporaryDirectory, describeTree } from '../support/source-tree.ts';
 
-async function setUp(options: Partial<IndexerOptions> = {}) {
+async function setUp({ mounts = false, ...options }: Partial<IndexerOptions> & { mounts?: boolean } = {}) {
   const directory = createTemporaryDirectory('indexer');
   const root = path.join(directory.path, 'root');
   fs.mkdirSync(root);
+  if (mounts) execFileSync('mount', ['-t', 'tmpfs', 'media-server:/export', root]);
   fs.writeFileSync(path.join(root, 'first'), 'first');
   const databaseFile = path.join(directory.path, 'index.db');
   const failures: CodedError[] = [];
@@ -26,6 +28,7 @@ async function setUp(options: Partial<IndexerOptions> = {}) {
   );
   onTestFinished(async () => {
     await indexer.stop();
+    if (mounts) spawnSync('umount', [root]);
     directory[Symbol.dispose]();
   });
   await indexer.start([{ id: 'media', root, ignore: [] }]);
@@ -115,6 +118,43 @@ it('notices that a known directory was exchanged for another', async () => {
   fs.renameSync(at('d'), `${other}.old`);
   fs.renameSync(other, at('d'));
   await until(feed, () => paths(feed).join() === 'd/deep/two,first');
+});
+
+it.skipIf(!canMount)('watches again when its source was away and is mounted again', async () => {
+  const { indexer, feed, root, at } = await setUp({
+    hotScanIntervalMs: 3_600_000,
+    sourceCheckIntervalMs: 50,
+    mounts: true,
+  });
+  const fill = () => {
+    fs.mkdirSync(at('old/deep'), { recursive: true });
+    for (const name of ['first', 'old/deep/file']) fs.writeFileSync(at(name), name);
+    for (const name of ['first', 'old/deep/file']) fs.utimesSync(at(name), 1000, 1000);
+  };
+  fill();
+  await watching(indexer, feed, root);
+  const state = (wanted: string) =>
+    new Promise<void>((resolve) => {
+      const stop = indexer.onStatus(() => {
+        if (indexer.status('media').state !== wanted) return;
+        stop();
+        resolve();
+      });
+    });
+  const stopped = state('stopped');
+  execFileSync('umount', [root]);
+  await stopped;
+  const idle = state('idle');
+  execFileSync('mount', ['-t', 'tmpfs', 'media-server:/export', root]);
+  fill();
+  await idle;
+  await watching(indexer, feed, root);
+  const { lastScanAt } = indexer.status('media');
+  for (const name of ['old/deep/new', 'old/new', 'new']) {
+    fs.writeFileSync(at(name), name);
+    await until(feed, () => paths(feed).includes(name));
+  }
+  expect(indexer.status('media')).toMatchObject({ lastScanAt, watching: 'ok' });
 });
 
 it('finds everything by the next scan when nothing is watched, and says that watching is off', async () => {
