@@ -78,7 +78,11 @@ export class FolderScanner {
     this.options = options;
     this.index = deps.index;
     this.watch = new FolderWatch(
-      { createWatcher: deps.createWatcher, look: (request) => this.requestLook(request) },
+      {
+        createWatcher: deps.createWatcher,
+        look: (request) => this.requestLook(request),
+        onEvent: () => deps.wake(),
+      },
       options,
     );
     this.sink = this.createSink();

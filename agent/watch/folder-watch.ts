@@ -37,13 +37,22 @@ export class FolderWatch {
   private unnameable = 0;
 
   constructor(
-    deps: { createWatcher: CreateDirectoryWatcher; look: (request: LookRequest) => void },
+    deps: {
+      createWatcher: CreateDirectoryWatcher;
+      look: (request: LookRequest) => void;
+      /** Called after everything that the watcher told; `status` may be another one. */
+      onEvent: () => void;
+    },
     options: FolderWatchOptions,
   ) {
     this.options = options;
     this.look = deps.look;
     this.hotSet = emptyHotSet(Math.max(1, options.hotDirectoriesMax), options.watchLimit);
-    this.watcher = options.watchLimit > 0 ? deps.createWatcher((event) => this.handle(event)) : null;
+    const listen = (event: WatchEvent) => {
+      this.handle(event);
+      deps.onEvent();
+    };
+    this.watcher = options.watchLimit > 0 ? deps.createWatcher(listen) : null;
   }
 
   get hotDirectories(): readonly RelativePath[] {
@@ -149,7 +158,8 @@ export class FolderWatch {
     const directories = paths.map((path) => this.relative(path)).filter((path) => path !== null);
     this.advance({ type: 'refused', directories });
     const held = this.hotSet.watchMax;
-    const reason = `the system allows ${held} watches, ${this.options.watchLimit} are wanted (${code}; see fs.inotify.max_user_watches)`;
+    const setting = code === 'EMFILE' ? 'max_user_instances' : 'max_user_watches';
+    const reason = `the system allows ${held} watches, ${this.options.watchLimit} are wanted (${code}; see fs.inotify.${setting})`;
     this.trouble = { watching: 'degraded', reason };
   }
 

@@ -231,3 +231,34 @@ it.skipIf(!canMount)('says when what it watches was unmounted', async () => {
   await ended.promise;
   await watcher.close();
 });
+
+it('suspects the loss when the queue of the kernel really overflows', async () => {
+  using directory = createTemporaryDirectory('overflow');
+  const [busy, silent] = ['busy', 'silent'].map((name) => path.join(directory.path, name)) as [
+    string,
+    string,
+  ];
+  for (const name of [busy, silent]) fs.mkdirSync(name);
+  const standing = Promise.withResolvers<void>();
+  const overflow = Promise.withResolvers<void>();
+  const heard = new Set<string>();
+  const watcher = new ChokidarWatcher((event) => {
+    if (event.type === 'watching') standing.resolve();
+    if (event.type === 'overflow') overflow.resolve();
+    if (event.type === 'changed') for (const at of event.directories.keys()) heard.add(at);
+  });
+  watcher.update([], [busy, silent]);
+  await standing.promise;
+  // Nothing is taken from the queue while this thread is kept, so what comes last does not fit any more.
+  const kept = Number(fs.readFileSync('/proc/sys/fs/inotify/max_queued_events', 'utf8'));
+  for (let number = 0; number < kept; number += 1) fs.writeFileSync(path.join(busy, `f${number}`), '');
+  fs.writeFileSync(path.join(silent, 'lost'), '');
+  await overflow.promise;
+  fs.rmSync(path.join(busy, 'f0'));
+  await new Promise<void>((resolve) => {
+    const poll = () => (heard.has(busy) ? resolve() : setImmediate(poll));
+    poll();
+  });
+  expect(heard.has(silent)).toBe(false);
+  await watcher.close();
+});

@@ -50,7 +50,7 @@ found_program() {
 # command:package pairs
 missing=""
 for pair in strace:strace sshfs:sshfs /usr/lib/openssh/sftp-server:openssh-sftp-server \
-  initdb:postgresql gpg:gnupg zstd:zstd openssl:openssl python3:python3; do
+  /usr/sbin/automount:autofs mkfs.ext4:e2fsprogs initdb:postgresql gpg:gnupg zstd:zstd openssl:openssl python3:python3; do
   found_program "${pair%%:*}" || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0
