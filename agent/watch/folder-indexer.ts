@@ -73,7 +73,8 @@ export class FolderIndexer {
       state: this.state === 'idle' && this.scanner.isScanning ? 'scanning' : this.state,
       stateReason: this.stateReason,
       ...this.scanner.lastScan,
-      ...this.scanner.watchStatus,
+      // Nothing is watched while the source is away.
+      ...(this.state === 'stopped' ? { watching: 'off', reason: null } : this.scanner.watchStatus),
     };
   }
 
@@ -222,6 +223,8 @@ export class FolderIndexer {
   }
 
   private proceed(): void {
+    // What the watcher told meanwhile was about the old watches.
+    this.scanner.forgetHotDirectories();
     this.state = 'idle';
     this.stateReason = null;
     this.scanner.wantScan();

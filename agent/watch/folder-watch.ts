@@ -86,6 +86,7 @@ export class FolderWatch {
 
   /** Lets go of every directory and watch: the source is away, or is another one now. */
   release(): void {
+    if (this.ended) this.trouble = null;
     this.ended = false;
     this.advance({ type: 'vanished', directory: rootPath });
   }

@@ -38,14 +38,18 @@ it('stops when the root is missing, records nothing, and goes on by itself when 
   const before = bench.indexer.index.sequence;
   fs.renameSync(setup.root, `${setup.root}.away`);
   expect(() => bench.scan()).toThrowError(stopped);
-  expect(bench.condition).toMatchObject({ state: 'stopped', stateReason: `${setup.root} is missing` });
+  expect(bench.condition).toMatchObject({
+    state: 'stopped',
+    stateReason: `${setup.root} is missing`,
+    watching: 'off',
+  });
   bench.pass(3_600_000);
   expect(bench.indexer.index.sequence).toBe(before);
   expect(() => bench.indexer.accept()).toThrowError(stopped);
   fs.renameSync(`${setup.root}.away`, setup.root);
   fs.writeFileSync(path.join(setup.root, 'new'), 'new');
   bench.pass(15_000);
-  expect(bench.condition.state).toBe('idle');
+  expect(bench.condition).toMatchObject({ state: 'idle', watching: 'ok' });
   expect(livePaths(bench)).toEqual(['', 'a/b/z', 'a/y', 'new', 'x']);
   bench.close();
 });
