@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
-import { isDamage } from '../index/index-database.ts';
+import { isDamage } from '../../shared/io/schema-database.ts';
 import { FolderIndex } from '../index/folder-index.ts';
 import type { Clock } from './clock.ts';
 import type { ContentReader } from './content-reader.ts';
