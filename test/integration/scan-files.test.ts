@@ -162,7 +162,7 @@ it.skipIf(!canMount)('reports a file that the disk does not give back, and goes 
   for (const name of ['a', 'broken', 'c']) fs.writeFileSync(at(name), name);
   bench.scan();
   // Reading the memory of a process where there is none fails with EIO.
-  using disk = mountBind('/proc/self/mem', at('broken'));
+  using disk = mountBind(`/proc/${process.pid}/mem`, at('broken'));
   fs.writeFileSync(at('c'), 'changed');
   expect(bench.scan()).toMatchObject({ unreadable: 1, files: 3 });
   expect(bench.condition.unreadablePaths).toEqual(['broken']);
@@ -271,17 +271,26 @@ it('does not record a file that changes while it is read', () => {
   expect(setup.replay().states.size).toBe(bench.indexer.index.sequence);
 });
 
-it('reads nothing of a file that is another one by the time it is opened', () => {
+it('records no file that is another one by the time it is opened, or when it was read', () => {
   using setup = setUp();
   const { bench, root, at } = setup;
   fs.writeFileSync(at('a'), 'as it was listed');
   const listed = fs.lstatSync(at('a'), { bigint: true });
   fs.writeFileSync(at('a'), 'as it is opened');
   const told: string[] = [];
+  const reader = new (class extends ContentReader {
+    override *read(file: number, expectedBytes: number) {
+      const content = yield* super.read(file, expectedBytes);
+      told.push('read');
+      // Somebody writes before the reading has ended.
+      fs.appendFileSync(at('a'), ', and more');
+      return content;
+    }
+  })();
   const sink: ScanSink = {
     index: bench.indexer.index,
     rules: createIgnoreRules([]),
-    reader: new ContentReader(),
+    reader,
     isNetwork: () => false,
     nowMs: () => Date.now() + 60_000,
     sliceIsOver: () => false,
@@ -294,13 +303,14 @@ it('reads nothing of a file that is another one by the time it is opened', () =>
     listed: () => {},
   };
   const fd = fs.openSync(root, 'r');
-  const record = () => {
+  const record = (stat = listed) => {
     told.length = 0;
     const entry = { name: 'a', path: parseTypedPath('a'), row: null };
-    for (const _ of recordFile(sink, fd, entry, listed));
+    for (const _ of recordFile(sink, fd, entry, stat));
     return told;
   };
   expect(record()).toEqual(['unsettled a']);
+  expect(record(fs.lstatSync(at('a'), { bigint: true }))).toEqual(['read', 'unsettled a']);
   fs.rmSync(at('a'));
   expect(record()).toEqual(['look again at ""']);
   // Waiting for somebody who writes to it would stop everything.
