@@ -100,8 +100,13 @@ function sealedStatus(status: SealedFolderStatus): AgentFolderStatus {
 }
 
 function sealingStatus({ current }: SealingWatch): AgentSealingStatus {
-  const { mode, recipients, passphraseFile } = current;
-  return { mode, recipients: recipients.map(shownRecipient), passphraseFile };
+  const { mode, recipients, passphraseFile, problem } = current;
+  return {
+    mode,
+    recipients: recipients.map(shownRecipient),
+    passphraseFile,
+    problem: problem === null ? null : problem.message,
+  };
 }
 
 /** What people should know of a sealed folder; null when there is nothing. */
