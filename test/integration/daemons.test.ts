@@ -146,9 +146,16 @@ describe('a running agent', () => {
     expect(JSON.parse(await agent.must(['resume', '--json']))).toEqual({ wasPaused: true });
     await agent.must(['scan']);
 
-    await agent.must(['pause', '--for', '2s']);
-    const paused = await agent.status();
-    expect(paused).toMatchObject({ paused: true, pausedUntil: expect.any(String) as unknown });
+    await agent.must(['pause', '--for', '1h']);
+    expect(await agent.status()).toMatchObject({
+      paused: true,
+      pausedUntil: expect.any(String) as unknown,
+      folders: [{ state: 'paused' }],
+    });
+    // Shorter now; what this short pause does is only looked at after its end, which may come at any time.
+    expect(JSON.parse(await agent.must(['pause', '--for', '1s', '--json']))).toEqual({
+      pausedUntil: expect.any(String) as unknown,
+    });
     await until('the pause is over', async () => (await agent.status()).folders?.[0]?.state === 'idle');
     expect(await agent.status()).toMatchObject({ paused: false, pausedUntil: null });
   });
@@ -163,9 +170,15 @@ describe('a running agent', () => {
 
   it('tells a command that waits when it is stopped', async () => {
     const agent = await running('agent');
+    const tree = path.join(scratch, 'tree');
+    fs.mkdirSync(tree);
+    await agent.must(['folder', 'add', 'extra', '--kind', 'mirror', '--path', tree]);
+    await agent.must(['scan']);
+    const scannedAt = async (): Promise<unknown> => (await agent.status()).folders?.[0]?.lastScanAt;
+    const before = await scannedAt();
     const waiting = agent.run(['wait', '--copies', '1', '--timeout', '60']);
-    await until('the command is served', async () => fs.existsSync(path.join(agent.home, 'control.sock')));
-    setTimeout(() => void agent.stop(), 1500);
+    await until('the scan of the command has ended', async () => (await scannedAt()) !== before);
+    expect(await agent.stop()).toBe(0);
     const result = await waiting;
     expect(result.code).toBe(1);
     expect(result.stderr).toContain('error NOT_RUNNING');
@@ -177,7 +190,7 @@ it('ends at once with 130 on the second signal', async () => {
     import { createProgram, runProgram, takeInterrupts } from './shared/cli/run-program.ts';
     const program = createProgram('test', 'test', '/');
     program.command('run').action(async () => {
-      takeInterrupts(() => {});
+      takeInterrupts(() => console.log('interrupted'));
       console.log('ready');
       await new Promise((resolve) => setTimeout(resolve, 60_000));
     });
@@ -188,7 +201,7 @@ it('ends at once with 130 on the second signal', async () => {
   });
   await once(child.stdout, 'data');
   child.kill('SIGTERM');
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(String(await once(child.stdout, 'data'))).toBe('interrupted\n');
   expect(child.exitCode).toBeNull();
   child.kill('SIGTERM');
   expect(await once(child, 'exit')).toEqual([130, null]);
