@@ -113,10 +113,23 @@ class Salvager {
       const state = this.#read(placeBelow(this.#layout.current, path), stat);
       await yieldToOthers();
       if (said?.kind === 'file' && said.hash.equals(state.hash)) continue;
-      const holding = { state, ...unannounced, receivedAt: this.#begin.at };
+      const holding = { state, ...unannounced, receivedAt: this.#arrivedAt(path, row, stat) };
       const replaced = row === null ? null : this.#replaced(row);
       await this.#change({ type: 'set', path, holding, namedIn: unknownIndexId, temp: null, replaced });
     }
+  }
+
+  /**
+   * Since when the path surely has had this content: its file got its name when it arrived, and not before what it
+   * replaced left. Later than that where somebody has copied the tree since, or touched the file.
+   */
+  #arrivedAt(path: RelativePath, row: LiveRow | null, { ctimeNs }: DiskStat): number {
+    const left = [
+      ...this.#index.versionsOf(path).flatMap(({ replacedAt }) => replacedAt ?? []),
+      ...(this.#found.get(path) ?? []).map(({ at }) => at),
+      row?.holding.receivedAt ?? 0,
+    ];
+    return Math.min(this.#begin.at, Math.max(Number(ctimeNs / 1_000_000n), ...left));
   }
 
   async #dropLiveWithoutBytes(): Promise<void> {
