@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Device, type AgentStatus, type ReceiverStatus } from '../support/device.ts';
 import type { ProgramName } from '../support/program.ts';
+import { keys, TerminalSession } from '../support/terminal-session.ts';
 import { until } from '../support/until.ts';
 
 type AnyStatus = Pick<AgentStatus, 'deviceId'> & Partial<AgentStatus & ReceiverStatus>;
@@ -89,6 +90,20 @@ describe.each<ProgramName>(['agent', 'receiver'])('a running %s', (name) => {
     expect(device.daemon.stdout).toBe('');
   });
 });
+
+it.each<ProgramName>(['agent', 'receiver'])(
+  'a running %s logs readable lines on a terminal',
+  async (name) => {
+    const device = await initialised(name);
+    const session = new TerminalSession(name, ['--home', device.home, 'run']);
+    onTestFinished(() => session.end());
+    await session.said(new RegExp(`^\\[\\d\\d:\\d\\d:\\d\\d\\] INFO: ${name} started$`, 'm'));
+    session.type(keys.interrupt);
+    await session.said(new RegExp(`INFO: ${name} stopped$`, 'm'));
+    expect(await session.exited).toBe(0);
+    expect(session.text).not.toContain('"msg"');
+  },
+);
 
 describe.each([true, false])('pairing by hand and unpairing, with the programs running: %s', (isRunning) => {
   it('does the same either way', async () => {

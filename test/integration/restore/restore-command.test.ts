@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest';
 import type { MirrorStore } from '../../../receiver/store/mirror-store.ts';
 import type { DeviceId } from '../../../shared/identity/device-id.ts';
 import { createDeviceIdentity } from '../../../shared/identity/device-identity.ts';
@@ -24,6 +24,7 @@ import {
 import { SeededRandom } from '../../support/seeded-random.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 import { storeFixture } from '../../support/store-fixture.ts';
+import { TerminalSession } from '../../support/terminal-session.ts';
 import { compareTrees, formatDifferences } from '../../support/tree-compare.ts';
 import { until } from '../../support/until.ts';
 
@@ -128,6 +129,24 @@ it('ends with the exact tree although it is killed at any moment, again and agai
   const last = await restore('--from', from, '--to', to, '--json');
   expect(last.code, last.stderr).toBe(0);
   await proxy.stop();
+  expectSameTree();
+});
+
+it('shows a person how far it is, how fast, and how long it will take', async () => {
+  const { host, port } = parseAddress(receiver.addresses[0] ?? '');
+  const proxy = await LinkProxy.start({ host, port });
+  proxy.bytesPerSecond = 3 * mib;
+  const from = inviteToRestore(receiver, agentId, `127.0.0.1:${proxy.endpoint.port}`);
+  const session = new TerminalSession('agent', restoreArgs('--from', from, '--to', to));
+  onTestFinished(() => session.end());
+  const bar =
+    /[█░]{24} [1-9]\d?%\s+\d+ of \d{3} files, [\d.]+ [KM]iB of [\d.]+ MiB, [\d.]+ [KM]iB\/s, [\d.]+ (second|minute)s? left/;
+  await session.said(bar);
+  proxy.bytesPerSecond = Number.POSITIVE_INFINITY;
+  expect(await session.exited).toBe(0);
+  await proxy.stop();
+  const files = /([\d,]+) of \1 files, ([\d.]+ MiB) of \2, /;
+  expect(session.text).toMatch(files);
   expectSameTree();
 });
 
