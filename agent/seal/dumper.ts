@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { DeviceIdentity } from '../../shared/identity/device-identity.ts';
+import { crashPoint } from '../../shared/io/crash-point.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { Json } from '../../shared/sealing/canonical-json.ts';
 import { ManifestWriter } from '../../shared/sealing/manifest-writer.ts';
@@ -95,6 +96,7 @@ export class Dumper {
             chunks,
             now(),
           );
+          crashPoint('seal.pack-indexed');
           run.packs += 1;
           run.sealedBytes += bytes;
           this.#deps.onAdded();
@@ -151,6 +153,7 @@ export class Dumper {
     const epoch = index.epoch();
     if (epoch?.recipients === recipients) return epoch;
     const begun = index.startEpoch(recipients, nowMs);
+    crashPoint('seal.epoch-started');
     logger.info(
       { folder: this.#options.folder, epoch: begun.name },
       'a new epoch begins: everything is sealed and sent once more',
@@ -222,6 +225,7 @@ export class Dumper {
     });
     const sealedRoot = await pipeline.sealRoot(new Uint8Array(root));
     index.addRoot(epoch.id, newObject('root', packName(sealedRoot.hash), sealedRoot), now());
+    crashPoint('seal.root-indexed');
 
     const rootHash = sealedRoot.hash.toString('hex');
     const record = encodeVersionRecord({
@@ -239,7 +243,9 @@ export class Dumper {
     const name = { number, epoch: epoch.name };
     await bound.waitForRoom(record.length + signature.length, made.signal);
     spool.write(versionSignatureName(name), signature);
+    crashPoint('seal.signature-written');
     spool.write(versionName(name), record);
+    crashPoint('seal.record-written');
     run.sealedBytes += sealedRoot.bytes + record.length + signature.length;
     const sequence = index.addVersion(
       epoch.id,
@@ -259,6 +265,7 @@ export class Dumper {
       use.used,
       now(),
     );
+    crashPoint('seal.version-indexed');
     return { number, sequence };
   }
 

@@ -1,3 +1,4 @@
+import { crashPoint } from '../../shared/io/crash-point.ts';
 import { activeReceivers, type ReceiverFacts } from './known-packs.ts';
 import type { SealIndex } from './seal-index.ts';
 import type { SpoolPart } from './spool-bound.ts';
@@ -132,7 +133,9 @@ export class SpoolKeeper implements SpoolPart {
     const { index, spool, onChange } = this.#deps;
     const names = ids.flatMap((id) => index.objects.byId(id)?.name ?? []);
     index.objects.leaveSpool(ids, this.receivers());
+    crashPoint('seal.spool-left');
     spool.remove(names);
+    crashPoint('seal.spool-removed');
     onChange();
   }
 

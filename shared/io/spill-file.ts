@@ -44,7 +44,9 @@ export class SpillFile {
       if (count === 0) throw new Error(`the file at ${this.#place} became shorter`);
       got += count;
     }
-    this.#tail.copy(bytes, got, from + got - this.#written, from + length - this.#written);
+    if (got < length) {
+      this.#tail.copy(bytes, got, from + got - this.#written, from + length - this.#written);
+    }
     return bytes;
   }
 

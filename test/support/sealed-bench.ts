@@ -7,6 +7,7 @@ import { SealedFolder } from '../../agent/seal/sealed-folder.ts';
 import { SpoolBound, type SpoolBoundOptions } from '../../agent/seal/spool-bound.ts';
 import type { Source } from '../../agent/source/source.ts';
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
+import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { generateKeyPair } from '../../shared/sealing/key-pair.ts';
 import { readManifest } from '../../shared/sealing/manifest-reader.ts';
@@ -69,9 +70,22 @@ export class HeldObjects {
   sequence = 0;
   bytesPulled = 0;
   readonly id: string;
+  #directory: string | null = null;
 
   constructor(id: string) {
     this.id = id;
+  }
+
+  /** What an earlier process of that receiver left in the directory; everything goes there from here on. */
+  static load(id: string, directory: string): HeldObjects {
+    const held = new HeldObjects(id);
+    held.#directory = directory;
+    for (const name of fs.readdirSync(directory)) {
+      const content = fs.readFileSync(path.join(directory, name));
+      if (name === 'sequence') held.sequence = Number(content.toString());
+      else held.files.set(decodeURIComponent(name), content);
+    }
+    return held;
   }
 
   /** Pulls all that the feed announces and acknowledges it. */
@@ -81,6 +95,7 @@ export class HeldObjects {
       if (batch === null) break;
       for (const record of batch.records) this.#take(feed, record);
       this.sequence = batch.through;
+      this.#keep('sequence', Buffer.from(String(batch.through)));
       feed.acknowledged(this.id, { indexId: feed.indexId(), sequence: batch.through, token: batch.token });
     }
   }
@@ -103,6 +118,11 @@ export class HeldObjects {
       throw new Error(`${name} has another hash`);
     this.bytesPulled += bytes.length;
     this.files.set(name, bytes);
+    this.#keep(encodeURIComponent(name), bytes);
+  }
+
+  #keep(name: string, content: Buffer): void {
+    if (this.#directory !== null) writeFileAtomic(path.join(this.#directory, name), content);
   }
 }
 
@@ -205,8 +225,13 @@ export class SealedBench {
   }
 
   /** Another life of the same device on what is left of its home. */
-  static reuse(home: string, recipients: Recipient[], identity: SealedBench['identity']): SealedBench {
-    return new SealedBench(home, identity, recipients, {});
+  static reuse(
+    home: string,
+    recipients: Recipient[],
+    identity: SealedBench['identity'],
+    options: SealedBenchOptions = {},
+  ): SealedBench {
+    return new SealedBench(home, identity, recipients, options);
   }
 
   get feed(): SealedFolder['feed'] {
