@@ -95,7 +95,10 @@ export class SpoolKeeper implements SpoolPart {
     this.#settling = null;
     const { objects } = this.#deps.index;
     this.#save();
-    this.#remove([...chooseDelivered(objects.spooled(), this.active()), ...objects.abandoned()]);
+    this.#remove([
+      ...chooseDelivered(objects.spooled(), this.active(), this.#deps.now()),
+      ...objects.abandoned(),
+    ]);
   }
 
   /** Lets go at the spool's bound; whoever lacks something of it is not active until it reports again. */
