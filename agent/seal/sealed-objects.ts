@@ -198,8 +198,8 @@ export class SealedObjects {
       for (const id of ids) {
         const object = this.byId(id);
         if (object === null) continue;
-        this.#deps.confirmations.noteLeaving(object, receivers);
         this.#sql.run('UPDATE objects SET in_spool = 0, chunk_list = NULL WHERE id = ?', id);
+        this.#deps.confirmations.noteLeaving(object, receivers);
       }
       this.#dropUnneeded();
     });

@@ -47,6 +47,8 @@ export class SealWorld {
   #packs = 0;
   /** What each receiver lost since the dump began. */
   #lost = new Map<string, Set<string>>();
+  /** Who was passed over since the dump began, and so is not active for it, even if it has reported again. */
+  readonly #passedOver = new Set<string>();
 
   constructor(directory: string, spoolBytesMax: number) {
     this.#directory = directory;
@@ -97,7 +99,7 @@ export class SealWorld {
         this.#keeper.seen(step.receiver);
         return;
       case 'forget':
-        this.#lost.set(step.receiver, new Set(receiver?.held.keys()));
+        this.#noteLost(step.receiver, receiver?.held.keys() ?? []);
         this.receivers.delete(step.receiver);
         this.#keeper.forget(step.receiver);
         return;
@@ -106,11 +108,12 @@ export class SealWorld {
 
   /**
    * A dump by the rules, of a source that keeps some of what is known; null where it made no version. Gives whatever
-   * the version refers to that is neither in the spool nor with every receiver that was active all the time.
+   * the version refers to that is neither in the spool nor with every receiver that was active all the time, or that nobody has.
    */
   async dump({ seed, newPacks, fails, between }: DumpPlan): Promise<string[] | null> {
     const random = new SeededRandom(seed);
     this.#lost = new Map();
+    this.#passedOver.clear();
     this.#keeper.settle();
     const { objects } = this.#index;
     const epoch = this.#index.epoch() ?? this.#index.startEpoch('somebody', this.nowMs);
@@ -137,7 +140,9 @@ export class SealWorld {
       throw error;
     }
     const stillActive = this.#keeper.active().map(({ receiverId }) => receiverId);
-    const counted = active.filter(({ receiverId }) => stillActive.includes(receiverId));
+    const counted = active.filter(
+      ({ receiverId }) => stillActive.includes(receiverId) && !this.#passedOver.has(receiverId),
+    );
     const dangling: string[] = [];
     for (const id of used.keys()) {
       const object = objects.byId(id);
@@ -183,7 +188,7 @@ export class SealWorld {
   }
 
   async #addObject(epoch: number, kind: 'pack' | 'root'): Promise<number> {
-    await this.#bound.waitForRoom(packBytes, new AbortController().signal);
+    await this.#makeRoom(packBytes);
     this.#packs += 1;
     const content = Buffer.alloc(packBytes, `${kind} ${this.#packs} `);
     const hash = createHash('sha256').update(content).digest();
@@ -204,13 +209,20 @@ export class SealWorld {
     return id;
   }
 
+  async #makeRoom(bytes: number): Promise<void> {
+    await this.#bound.waitForRoom(bytes, new AbortController().signal);
+    for (const { receiverId, passedOver } of this.#keeper.receivers()) {
+      if (passedOver) this.#passedOver.add(receiverId);
+    }
+  }
+
   async #addVersion(
     epoch: number,
     used: ReadonlyMap<number, number>,
     rootHash: Buffer,
     newBytes: number,
   ): Promise<void> {
-    await this.#bound.waitForRoom(2, new AbortController().signal);
+    await this.#makeRoom(2);
     const number = (this.#index.lastVersion()?.number ?? 0) + 1;
     const name = { number, epoch: '0123456789abcdef' };
     const plain = (kind: NewObject['kind'], file: string): NewObject => {
@@ -276,8 +288,12 @@ export class SealWorld {
     this.#report(receiverId, new Set(lost));
   }
 
+  #noteLost(receiverId: string, names: Iterable<string>): void {
+    this.#lost.set(receiverId, new Set([...(this.#lost.get(receiverId) ?? []), ...names]));
+  }
+
   #report(receiverId: string, missing: ReadonlySet<string>): void {
-    this.#lost.set(receiverId, new Set([...(this.#lost.get(receiverId) ?? []), ...missing]));
+    this.#noteLost(receiverId, missing);
     this.#feed.reportMissing(
       receiverId,
       [...missing].map((name) => Buffer.from(name.slice('packs/'.length, -'.pgp'.length), 'hex')),
