@@ -14,8 +14,9 @@ import type { MirrorStore } from './store/mirror-store.ts';
 import { openMirrorStore } from './store/open-mirror-store.ts';
 import { openSealedStore } from './store/open-sealed-store.ts';
 import { isSealedDatabase } from './store/version-index.ts';
-import type { ReadableContent } from './store/readable-content.ts';
-import type { RefusedVersion, SealedStore } from './store/sealed-store.ts';
+import type { HeldCopy } from './store/readable-content.ts';
+import type { SealedStore } from './store/sealed-store.ts';
+import type { RefusedVersion } from './store/version-intake.ts';
 
 /** What waits in `incoming/` for a transfer to go on is dropped after so long. */
 const partialDaysMax = 7;
@@ -130,11 +131,6 @@ export class AgentCopies {
     return quotaBytes;
   }
 
-  /** Content that any folder of the agent holds; not verified. */
-  openHeld(agentId: DeviceId, hash: Buffer, size?: number): ReadableContent | null {
-    return this.#openHeldBeside(agentId, null, hash, size);
-  }
-
   /** Folders whose copy is gone from the disk together with its files, while the home still knows of them. */
   vanished(): { agentId: DeviceId; folder: string }[] {
     return this.#known().filter(({ agentId, folder }) => this.#hasVanished(agentId, folder));
@@ -179,7 +175,13 @@ export class AgentCopies {
       );
     }
     if (agent.stores.size + agent.opening.size >= limits.foldersMax) {
-      throw new CodedError('PROTOCOL_VIOLATION', `the agent has more than ${limits.foldersMax} folders here`);
+      throw new CodedError(
+        'QUOTA_REACHED',
+        `${limits.foldersMax} folders of this agent are held, and no more are taken`,
+        {
+          hint: 'to make place, stop the receiver and remove a folder that is no longer wanted: <data>/<agent>/<folder>, and <home>/db/<agent>/<folder>.db*',
+        },
+      );
     }
     const deps = { disk, logger: logger.child({ agentId, folder }), quota: agent.quota, now };
     const options = {
@@ -203,11 +205,16 @@ export class AgentCopies {
         : await openMirrorStore(
             {
               ...deps,
-              findElsewhere: (hash, size) => this.#openHeldBeside(agentId, folder, hash, size),
+              copiesElsewhere: (hash) => this.#copiesBeside(agentId, folder, hash),
             },
             {
               ...options,
-              retention: { keep: config.versions.keep, floorDays: config.versions.minAgeMs / dayMs },
+              retention: {
+                kind: 'simple',
+                keep: config.versions.keep,
+                cleanoutDays: 0,
+                floorDays: config.versions.minAgeMs / dayMs,
+              },
             },
           );
     agent.stores.set(folder, store);
@@ -227,24 +234,20 @@ export class AgentCopies {
     return fs.existsSync(packs) ? 'sealed' : 'mirror';
   }
 
-  #openHeldBeside(
-    agentId: DeviceId,
-    except: string | null,
-    hash: Buffer,
-    size: number | undefined,
-  ): ReadableContent | null {
-    for (const [folder, store] of this.foldersOf(agentId)) {
-      const content = folder === except || store.kind === 'sealed' ? null : store.openHeld(hash, size);
-      if (content !== null) return content;
-    }
-    return null;
+  /** Copies in the other mirror folders of the agent. */
+  #copiesBeside(agentId: DeviceId, folder: string, hash: Buffer): HeldCopy[] {
+    return this.foldersOf(agentId).flatMap(([id, store]) =>
+      id === folder || store.kind === 'sealed' ? [] : store.copies(hash),
+    );
   }
 
   #agent(agentId: DeviceId): AgentCopy {
     const known = this.#agents.get(agentId);
     if (known !== undefined) return known;
-    const quota = new AgentQuota({ bytesMax: this.quotaBytesOf(agentId) });
-    const key = new AgentKey(agentId, { directory: path.join(this.#deps.config.data, agentId) });
+    const { config } = this.#deps;
+    const bytesMax = this.quotaBytesOf(agentId);
+    const quota = new AgentQuota({ bytesMax, sealedReserve: config.sealedReserve });
+    const key = new AgentKey(agentId, { directory: path.join(config.data, agentId) });
     const agent: AgentCopy = { quota, key, stores: new Map(), opening: new Map() };
     this.#agents.set(agentId, agent);
     return agent;

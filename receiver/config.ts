@@ -20,6 +20,8 @@ export type ReceiverConfig = {
   versions: { keep: number; minAgeMs: number };
   /** For agents without an entry in `quotas`; null: no limit. */
   quotaBytes: number | null;
+  /** The share of a quota, 0 to 0.5, that mirror folders leave to sealed ones. */
+  sealedReserve: number;
   /** By device ID as written in the file. */
   quotas: ReadonlyMap<string, number | null>;
 };
@@ -28,12 +30,14 @@ const weekMs = 7 * 86_400_000;
 
 const quotaValue = z.union([z.literal('none').transform(() => null), byteSizeValue]);
 
-const floorError = 'must be a share of the disk such as 5%, at most 50%';
-
-const floorValue: z.ZodType<number> = z
-  .union([z.string().regex(/^\s*\d+(\.\d+)?\s*%\s*$/), z.literal(0)], { error: floorError })
-  .transform((value) => Number.parseFloat(String(value)) / 100)
-  .refine((share) => share <= 0.5, { error: floorError });
+/** Of something, 0 to 0.5. */
+function shareValue(whole: string, example: string): z.ZodType<number> {
+  const error = `must be a share of ${whole} such as ${example}, at most 50%`;
+  return z
+    .union([z.string().regex(/^\s*\d+(\.\d+)?\s*%\s*$/), z.literal(0)], { error })
+    .transform((value) => Number.parseFloat(String(value)) / 100)
+    .refine((share) => share <= 0.5, { error });
+}
 
 const configSchema: z.ZodType<ReceiverConfig> = z
   .strictObject({
@@ -42,11 +46,12 @@ const configSchema: z.ZodType<ReceiverConfig> = z
       .refine((value) => path.isAbsolute(value), { error: 'must be an absolute path' }),
     listen: addressListValue.default([]),
     advertise: addressListValue.default([]),
-    freeSpaceFloor: floorValue.default(0.05),
+    freeSpaceFloor: shareValue('the disk', '5%').default(0.05),
     versions: z
       .strictObject({ keep: z.int().min(0).max(10_000).default(6), minAge: durationValue.default(weekMs) })
       .prefault({}),
     quota: quotaValue.default(null),
+    sealedReserve: shareValue('a quota', '10%').default(0.1),
     agents: z
       .record(z.string(), z.strictObject({ quota: quotaValue }))
       .nullable()
@@ -117,6 +122,10 @@ versions:
 # How much one agent may store here with all its versions: a size such as 200 GB, or none for no limit.
 # At its quota an agent is refused; nothing is thrown away.
 quota: none
+
+# The share of a quota that is kept for sealed folders (dumps, secrets): mirror folders are refused that much earlier,
+# so that media never leave a dump without room. At most 50%.
+sealedReserve: 10%
 
 # Quotas of single agents, by device ID:
 #   agents:

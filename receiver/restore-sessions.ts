@@ -49,7 +49,7 @@ function historyOf(copies: AgentCopies, agentId: DeviceId): RestoreHistory {
         usage: () => usageOf(store()),
         changedAt: () => store().changedAt(),
         entriesAt: (query: Parameters<AgentStore['entriesAt']>[0]) => store().entriesAt(query),
-        openHeld: (hash: Buffer) => store().openHeld(hash),
+        copies: (hash: Buffer) => store().copies(hash),
       },
     ] as const;
   });

@@ -1,5 +1,5 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import { parsePostgresConnection } from '../source/postgres-connection.ts';
+import { parsePostgresConnection } from '../postgres/postgres-connection.ts';
 
 /** Where a database goes: connection strings without the password, to it and to the one that it is made from. */
 export type PostgresTarget = {

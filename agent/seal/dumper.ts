@@ -6,7 +6,8 @@ import type { Json } from '../../shared/sealing/canonical-json.ts';
 import { ManifestWriter } from '../../shared/sealing/manifest-writer.ts';
 import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
 import { encodeRootMessage, type SourceFacts } from '../../shared/sealing/root-message.ts';
-import { encodeVersionRecord, signVersionRecord } from '../../shared/sealing/version-record.ts';
+import { signRecord } from '../../shared/sealing/signed-record.ts';
+import { encodeVersionRecord } from '../../shared/sealing/version-record.ts';
 import type { Source } from '../source/source.ts';
 import { CutLog, type LoggedFile } from './cut-log.ts';
 import { choosePacksToForget, isKnown } from './known-packs.ts';
@@ -239,7 +240,7 @@ export class Dumper {
       packs: [...use.sizes(), [rootHash, sealedRoot.bytes]],
       recipients: [...pipeline.recipientKeyIds],
     });
-    const signature = signVersionRecord(record, identity.keyPem);
+    const signature = signRecord(record, identity.keyPem);
     const name = { number, epoch: epoch.name };
     await bound.waitForRoom(record.length + signature.length, made.signal);
     spool.write(versionSignatureName(name), signature);
@@ -280,7 +281,8 @@ export class Dumper {
   }
 }
 
-function describeRecipients(sealTo: SealTo): string {
+/** A text that differs when the recipients do, whatever their order. */
+export function describeRecipients(sealTo: SealTo): string {
   if (sealTo.kind === 'passphrase') {
     return `passphrase ${createHash('sha256').update(`mastokeep epoch\0${sealTo.passphrase}`).digest('hex')}`;
   }

@@ -198,6 +198,8 @@ export class PackPipeline {
     }
     this.#packs.delete(sealed.id);
     this.#packsUnderWay -= 1;
+    // also what was sent to receivers meanwhile
+    this.#collect();
     this.#post({ type: 'committed', pack: sealed.id, buffer }, [buffer]);
   }
 

@@ -1,7 +1,6 @@
-import fs from 'node:fs';
-import path from 'node:path';
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import { parsePostgresConnection } from './postgres-connection.ts';
+import { installedPrograms } from '../postgres/installed-programs.ts';
+import { parsePostgresConnection } from '../postgres/postgres-connection.ts';
 import { parseShellWords } from './shell-words.ts';
 import { readProcess, type ProcessPlan } from './source-process.ts';
 
@@ -13,11 +12,6 @@ export type PostgresAccess = {
 };
 
 const answerTimeoutMs = 60_000;
-/** Where Debian and Red Hat put the programs of one major version. */
-const versionedDirectories = [
-  { parent: '/usr/lib/postgresql', pattern: /^(\d+)$/, below: 'bin' },
-  { parent: '/usr', pattern: /^pgsql-(\d+)$/, below: 'bin' },
-];
 
 /**
  * The programs pg_dump and psql, on this machine or behind an exec prefix. A password out of the connection string
@@ -48,7 +42,7 @@ export class PostgresPrograms {
    * @throws CodedError SOURCE_FAILED
    */
   async query(sql: string, signal: AbortSignal): Promise<string> {
-    const psql = this.#prefix.length > 0 ? 'psql' : (localCandidates('psql')[0] ?? 'psql');
+    const psql = this.#prefix.length > 0 ? 'psql' : (installedPrograms('psql')[0] ?? 'psql');
     const args = ['-X', '-A', '-t', '-q', '-v', 'ON_ERROR_STOP=1'];
     const settings = 'set lock_timeout = 1000; set statement_timeout = 60000';
     const plan = this.connecting(psql, 'psql', [...args, '-c', settings, '-c', sql.replaceAll(/\s+/g, ' ')]);
@@ -62,7 +56,7 @@ export class PostgresPrograms {
    * @throws CodedError PG_DUMP_TOO_OLD, SOURCE_FAILED (there is none)
    */
   async findDump(serverVersion: string, signal: AbortSignal): Promise<{ program: string; version: string }> {
-    const candidates = this.#prefix.length > 0 ? ['pg_dump'] : localCandidates('pg_dump');
+    const candidates = this.#prefix.length > 0 ? ['pg_dump'] : installedPrograms('pg_dump');
     let newest: string | null = null;
     for (const program of candidates) {
       const printed = await readProcess(
@@ -116,38 +110,4 @@ const readPasswordScript = [
 /** `15` of `15.14`, `16` of `16beta1`. */
 function majorVersion(version: string): number {
   return Number.parseInt(version, 10);
-}
-
-/** The program on the PATH, then those of every installed version, newest first. */
-export function localCandidates(program: string): string[] {
-  const onPath = (process.env['PATH'] ?? '').split(':').filter((directory) => directory.startsWith('/'));
-  const versioned = versionedDirectories.flatMap(({ parent, pattern, below }) =>
-    listNames(parent)
-      .flatMap((name) => {
-        const found = pattern.exec(name);
-        return found === null ? [] : [{ major: Number(found[1]), directory: path.join(parent, name, below) }];
-      })
-      .toSorted((a, b) => b.major - a.major)
-      .map(({ directory }) => directory),
-  );
-  const first = onPath.map((directory) => path.join(directory, program)).find(isProgram);
-  const others = versioned.map((directory) => path.join(directory, program)).filter(isProgram);
-  return [...(first === undefined ? [] : [first]), ...others.filter((file) => file !== first)];
-}
-
-function listNames(directory: string): string[] {
-  try {
-    return fs.readdirSync(directory);
-  } catch {
-    return [];
-  }
-}
-
-function isProgram(file: string): boolean {
-  try {
-    fs.accessSync(file, fs.constants.X_OK);
-    return fs.statSync(file).isFile();
-  } catch {
-    return false;
-  }
 }

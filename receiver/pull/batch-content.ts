@@ -3,7 +3,7 @@ import { limits } from '../../shared/protocol/limits.ts';
 import type { FileRecord, FileState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { ContentFetcher } from '../../shared/transfer/content-fetcher.ts';
-import type { PullStore } from './pull-store.ts';
+import type { PullPartial, PullStore } from './pull-store.ts';
 
 type FileOf = FileRecord & { state: FileState };
 
@@ -77,23 +77,33 @@ export class BatchContent {
     return needs.has('held') ? 'held' : 'nothing';
   }
 
-  /** Bytes that will come at most: what an earlier attempt left of a large content is stored already. */
-  private bytesToStore(groups: readonly ContentGroup[]): number {
-    let bytes = 0;
-    for (const { hash, size } of groups) {
-      bytes += size;
-      if (size <= limits.wholeFileBytesMax) continue;
-      const partial = this.deps.store.openPartial(hash, size);
-      bytes -= partial.size;
-      partial.close();
+  /**
+   * Whether all of them have room: what an earlier attempt left of a large content is stored already, and stays for this
+   * one.
+   * @throws CodedError STORE_FULL, QUOTA_REACHED
+   */
+  private assertRoom(groups: readonly ContentGroup[]): void {
+    const { store } = this.deps;
+    const partials: PullPartial[] = [];
+    try {
+      let bytes = 0;
+      for (const { hash, size } of groups) {
+        bytes += size;
+        if (size <= limits.wholeFileBytesMax) continue;
+        const partial = store.openPartial(hash, size);
+        partials.push(partial);
+        bytes -= partial.size;
+      }
+      store.assertRoom(bytes);
+    } finally {
+      for (const partial of partials) partial.close();
     }
-    return bytes;
   }
 
   /** Everything has settled when this does, so that nothing is staged behind the back of a retry. */
   private async fetchAll(groups: readonly ContentGroup[]): Promise<void> {
     // what does not fit is not asked for again at every try
-    this.deps.store.assertRoom(this.bytesToStore(groups));
+    this.assertRoom(groups);
     const small = groups.filter(({ size }) => size <= limits.wholeFileBytesMax);
     const large = groups.filter(({ size }) => size > limits.wholeFileBytesMax);
     const lanes = Array.from({ length: chunkedAtOnce }, async () => {

@@ -1,7 +1,7 @@
 import type { DirectoryState, FileState, SymlinkState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { ContentSource } from '../../shared/transfer/content-source.ts';
-import { type HeldContent, HeldContentSource } from './held-content.ts';
+import { type HeldContentDeps, HeldContentSource } from './held-content.ts';
 
 /** What a restore reads of one folder; nothing is changed by it. */
 export type RestoreFolder = {
@@ -21,7 +21,7 @@ export type RestoreFolder = {
 /** All that one receiver holds of one agent. */
 export type RestoreHistory = { folders: readonly RestoreFolder[]; content: ContentSource };
 
-type HistoryStore = Omit<RestoreFolder, 'id'> & { openHeld(hash: Buffer): HeldContent | null };
+export type HistoryStore = Omit<RestoreFolder, 'id'> & HeldContentDeps;
 
 /** The history in an agent's stores, by folder id. The stores must stay open while it is used. */
 export function historyOfStores(stores: ReadonlyMap<string, HistoryStore>): RestoreHistory {
@@ -32,12 +32,7 @@ export function historyOfStores(stores: ReadonlyMap<string, HistoryStore>): Rest
     changedAt: () => store.changedAt(),
     entriesAt: (query: Parameters<RestoreFolder['entriesAt']>[0]) => store.entriesAt(query),
   }));
-  const openHeld = (hash: Buffer): HeldContent | null => {
-    for (const store of stores.values()) {
-      const content = store.openHeld(hash);
-      if (content !== null) return content;
-    }
-    return null;
-  };
-  return { folders, content: new HeldContentSource({ openHeld }) };
+  const copies: HeldContentDeps['copies'] = (hash) =>
+    [...stores.values()].flatMap((store) => store.copies(hash));
+  return { folders, content: new HeldContentSource({ copies }) };
 }

@@ -10,39 +10,68 @@ type QuotaUser = {
   giveUp(bytes: number): void;
 };
 
-/** What one agent may use on this receiver, across its folders: files, versions and what waits to be stored. */
+/** The quota as the stores of one kind of folders see it. */
+export type FolderQuota = {
+  /** Adds a store; the result takes it away again. */
+  add(user: QuotaUser): () => void;
+  /** Partial content gives way. @throws CodedError QUOTA_REACHED when there is no room for so many bytes more. */
+  assertRoom(bytes: number): void;
+  /** Removes partial content of the agent, in any of its folders, until so many bytes are free or nothing is left of it. */
+  giveUp(bytes: number): void;
+};
+
+/**
+ * What one agent may use on this receiver, across its folders: files, versions and what waits to be stored. The last
+ * part of it is kept for sealed folders, so that it is the mirrors that are refused first.
+ */
 export class AgentQuota {
   readonly #bytesMax: number | null;
+  readonly #reservedBytes: number;
   readonly #users = new Set<QuotaUser>();
 
-  /** `bytesMax` null: no limit. */
-  constructor({ bytesMax }: { bytesMax: number | null }) {
+  /** `bytesMax` null: no limit. `sealedReserve`: the share of it, 0 to 1, that only sealed folders get. */
+  constructor({ bytesMax, sealedReserve }: { bytesMax: number | null; sealedReserve: number }) {
     this.#bytesMax = bytesMax;
-  }
-
-  /** Adds a store; the result takes it away again. */
-  add(user: QuotaUser): () => void {
-    this.#users.add(user);
-    return () => void this.#users.delete(user);
+    this.#reservedBytes = Math.floor((bytesMax ?? 0) * sealedReserve);
   }
 
   usedBytes(): number {
     return this.#users.values().reduce((sum, user) => sum + user.usedBytes(), 0);
   }
 
-  /** Partial content gives way. @throws CodedError QUOTA_REACHED when so many bytes more would go over the quota. */
-  assertRoom(bytes: number): void {
+  forFolders(kind: 'mirror' | 'sealed'): FolderQuota {
+    const reservedBytes = kind === 'mirror' ? this.#reservedBytes : 0;
+    return {
+      add: (user) => {
+        this.#users.add(user);
+        return () => void this.#users.delete(user);
+      },
+      assertRoom: (bytes) => this.#assertRoom(bytes, reservedBytes),
+      giveUp: (bytes) => this.#giveUp(bytes),
+    };
+  }
+
+  #assertRoom(bytes: number, reservedBytes: number): void {
     if (this.#bytesMax === null || bytes === 0) return;
+    const bytesMax = this.#bytesMax - reservedBytes;
+    const lacking = this.usedBytes() + bytes - bytesMax;
+    if (lacking <= 0) return;
+    this.#giveUp(lacking);
+    const used = this.usedBytes();
+    if (used + bytes <= bytesMax) return;
+    const reserve = reservedBytes === 0 ? '' : `, of which ${reservedBytes} are kept for sealed folders`;
+    throw new CodedError('QUOTA_REACHED', `the agent uses ${used} of its ${this.#bytesMax} bytes${reserve}`, {
+      hint: 'raise the quota of this agent; nothing that is stored was removed',
+      context: { usedBytes: used, quotaBytes: this.#bytesMax, reservedBytes, wantedBytes: bytes },
+    });
+  }
+
+  #giveUp(bytes: number): void {
+    const target = this.usedBytes() - bytes;
     for (const user of this.#users) {
-      const lacking = this.usedBytes() + bytes - this.#bytesMax;
+      const lacking = this.usedBytes() - target;
       if (lacking <= 0) return;
       user.giveUp(lacking);
     }
-    const used = this.usedBytes();
-    if (used + bytes <= this.#bytesMax) return;
-    throw new CodedError('QUOTA_REACHED', `the agent uses ${used} of its ${this.#bytesMax} bytes`, {
-      hint: 'raise the quota of this agent; nothing that is stored was removed',
-      context: { usedBytes: used, quotaBytes: this.#bytesMax, wantedBytes: bytes },
-    });
   }
 }

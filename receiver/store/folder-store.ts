@@ -2,7 +2,7 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { DirectoryLock } from '../../shared/io/directory-lock.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
-import { recordBytes, type AgentQuota } from './agent-quota.ts';
+import { recordBytes, type FolderQuota } from './agent-quota.ts';
 import type { BatchWriter } from './batch-writer.ts';
 import type { FreeSpace } from './free-space.ts';
 import { hashOf, sizeOf, type SetEntry } from './journal-entry.ts';
@@ -26,7 +26,7 @@ export type FolderStoreParts = {
   journal: Journal;
   staging: Staging;
   writer: BatchWriter;
-  quota: AgentQuota;
+  quota: FolderQuota;
   freeSpace: FreeSpace;
   namer: VersionNamer;
   lock: DirectoryLock;
@@ -90,7 +90,7 @@ export class FolderStore<Parts extends FolderStoreParts> {
     this.parts.staging.stage(hash, bytes);
   }
 
-  /** Content that arrives in pieces and survives restarts. @throws CodedError QUOTA_REACHED, DISK_FAILED */
+  /** Content that arrives in pieces and survives restarts. @throws CodedError STORE_FULL, QUOTA_REACHED, DISK_FAILED */
   openPartial(hash: Buffer, size: number): PartialContent {
     this.assertUsable();
     return this.parts.staging.partials.open(hash, size);

@@ -3,17 +3,26 @@ import type { Disk, DiskPath } from '../../shared/io/disk.ts';
 
 const refreshAfterMs = 1000;
 
-/** Refuses writes that would take the disk below its free-space floor; asks the system at most once a second. */
+type Deps = {
+  disk: Disk;
+  /** Removes what is only kept to save a transfer, until so many bytes are free or there is no more of it. */
+  giveUp: (bytes: number) => void;
+};
+
+/**
+ * Refuses writes that would take the disk below its free-space floor, once partial content has given way; asks the
+ * system at most once a second.
+ */
 export class FreeSpace {
-  readonly #disk: Disk;
+  readonly #deps: Deps;
   readonly #path: DiskPath;
   readonly #floorFraction: number;
   #askedAt = Number.NEGATIVE_INFINITY;
   #spareBytes = 0;
   #floorBytes = 0;
 
-  constructor({ disk }: { disk: Disk }, { path, floorFraction }: { path: DiskPath; floorFraction: number }) {
-    this.#disk = disk;
+  constructor(deps: Deps, { path, floorFraction }: { path: DiskPath; floorFraction: number }) {
+    this.#deps = deps;
     this.#path = path;
     this.#floorFraction = floorFraction;
   }
@@ -26,18 +35,26 @@ export class FreeSpace {
 
   /** @throws CodedError STORE_FULL when so many bytes more would go below the floor. */
   assertRoom(bytes: number): void {
-    if (this.#spareBytes - bytes < 0 || performance.now() - this.#askedAt > refreshAfterMs) this.#ask();
-    if (this.#spareBytes - bytes < 0) throw this.#full(bytes);
+    if (!this.#hasRoom(bytes, 0)) throw this.#full(bytes);
   }
 
   /** The journal may use half of the floor, so that deletions and metadata still arrive. @throws CodedError STORE_FULL */
   assertRoomForJournal(): void {
-    if (performance.now() - this.#askedAt > refreshAfterMs) this.#ask();
-    if (this.#spareBytes < -this.#floorBytes / 2) throw this.#full(0);
+    if (!this.#hasRoom(0, 0.5)) throw this.#full(0);
+  }
+
+  /** Whether so many bytes more leave the floor alone, but for that share of it. */
+  #hasRoom(bytes: number, shareOfFloor: number): boolean {
+    const lacking = (): number => bytes - this.#spareBytes - this.#floorBytes * shareOfFloor;
+    if (lacking() > 0 || performance.now() - this.#askedAt > refreshAfterMs) this.#ask();
+    if (lacking() <= 0) return true;
+    this.#deps.giveUp(lacking());
+    this.#ask();
+    return lacking() <= 0;
   }
 
   #ask(): void {
-    const { totalBytes, freeBytes } = this.#disk.space(this.#path);
+    const { totalBytes, freeBytes } = this.#deps.disk.space(this.#path);
     this.#floorBytes = totalBytes * this.#floorFraction;
     this.#spareBytes = freeBytes - this.#floorBytes;
     this.#askedAt = performance.now();

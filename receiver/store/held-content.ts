@@ -1,15 +1,15 @@
 import type { Disk } from '../../shared/io/disk.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { MirrorIndex } from './mirror-index.ts';
-import { openContent, type ReadableContent } from './readable-content.ts';
+import { openContent, type HeldCopy, type ReadableContent } from './readable-content.ts';
 import { placeBelow, type StoreLayout } from './store-layout.ts';
 import { isPlainWay } from './version-namer.ts';
 
 type Deps = {
   disk: Disk;
   index: MirrorIndex;
-  /** Content from another folder of the same agent; null: there is none, or no other folder. */
-  findElsewhere: ((hash: Buffer, size: number) => ReadableContent | null) | null;
+  /** Copies in the other folders of the same agent; null: there are none, or no other folder. */
+  copiesElsewhere: ((hash: Buffer) => readonly HeldCopy[]) | null;
 };
 
 /** Finds content by its hash, and opens it without following links. What it opens is not verified. */
@@ -23,43 +23,40 @@ export class HeldContent {
   }
 
   /** By the index alone, which a damaged disk may contradict. */
-  isSaidToBeHeld(hash: Buffer, size: number): boolean {
-    const { paths, names } = this.#deps.index.holders(hash);
-    if (paths.length > 0 || names.length > 0) return true;
-    const elsewhere = this.#deps.findElsewhere?.(hash, size) ?? null;
-    elsewhere?.close();
-    return elsewhere !== null;
+  isSaidToBeHeld(hash: Buffer): boolean {
+    return this.copies(hash).length > 0 || this.copiesElsewhere(hash).length > 0;
   }
 
-  /** All places to try, one after the other, in this folder and then the others. The caller closes each. */
-  *sources(hash: Buffer, size: number): Generator<ReadableContent> {
-    yield* this.#ownSources(hash);
-    const elsewhere = this.#deps.findElsewhere?.(hash, size) ?? null;
-    if (elsewhere !== null) yield elsewhere;
+  /** In `current/` and `versions/` of this folder, a few of each. */
+  copies(hash: Buffer): HeldCopy[] {
+    const { paths, names, size } = this.#deps.index.holders(hash);
+    const ofSize = (content: ReadableContent | null): ReadableContent | null => {
+      if (content === null || content.size === size) return content;
+      content.close();
+      return null;
+    };
+    return [
+      ...paths.map((path) => () => ofSize(this.openCurrent(path))),
+      ...names.map((name) => () => ofSize(this.#openBelow(this.#layout.versions, name))),
+    ];
   }
 
-  /** From `current/` or `versions/` of this folder, of that size if it is told. */
-  open(hash: Buffer, size: number | null): ReadableContent | null {
-    for (const source of this.#ownSources(hash)) {
-      if (size === null || source.size === size) return source;
-      source.close();
-    }
-    return null;
+  copiesElsewhere(hash: Buffer): readonly HeldCopy[] {
+    return this.#deps.copiesElsewhere?.(hash) ?? [];
   }
 
   openCurrent(path: RelativePath): ReadableContent | null {
     return this.#openBelow(this.#layout.current, path);
   }
 
-  *#ownSources(hash: Buffer): Generator<ReadableContent> {
-    const { paths, names } = this.#deps.index.holders(hash);
-    for (const path of paths) {
-      const content = this.#openBelow(this.#layout.current, path);
-      if (content !== null) yield content;
-    }
-    for (const name of names) {
-      const content = this.#openBelow(this.#layout.versions, name);
-      if (content !== null) yield content;
+  /** All of it in memory; null when it is not there. */
+  readCurrent(path: RelativePath): Buffer | null {
+    const content = this.openCurrent(path);
+    if (content === null) return null;
+    try {
+      return content.read(0, content.size);
+    } finally {
+      content.close();
     }
   }
 

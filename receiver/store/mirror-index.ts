@@ -20,7 +20,7 @@ export type IndexMeta = {
 
 export type StoreUsage = { files: number; bytes: number; versions: number; versionBytes: number };
 
-const schemaVersion = 1;
+const schemaVersion = 2;
 const stateColumns =
   'kind, size, mtime_ns, mode, uid, gid, hash, target, index_id, sequence, replaces, received_at';
 const stateTypes = `kind INTEGER NOT NULL, size INTEGER, mtime_ns INTEGER, mode INTEGER, uid INTEGER, gid INTEGER, hash BLOB,
@@ -154,16 +154,20 @@ export class MirrorIndex {
     return this.#run(() => this.#statements.versionName.get(Buffer.from(name, 'latin1'))) !== undefined;
   }
 
-  /** Where content of that hash is said to be: paths in `current/`, names in `versions/`. A few of each. */
-  holders(hash: Buffer): { paths: RelativePath[]; names: string[] } {
-    return this.#run(() => ({
-      paths: (this.#statements.liveHolders.all(hash) as { path: Buffer }[]).map(
-        ({ path }) => path.toString('latin1') as RelativePath,
-      ),
-      names: (this.#statements.versionHolders.all(hash) as { name: Buffer }[]).map(({ name }) =>
-        name.toString('latin1'),
-      ),
-    }));
+  /**
+   * Where content of that hash is said to be: paths in `current/`, names in `versions/`, a few of each; and its size,
+   * null when it is nowhere.
+   */
+  holders(hash: Buffer): { paths: RelativePath[]; names: string[]; size: number | null } {
+    return this.#run(() => {
+      const live = this.#statements.liveHolders.all(hash) as { path: Buffer; size: number }[];
+      const versions = this.#statements.versionHolders.all(hash) as { name: Buffer; size: number }[];
+      return {
+        paths: live.map(({ path }) => path.toString('latin1') as RelativePath),
+        names: versions.map(({ name }) => name.toString('latin1')),
+        size: live[0]?.size ?? versions[0]?.size ?? null,
+      };
+    });
   }
 
   /** One transaction, durable when it returns: the batch's changes but for the `undone` paths, and the mark. */
@@ -319,8 +323,10 @@ function prepareStatements(database: Database.Database) {
     ),
     removeLive: database.prepare('DELETE FROM live WHERE path = ?'),
     name: database.prepare('UPDATE live SET named_in = ? WHERE path = ?'),
-    liveHolders: database.prepare('SELECT path FROM live WHERE hash = ? LIMIT 3'),
-    versionHolders: database.prepare('SELECT name FROM versions WHERE hash = ? AND name IS NOT NULL LIMIT 3'),
+    liveHolders: database.prepare('SELECT path, size FROM live WHERE hash = ? LIMIT 16'),
+    versionHolders: database.prepare(
+      'SELECT name, size FROM versions WHERE hash = ? AND name IS NOT NULL LIMIT 16',
+    ),
     versionsAt: rows(
       `${versions} WHERE path > ? AND received_at <= ? AND replaced_at > ? ORDER BY path LIMIT ?`,
     ),

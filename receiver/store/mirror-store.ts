@@ -2,7 +2,7 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
-import { expiringVersions, type SimpleRetention } from '../retention/simple-retention.ts';
+import { expiringVersions, type VersionRetention } from '../retention/version-retention.ts';
 import { recordBytes } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
@@ -11,7 +11,7 @@ import type { HeldContent } from './held-content.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
 import { sizeOf, type ChangeEntry, type LiveState } from './journal-entry.ts';
 import type { StoreUsage } from './mirror-index.ts';
-import type { ReadableContent } from './readable-content.ts';
+import type { HeldCopy, ReadableContent } from './readable-content.ts';
 
 /** A live record as stored. `receivedAt` (ms, the receiver's clock): when this content arrived. */
 export type StoredFile = { record: FileRecord; indexId: Buffer; receivedAt: number };
@@ -28,7 +28,7 @@ export type StoredEntry = {
   replacedAt: number | null;
 };
 
-export type MirrorStoreParts = FolderStoreParts & { held: HeldContent; retention: SimpleRetention };
+export type MirrorStoreParts = FolderStoreParts & { held: HeldContent; retention: VersionRetention };
 
 const deletionsAtOnce = 1000;
 const expiriesAtOnce = 1000;
@@ -55,7 +55,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const row = this.parts.index.live(path);
     if (row !== null && sameContent(row.holding.state, state)) return 'nothing';
     if (state.size === 0 || this.parts.staging.has(state.hash)) return 'held';
-    return this.parts.held.isSaidToBeHeld(state.hash, state.size) ? 'held' : 'fetch';
+    return this.parts.held.isSaidToBeHeld(state.hash) ? 'held' : 'fetch';
   }
 
   /** Stages a verified copy of content that this agent's folders hold. False: it is not held, or damaged; fetch it. */
@@ -67,20 +67,17 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       staging.stage(hash, Buffer.alloc(0));
       return true;
     }
-    for (const source of this.parts.held.sources(hash, size)) {
-      try {
-        if (await staging.stageCopy(hash, size, source)) return true;
-      } finally {
-        source.close();
-      }
-      this.parts.logger.warn({ hash: hash.toString('hex') }, 'held content is damaged; it is fetched again');
+    const { held, logger } = this.parts;
+    for (const open of [...held.copies(hash), ...held.copiesElsewhere(hash)]) {
+      if (await staging.stageCopy(hash, size, open)) return true;
+      logger.warn({ hash: hash.toString('hex') }, 'a copy of held content is damaged or cannot be read');
     }
     return false;
   }
 
-  /** Content with that hash from `current/` or `versions/`; not verified. Null when there is none. */
-  openHeld(hash: Buffer, size?: number): ReadableContent | null {
-    return this.parts.held.open(hash, size ?? null);
+  /** Copies of content with that hash in `current/` and `versions/`; not verified. */
+  copies(hash: Buffer): HeldCopy[] {
+    return this.parts.held.copies(hash);
   }
 
   /** The content that is at the path now; not verified. Null when no file is. */
@@ -228,7 +225,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   }
 }
 
-function expiringRows(rows: readonly VersionRow[], nowMs: number, retention: SimpleRetention): VersionRow[] {
+function expiringRows(rows: readonly VersionRow[], nowMs: number, retention: VersionRetention): VersionRow[] {
   return [...Map.groupBy(rows, ({ path }) => path).values()].flatMap((versions) =>
     expiringVersions(versions, nowMs, retention),
   );

@@ -1,17 +1,17 @@
-import type { SimpleRetention } from '../retention/simple-retention.ts';
+import type { VersionRetention } from '../retention/version-retention.ts';
 import { HeldContent } from './held-content.ts';
 import { MirrorStore } from './mirror-store.ts';
 import { openStore, type StoreDeps, type StoreOptions } from './open-store.ts';
-import type { ReadableContent } from './readable-content.ts';
+import type { HeldCopy } from './readable-content.ts';
 import { salvage } from './salvage.ts';
 import { mirrorLayout } from './store-layout.ts';
 
 export type MirrorStoreDeps = StoreDeps & {
-  /** Content from another folder of the same agent; null: there is none, or no other folder. */
-  findElsewhere: ((hash: Buffer, size: number) => ReadableContent | null) | null;
+  /** Copies in the other folders of the same agent; null: there are none, or no other folder. */
+  copiesElsewhere: ((hash: Buffer) => readonly HeldCopy[]) | null;
 };
 
-export type MirrorStoreOptions = StoreOptions & { retention: SimpleRetention };
+export type MirrorStoreOptions = StoreOptions & { retention: VersionRetention };
 
 /**
  * Opens the store of one mirror folder, making it where there is none. When it resolves, a batch that a crash cut off
@@ -24,6 +24,7 @@ export async function openMirrorStore(
 ): Promise<MirrorStore> {
   const layout = mirrorLayout(options.directory);
   const parts = await openStore(deps, options, {
+    folders: 'mirror',
     format: 'mastokeep-mirror-journal',
     layout,
     holdsFiles: (disk) => disk.list(layout.current).length + disk.list(layout.versions).length > 0,

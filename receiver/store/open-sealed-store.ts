@@ -1,19 +1,17 @@
 import type { KeyObject } from 'node:crypto';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
-import {
-  packName,
-  parseSealedObjectName,
-  versionName,
-  versionSignatureName,
-} from '../../shared/sealing/object-name.ts';
+import { packName, parseSealedObjectName } from '../../shared/sealing/object-name.ts';
 import { HeldContent } from './held-content.ts';
+import { LackingPacks } from './lacking-packs.ts';
 import type { MirrorIndex } from './mirror-index.ts';
 import { openStore, type StoreDeps, type StoreOptions } from './open-store.ts';
 import { salvageSealed, sealedObjects } from './sealed-salvage.ts';
-import { SealedStore, type RefusedVersion } from './sealed-store.ts';
+import { SealedStore } from './sealed-store.ts';
+import { versionFiles, noteLackingVersions } from './sealed-version-files.ts';
 import { sealedLayout, type StoreLayout } from './store-layout.ts';
 import { isRefusal, VersionChain } from './version-chain.ts';
-import { VersionIndex } from './version-index.ts';
+import { versionKey, VersionIndex } from './version-index.ts';
+import type { RefusedVersion } from './version-intake.ts';
 
 export type SealedStoreDeps = StoreDeps & {
   /** The agent's public key; null as long as it is not known: no version is taken then. */
@@ -31,17 +29,17 @@ export type SealedStoreDeps = StoreDeps & {
 export async function openSealedStore(deps: SealedStoreDeps, options: StoreOptions): Promise<SealedStore> {
   const layout = sealedLayout(options.directory);
   const parts = await openStore(deps, options, {
+    folders: 'sealed',
     format: 'mastokeep-sealed-journal',
     layout,
     holdsFiles: (disk) => !sealedObjects(disk, layout).next().done,
     salvage: salvageSealed,
   });
   try {
-    const held = new HeldContent({ ...deps, index: parts.index, findElsewhere: null }, layout);
+    const held = new HeldContent({ ...deps, index: parts.index, copiesElsewhere: null }, layout);
     const versions = new VersionIndex(parts.index.database);
     indexVersions(deps, options, parts.index, held, versions);
-    const missing = findMissing(deps, layout, parts.index, versions);
-    if (missing.size > 0) deps.logger.error({ packs: missing.size }, 'packs that versions need are missing');
+    const lacking = findLacking(deps, layout, parts.index, held, versions);
     const { agentKey, onRefused } = deps;
     return new SealedStore({
       ...parts,
@@ -50,7 +48,7 @@ export async function openSealedStore(deps: SealedStoreDeps, options: StoreOptio
       folderId: options.folderId,
       agentKey,
       onRefused,
-      missing,
+      lacking,
     });
   } catch (error) {
     parts.journal.close();
@@ -74,17 +72,17 @@ function indexVersions(
   if (key === null) return;
   let chain = new VersionChain(versions, { key, folder: folderId });
   for (const { number, epoch } of recordsIn(index)) {
-    const [json, signature] = [versionName({ number, epoch }), versionSignatureName({ number, epoch })];
-    const rows = [index.live(json as RelativePath), index.live(signature as RelativePath)];
+    const [json, signature] = versionFiles({ number, epoch });
+    const rows = [index.live(json), index.live(signature)];
     const receivedAt = Math.max(...rows.map((row) => row?.holding.receivedAt ?? Infinity));
     if (receivedAt === Infinity || versions.get(number, epoch) !== null) continue;
-    const bytes = { json: readAll(held, json), signature: readAll(held, signature) };
+    const bytes = { json: held.readCurrent(json), signature: held.readCurrent(signature) };
     if (bytes.json === null || bytes.signature === null) continue;
     try {
       chain.accept({ number, epoch, json: bytes.json, signature: bytes.signature }, receivedAt);
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      onRefused({ path: json as RelativePath, error });
+      onRefused({ path: json, error });
     }
     if (chain.accepted.length < versionsAtOnce) continue;
     versions.add(chain.accepted);
@@ -96,9 +94,7 @@ function indexVersions(
 const versionsAtOnce = 100;
 
 function isWhole(index: MirrorIndex, version: { number: number; epoch: string }): boolean {
-  return [versionName(version), versionSignatureName(version)].every(
-    (name) => index.live(name as RelativePath) !== null,
-  );
+  return versionFiles(version).every((name) => index.live(name) !== null);
 }
 
 function* recordsIn(index: MirrorIndex): Generator<{ number: number; epoch: string }> {
@@ -114,26 +110,29 @@ function* recordsIn(index: MirrorIndex): Generator<{ number: number; epoch: stri
   }
 }
 
-function findMissing(
-  { disk }: SealedStoreDeps,
+/** What versions need and the disk does not have, and what the agent may still refer to. */
+function findLacking(
+  { disk, logger }: SealedStoreDeps,
   layout: StoreLayout,
   index: MirrorIndex,
+  held: HeldContent,
   versions: VersionIndex,
-): Set<string> {
+): LackingPacks {
+  const lacking = new LackingPacks();
   const found = new Set(sealedObjects(disk, layout));
-  const lacking = versions.packs().filter((hash) => {
+  const all = versions.list();
+  const absent = versions.packs().filter((hash) => {
     const path = packName(hash) as RelativePath;
     return !found.has(path) || index.live(path) === null;
   });
-  return new Set(lacking.map((hash) => hash.toString('hex')));
-}
-
-function readAll(held: HeldContent, path: string): Buffer | null {
-  const content = held.openCurrent(path as RelativePath);
-  if (content === null) return null;
-  try {
-    return content.read(0, content.size);
-  } finally {
-    content.close();
+  const packs = new Set(absent.map((hash) => hash.toString('hex')));
+  if (packs.size > 0) {
+    logger.error({ packs: packs.size }, 'packs that versions need are missing');
+    noteLackingVersions(packs, all, held, lacking);
   }
+  for (const version of all) {
+    if (!versionFiles(version).every((name) => found.has(name))) lacking.noteUnreadable(versionKey(version));
+  }
+  for (const hash of versions.expired()) lacking.noteUnneeded(hash.toString('hex'));
+  return lacking;
 }

@@ -63,6 +63,7 @@ export type StoreOptions = {
 
 /** What differs between the kinds of stores when one is opened. */
 export type StoreKind = {
+  folders: 'mirror' | 'sealed';
   format: JournalFormat;
   layout: StoreLayout;
   /** Whether there are stored files, whatever the journal says. */
@@ -97,11 +98,27 @@ export async function openStore(
   try {
     const { index, journal, namer, opened } = await recover(deps, options, kind);
     cleanIncoming(deps.disk, layout.incoming, deps.now(), options.partialDaysMax);
-    const freeSpace = new FreeSpace(deps, { path: layout.root, floorFraction: options.freeSpaceFloor });
-    const staging = new Staging({ ...deps, freeSpace }, { directory: layout.incoming });
+    const quota = deps.quota.forFolders(kind.folders);
+    const freeSpace = new FreeSpace(
+      { disk: deps.disk, giveUp: (bytes) => quota.giveUp(bytes) },
+      { path: layout.root, floorFraction: options.freeSpaceFloor },
+    );
+    const staging = new Staging({ ...deps, quota, freeSpace }, { directory: layout.incoming });
     const writer = new BatchWriter({ ...deps, index, journal, namer }, layout);
     const { partialDaysMax } = options;
-    return { ...deps, index, journal, staging, writer, freeSpace, namer, lock, partialDaysMax, opened };
+    return {
+      ...deps,
+      quota,
+      index,
+      journal,
+      staging,
+      writer,
+      freeSpace,
+      namer,
+      lock,
+      partialDaysMax,
+      opened,
+    };
   } catch (error) {
     lock.release();
     throw error;

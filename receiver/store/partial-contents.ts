@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Disk, DiskPath } from '../../shared/io/disk.ts';
-import type { AgentQuota } from './agent-quota.ts';
+import type { FolderQuota } from './agent-quota.ts';
 import type { FreeSpace } from './free-space.ts';
 import { removeFile, yieldToOthers } from './journal.ts';
 
@@ -25,7 +25,7 @@ export type PartialContent = {
 
 type Deps = {
   disk: Disk;
-  quota: AgentQuota;
+  quota: FolderQuota;
   freeSpace: FreeSpace;
   /** Takes over the whole, verified content at that place. */
   onWhole(hash: Buffer, place: DiskPath, size: number): void;
@@ -56,7 +56,7 @@ export class PartialContents {
     return this.#bytes;
   }
 
-  /** @throws CodedError QUOTA_REACHED (the rest has no room), DISK_FAILED */
+  /** @throws CodedError STORE_FULL, QUOTA_REACHED (the rest has no room), DISK_FAILED */
   open(hash: Buffer, size: number): PartialContent {
     const { disk, quota, freeSpace } = this.#deps;
     const hex = hash.toString('hex');
@@ -65,7 +65,9 @@ export class PartialContents {
     let fd: number;
     try {
       if (partial.size > size && partial.users === 1) this.#remove(hex);
-      quota.assertRoom(Math.max(0, size - partial.size));
+      const rest = Math.max(0, size - partial.size);
+      quota.assertRoom(rest);
+      freeSpace.assertRoom(rest);
       fd = disk.open(place, disk.stat(place) === null ? 'create' : 'update');
     } catch (error) {
       this.#leave(hex, partial);

@@ -8,6 +8,9 @@ export type ReadableContent = {
   close(): void;
 };
 
+/** Opens one of the places that are said to hold a content; null when nothing of its size is there. @throws CodedError DISK_FAILED */
+export type HeldCopy = () => ReadableContent | null;
+
 /** Null when there is no regular file. */
 export function openContent(disk: Disk, place: DiskPath): ReadableContent | null {
   const stat = disk.stat(place);

@@ -1,22 +1,23 @@
-import { hash as digest, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { sameContent, type FileRecord, type FileState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
-import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
-import { parseVersionRecord } from '../../shared/sealing/version-record.ts';
+import { packName, parseSealedObjectName } from '../../shared/sealing/object-name.ts';
+import { AgentKeyObject, agentKeyPath } from './agent-key-object.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow } from './index-rows.ts';
 import { sizeOf, type BeginEntry, type ChangeEntry, type LiveState, type SetEntry } from './journal-entry.ts';
-import type { ReadableContent } from './readable-content.ts';
+import type { LackingPacks } from './lacking-packs.ts';
+import type { HeldCopy } from './readable-content.ts';
+import { recipientHistory, type RecipientHistory } from './recipient-history.ts';
 import { readSealedRecord, type SealedRecord } from './sealed-record.ts';
-import { isRefusal, VersionChain, type AcceptedVersion, type ShownVersion } from './version-chain.ts';
-import type { HeldVersion, VersionIndex } from './version-index.ts';
-
-/** A version record that was not taken: nothing else has changed because of it. */
-export type RefusedVersion = { path: RelativePath; error: CodedError };
+import { noteLackingVersions } from './sealed-version-files.ts';
+import type { AcceptedVersion } from './version-chain.ts';
+import { versionKey, type HeldVersion, type VersionIndex } from './version-index.ts';
+import { VersionIntake, type RefusedVersion, type TakenVersions } from './version-intake.ts';
 
 /** A version of the folder; complete (durable) when all packs that it needs are held. */
 export type SealedVersion = HeldVersion & { complete: boolean };
@@ -36,8 +37,7 @@ export type SealedStoreParts = FolderStoreParts & {
   /** The agent's public key; null as long as it is not known. */
   agentKey: () => KeyObject | null;
   onRefused: (refused: RefusedVersion) => void;
-  /** Needed by held versions and not there, at the opening. */
-  missing: ReadonlySet<string>;
+  lacking: LackingPacks;
 };
 
 /** Packs of a dump that was not finished stay so long after their receipt, for the next run to refer to. */
@@ -52,15 +52,18 @@ const rowsAtOnce = 1000;
  */
 export class SealedStore extends FolderStore<SealedStoreParts> {
   readonly kind = 'sealed';
-  /** Hashes (hexadecimal) of packs that held versions need and that are not there. */
-  readonly #missing: Set<string>;
-  /** Hashes of packs that were announced since the opening and are not there, but no held version needs. */
-  readonly #gone = new Set<string>();
-  #incomplete: Set<string> | null = null;
+  readonly #intake: VersionIntake;
+  readonly #agentKey: AgentKeyObject;
 
   constructor(parts: SealedStoreParts) {
     super(parts);
-    this.#missing = new Set(parts.missing);
+    this.#agentKey = new AgentKeyObject(parts);
+    this.#intake = new VersionIntake({
+      ...parts,
+      readStaged: (hash) => parts.staging.read(hash),
+      readHeld: (path) => (parts.index.live(path) === null ? null : parts.held.readCurrent(path)),
+      holds: (path, state) => this.#holds(path, state),
+    });
   }
 
   /** @throws CodedError PROTOCOL_VIOLATION for what no sealed folder has */
@@ -83,9 +86,9 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     return null;
   }
 
-  /** A held object by its hash; not verified. Null when there is none. */
-  openHeld(hash: Buffer, size?: number): ReadableContent | null {
-    return this.#keyContent(hash) ?? this.parts.held.open(hash, size ?? null);
+  /** Where a held object with that hash is; not verified. */
+  copies(hash: Buffer): HeldCopy[] {
+    return [...this.#agentKey.copies(hash), ...this.parts.held.copies(hash)];
   }
 
   /**
@@ -98,19 +101,23 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
       const meta = this.meta();
       assertInOrder(batch, meta.position);
       this.parts.freeSpace.assertRoomForJournal();
-      const { indexId, through: sequence, token } = batch;
-      const begin = nextBegin(meta, this.parts.now(), { indexId, sequence, token });
       const records = batch.records.map(readSealedRecord);
       this.#noteDeletions(records);
-      const entries = this.#packEntries(records, begin);
-      const { halves, accepted, refused } = this.#takeVersions(records, begin);
-      entries.push(...halves);
+      const { begin, taken } = await this.#takeVersions(batch, records);
+      const { accepted } = taken;
+      const halves = taken.halves.flatMap(({ record, state }) =>
+        state === null ? [] : [setEntry(record, state, begin, begin.at)],
+      );
+      const entries = [...this.#packEntries(records, begin), ...halves];
       const contents = entries.filter(({ path, holding }) => !this.#holds(path, holding.state));
       const claimed = await this.claimContents(contents, async (hash) => this.stageHeld(hash));
-      await this.parts.writer.write(begin, entries, contents, () => this.parts.versions.add(accepted));
+      await this.parts.writer.write(begin, entries, contents, () => {
+        this.parts.versions.add(accepted);
+        this.parts.versions.removeExpired(entries.map(({ holding }) => hashOf(holding.state)));
+      });
       this.parts.staging.committed(claimed);
       this.#noteArrivals(entries, accepted, batch.missing);
-      for (const one of refused) this.parts.onRefused(one);
+      for (const one of taken.refused) this.parts.onRefused(one);
     });
   }
 
@@ -127,22 +134,28 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /** Packs (hashes) that were announced or that held versions need, and that are not here. */
   missingPacks(): Buffer[] {
-    return [...this.#missing, ...this.#gone].map((hash) => Buffer.from(hash, 'hex'));
+    return this.parts.lacking.all().map((hash) => Buffer.from(hash, 'hex'));
   }
 
   /** Says that a pack turned out to be damaged or lost: it is reported, and taken when it comes again. */
   reportDamaged(hash: Buffer): void {
-    if (this.parts.versions.needs(hash)) this.#missing.add(hash.toString('hex'));
-    else this.#gone.add(hash.toString('hex'));
-    this.#incomplete = null;
+    const { held, lacking, versions } = this.parts;
+    const pack = hash.toString('hex');
+    if (versions.needs(hash)) noteLackingVersions(new Set([pack]), versions.list(), held, lacking);
+    else lacking.noteUnneeded(pack);
   }
 
   /** All held versions, in the order in which they were received. */
   listVersions(): SealedVersion[] {
-    const versions = this.parts.versions.list();
-    this.#incomplete ??= this.#findIncomplete(versions);
-    const incomplete = this.#incomplete;
-    return versions.map((version) => Object.assign(version, { complete: !incomplete.has(keyOf(version)) }));
+    const incomplete = this.parts.lacking.incomplete();
+    return this.parts.versions
+      .list()
+      .map((version) => ({ ...version, complete: !incomplete.has(versionKey(version)) }));
+  }
+
+  /** Who can read the newest version, and when that changed. */
+  recipients(): RecipientHistory {
+    return recipientHistory(this.parts.versions.list());
   }
 
   usage(): SealedUsage {
@@ -164,7 +177,8 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     next: RelativePath | null;
   } {
     const { at, after, limit } = query;
-    const pem = after === null ? this.#keyEntry() : [];
+    const keyState = after === null ? this.#agentKey.state() : null;
+    const pem = keyState === null ? [] : [{ path: agentKeyPath, state: keyState }];
     if (pem.length === limit) return { entries: pem, next: agentKeyPath };
     const rows = this.parts.index.liveAfter(after, limit - pem.length);
     const entries = rows
@@ -195,6 +209,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     }
   }
 
+  /** Packs that go are reported as missing, so that the agent does not refer to them. */
   async #remove(rows: readonly LiveRow[]): Promise<void> {
     const meta = this.meta();
     const begin = nextBegin(meta, this.parts.now(), null);
@@ -205,8 +220,17 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
         { type: 'expire', path, id, name: null },
       ];
     });
-    await this.parts.writer.write({ ...begin, nextVersionId: meta.nextVersionId + rows.length }, changes, []);
-    for (const { holding } of rows) this.#gone.add(hashOf(holding.state).toString('hex'));
+    const packs = rows.flatMap(({ path }) => {
+      const name = parseSealedObjectName(path);
+      return name?.kind === 'pack' ? [name.hash] : [];
+    });
+    await this.parts.writer.write(
+      { ...begin, nextVersionId: meta.nextVersionId + rows.length },
+      changes,
+      [],
+      () => this.parts.versions.addExpired(packs),
+    );
+    for (const hash of packs) this.parts.lacking.noteUnneeded(hash.toString('hex'));
   }
 
   #mayGo({ path, holding }: LiveRow, nowMs: number): boolean {
@@ -224,63 +248,22 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     });
   }
 
-  /**
-   * Halves of versions (record, signature) that this batch brings: of those that are whole now, the ones that pass; of
-   * the others each, until the other half comes.
-   */
-  #takeVersions(
+  /** A waiting half that another one takes the place of is removed first: nothing of it may stay beside what is counted. */
+  async #takeVersions(
+    batch: CommitBatch,
     records: readonly SealedRecord[],
-    begin: BeginEntry,
-  ): { halves: SetEntry[]; accepted: readonly AcceptedVersion[]; refused: RefusedVersion[] } {
-    const brought = Map.groupBy(
-      records.filter(({ name, state }) => name.kind !== 'pack' && state !== null),
-      ({ name }) => (name.kind === 'pack' ? '' : keyOf(name)),
-    );
-    if (brought.size === 0) return { halves: [], accepted: [], refused: [] };
-    const key = this.parts.agentKey();
-    if (key === null) throw new CodedError('INTERNAL', 'the public key of the agent is not known');
-    const chain = new VersionChain(this.parts.versions, { key, folder: this.parts.folderId });
-    const halves: SetEntry[] = [];
-    const refused: RefusedVersion[] = [];
-    for (const [, group] of [...brought].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-      try {
-        if (this.#take(group, chain, begin.at)) {
-          for (const { record, state } of group)
-            if (state !== null) halves.push(setEntry(record, state, begin, begin.at));
-        }
-      } catch (error) {
-        if (!isRefusal(error)) throw error;
-        const path = group[0]?.record.path;
-        if (path !== undefined) refused.push({ path, error });
-      }
-    }
-    return { halves, accepted: chain.accepted, refused };
-  }
-
-  /** Whether the halves are to be stored. @throws CodedError those of VersionChain */
-  #take(group: readonly SealedRecord[], chain: VersionChain, receivedAt: number): boolean {
-    const name = group[0]?.name;
-    if (name === undefined || name.kind === 'pack') return false;
-    const { number, epoch } = name;
-    if (this.parts.versions.get(number, epoch) !== null) {
-      const differing = group.find(({ record, state }) => state !== null && !this.#holds(record.path, state));
-      if (differing === undefined) return false;
-      throw new CodedError(
-        'PROTOCOL_VIOLATION',
-        `version ${number} of epoch ${epoch} is announced again with another ${differing.name.kind}`,
-        { hint: 'the version that is held stays as it is' },
-      );
-    }
-    const [json, signature] = (['version', 'signature'] as const).map((kind) => {
-      const half = group.find((record) => record.name.kind === kind);
-      return half?.state === undefined || half.state === null
-        ? this.#readHeld(kind === 'version' ? versionName(name) : versionSignatureName(name))
-        : (this.parts.staging.read(half.state.hash) ?? this.#readHeld(half.record.path));
+  ): Promise<{ begin: BeginEntry; taken: TakenVersions }> {
+    const position = { indexId: batch.indexId, sequence: batch.through, token: batch.token };
+    const begin = nextBegin(this.meta(), this.parts.now(), position);
+    const taken = this.#intake.take(records, begin.at);
+    const superseded = taken.halves.flatMap(({ record, state }) => {
+      const row = this.parts.index.live(record.path);
+      return row === null || state === null || sameContent(row.holding.state, state) ? [] : [row];
     });
-    if (json === null || json === undefined || signature === null || signature === undefined) return true;
-    const shown: ShownVersion = { number, epoch, json, signature };
-    chain.accept(shown, receivedAt);
-    return true;
+    if (superseded.length === 0) return { begin, taken };
+    await this.#remove(superseded);
+    const later = nextBegin(this.meta(), this.parts.now(), position);
+    return { begin: later, taken: this.#intake.take(records, later.at) };
   }
 
   #noteDeletions(records: readonly SealedRecord[]): void {
@@ -295,42 +278,21 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     accepted: readonly AcceptedVersion[],
     missing: readonly RelativePath[],
   ): void {
-    for (const { holding } of entries) {
-      const hash = hashOf(holding.state).toString('hex');
-      this.#missing.delete(hash);
-      this.#gone.delete(hash);
-    }
+    const { index, lacking, logger } = this.parts;
+    for (const { holding } of entries) lacking.noteArrival(hashOf(holding.state).toString('hex'));
     for (const path of missing) {
-      const hash = /^packs\/([0-9a-f]{64})\.pgp$/.exec(path)?.[1];
-      if (hash !== undefined && !this.#missing.has(hash) && this.parts.index.live(path) === null) {
-        this.#gone.add(hash);
-      }
+      const name = parseSealedObjectName(path);
+      if (name?.kind === 'pack' && index.live(path) === null) lacking.noteUnneeded(name.hash.toString('hex'));
     }
     for (const { record, version } of accepted) {
-      const lacking = record.packs.filter(
-        ([hash]) => this.#gone.has(hash) || this.parts.index.live(packPath(hash)) === null,
+      const absent = record.packs.filter(
+        ([hash]) => lacking.has(hash) || index.live(packPath(hash)) === null,
       );
-      for (const [hash] of lacking) {
-        this.#gone.delete(hash);
-        this.#missing.add(hash);
-      }
+      for (const [hash] of absent) lacking.noteNeeded(hash, versionKey(version));
+      if (absent.length === 0) continue;
       const { number, epoch } = version;
-      if (lacking.length > 0) {
-        const packs = lacking.length;
-        this.parts.logger.warn({ number, epoch, packs }, 'a version came without all of its packs');
-      }
+      logger.warn({ number, epoch, packs: absent.length }, 'a version came without all of its packs');
     }
-    this.#incomplete = null;
-  }
-
-  #findIncomplete(versions: readonly HeldVersion[]): Set<string> {
-    if (this.#missing.size === 0) return new Set();
-    const incomplete = versions.filter((version) => {
-      const json = this.#readHeld(versionName(version));
-      if (json === null || !digest('sha256', json, 'buffer').equals(version.hash)) return true;
-      return parseVersionRecord(json).packs.some(([hash]) => this.#missing.has(hash));
-    });
-    return new Set(incomplete.map(keyOf));
   }
 
   /** Whether exactly this is at the path, and nothing is known to be wrong with it. */
@@ -340,48 +302,10 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   }
 
   #isLacking(path: RelativePath): boolean {
-    if (this.#missing.size + this.#gone.size === 0 || !path.startsWith('packs/')) return false;
-    const hash = path.slice('packs/'.length, -'.pgp'.length);
-    return this.#missing.has(hash) || this.#gone.has(hash);
-  }
-
-  #readHeld(name: string): Buffer | null {
-    const path = name as RelativePath;
-    const content = this.parts.index.live(path) === null ? null : this.parts.held.openCurrent(path);
-    if (content === null) return null;
-    try {
-      return content.read(0, content.size);
-    } finally {
-      content.close();
-    }
-  }
-
-  #keyEntry(): { path: RelativePath; state: LiveState }[] {
-    const pem = this.#keyPem();
-    if (pem === null) return [];
-    const hash = digest('sha256', pem, 'buffer');
-    const common = { size: pem.length, mtimeNs: 0n, mode: 0o644, uid: 0, gid: 0 };
-    return [{ path: agentKeyPath, state: { kind: 'file', hash, ...common } }];
-  }
-
-  #keyContent(hash: Buffer): ReadableContent | null {
-    const pem = this.#keyPem();
-    if (pem === null || !digest('sha256', pem, 'buffer').equals(hash)) return null;
-    return {
-      size: pem.length,
-      read: (offset, length) => pem.subarray(offset, offset + length),
-      close: () => {},
-    };
-  }
-
-  #keyPem(): Buffer | null {
-    const key = this.parts.agentKey();
-    return key === null ? null : Buffer.from(key.export({ type: 'spki', format: 'pem' }));
+    const name = parseSealedObjectName(path);
+    return name?.kind === 'pack' && this.parts.lacking.has(name.hash.toString('hex'));
   }
 }
-
-/** Where a restore finds the agent's public key among the entries. */
-const agentKeyPath = 'agent.pem' as RelativePath;
 
 function setEntry(
   { path, sequence, replaces }: FileRecord,
@@ -392,11 +316,6 @@ function setEntry(
   const indexId = position?.indexId ?? Buffer.alloc(8);
   const holding = { state, indexId, sequence, replaces, receivedAt };
   return { type: 'set', path, holding, namedIn: indexId, temp: null, replaced: null };
-}
-
-/** Sorts by epoch and number. */
-function keyOf({ number, epoch }: { number: number; epoch: string }): string {
-  return `${epoch}-${String(number).padStart(10, '0')}`;
 }
 
 function packPath(hash: string): RelativePath {

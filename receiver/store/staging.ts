@@ -1,25 +1,25 @@
 import { createHash, hash as digest } from 'node:crypto';
-import { CodedError } from '../../shared/errors/coded-error.ts';
+import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import { crashPoint } from '../../shared/io/crash-point.ts';
 import type { Disk, DiskPath } from '../../shared/io/disk.ts';
-import type { AgentQuota } from './agent-quota.ts';
+import type { FolderQuota } from './agent-quota.ts';
 import type { FreeSpace } from './free-space.ts';
 import { yieldToOthers, removeFile } from './journal.ts';
 import { PartialContents } from './partial-contents.ts';
-import { openContent, type ReadableContent } from './readable-content.ts';
+import { openContent, type HeldCopy, type ReadableContent } from './readable-content.ts';
 
 const copyBytes = 4 * 1024 * 1024;
 /** Staged content that so many commits did not use is superseded: batches are committed in order, a few in flight. */
 const unusedCommitsMax = 16;
 
-type Deps = { disk: Disk; quota: AgentQuota; freeSpace: FreeSpace };
+type Deps = { disk: Disk; quota: FolderQuota; freeSpace: FreeSpace };
 
 /** The directory `incoming/`: content that was verified and waits for its commit, and partial content. */
 export class Staging {
   readonly partials: PartialContents;
   readonly #disk: Disk;
   readonly #directory: DiskPath;
-  readonly #quota: AgentQuota;
+  readonly #quota: FolderQuota;
   readonly #freeSpace: FreeSpace;
   readonly #staged = new Map<string, { name: string; size: number; commit: number }>();
   #counter = 0;
@@ -56,10 +56,22 @@ export class Staging {
     this.#add(hash, name, bytes.byteLength);
   }
 
-  /** Copies content that is held elsewhere, verifying it. False when it is not (any more) what the hash says. */
-  async stageCopy(hash: Buffer, size: number, source: ReadableContent): Promise<boolean> {
+  /**
+   * Copies content that is held elsewhere, verifying it. False when it is not (any more) what the hash says, or cannot
+   * be read.
+   */
+  async stageCopy(hash: Buffer, size: number, open: HeldCopy): Promise<boolean> {
     if (this.has(hash)) return true;
-    if (source.size !== size) return false;
+    const source = unlessUnreadable(open);
+    if (source === null) return false;
+    try {
+      return source.size === size && (await this.#copy(hash, size, source));
+    } finally {
+      source.close();
+    }
+  }
+
+  async #copy(hash: Buffer, size: number, source: ReadableContent): Promise<boolean> {
     this.#takeRoom(size);
     const name = this.#nextName(hash);
     const hasher = createHash('sha256');
@@ -67,8 +79,9 @@ export class Staging {
     let equal = false;
     try {
       for (let offset = 0; offset < size;) {
-        const bytes = source.read(offset, Math.min(copyBytes, size - offset));
-        if (bytes.length === 0) break;
+        const from = offset;
+        const bytes = unlessUnreadable(() => source.read(from, Math.min(copyBytes, size - from)));
+        if (bytes === null || bytes.length === 0) break;
         hasher.update(bytes);
         this.#disk.write(fd, bytes, offset);
         offset += bytes.length;
@@ -109,14 +122,9 @@ export class Staging {
     }
     const names = [staged.name];
     while (names.length < count) {
-      const source = openContent(this.#disk, this.#place(staged.name));
-      if (source === null) return null;
       this.#staged.delete(hex);
-      try {
-        if (!(await this.stageCopy(hash, staged.size, source))) throw mismatch(hash);
-      } finally {
-        source.close();
-      }
+      const open = (): ReadableContent | null => openContent(this.#disk, this.#place(staged.name));
+      if (!(await this.stageCopy(hash, staged.size, open))) throw mismatch(hash);
       names.push(this.#staged.get(hex)?.name ?? '');
     }
     this.#staged.delete(hex);
@@ -183,6 +191,16 @@ export class Staging {
 
   #place(name: string): DiskPath {
     return `${this.#directory}/${name}`;
+  }
+}
+
+/** Null where the disk refuses to read: another copy may be good. Other errors are thrown. */
+function unlessUnreadable<T>(read: () => T | null): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (isCoded(error, 'DISK_FAILED')) return null;
+    throw error;
   }
 }
 

@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3';
 import type { VersionRecord } from '../../shared/sealing/version-record.ts';
 import { openDatabase } from '../../shared/io/sqlite.ts';
 import { databaseError } from './index-errors.ts';
+import { unneededPacksMax } from './lacking-packs.ts';
 
 /** A version whose record and signature are held and were verified. Times in ms; `receivedAt` by the receiver's clock. */
 export type HeldVersion = {
@@ -12,22 +13,32 @@ export type HeldVersion = {
   previous: Buffer | null;
   createdAt: number;
   receivedAt: number;
-  /** Of all packs that it needs, as its record tells. */
+  /** How many packs it needs, and their bytes, as its record tells. */
+  packs: number;
   bytes: number;
+  /** Key IDs of those who can read it; none: a passphrase. */
+  recipients: readonly string[];
 };
 
 const schema = `
   CREATE TABLE IF NOT EXISTS sealed_versions (
     number INTEGER NOT NULL, epoch TEXT NOT NULL, hash BLOB NOT NULL, previous BLOB, created_at INTEGER NOT NULL,
-    received_at INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (epoch, number)) WITHOUT ROWID;
+    received_at INTEGER NOT NULL, packs INTEGER NOT NULL, bytes INTEGER NOT NULL, recipients TEXT NOT NULL, PRIMARY KEY (epoch, number)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS sealed_packs (hash BLOB PRIMARY KEY, versions INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS sealed_expired (hash BLOB PRIMARY KEY);
 `;
 
-type Row = Omit<HeldVersion, 'createdAt' | 'receivedAt'> & { created_at: number; received_at: number };
+type Row = Omit<HeldVersion, 'createdAt' | 'receivedAt' | 'recipients'> & {
+  created_at: number;
+  received_at: number;
+  /** Key IDs with spaces between them. */
+  recipients: string;
+};
 
 /**
  * Which versions a sealed store holds and how many of them need a pack: a cache of the version records, in the store's
- * database and lost with it.
+ * database and lost with it. Also which packs were removed when their lease was over: until the agent was told, it may
+ * refer to them.
  */
 export class VersionIndex {
   readonly #database: Database.Database;
@@ -47,12 +58,46 @@ export class VersionIndex {
     run(() =>
       this.#database.transaction(() => {
         for (const { version, record } of added) {
-          const { number, epoch, hash, previous, createdAt, receivedAt, bytes } = version;
-          this.#statements.add.run(number, epoch, hash, previous, createdAt, receivedAt, bytes);
+          const { number, epoch, hash, previous, createdAt, receivedAt, packs, bytes } = version;
+          const recipients = version.recipients.join(' ');
+          this.#statements.add.run(
+            number,
+            epoch,
+            hash,
+            previous,
+            createdAt,
+            receivedAt,
+            packs,
+            bytes,
+            recipients,
+          );
           for (const [pack] of record.packs) this.#statements.use.run(Buffer.from(pack, 'hex'));
         }
       })(),
     );
+  }
+
+  /** Notes which packs were removed though the agent may think that they are held; durable when it returns. */
+  addExpired(packs: readonly Buffer[]): void {
+    run(() =>
+      this.#database.transaction(() => {
+        for (const hash of packs) this.#statements.addExpired.run(hash);
+        this.#statements.forgetExpired.run(unneededPacksMax);
+      })(),
+    );
+  }
+
+  /** The packs are there again. */
+  removeExpired(packs: readonly Buffer[]): void {
+    run(() =>
+      this.#database.transaction(() => {
+        for (const hash of packs) this.#statements.removeExpired.run(hash);
+      })(),
+    );
+  }
+
+  expired(): Buffer[] {
+    return run(() => this.#statements.expired.all() as { hash: Buffer }[]).map(({ hash }) => hash);
   }
 
   clear(): void {
@@ -93,7 +138,8 @@ export class VersionIndex {
 function prepareStatements(database: Database.Database) {
   return {
     add: database.prepare(
-      `INSERT INTO sealed_versions (number, epoch, hash, previous, created_at, received_at, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO sealed_versions (number, epoch, hash, previous, created_at, received_at, packs, bytes, recipients)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     use: database.prepare(
       'INSERT INTO sealed_packs (hash, versions) VALUES (?, 1) ON CONFLICT (hash) DO UPDATE SET versions = versions + 1',
@@ -104,11 +150,22 @@ function prepareStatements(database: Database.Database) {
     count: database.prepare('SELECT count(*) AS count FROM sealed_versions'),
     needs: database.prepare('SELECT 1 FROM sealed_packs WHERE hash = ?'),
     packs: database.prepare('SELECT hash FROM sealed_packs ORDER BY hash'),
+    addExpired: database.prepare('INSERT OR IGNORE INTO sealed_expired (hash) VALUES (?)'),
+    forgetExpired: database.prepare(
+      'DELETE FROM sealed_expired WHERE rowid <= (SELECT max(rowid) FROM sealed_expired) - ?',
+    ),
+    removeExpired: database.prepare('DELETE FROM sealed_expired WHERE hash = ?'),
+    expired: database.prepare('SELECT hash FROM sealed_expired ORDER BY rowid'),
   };
 }
 
-function fromRow({ created_at: createdAt, received_at: receivedAt, ...rest }: Row): HeldVersion {
-  return { ...rest, createdAt, receivedAt };
+function fromRow({ created_at: createdAt, received_at: receivedAt, recipients, ...rest }: Row): HeldVersion {
+  return { ...rest, createdAt, receivedAt, recipients: recipients === '' ? [] : recipients.split(' ') };
+}
+
+/** Names a version of the folder; sorts by epoch and number. */
+export function versionKey({ number, epoch }: { number: number; epoch: string }): string {
+  return `${epoch}-${String(number).padStart(10, '0')}`;
 }
 
 /** Whether the file is the database of a sealed store; false where it cannot be read. */

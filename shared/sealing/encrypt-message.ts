@@ -1,5 +1,5 @@
 import { createCipheriv, createHash, randomBytes } from 'node:crypto';
-import { tagIntegrityProtected, tagLiteral, tagModificationDetection } from './packet-header.ts';
+import { tagIntegrityProtected, tagLiteralData, tagModificationDetection } from './packet-header.ts';
 
 const blockBytes = 16;
 const headerBytes = 6;
@@ -29,7 +29,7 @@ export function encryptMessage(
   const contentBytes = content.reduce((sum, { length }) => sum + length, 0);
   const random = randomBytes(blockBytes);
   const literal = Buffer.concat([
-    packetHeader(tagLiteral, literalHeadBytes + contentBytes),
+    packetHeader(tagLiteralData, literalHeadBytes + contentBytes),
     // binary, a name of 0 bytes, date 0
     Buffer.from([0x62, 0, 0, 0, 0, 0]),
   ]);

@@ -1,4 +1,4 @@
-import { config, enums, type PartialConfig } from 'openpgp';
+import { enums, type PartialConfig } from 'openpgp';
 
 /**
  * What is written: nothing that GnuPG 2.2 could not read. OpenPGP.js follows the preferences of a recipient's key
@@ -15,13 +15,3 @@ export const sealingSettings: PartialConfig = {
   showVersion: false,
   showComment: false,
 };
-
-/** What is read: no packet without integrity protection, no compression beyond the bound. */
-export function readingSettings(bytesMax: number): PartialConfig {
-  return {
-    maxDecompressedMessageSize: bytesMax,
-    allowUnauthenticatedMessages: false,
-    allowUnauthenticatedStream: false,
-    minRSABits: config.minRSABits,
-  };
-}

@@ -2,7 +2,7 @@ export const tagPublicKeySession = 1;
 export const tagSymmetricSession = 3;
 export const tagSecretKey = 5;
 export const tagPublicKey = 6;
-export const tagLiteral = 11;
+export const tagLiteralData = 11;
 export const tagIntegrityProtected = 18;
 export const tagModificationDetection = 19;
 

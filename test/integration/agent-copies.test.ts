@@ -36,6 +36,7 @@ function restarted(): AgentCopies {
       freeSpaceFloor: 0,
       versions: { keep: 6, minAgeMs: 0 },
       quotaBytes: null,
+      sealedReserve: 0,
       quotas: new Map(),
     },
     disk: nodeDisk,
@@ -73,6 +74,6 @@ it('begins an empty copy in place of a lost one when a person asks for it', asyn
 
 it('opens no more folders than one agent may have, over all of its links', async () => {
   for (let at = 0; at < limits.foldersMax; at += 1) await copies.open(agentId, `folder${at}`);
-  await expect(copies.open(agentId, 'one-more')).rejects.toMatchObject({ code: 'PROTOCOL_VIOLATION' });
+  await expect(copies.open(agentId, 'one-more')).rejects.toMatchObject({ code: 'QUOTA_REACHED' });
   expect(fs.readdirSync(path.join(data, agentId))).toHaveLength(limits.foldersMax);
 });

@@ -36,6 +36,7 @@ beforeEach(() => {
       freeSpaceFloor: 0,
       versions: { keep: 6, minAgeMs: 0 },
       quotaBytes: null,
+      sealedReserve: 0,
       quotas: new Map(),
     },
     disk: nodeDisk,

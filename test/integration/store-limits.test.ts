@@ -16,6 +16,7 @@ import {
   storeFixture,
   symlinkState,
 } from '../support/store-fixture.ts';
+import { sealedStoreFixture } from '../support/sealed-store-fixture.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const stores: MirrorStore[] = [];
@@ -32,7 +33,7 @@ async function opened(...fixture: Parameters<typeof storeFixture>) {
 }
 
 it('refuses at the quota of the agent, across its folders, and removes nothing', async () => {
-  const quota = new AgentQuota({ bytesMax: 25 + 3 * recordBytes });
+  const quota = new AgentQuota({ bytesMax: 25 + 3 * recordBytes, sealedReserve: 0 });
   const first = await opened(undefined, { quota });
   const second = await opened(undefined, { quota });
   await first.feed.send({ a: 'ten bytes.' });
@@ -49,7 +50,7 @@ it('refuses at the quota of the agent, across its folders, and removes nothing',
 });
 
 it('refuses records without bytes at the quota, and still takes deletions and metadata', async () => {
-  const quota = new AgentQuota({ bytesMax: 10 * recordBytes });
+  const quota = new AgentQuota({ bytesMax: 10 * recordBytes, sealedReserve: 0 });
   const { feed, store } = await opened(undefined, { quota });
   const refused: unknown = expect.objectContaining({ code: 'QUOTA_REACHED' });
   for (let count = 0; count < 9; count += 1) await feed.send({ [`link ${count}`]: symlinkState('x') });
@@ -161,7 +162,7 @@ it('keeps content that arrived in part over a restart', async () => {
 });
 
 it('counts partial content, also that of an earlier run, and never keeps more of it than the quota', async () => {
-  const quota = new AgentQuota({ bytesMax: 10_000 });
+  const quota = new AgentQuota({ bytesMax: 10_000, sealedReserve: 0 });
   const { store, open, root } = await opened(undefined, { quota });
   const bytesOnDisk = (): number =>
     fs
@@ -189,7 +190,7 @@ it('counts partial content, also that of an earlier run, and never keeps more of
 });
 
 it('gives up partial content, the oldest first, for content that needs the room, in another folder too', async () => {
-  const quota = new AgentQuota({ bytesMax: 10_000 });
+  const quota = new AgentQuota({ bytesMax: 10_000, sealedReserve: 0 });
   const first = await opened(undefined, { quota });
   const second = await opened(undefined, { quota });
   for (const name of ['old', 'new']) {
@@ -200,6 +201,73 @@ it('gives up partial content, the oldest first, for content that needs the room,
   second.store.stage(sha256('x'.repeat(6000)), Buffer.from('x'.repeat(6000)));
   expect(fs.readdirSync(`${first.root}/incoming`)).toEqual([`${sha256('new').toString('hex')}.part`]);
   expect(quota.usedBytes()).toBe(9000);
+});
+
+it('gives up partial content at the free-space floor too, and nothing of another agent', async () => {
+  const space = { totalBytes: 100_000, freeBytes: 11_000 };
+  const disk = {
+    ...nodeDisk,
+    space: () => ({ ...space }),
+    unlink: (place: string) => {
+      if (place.endsWith('.part')) space.freeBytes += nodeDisk.stat(place)?.size ?? 0;
+      nodeDisk.unlink(place);
+    },
+  };
+  const agent = new AgentQuota({ bytesMax: null, sealedReserve: 0 });
+  const limits = { freeSpaceFloor: 0.05 };
+  const first = await opened(undefined, { disk, quota: agent }, limits);
+  const second = await opened(undefined, { disk, quota: agent }, limits);
+  const stranger = await opened(undefined, { disk }, limits);
+  const leave = (store: MirrorStore, name: string): void => {
+    const partial = store.openPartial(sha256(name), 2000);
+    partial.write(0, Buffer.alloc(2000));
+    partial.close();
+    space.freeBytes -= 2000;
+  };
+  leave(stranger.store, 'of a stranger');
+  leave(first.store, 'old');
+  leave(first.store, 'new');
+  const content = Buffer.from('x'.repeat(1500));
+  second.store.stage(sha256(content), content);
+  const partials = (root: string): number =>
+    fs.readdirSync(`${root}/incoming`).filter((name) => name.endsWith('.part')).length;
+  expect([partials(first.root), partials(stranger.root)]).toEqual([1, 1]);
+  expect(() => second.store.assertRoom(6000)).toThrowError(expect.objectContaining({ code: 'STORE_FULL' }));
+  expect([partials(first.root), partials(stranger.root)]).toEqual([0, 1]);
+});
+
+it('begins no large content whose rest has no room above the floor, and keeps the part that it has', async () => {
+  const space = { totalBytes: 100_000, freeBytes: 9000 };
+  const disk = { ...nodeDisk, space: () => ({ ...space }) };
+  const { store, root, open } = await opened(undefined, { disk }, { freeSpaceFloor: 0.05 });
+  const part = store.openPartial(sha256('large'), 3000);
+  part.write(0, Buffer.alloc(1000));
+  part.close();
+  await store.close();
+  space.freeBytes = 6000;
+  const again = await open();
+  stores.push(again);
+  const openAll = (): unknown => again.openPartial(sha256('large'), 3000);
+  expect(openAll).toThrowError(expect.objectContaining({ code: 'STORE_FULL' }));
+  expect(fs.readdirSync(`${root}/incoming`)).toHaveLength(1);
+});
+
+it('refuses mirrors first: the reserve of the quota is for sealed folders', async () => {
+  const quota = new AgentQuota({ bytesMax: 100_000, sealedReserve: 0.1 });
+  const { store, feed } = await opened(undefined, { quota });
+  const sealed = await sealedStoreFixture(undefined, { quota }).open();
+  try {
+    await feed.send({ a: 'a'.repeat(90_000 - recordBytes) });
+    const more = { code: 'QUOTA_REACHED', message: expect.stringContaining('10000 are kept') as unknown };
+    await expect(feed.send({ b: symlinkState('x') })).rejects.toMatchObject(more);
+    expect(() => store.assertRoom(1)).toThrowError(expect.objectContaining(more));
+    expect(() => store.openPartial(sha256('large'), 1)).toThrowError(expect.objectContaining(more));
+    sealed.assertRoom(10_000);
+    sealed.stage(sha256('s'.repeat(9000)), Buffer.from('s'.repeat(9000)));
+    expect(() => sealed.assertRoom(1001)).toThrowError(expect.objectContaining({ code: 'QUOTA_REACHED' }));
+  } finally {
+    await sealed.close();
+  }
 });
 
 it('removes old partial content while it runs, but none in use', async () => {
@@ -249,7 +317,7 @@ it('reads nothing through a link that somebody planted', async () => {
   fs.rmSync(`${root}/current/d`, { recursive: true });
   fs.symlinkSync(outside, `${root}/current/d`);
   expect(store.openCurrent(parseTypedPath('d/b'))).toBeNull();
-  expect(store.openHeld(sha256('bee'))).toBeNull();
+  expect(store.copies(sha256('bee')).map((open) => open())).toEqual([null]);
 });
 
 it('moves away what somebody put where a file has to be', async () => {
@@ -307,7 +375,7 @@ it('keeps versions apart whose names a source has made up', async () => {
 
 it('expires by its rule, and never what is younger than the floor', async () => {
   let now = Date.parse('2026-01-01T00:00:00Z');
-  const retention = { keep: 2, floorDays: 7 };
+  const retention = { kind: 'simple', keep: 2, cleanoutDays: 0, floorDays: 7 } as const;
   const { feed, store, root } = await opened(undefined, { now: () => now }, { retention });
   const day = 86_400_000;
   for (const content of ['1', '2', '3', '4', '5', '6']) {
@@ -326,7 +394,7 @@ it('takes content from another folder of the agent', async () => {
   const source = await opened();
   await source.feed.send({ a: 'shared' });
   const target = await opened(undefined, {
-    findElsewhere: (hash) => source.store.openHeld(hash),
+    copiesElsewhere: (hash) => source.store.copies(hash),
   });
   await target.feed.send({ b: fileState('shared') });
   expect(readTree(`${target.root}/current`).get('b')?.toString()).toBe('shared');

@@ -78,7 +78,7 @@ export class SealWorld {
   passDays(days: number): void {
     this.nowMs += days * dayMs;
     for (const { held } of this.receivers.values()) {
-      const named = new Set([...held.keys()].flatMap((name) => [...(this.versions.get(name) ?? [])]));
+      const named = this.#namedBy(held);
       for (const [name, receivedAt] of held) {
         const isPack = name.startsWith('packs/');
         if (isPack && !named.has(name) && this.nowMs - receivedAt > leaseMs) held.delete(name);
@@ -139,9 +139,9 @@ export class SealWorld {
       if (isCoded(error, 'SPOOL_FULL')) return null;
       throw error;
     }
-    const stillActive = this.#keeper.active().map(({ receiverId }) => receiverId);
+    const stillActive = new Set(this.#keeper.active().map(({ receiverId }) => receiverId));
     const counted = active.filter(
-      ({ receiverId }) => stillActive.includes(receiverId) && !this.#passedOver.has(receiverId),
+      ({ receiverId }) => stillActive.has(receiverId) && !this.#passedOver.has(receiverId),
     );
     const dangling: string[] = [];
     for (const id of used.keys()) {
@@ -272,8 +272,8 @@ export class SealWorld {
       this.#acknowledge(receiverId, batch.through);
     }
     // and it tells what it lacks of its versions
-    const named = [...receiver.held.keys()].flatMap((name) => [...(this.versions.get(name) ?? [])]);
-    this.#report(receiverId, new Set(named.filter((name) => receiver.held.has(name) === false)));
+    const { held } = receiver;
+    this.#report(receiverId, new Set([...this.#namedBy(held)].filter((name) => !held.has(name))));
   }
 
   #acknowledge(receiverId: string, sequence: number): void {
@@ -286,6 +286,13 @@ export class SealWorld {
     const lost = packs.filter(() => random.chance(1 / 4));
     for (const name of lost) receiver.held.delete(name);
     this.#report(receiverId, new Set(lost));
+  }
+
+  /** All that the versions name which a receiver holds. */
+  #namedBy(held: ReadonlyMap<string, number>): Set<string> {
+    const named = new Set<string>();
+    for (const name of held.keys()) for (const pack of this.versions.get(name) ?? []) named.add(pack);
+    return named;
   }
 
   #noteLost(receiverId: string, names: Iterable<string>): void {

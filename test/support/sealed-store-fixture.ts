@@ -3,19 +3,16 @@ import path from 'node:path';
 import { AgentQuota } from '../../receiver/store/agent-quota.ts';
 import { openSealedStore, type SealedStoreDeps } from '../../receiver/store/open-sealed-store.ts';
 import type { StoreOptions } from '../../receiver/store/open-store.ts';
-import type { RefusedVersion, SealedStore } from '../../receiver/store/sealed-store.ts';
+import type { SealedStore } from '../../receiver/store/sealed-store.ts';
+import type { RefusedVersion } from '../../receiver/store/version-intake.ts';
 import { deviceIdOfKey, type DeviceId } from '../../shared/identity/device-id.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { FileRecord, PathState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
-import {
-  encodeVersionRecord,
-  signVersionRecord,
-  versionRecordHash,
-  type VersionRecord,
-} from '../../shared/sealing/version-record.ts';
+import { recordHash, signRecord } from '../../shared/sealing/signed-record.ts';
+import { encodeVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
 import { fileState, indexA, sha256 } from './store-fixture.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
@@ -24,8 +21,8 @@ export const epochB = '00000000000000bb';
 const sealedFolder = 'database';
 
 /** An agent's device key; the same in every process, so that a child that is killed signs as its parent does. */
-const agentKey: KeyObject = fixedKey();
-export const agentPublicKey: KeyObject = createPublicKey(agentKey);
+export const agentPrivateKey: KeyObject = fixedKey();
+export const agentPublicKey: KeyObject = createPublicKey(agentPrivateKey);
 const agentId: DeviceId = deviceIdOfKey(agentPublicKey.export({ type: 'spki', format: 'der' }));
 /** Of a stranger. */
 export const strangeKey: KeyObject = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
@@ -60,7 +57,7 @@ export function sealedStoreFixture(
         {
           disk: nodeDisk,
           logger: silentLogger,
-          quota: new AgentQuota({ bytesMax: null }),
+          quota: new AgentQuota({ bytesMax: null, sealedReserve: 0 }),
           now: Date.now,
           agentKey: () => agentPublicKey,
           onRefused: (one) => refused.push(one),
@@ -93,7 +90,7 @@ export type RecordFields = Partial<Omit<VersionRecord, 'packs' | 'root'>> & { ke
 export function versionObjects(
   number: number,
   packs: readonly SealedObject[],
-  { key = agentKey, ...fields }: RecordFields = {},
+  { key = agentPrivateKey, ...fields }: RecordFields = {},
 ): { json: SealedObject; signature: SealedObject; hash: string } {
   const named = packs.map(({ content }): [string, number] => [
     sha256(content).toString('hex'),
@@ -116,9 +113,9 @@ export function versionObjects(
     json: { path: versionName(record) as RelativePath, content },
     signature: {
       path: versionSignatureName(record) as RelativePath,
-      content: signVersionRecord(content, key),
+      content: signRecord(content, key),
     },
-    hash: versionRecordHash(content),
+    hash: recordHash(content),
   };
 }
 

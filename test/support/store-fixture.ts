@@ -46,9 +46,9 @@ export function storeFixture(
         {
           disk: nodeDisk,
           logger: silentLogger,
-          quota: new AgentQuota({ bytesMax: null }),
+          quota: new AgentQuota({ bytesMax: null, sealedReserve: 0 }),
           now: Date.now,
-          findElsewhere: null,
+          copiesElsewhere: null,
           ...deps,
         },
         {
@@ -56,7 +56,7 @@ export function storeFixture(
           databasePath,
           agentId: 'agent',
           folderId: 'media',
-          retention: { keep: 6, floorDays: 7 },
+          retention: { kind: 'simple', keep: 6, cleanoutDays: 0, floorDays: 7 },
           freeSpaceFloor: 0,
           partialDaysMax: 7,
           ...options,

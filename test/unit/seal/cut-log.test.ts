@@ -63,7 +63,8 @@ it('gives back entries in their order, each with its own extents, of which many 
     expect(Buffer.from(file.hash).equals(Buffer.alloc(32, at))).toBe(true);
     const blocks = [...log.extents(file.extents)];
     expect(Math.max(0, ...blocks.map((block) => block.length))).toBeLessThanOrEqual(3 * 4096);
-    const numbers = blocks.flatMap((block) => [...block]);
+    const numbers: number[] = [];
+    for (const block of blocks) numbers.push(...block);
     expect(numbers.length).toBe(3 * file.size);
     expect(numbers.every((number, index) => number === [at, Math.floor(index / 3), 1][index % 3])).toBe(true);
   }

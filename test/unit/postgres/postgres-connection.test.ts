@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parsePostgresConnection } from '../../agent/source/postgres-connection.ts';
+import { parsePostgresConnection } from '../../../agent/postgres/postgres-connection.ts';
 
 const parse = parsePostgresConnection;
 
