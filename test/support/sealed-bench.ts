@@ -188,7 +188,12 @@ export async function readVersion(
   return { record, root, files: contents, entries };
 }
 
-export type SealedBenchOptions = { packBytesMax?: number; spool?: SpoolBoundOptions };
+/** `bound`: shared with other folders, instead of one by `spool`. */
+export type SealedBenchOptions = {
+  packBytesMax?: number;
+  spool?: SpoolBoundOptions;
+  bound?: SpoolBound;
+};
 
 /** A sealed folder on a home of its own, which can be closed and opened again as after a restart. */
 export class SealedBench {
@@ -269,7 +274,9 @@ export class SealedBench {
         database,
         databaseFile,
         source: bytesSource(() => this.content()),
-        bound: new SpoolBound(now, this.options.spool ?? { bytesMax: 1024 ** 3, waitMsMax: 60_000 }),
+        bound:
+          this.options.bound ??
+          new SpoolBound(now, this.options.spool ?? { bytesMax: 1024 ** 3, waitMsMax: 60_000 }),
         identity: this.identity,
         sealTo: () => Promise.resolve({ kind: 'recipients', recipients: this.recipients }),
         logger: silentLogger,
