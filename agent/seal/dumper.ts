@@ -144,6 +144,7 @@ export class Dumper {
     } finally {
       await pipeline.close();
       log.close();
+      keeper.reconcile();
     }
   }
 

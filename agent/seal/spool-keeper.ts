@@ -28,7 +28,7 @@ export class SpoolKeeper implements SpoolPart {
     this.#deps = deps;
     const receivers = deps.index.confirmations.receivers();
     this.#receivers = new Map(receivers.map((receiver) => [receiver.receiverId, receiver]));
-    this.#reconcile();
+    this.reconcile();
   }
 
   receivers(): ReceiverFacts[] {
@@ -116,6 +116,18 @@ export class SpoolKeeper implements SpoolPart {
     this.#remove([objectId]);
   }
 
+  /**
+   * After a start, or a dump that broke off: files without a row go, rows without a file are no longer in the spool. Not
+   * while anything is being sealed.
+   */
+  reconcile(): void {
+    const { index, spool } = this.#deps;
+    const spooled = index.objects.spooled();
+    const lost = spooled.filter(({ name, bytes }) => !spool.holds(name, bytes)).map(({ id }) => id);
+    if (lost.length > 0) index.objects.leaveSpool(lost, this.receivers());
+    spool.removeOthers(new Set(index.objects.spooled().map(({ name }) => name)));
+  }
+
   close(): void {
     this.settle();
   }
@@ -145,14 +157,5 @@ export class SpoolKeeper implements SpoolPart {
   #settleSoon(): void {
     this.#settling ??= setTimeout(() => this.settle(), settleDelayMs);
     this.#settling.unref();
-  }
-
-  /** After a start: files without a row go, rows without a file are no longer in the spool. */
-  #reconcile(): void {
-    const { index, spool } = this.#deps;
-    const spooled = index.objects.spooled();
-    const lost = spooled.filter(({ name, bytes }) => !spool.holds(name, bytes)).map(({ id }) => id);
-    if (lost.length > 0) index.objects.leaveSpool(lost, this.receivers());
-    spool.removeOthers(new Set(index.objects.spooled().map(({ name }) => name)));
   }
 }

@@ -186,11 +186,19 @@ it('drops what a dump that broke off left in the spool once a version does witho
   const content = seededBytes('broke off', 2 * mib);
   bench.content = async function* () {
     yield content;
-    await until(() => bench.spoolNames().length > 0, 'a pack is sealed');
+    await until(() => bench.sealed.index.objects.spooled().length > 0, 'a pack is sealed');
     throw new Error('the source failed');
   };
   await expect(bench.sealed.dump(new AbortController().signal)).rejects.toThrowError('the source failed');
   const left = bench.spoolNames();
+  // and nothing of what was being written when it broke off
+  expect(left.filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  expect(
+    bench.sealed.index.objects
+      .spooled()
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(left.sort());
   expect(left.length).toBeGreaterThan(0);
   await bench.dump(seededBytes('something else', mib / 2));
   for (const name of left) expect(bench.spoolNames()).not.toContain(name);
