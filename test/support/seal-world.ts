@@ -47,7 +47,7 @@ export class SealWorld {
   #packs = 0;
   /** What each receiver lost since the dump began. */
   #lost = new Map<string, Set<string>>();
-  /** Who was passed over since the dump began, and so is not active for it, even if it has reported again. */
+  /** Who was passed over or forgotten since the dump began, and so is not active for it, even if it has reported again. */
   readonly #passedOver = new Set<string>();
 
   constructor(directory: string, spoolBytesMax: number) {
@@ -100,6 +100,7 @@ export class SealWorld {
         return;
       case 'forget':
         this.#noteLost(step.receiver, receiver?.held.keys() ?? []);
+        this.#passedOver.add(step.receiver);
         this.receivers.delete(step.receiver);
         this.#keeper.forget(step.receiver);
         return;

@@ -78,7 +78,7 @@ it('never makes a version that refers to a pack that neither the spool nor every
     fc.asyncProperty(fc.array(anyEvent, { maxLength: 40 }), anyBound, async (events, spoolBytesMax) => {
       await play(events, spoolBytesMax, async () => {});
     }),
-    { numRuns: 300 },
+    { numRuns: 200 },
   );
 }, 240_000);
 
@@ -102,6 +102,6 @@ it('gives every receiver that comes back all of the latest version, whatever hap
         expect(world.spoolBytes()).toBe(0);
       });
     }),
-    { numRuns: 150, examples: [[packsWithoutTheirRecord]] },
+    { numRuns: 100, examples: [[packsWithoutTheirRecord]] },
   );
 }, 240_000);
