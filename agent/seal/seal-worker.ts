@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { ChunkListBuilder } from '../../shared/chunking/chunk-list.ts';
 import { fileChunking } from '../../shared/chunking/chunking-parameters.ts';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
+import { crashPoint } from '../../shared/io/crash-point.ts';
 import { packName } from '../../shared/sealing/object-name.ts';
 import { nameSealed, Sealer, sealPack } from '../../shared/sealing/sealer.ts';
 import { chunkedAboveBytes, encodeChunkList } from '../index/chunk-list-blob.ts';
@@ -32,6 +33,7 @@ async function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerD
         ? await sealPack(content, sealer, room)
         : nameSealed(await sealer.sealMessage(content, room));
     spool.write(packName(sealed.hash), sealed.bytes);
+    crashPoint(kind === 'pack' ? 'seal.pack-written' : 'seal.root-written');
     const { hash, bytes } = sealed;
     const { buffer } = content;
     post({ type: 'sealed', id, hash, bytes: bytes.length, chunkList: chunkListOf(bytes), buffer }, [buffer]);
