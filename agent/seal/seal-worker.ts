@@ -7,6 +7,7 @@ import { packName } from '../../shared/sealing/object-name.ts';
 import { nameSealed, Sealer, sealPack } from '../../shared/sealing/sealer.ts';
 import { chunkedAboveBytes, encodeChunkList } from '../index/chunk-list-blob.ts';
 import { garbageCollector } from './garbage-collector.ts';
+import { packEffort } from './pack-effort.ts';
 import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
 import { Spool } from './spool.ts';
 
@@ -27,10 +28,13 @@ async function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerD
     if (message.length < bytes) message = Buffer.allocUnsafeSlow(bytes);
     return message.subarray(0, bytes);
   };
+  let takenBytes = 0;
   const seal = async ({ kind, id, content }: SealRequest): Promise<void> => {
+    const effort = packEffort(takenBytes);
+    takenBytes += content.length;
     const sealed =
       kind === 'pack'
-        ? await sealPack(content, sealer, room)
+        ? await sealPack(content, sealer, { effort, room })
         : nameSealed(await sealer.sealMessage(content, room));
     spool.write(packName(sealed.hash), sealed.bytes);
     crashPoint(kind === 'pack' ? 'seal.pack-written' : 'seal.root-written');
