@@ -23,6 +23,7 @@ import { readReceiverConfig } from './config.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import { receiverRoutes } from './receiver-commands.ts';
 import { receiverStatus } from './receiver-status.ts';
+import { RecipientWatch } from './recipient-watch.ts';
 import { RestoreSessions } from './restore-sessions.ts';
 import { startVersionExpiry } from './version-expiry.ts';
 
@@ -70,7 +71,9 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
       );
     }
   }
-  const sessions = new AgentSessions({ copies, alarms, logger, now });
+  const recipients = new RecipientWatch({ copies, alarms, now });
+  recipients.start();
+  const sessions = new AgentSessions({ copies, alarms, recipients, logger, now });
   const restores = new RestoreSessions({ copies, logger, now });
   const links = new PeerLinks(
     {
@@ -117,6 +120,7 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
   return {
     failed: new Promise(() => {}),
     stop: async () => {
+      recipients.stop();
       await expiry.stop();
       await control.close();
       await links.stop();

@@ -150,7 +150,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     const incomplete = this.parts.lacking.incomplete();
     return this.parts.versions
       .list()
-      .map((version) => ({ ...version, complete: !incomplete.has(versionKey(version)) }));
+      .map((version) => Object.assign(version, { complete: !incomplete.has(versionKey(version)) }));
   }
 
   /** Who can read the newest version, and when that changed. */

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ServeSession } from '../../agent/serve/serve-session.ts';
 import { AgentCopies } from '../../receiver/agent-copies.ts';
 import { AgentSessions } from '../../receiver/agent-sessions.ts';
+import { RecipientWatch } from '../../receiver/recipient-watch.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
 import { homeAt } from '../../shared/io/home.ts';
@@ -45,7 +46,8 @@ beforeEach(() => {
     onRefused: () => {},
   });
   alarms = new AlarmBoard({ logger: silentLogger, now });
-  sessions = new AgentSessions({ copies, alarms, logger: silentLogger, now });
+  const recipients = new RecipientWatch({ copies, alarms, now });
+  sessions = new AgentSessions({ copies, alarms, recipients, logger: silentLogger, now });
   links = [];
 });
 

@@ -4,7 +4,10 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentQuota } from '../../receiver/store/agent-quota.ts';
 import type { SealedStore } from '../../receiver/store/sealed-store.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
 import { deviceIdOfKey } from '../../shared/identity/device-id.ts';
+import type { Disk } from '../../shared/io/disk.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import { signVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
@@ -25,6 +28,7 @@ import { memoryDirectory } from '../support/temporary-directory.ts';
 const [root, a, b, c] = [packObject('root'), packObject('a'), packObject('b'), packObject('c')];
 const first = versionObjects(1, [root, a]);
 const second = versionObjects(2, [b, a], { previous: first.hash });
+const third = versionObjects(3, [b, a], { previous: first.hash });
 const otherAgent = deviceIdOfKey(createPublicKey(strangeKey).export({ type: 'spki', format: 'der' }));
 
 let directory: string;
@@ -105,6 +109,10 @@ describe('a version record that is not what it claims', () => {
       agent: otherAgent,
       key: strangeKey,
     }),
+    'of a later number under the name of this one': {
+      json: { ...second.json, content: third.json.content },
+      signature: { ...second.signature, content: third.signature.content },
+    },
     'of a later epoch under the name of this one': {
       json: {
         ...second.json,
@@ -188,6 +196,27 @@ describe('a version record that is not what it claims', () => {
     feed.sequence = 0;
     await sendFirst();
     expect(fixture.refused).toEqual([]);
+    expect(versions()).toEqual([[1, true]]);
+  });
+
+  it('is not refused because the disk fails: the batch is', async () => {
+    await store.close();
+    let fails = false;
+    const disk: Disk = {
+      ...nodeDisk,
+      read: (...args) => {
+        if (fails) throw new CodedError('DISK_FAILED', 'the disk refused read (EIO)');
+        return nodeDisk.read(...args);
+      },
+    };
+    const failing = sealedStoreFixture(directory, { disk });
+    store = await failing.open();
+    fails = true;
+    await expect(sendFirst()).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    fails = false;
+    expect(failing.refused).toEqual([]);
+    feed.sequence = 0;
+    await sendFirst();
     expect(versions()).toEqual([[1, true]]);
   });
 

@@ -27,7 +27,7 @@ const sealedFolder = 'database';
 /** An agent's device key; the same in every process, so that a child that is killed signs as its parent does. */
 export const agentPrivateKey: KeyObject = fixedKey();
 export const agentPublicKey: KeyObject = createPublicKey(agentPrivateKey);
-const agentId: DeviceId = deviceIdOfKey(agentPublicKey.export({ type: 'spki', format: 'der' }));
+export const sealedAgentId: DeviceId = deviceIdOfKey(agentPublicKey.export({ type: 'spki', format: 'der' }));
 /** Of a stranger. */
 export const strangeKey: KeyObject = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
 
@@ -49,7 +49,7 @@ export function sealedStoreFixture(
   deps: Partial<SealedStoreDeps> = {},
   options: Partial<StoreOptions> = {},
 ): { open: () => Promise<SealedStore>; root: string; databasePath: string; refused: RefusedVersion[] } {
-  const root = path.join(directory, 'data', agentId, sealedFolder);
+  const root = path.join(directory, 'data', sealedAgentId, sealedFolder);
   const databasePath = path.join(directory, 'database.db');
   const refused: RefusedVersion[] = [];
   return {
@@ -70,7 +70,7 @@ export function sealedStoreFixture(
         {
           directory: root,
           databasePath,
-          agentId,
+          agentId: sealedAgentId,
           folderId: sealedFolder,
           freeSpaceFloor: 0,
           partialDaysMax: 7,
@@ -101,7 +101,7 @@ export function versionObjects(
     content.length,
   ]);
   const record: VersionRecord = {
-    agent: agentId,
+    agent: sealedAgentId,
     folder: sealedFolder,
     epoch: epochA,
     number,
