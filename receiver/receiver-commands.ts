@@ -53,6 +53,7 @@ export type ReceiverStatus = {
   version: string;
   listening: string[];
   agents: ReceiverAgentStatus[];
+  /** Of the data directory; both 0 where it is not there. */
   disk: { freeBytes: number; usedBytes: number };
   scrub: { coveredAt: string | null; damaged: number };
   alarms: Alarm[];

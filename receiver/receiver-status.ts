@@ -30,7 +30,7 @@ export function receiverStatus(deps: Deps): ReceiverStatus {
     version: programVersion,
     listening: [...deps.listening],
     agents: [...agentIds].map((agentId) => agentStatus(deps, agentId)),
-    disk: diskStatus(deps.dataDirectory),
+    disk: deps.copies.isDiskGone() ? { freeBytes: 0, usedBytes: 0 } : diskStatus(deps.dataDirectory),
     scrub: { coveredAt: null, damaged: 0 },
     alarms: deps.alarms.list(),
   };

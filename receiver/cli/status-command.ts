@@ -25,7 +25,7 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
   const moment = (at: string | null): string => describeMoment(at === null ? null : Date.parse(at), nowMs);
   const parts = [
     `device ${status.deviceId}\n`,
-    `disk   ${formatByteSize(status.disk.usedBytes)} used, ${formatByteSize(status.disk.freeBytes)} free\n`,
+    `disk   ${formatDisk(status.disk)}\n`,
     '\n',
     formatAgents(status.agents, moment),
     ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatRecipients(folder, moment))),
@@ -33,6 +33,11 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
   for (const alarm of status.alarms)
     parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${alarm.message}\n`);
   return parts.join('');
+}
+
+function formatDisk({ usedBytes, freeBytes }: ReceiverStatus['disk']): string {
+  if (usedBytes + freeBytes === 0) return 'not there';
+  return `${formatByteSize(usedBytes)} used, ${formatByteSize(freeBytes)} free`;
 }
 
 /** Who can read a sealed folder, and the latest change of that. */

@@ -133,7 +133,6 @@ function findLacking(
   for (const version of all) {
     if (!versionFiles(version).every((name) => found.has(name))) lacking.noteUnreadable(versionKey(version));
   }
-  // a crash may have come between the return of a pack and the end of its note
   const gone = versions.expired().filter((hash) => index.live(packName(hash) as RelativePath) === null);
   for (const hash of gone) lacking.noteUnneeded(hash.toString('hex'));
   return lacking;
