@@ -81,8 +81,10 @@ function agentStatus({ book, links, copies, sessions }: Deps, agentId: DeviceId)
 const changesShownMax = 20;
 
 function recipientStatus({ keyIds, changes }: RecipientHistory): ReceiverRecipients {
-  const shown = changes.slice(0, changesShownMax);
-  return { keyIds, changes: shown.map((change) => ({ ...change, at: new Date(change.at).toISOString() })) };
+  const shown = changes.slice(0, changesShownMax).map(({ at, number, epoch, added, removed }) => {
+    return { at: new Date(at).toISOString(), number, epoch, added, removed };
+  });
+  return { keyIds, changes: shown };
 }
 
 function diskStatus(directory: string): { freeBytes: number; usedBytes: number } {

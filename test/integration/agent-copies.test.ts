@@ -64,6 +64,12 @@ it('begins no empty copy below the mount point of a disk that is not mounted', a
   expect((await copies.open(agentId, 'media')).opened.rebuiltIndex).toBe(false);
 });
 
+it('begins nothing where the data directory is missing, though it knows of no copy', async () => {
+  fs.rmdirSync(data);
+  await expect(copies.open(agentId, 'media')).rejects.toMatchObject({ code: 'DISK_FAILED' });
+  expect(fs.existsSync(data)).toBe(false);
+});
+
 it('begins no new copy either where all others are missing, whoever it is for', async () => {
   await copies.open(agentId, 'media');
   await copies.close();
@@ -85,12 +91,14 @@ it('begins no new copy either where all others are missing, whoever it is for', 
   await copies.open(otherAgentId, 'media');
 });
 
-it('begins an empty copy in place of a lost one when a person asks for it', async () => {
+it('begins empty copies in place of lost ones when a person asks for it', async () => {
   await copies.open(agentId, 'media');
+  await copies.open(agentId, 'other');
   await copies.close();
   fs.rmSync(path.join(data, agentId), { recursive: true });
-  expect(copies.vanished()).toEqual([{ agentId, folder: 'media' }]);
-  expect((await copies.reindex(agentId, 'media')).position()).toBeNull();
+  const lost = ['media', 'other'].map((folder) => ({ agentId, folder }));
+  expect(copies.vanished()).toEqual(lost);
+  for (const { folder } of lost) expect((await copies.reindex(agentId, folder)).position()).toBeNull();
   expect(copies.vanished()).toEqual([]);
 });
 

@@ -1,11 +1,9 @@
-import { createPublicKey } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentQuota } from '../../receiver/store/agent-quota.ts';
 import type { SealedStore } from '../../receiver/store/sealed-store.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import { deviceIdOfKey } from '../../shared/identity/device-id.ts';
 import type { Disk } from '../../shared/io/disk.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
@@ -17,6 +15,7 @@ import {
   packObject,
   SealedFeedFake,
   sealedStoreFixture,
+  strangeAgentId,
   strangeKey,
   versionObjects,
   type SealedObject,
@@ -29,7 +28,6 @@ const [root, a, b, c] = [packObject('root'), packObject('a'), packObject('b'), p
 const first = versionObjects(1, [root, a]);
 const second = versionObjects(2, [b, a], { previous: first.hash });
 const third = versionObjects(3, [b, a], { previous: first.hash });
-const otherAgent = deviceIdOfKey(createPublicKey(strangeKey).export({ type: 'spki', format: 'der' }));
 
 let directory: string;
 let fixture: ReturnType<typeof sealedStoreFixture>;
@@ -102,11 +100,11 @@ describe('a version record that is not what it claims', () => {
     'in place of one that is held': other,
     'of another agent, signed by this one': versionObjects(2, [b, a], {
       previous: first.hash,
-      agent: otherAgent,
+      agent: strangeAgentId,
     }),
     'of another agent, signed by it': versionObjects(2, [b, a], {
       previous: first.hash,
-      agent: otherAgent,
+      agent: strangeAgentId,
       key: strangeKey,
     }),
     'of a later number under the name of this one': {

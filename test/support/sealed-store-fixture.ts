@@ -31,6 +31,19 @@ export const sealedAgentId: DeviceId = deviceIdOfKey(agentPublicKey.export({ typ
 /** Of a stranger. */
 export const strangeKey: KeyObject = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
 
+export const strangePublicKey: KeyObject = createPublicKey(strangeKey);
+export const strangeAgentId: DeviceId = deviceIdOfKey(
+  strangePublicKey.export({ type: 'spki', format: 'der' }),
+);
+
+/** A version that the stranger says of itself. */
+export function strangeVersionObjects(
+  number: number,
+  packs: readonly SealedObject[],
+): ReturnType<typeof versionObjects> {
+  return versionObjects(number, packs, { agent: strangeAgentId, key: strangeKey });
+}
+
 function fixedKey(): KeyObject {
   const key = process.env['MASTOKEEP_TEST_KEY'];
   if (key !== undefined) return createPrivate(key);
