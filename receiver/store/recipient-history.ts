@@ -1,7 +1,7 @@
 import type { HeldVersion } from './version-index.ts';
 
 /** The version with which the set of recipients became another one; `at`: its receipt, ms by the receiver's clock. */
-export type RecipientChange = {
+type RecipientChange = {
   at: number;
   number: number;
   epoch: string;
