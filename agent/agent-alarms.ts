@@ -2,7 +2,9 @@ import type { AlarmBoard } from '../shared/alarm-board.ts';
 import { errorTable, type ErrorCode } from '../shared/errors/error-table.ts';
 import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { AgentFolders } from './agent-folders.ts';
+import { sealingAlarms } from './seal/recipient-warnings.ts';
 import type { SealedFolders } from './seal/sealed-folders.ts';
+import type { SealingWatch } from './seal/sealing-state.ts';
 import type { ReceiverSessions } from './receiver-sessions.ts';
 
 /** Raises and ends the agent's alarms by what its folders and receivers say now. */
@@ -10,8 +12,10 @@ export function reviewAgentAlarms(deps: {
   alarms: AlarmBoard;
   folders: AgentFolders;
   sealed: SealedFolders;
+  sealing: SealingWatch;
   sessions: ReceiverSessions;
   receivers: () => DeviceId[];
+  now: () => number;
 }): void {
   const { alarms, folders, sessions } = deps;
   for (const { id } of folders.configured()) {
@@ -44,6 +48,7 @@ export function reviewAgentAlarms(deps: {
       alarms.raise(key, 'DUMP_FAILED', `folder ${config.id}: the dump of ${at} failed: ${failure.message}`);
     }
   }
+  reviewKeys(deps);
   const folderIds = [...folders.configured(), ...deps.sealed.status().map(({ config }) => config)];
   for (const receiverId of deps.receivers()) {
     for (const { id: folder } of folderIds) {
@@ -58,6 +63,20 @@ export function reviewAgentAlarms(deps: {
         );
     }
   }
+}
+
+/** Keys matter where something is sealed to them. */
+function reviewKeys(deps: {
+  alarms: AlarmBoard;
+  sealed: SealedFolders;
+  sealing: SealingWatch;
+  now: () => number;
+}): void {
+  const { alarms, sealed, sealing, now } = deps;
+  const raised = sealed.status().length === 0 ? [] : sealingAlarms(sealing.current, now());
+  for (const { key, code, message } of raised) alarms.raise(key, code, message);
+  const keys = new Set(raised.map(({ key }) => key));
+  for (const key of alarms.keysOf('recipient')) if (!keys.has(key)) alarms.clear(key);
 }
 
 function knownCode(code: string): ErrorCode {

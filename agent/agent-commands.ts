@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import type { Alarm } from '../shared/alarm-board.ts';
-import { callControl } from '../shared/io/control-client.ts';
-import { controlRoute, type ControlRoute } from '../shared/io/control-route.ts';
+import { controlCommands } from '../shared/io/control-client.ts';
+import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
 import type { Home } from '../shared/io/home.ts';
 import { folderSchema, type FolderConfig } from './config.ts';
 import type { DumpResult } from './seal/dumper.ts';
+import type { ShownRecipient } from './seal/shown-recipient.ts';
 
 export type AgentFolderStatus = {
   id: string;
@@ -35,6 +36,13 @@ type AgentReceiverStatus = {
   folders: { id: string; durableSequence: number; lagBytes: number; lagFiles: number }[];
 };
 
+/** To whom sealed folders are sealed. `passphraseFile`: where a passphrase lies on this server. */
+export type AgentSealingStatus = {
+  mode: 'recipients' | 'passphrase' | 'none';
+  recipients: ShownRecipient[];
+  passphraseFile: string | null;
+};
+
 /** What `status --json` prints. */
 export type AgentStatus = {
   deviceId: string;
@@ -45,6 +53,7 @@ export type AgentStatus = {
   pausedUntil: string | null;
   folders: AgentFolderStatus[];
   receivers: AgentReceiverStatus[];
+  sealing: AgentSealingStatus;
   spoolBytes: number;
   alarms: Alarm[];
 };
@@ -116,40 +125,10 @@ export type AgentCommands = {
 
 /** The routes by which the control socket offers the commands. */
 export function agentRoutes(commands: AgentCommands): Record<keyof AgentCommands, ControlRoute> {
-  return {
-    about: controlRoute(inputs.about, commands.about),
-    invite: controlRoute(inputs.invite, commands.invite),
-    join: controlRoute(inputs.join, commands.join),
-    pair: controlRoute(inputs.pair, commands.pair),
-    unpair: controlRoute(inputs.unpair, commands.unpair),
-    addFolder: controlRoute(inputs.addFolder, commands.addFolder),
-    status: controlRoute(inputs.status, commands.status),
-    scan: controlRoute(inputs.scan, commands.scan),
-    wait: controlRoute(inputs.wait, commands.wait),
-    dump: controlRoute(inputs.dump, commands.dump),
-    accept: controlRoute(inputs.accept, commands.accept),
-    pause: controlRoute(inputs.pause, commands.pause),
-    resume: controlRoute(inputs.resume, commands.resume),
-  };
+  return controlRoutes(inputs, commands);
 }
 
 /** The same commands, done by the program that runs on `home`. */
 export function remoteAgentCommands(home: Home): AgentCommands {
-  const call = (name: keyof AgentCommands) => async (input: object) =>
-    (await callControl(home, name, input)) as never;
-  return {
-    about: call('about'),
-    invite: call('invite'),
-    join: call('join'),
-    pair: call('pair'),
-    unpair: call('unpair'),
-    addFolder: call('addFolder'),
-    status: call('status'),
-    scan: call('scan'),
-    wait: call('wait'),
-    dump: call('dump'),
-    accept: call('accept'),
-    pause: call('pause'),
-    resume: call('resume'),
-  };
+  return controlCommands<AgentCommands>(home, inputs);
 }

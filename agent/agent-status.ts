@@ -4,10 +4,12 @@ import type { PeerBook } from '../shared/link/peer-book.ts';
 import type { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
 import type { AgentFolders } from './agent-folders.ts';
-import type { AgentFolderStatus, AgentStatus } from './agent-commands.ts';
+import type { AgentFolderStatus, AgentSealingStatus, AgentStatus } from './agent-commands.ts';
 import type { AgentPause } from './agent-pause.ts';
 import type { MirrorFolderConfig } from './config.ts';
 import type { SealedFolders, SealedFolderStatus } from './seal/sealed-folders.ts';
+import type { SealingWatch } from './seal/sealing-state.ts';
+import { shownRecipient } from './seal/shown-recipient.ts';
 import type { ReceiverSessions } from './receiver-sessions.ts';
 
 type Deps = {
@@ -16,6 +18,7 @@ type Deps = {
   links: PeerLinks;
   folders: AgentFolders;
   sealed: SealedFolders;
+  sealing: SealingWatch;
   sessions: ReceiverSessions;
   pause: AgentPause;
   listening: readonly string[];
@@ -23,7 +26,7 @@ type Deps = {
 
 /** What the running agent says of itself. */
 export function agentStatus(deps: Deps, alarms: readonly Alarm[]): AgentStatus {
-  const { identity, book, links, folders, sealed, sessions, pause, listening } = deps;
+  const { identity, book, links, folders, sealed, sealing, sessions, pause, listening } = deps;
   const untilMs = pause.current?.untilMs ?? null;
   return {
     deviceId: identity.deviceId,
@@ -48,6 +51,7 @@ export function agentStatus(deps: Deps, alarms: readonly Alarm[]): AgentStatus {
           lagFiles,
         })),
       })),
+    sealing: sealingStatus(sealing),
     spoolBytes: sealed.spoolBytes(),
     alarms: [...alarms],
   };
@@ -84,7 +88,7 @@ function sealedStatus(status: SealedFolderStatus): AgentFolderStatus {
     bytes: status.bytes,
     sequence: status.sequence,
     state: status.state,
-    reason: status.failure === null ? null : status.failure.message,
+    reason: sealedReason(status),
     lastScanAt: isoTime(status.lastStartedAt),
     lastVersionAt: isoTime(status.lastVersionAt),
     watching: 'off',
@@ -93,6 +97,18 @@ function sealedStatus(status: SealedFolderStatus): AgentFolderStatus {
     unreadablePaths: [],
     skippedSpecial: 0,
   };
+}
+
+function sealingStatus({ current }: SealingWatch): AgentSealingStatus {
+  const { mode, recipients, passphraseFile } = current;
+  return { mode, recipients: recipients.map(shownRecipient), passphraseFile };
+}
+
+/** What people should know of a sealed folder; null when there is nothing. */
+function sealedReason({ failure, stretch }: SealedFolderStatus): string | null {
+  if (failure !== null) return failure.message;
+  if (stretch === 1) return null;
+  return `dumps take longer than a third of their interval: one of ${stretch} moments of the schedule is used`;
 }
 
 function isoTime(atMs: number | null): string | null {

@@ -23,7 +23,9 @@ import { createAgentCommands, type RunningAgent } from './create-agent-commands.
 import { dumpAndWait } from './dump-and-wait.ts';
 import { readPause } from './pause-file.ts';
 import { ReceiverSessions } from './receiver-sessions.ts';
+import { RecipientDirectory } from './seal/recipient-directory.ts';
 import { SealedFolders } from './seal/sealed-folders.ts';
+import { SealingWatch } from './seal/sealing-state.ts';
 import { joinFolders } from './serve/join-folders.ts';
 import { describeObstacles } from './describe-obstacles.ts';
 import { waitForCopies } from './wait-for-copies.ts';
@@ -47,9 +49,20 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
   const folders = new AgentFolders({ home, config, logger, onFailure: fail });
   const { indexer } = folders;
   const sealed: SealedFolders = new SealedFolders(
-    { home, identity, logger, now, connected: () => receivers().filter((id) => links.isConnected(id)) },
+    {
+      home,
+      identity,
+      logger,
+      now,
+      every: (intervalMs, callback) => {
+        const timer = setInterval(callback, intervalMs);
+        return () => clearInterval(timer);
+      },
+      connected: () => receivers().filter((id) => links.isConnected(id)),
+    },
     { spoolBytesMax: config.spool.bytesMax },
   );
+  const sealing = new SealingWatch(new RecipientDirectory(home, now), now);
   const served = joinFolders([folders, sealed]);
   const pause = new AgentPause({
     begin: async () => {
@@ -84,9 +97,15 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
   const reachableAt = (): string[] =>
     advertisedAddresses(config.advertise, listening.map(parseAddress), localAddresses()).map(formatAddress);
   const desk = new PairingDesk({ identity, book, limits: defaultLinkLimits, reachableAt });
-  const review = (): void => reviewAgentAlarms({ alarms, folders, sealed, sessions, receivers });
-  const statusDeps = { identity, book, links, folders, sealed, sessions, pause, listening };
+  const review = (): void =>
+    reviewAgentAlarms({ alarms, folders, sealed, sealing, sessions, receivers, now });
+  const reviewWithKeys = async (): Promise<void> => {
+    await sealing.refresh();
+    review();
+  };
+  const statusDeps = { identity, book, links, folders, sealed, sealing, sessions, pause, listening };
   const running: RunningAgent = {
+    lookAtKeys: async () => sealing.refresh(),
     status: () => {
       review();
       return agentStatus(statusDeps, alarms.list());
@@ -118,7 +137,8 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
   };
   const commands = createAgentCommands({ home, desk, running, now });
   const control = await startControlServer({ home, routes: agentRoutes(commands), logger });
-  const reviews = setInterval(review, alarmIntervalMs);
+  await reviewWithKeys();
+  const reviews = setInterval(() => void reviewWithKeys().catch(fail), alarmIntervalMs);
   sealed.start();
   logger.info(
     {

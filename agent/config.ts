@@ -5,6 +5,7 @@ import { addressListValue, byteSizeValue, durationValue } from '../shared/cli/co
 import { CodedError } from '../shared/errors/coded-error.ts';
 import { parseConfig, readConfigText } from '../shared/io/config-file.ts';
 import { defaultPort, formatAddress, type Address } from '../shared/link/address.ts';
+import { limits } from '../shared/protocol/limits.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
 import { parsePostgresConnection } from './postgres/postgres-connection.ts';
 import { defaultSchedule, parseSchedule } from './source/schedule.ts';
@@ -133,7 +134,11 @@ const configSchema: z.ZodType<AgentConfig> = z
       .prefault({}),
     watch: z.strictObject({ directoriesMax: z.int().min(0).max(1_000_000).default(8192) }).prefault({}),
     spool: z.strictObject({ bytesMax: spoolSizeValue.default(null) }).prefault({}),
-    folders: z.array(folderSchema).max(64).nullable().default([]),
+    folders: z
+      .array(folderSchema)
+      .max(limits.foldersMax, { error: `an agent has at most ${limits.foldersMax} folders` })
+      .nullable()
+      .default([]),
   })
   .transform(({ scan, folders, ...rest }) => ({
     ...rest,
@@ -220,13 +225,18 @@ folders: []
 
 /**
  * The text with one more folder, comments kept.
- * @throws CodedError CONFIG_INVALID when the text is not valid or has a folder of this id already
+ * @throws CodedError CONFIG_INVALID when the text is not valid, has a folder of this id already, or as many as there may be
  */
 export function addFolderText(text: string, file: string, folder: FolderConfig): string {
   const config = parseAgentConfig(text, file);
   if (config.folders.some(({ id }) => id === folder.id)) {
     throw new CodedError('CONFIG_INVALID', `there is a folder "${folder.id}" already`, {
       hint: `choose another id, or edit ${file}`,
+    });
+  }
+  if (config.folders.length >= limits.foldersMax) {
+    throw new CodedError('CONFIG_INVALID', `an agent has at most ${limits.foldersMax} folders`, {
+      hint: `take one out of ${file}, or let one folder have several paths`,
     });
   }
   const document = parseDocument(text);

@@ -13,6 +13,8 @@ import { readPause, removePause, writePause, type Pause } from './pause-file.ts'
 /** What only a running agent can do. */
 export type RunningAgent = {
   status(): AgentStatus;
+  /** So that `status` speaks of the keys that are there now. */
+  lookAtKeys(): Promise<void>;
   /** @throws CodedError FOLDER_UNKNOWN, SOURCE_STOPPED, FOLDER_PAUSED */
   scan(folder: string | null): Promise<ScanSummary[]>;
   /** @throws CodedError TIMED_OUT, SOURCE_STOPPED, FOLDER_PAUSED */
@@ -61,7 +63,10 @@ export function createAgentCommands(deps: {
       await deps.running?.startFolder(folder);
       return { id: folder.id, active: deps.running !== null };
     },
-    status: async () => running().status(),
+    status: async () => {
+      await running().lookAtKeys();
+      return running().status();
+    },
     scan: async ({ folder }) => ({ folders: await running().scan(folder) }),
     wait: async ({ copies, timeoutMs }, signal) => ({
       copies,

@@ -1,14 +1,12 @@
-import { CodedError } from '../shared/errors/coded-error.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import type { Home } from '../shared/io/home.ts';
 import { localAddresses } from '../shared/io/local-addresses.ts';
-import { formatAddress } from '../shared/link/address.ts';
-import { advertisedAddresses } from '../shared/link/advertised-addresses.ts';
+import { addressesOnceStarted } from '../shared/link/advertised-addresses.ts';
 import { defaultLinkLimits } from '../shared/link/link-limits.ts';
 import { PairingDesk } from '../shared/link/pairing-desk.ts';
 import { PeerBook } from '../shared/link/peer-book.ts';
 import type { AgentCommands } from './agent-commands.ts';
-import { readAgentConfig, type AgentConfig } from './config.ts';
+import { readAgentConfig } from './config.ts';
 import { createAgentCommands } from './create-agent-commands.ts';
 
 /** The commands of an agent that does not run; the caller holds the home's lock until the last one has resolved. */
@@ -18,17 +16,7 @@ export function createOfflineAgentCommands(home: Home): AgentCommands {
     identity: loadDeviceIdentity(home.directory),
     book: PeerBook.open({ file: home.peersFile, self: 'agent' }),
     limits: defaultLinkLimits,
-    reachableAt: () => reachableWhenStarted(config),
+    reachableAt: () => addressesOnceStarted(config, localAddresses()),
   });
   return createAgentCommands({ home, desk, running: null, now: () => Date.now() });
-}
-
-/** Where the program will be reached once it runs. @throws CodedError NOT_RUNNING where only the running one knows */
-function reachableWhenStarted({ advertise, listen }: AgentConfig): string[] {
-  if (advertise.length === 0 && listen.some(({ port }) => port === 0)) {
-    throw new CodedError('NOT_RUNNING', 'the agent chooses its port when it starts', {
-      hint: 'start it first',
-    });
-  }
-  return advertisedAddresses(advertise, listen, localAddresses()).map(formatAddress);
 }

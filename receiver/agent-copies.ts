@@ -212,7 +212,13 @@ export class AgentCopies {
       });
     }
     if (agent.stores.size + agent.opening.size >= limits.foldersMax) {
-      throw new CodedError('PROTOCOL_VIOLATION', `the agent has more than ${limits.foldersMax} folders here`);
+      throw new CodedError(
+        'QUOTA_REACHED',
+        `${limits.foldersMax} folders of this agent are held, and no more are taken`,
+        {
+          hint: 'to make place, stop the receiver and remove a folder that is no longer wanted: <data>/<agent>/<folder>, and <home>/db/<agent>/<folder>.db*',
+        },
+      );
     }
     const deps = { disk, logger: logger.child({ agentId, folder }), quota: agent.quota, now };
     const options = {
@@ -240,7 +246,12 @@ export class AgentCopies {
             },
             {
               ...options,
-              retention: { keep: config.versions.keep, floorDays: config.versions.minAgeMs / dayMs },
+              retention: {
+                kind: 'simple',
+                keep: config.versions.keep,
+                cleanoutDays: 0,
+                floorDays: config.versions.minAgeMs / dayMs,
+              },
             },
           );
     agent.stores.set(folder, store);

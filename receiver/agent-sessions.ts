@@ -5,6 +5,7 @@ import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { Channel } from '../shared/link/channel.ts';
 import { programVersion } from '../shared/program-version.ts';
+import { defaultAnswerTimeoutMs } from '../shared/transfer/answer-deadline.ts';
 import type { AgentCopies, FolderKind } from './agent-copies.ts';
 import { PullSession } from './pull/pull-session.ts';
 import type { PullStore } from './pull/pull-store.ts';
@@ -12,8 +13,6 @@ import type { RecipientWatch } from './recipient-watch.ts';
 
 /** How long a full store waits before it tries again. */
 const retryDelayMs = 30_000;
-/** Requests that nobody answers for so long, at most twice, end a link; far longer than any file takes. */
-const answerTimeoutMs = 15 * 60_000;
 /** A session that lived so long without having anything to take shows that what ended the one before is over. */
 const steadyAfterMs = 60_000;
 
@@ -87,13 +86,11 @@ export class AgentSessions {
         onBlocked: (folder, reason) => this.#noteBlocked(agentId, folder, reason),
         logger: logger.child({ agentId }),
       },
-      { programVersion, retryDelayMs },
+      { programVersion, retryDelayMs, answerTimeoutMs: defaultAnswerTimeoutMs },
     );
     this.#live.set(agentId, session);
     const steady = setTimeout(() => alarms.clear(alarmKey), steadyAfterMs);
-    const unanswered = setInterval(() => session.endUnlessAnswered(), answerTimeoutMs);
     const reason = await session.run();
-    clearInterval(unanswered);
     clearTimeout(steady);
     this.#live.delete(agentId);
     if (reason === null || reason.code.startsWith('LINK_')) return;

@@ -1,16 +1,14 @@
-import { CodedError } from '../shared/errors/coded-error.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import type { Home } from '../shared/io/home.ts';
 import { localAddresses } from '../shared/io/local-addresses.ts';
 import { createLogger } from '../shared/io/logger.ts';
 import { nodeDisk } from '../shared/io/node-disk.ts';
-import { formatAddress } from '../shared/link/address.ts';
-import { advertisedAddresses } from '../shared/link/advertised-addresses.ts';
+import { addressesOnceStarted } from '../shared/link/advertised-addresses.ts';
 import { defaultLinkLimits } from '../shared/link/link-limits.ts';
 import { PairingDesk } from '../shared/link/pairing-desk.ts';
 import { PeerBook } from '../shared/link/peer-book.ts';
 import { AgentCopies } from './agent-copies.ts';
-import { readReceiverConfig, type ReceiverConfig } from './config.ts';
+import { readReceiverConfig } from './config.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import type { ReceiverCommands } from './receiver-commands.ts';
 
@@ -28,7 +26,7 @@ export function createOfflineReceiverCommands(home: Home): {
     identity: loadDeviceIdentity(home.directory),
     book,
     limits: defaultLinkLimits,
-    reachableAt: () => reachableWhenStarted(config),
+    reachableAt: () => addressesOnceStarted(config, localAddresses()),
   });
   const logger = createLogger();
   const copies = new AgentCopies({
@@ -61,14 +59,4 @@ async function openCopies(copies: AgentCopies): Promise<AgentCopies> {
   const [failure] = await copies.openAll();
   if (failure !== undefined) throw failure.error;
   return copies;
-}
-
-/** Where the program will be reached once it runs. @throws CodedError NOT_RUNNING where only the running one knows */
-function reachableWhenStarted({ advertise, listen }: ReceiverConfig): string[] {
-  if (advertise.length === 0 && listen.some(({ port }) => port === 0)) {
-    throw new CodedError('NOT_RUNNING', 'the receiver chooses its port when it starts', {
-      hint: 'start it first',
-    });
-  }
-  return advertisedAddresses(advertise, listen, localAddresses()).map(formatAddress);
 }

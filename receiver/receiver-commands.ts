@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Alarm } from '../shared/alarm-board.ts';
-import { callControl } from '../shared/io/control-client.ts';
-import { controlRoute, type ControlRoute } from '../shared/io/control-route.ts';
+import { controlCommands } from '../shared/io/control-client.ts';
+import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
 import type { Home } from '../shared/io/home.ts';
 
 type ReceiverFolderStatus = {
@@ -140,32 +140,10 @@ export type ReceiverCommands = {
 
 /** The routes by which the control socket offers the commands. */
 export function receiverRoutes(commands: ReceiverCommands): Record<keyof ReceiverCommands, ControlRoute> {
-  return {
-    about: controlRoute(inputs.about, commands.about),
-    agents: controlRoute(inputs.agents, commands.agents),
-    invite: controlRoute(inputs.invite, commands.invite),
-    join: controlRoute(inputs.join, commands.join),
-    pair: controlRoute(inputs.pair, commands.pair),
-    unpair: controlRoute(inputs.unpair, commands.unpair),
-    status: controlRoute(inputs.status, commands.status),
-    versions: controlRoute(inputs.versions, commands.versions),
-    reindex: controlRoute(inputs.reindex, commands.reindex),
-  };
+  return controlRoutes(inputs, commands);
 }
 
 /** The same commands, done by the program that runs on `home`. */
 export function remoteReceiverCommands(home: Home): ReceiverCommands {
-  const call = (name: keyof ReceiverCommands) => async (input: object) =>
-    (await callControl(home, name, input)) as never;
-  return {
-    about: call('about'),
-    agents: call('agents'),
-    invite: call('invite'),
-    join: call('join'),
-    pair: call('pair'),
-    unpair: call('unpair'),
-    status: call('status'),
-    versions: call('versions'),
-    reindex: call('reindex'),
-  };
+  return controlCommands<ReceiverCommands>(home, inputs);
 }

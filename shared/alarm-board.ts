@@ -32,6 +32,11 @@ export class AlarmBoard {
     this.#logger.info({ code: before.code, about: key }, 'alarm is over');
   }
 
+  /** The keys that begin so. */
+  keysOf(beginning: string): string[] {
+    return [...this.#alarms.keys()].filter((key) => key.startsWith(beginning));
+  }
+
   /** Oldest first. */
   list(): Alarm[] {
     return [...this.#alarms.values()];

@@ -1,18 +1,18 @@
 import type { Command } from 'commander';
-import { homeAt, requireInitialised, type Home } from '../../shared/io/home.ts';
+import { homeOf, initialisedHomeOf } from '../../shared/cli/program-home.ts';
+import type { Home } from '../../shared/io/home.ts';
 
 export const agentProgram = 'mastokeep-agent';
 export const defaultAgentHome = '/var/lib/mastokeep-agent';
 
+const programHome = { program: agentProgram, configName: 'agent.yaml', defaultHome: defaultAgentHome };
+
 /** The home that the command line or the environment names; it need not exist. */
 export function agentHome(command: Command): Home {
-  const { home } = command.optsWithGlobals<{ home?: string }>();
-  return homeAt(home ?? process.env['MASTOKEEP_HOME'] ?? defaultAgentHome, 'agent.yaml');
+  return homeOf(command, programHome);
 }
 
 /** @throws CodedError HOME_INVALID when `init` never ran there */
 export function initialisedAgentHome(command: Command): Home {
-  const home = agentHome(command);
-  requireInitialised(home, agentProgram);
-  return home;
+  return initialisedHomeOf(command, programHome);
 }

@@ -7,6 +7,9 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import { parseFolderId } from '../../shared/records/folder-id.ts';
 import type { FolderConfig, SealedSourceConfig } from '../config.ts';
 import { defaultSchedule } from '../source/schedule.ts';
+import { RecipientDirectory } from '../seal/recipient-directory.ts';
+import { readSealingState } from '../seal/sealing-state.ts';
+import { initialisedAgentHome } from './agent-home.ts';
 import { withAgent } from './with-agent.ts';
 
 type AddOptions = {
@@ -52,7 +55,11 @@ export function addFolderCommand(program: Command): void {
     .option('--json', 'print JSON')
     .action(async (id: string, options: AddOptions, command: Command) => {
       const folder = folderOf(id, options);
-      const added = await withAgent(command, async (commands) => commands.addFolder({ folder }));
+      const home = initialisedAgentHome(command);
+      const { added, sealing } = await withAgent(command, async (commands) => ({
+        added: await commands.addFolder({ folder }),
+        sealing: await readSealingState(new RecipientDirectory(home)),
+      }));
       if (options.json === true) {
         printJson({ ...shownFolder(folder), active: added.active });
         return;
@@ -62,6 +69,9 @@ export function addFolderCommand(program: Command): void {
           ? `folder ${folder.id}: ${folder.path}`
           : `folder ${folder.id}: sealed, dumped at "${folder.schedule}"`,
         added.active ? 'it is being replicated' : 'it is replicated from the next start of the program on',
+        ...(folder.kind === 'sealed' && sealing.mode === 'none'
+          ? ['warning: there is no key to seal to yet: mastokeep-agent recipient add FILE.asc']
+          : []),
       );
     });
 }

@@ -1,35 +1,41 @@
 import fs from 'node:fs';
+import os from 'node:os';
 import type { Command } from 'commander';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { canAsk } from '../../shared/cli/prompt.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
-import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
-import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
-import { prepareNewHome } from '../../shared/io/home.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
-import { askLine } from '../../shared/io/terminal.ts';
-import { loadRecipients } from '../../shared/sealing/recipient.ts';
-import { formatAddress, parseAddress } from '../../shared/link/address.ts';
+import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
+import { prepareNewHome, requireNewHome, type Home } from '../../shared/io/home.ts';
+import { parseAddress } from '../../shared/link/address.ts';
+import { loadRecipients, type KeyFile } from '../../shared/sealing/recipient.ts';
 import { agentConfigText, parseAgentConfig, type MirrorFolderConfig } from '../config.ts';
 import { mastodonMediaFolder } from '../mastodon/media-folder.ts';
+import { formatRecoverySheet } from '../recovery-sheet.ts';
 import { RecipientDirectory } from '../seal/recipient-directory.ts';
+import { passphraseWarning, recipientWarnings } from '../seal/recipient-warnings.ts';
 import { agentHome, agentProgram } from './agent-home.ts';
-import { readKeyFile, recipientWarnings } from './recipient-command.ts';
+import { handOverNewKey, keyHandoverAdvice, type HandedKey } from './key-handover.ts';
+import { proveKeys, requirePersonForProof } from './key-proof.ts';
+import { readRecoverySheet } from './recovery-sheet-command.ts';
+import { chooseSealing, type SealingChoice, type SealingOptions } from './sealing-choice.ts';
 
-type InitOptions = {
+type InitOptions = SealingOptions & {
   mastodon?: string;
-  recipient?: string[];
-  passphraseFile?: string;
   listen?: string;
   advertise?: string[];
   yes?: true;
   json?: true;
 };
 
+const withoutPerson = 'nothing was set up; run it in a terminal, or skip the proof with --yes';
+
 /** `init`: makes a home with an identity and a configuration; never changes one that exists. */
 export function addInitCommand(program: Command): void {
   program
     .command('init')
-    .description('make a home: identity and configuration')
+    .description('make a home: identity, configuration and keys to seal to; asks what the options do not say')
     .option(
       '--mastodon <DIR>',
       'the Mastodon installation whose media to replicate (often /home/mastodon/live)',
@@ -38,90 +44,145 @@ export function addInitCommand(program: Command): void {
     .option('--advertise <HOST:PORT>', 'an address that invitations carry; may be repeated', collectOption)
     .option('--recipient <FILE.asc>', 'a public key to seal dumps to; may be repeated', collectOption)
     .option(
+      '--generate-key <FILE>',
+      'make a key pair to seal to, and give out the private key once: to this new file, which must be in memory (tmpfs), or to the terminal (-)',
+    )
+    .option('--key-passphrase-file <FILE>', 'the passphrase that shall protect the generated private key')
+    .option(
+      '--challenge-file <FILE>',
+      'write the challenge of the proof to this new file instead of to the terminal',
+    )
+    .option(
       '--passphrase-file <FILE>',
       'seal with the passphrase in this file, which is then kept on this server',
     )
-    .option('--yes', 'ask nothing')
-    .option('--json', 'print JSON')
+    .option('--yes', 'ask nothing, and skip the proof that the private key can be used')
+    .option('--json', 'print JSON, and ask nothing')
     .action(async (options: InitOptions, command: Command) => {
-      await initAgent(options, command);
+      await initAgent(options, agentHome(command));
     });
 }
 
-async function initAgent(options: InitOptions, command: Command): Promise<void> {
-  const home = agentHome(command);
+async function initAgent(options: InitOptions, home: Home): Promise<void> {
   const listen = options.listen === undefined ? [] : [parseAddress(options.listen)];
   const advertise = (options.advertise ?? []).map(parseAddress);
-  const mastodon = options.mastodon ?? (options.yes === true ? '' : await askForMastodon());
-  const folders: MirrorFolderConfig[] = mastodon === '' ? [] : [mastodonMediaFolder(mastodon)];
-  const keys = (options.recipient ?? []).map(readKeyFile);
-  if (keys.length > 0) await loadRecipients(keys);
-  const passphrase = options.passphraseFile === undefined ? null : readPassphrase(options.passphraseFile);
-  if (keys.length > 0 && passphrase !== null) {
-    throw new CodedError('USAGE', 'dumps are sealed either to recipients or with a passphrase');
+  const prove = options.yes !== true;
+  const ask = prove && options.json !== true && canAsk();
+  requireNewHome(home);
+  const wantsKeys = options.recipient !== undefined || options.generateKey !== undefined;
+  if (wantsKeys && prove) requirePersonForProof(withoutPerson);
+  if (options.challengeFile !== undefined && !prove) {
+    throw new CodedError('USAGE', '--yes skips the proof that --challenge-file is for');
   }
-  const text = agentConfigText({ listen, advertise, folders });
-  const config = parseAgentConfig(text, home.configFile);
-  prepareNewHome(home);
-  const identity = await createDeviceIdentity(home.directory);
-  const directory = new RecipientDirectory(home);
-  for (const key of keys) await directory.add(key);
-  if (passphrase !== null) directory.setPassphrase(passphrase);
-  const recipients = await directory.list();
-  // Last: a home without it counts as not initialised.
-  writeFileAtomic(home.configFile, text, 0o640);
+  const mastodon = options.mastodon ?? (ask ? await askForMastodon() : '');
+  const folders = mastodon === '' ? [] : [mastodonMediaFolder(mastodon)];
+  const configText = agentConfigText({ listen, advertise, folders });
+  parseAgentConfig(configText, home.configFile);
+  const choice = await chooseSealing(options, ask);
+  const handed = await giveOutKey(choice, advertise[0]?.host ?? os.hostname());
+  const forget = (): void => handed?.forget();
+  process.once('exit', forget);
+  try {
+    const keys = choice.kind === 'recipients' ? [...choice.keys] : [];
+    if (handed !== null) keys.push(handed.publicKey);
+    const recipients = keys.length > 0 ? await loadRecipients(keys) : [];
+    if (recipients.length > 0 && prove) {
+      await proveKeys(recipients, { challengeFile: options.challengeFile ?? null, withoutPerson });
+    }
+    const passphrase = choice.kind === 'passphrase' ? choice.passphrase : null;
+    await makeHome(home, { configText, keys, passphrase });
+  } catch (error) {
+    forget();
+    throw error;
+  } finally {
+    process.off('exit', forget);
+  }
+  if (options.json === true) await reportJson(home, folders, choice);
+  else await reportText(home, folders, choice);
+}
 
-  if (options.json === true) {
-    printJson({
-      deviceId: identity.deviceId,
-      home: home.directory,
-      config: home.configFile,
-      folders: folders.map(({ id, kind, path }) => ({ id, kind, path })),
-      recipients: recipients.map(({ fingerprint }) => fingerprint),
-    });
-    return;
+async function askForMastodon(): Promise<string> {
+  const { askMastodon } = await import('./init-questions.ts');
+  return askMastodon();
+}
+
+async function giveOutKey(choice: SealingChoice, host: string): Promise<HandedKey | null> {
+  if (choice.kind !== 'recipients' || choice.generate === null) return null;
+  const { destination, passphrase } = choice.generate;
+  return handOverNewKey(destination, { name: `mastokeep ${host}`, passphrase });
+}
+
+/** Durable when it resolves; when it rejects, nothing of the new home is left. */
+async function makeHome(
+  home: Home,
+  made: { configText: string; keys: readonly KeyFile[]; passphrase: string | null },
+): Promise<void> {
+  prepareNewHome(home);
+  const directory = new RecipientDirectory(home);
+  const hadKeys = fs.existsSync(directory.path);
+  try {
+    for (const key of made.keys) await directory.add(key);
+    if (made.passphrase !== null) directory.setPassphrase(made.passphrase);
+    await createDeviceIdentity(home.directory);
+    // Last: a home without it counts as not initialised.
+    writeFileAtomic(home.configFile, made.configText, 0o640);
+  } catch (error) {
+    fs.rmSync(home.identityDirectory, { recursive: true, force: true });
+    if (!hadKeys) fs.rmSync(directory.path, { recursive: true, force: true });
+    throw error;
   }
-  const listening = config.listen.map(formatAddress).join(', ');
+}
+
+async function reportJson(
+  home: Home,
+  folders: readonly MirrorFolderConfig[],
+  choice: SealingChoice,
+): Promise<void> {
+  const sheet = await readRecoverySheet(home);
+  const destination = choice.kind === 'recipients' ? (choice.generate?.destination ?? null) : null;
+  printJson({
+    deviceId: sheet.deviceId,
+    home: home.directory,
+    config: home.configFile,
+    folders: folders.map(({ id, kind, path }) => ({ id, kind, path })),
+    recipients: sheet.recipients.map(({ fingerprint }) => fingerprint),
+    privateKeyFile: destination === '-' ? null : destination,
+    passphraseFile: choice.kind === 'passphrase' ? new RecipientDirectory(home).passphraseFile : null,
+    recoverySheet: formatRecoverySheet(sheet),
+  });
+}
+
+async function reportText(
+  home: Home,
+  folders: readonly MirrorFolderConfig[],
+  choice: SealingChoice,
+): Promise<void> {
+  const directory = new RecipientDirectory(home);
+  const recipients = await directory.list();
+  const warnings =
+    choice.kind === 'passphrase'
+      ? [passphraseWarning(directory.passphraseFile)]
+      : recipientWarnings(recipients, Date.now());
   printText(
     `made ${home.directory}`,
     ...folders.map(({ id, path }) => `folder ${id}: ${path}`),
+    ...recipients.map(({ fingerprint, userIds }) => `sealed to ${fingerprint} ${userIds[0] ?? ''}`.trimEnd()),
+    ...(choice.kind === 'recipients' && choice.generate !== null
+      ? keyHandoverAdvice(choice.generate.destination)
+      : []),
+    ...warnings,
     '',
-    'keep on paper:',
-    `  device ID  ${identity.deviceId}`,
-    `  addresses  ${config.advertise.length > 0 ? config.advertise.map(formatAddress).join(', ') : `this machine, ${listening}`}`,
-    ...recipients.map(({ fingerprint }) => `  recipient  ${fingerprint}`),
-    ...(recipients.length > 0 ? ['', ...recipientWarnings(recipients)] : []),
-    ...(passphrase === null
-      ? []
-      : [
-          '',
-          'warning: the passphrase is kept on this server: who breaks into it can read all sealed copies',
-        ]),
-    '',
+    formatRecoverySheet(await readRecoverySheet(home)),
     'next:',
     ...(folders.length > 0
       ? []
       : [`  ${agentProgram} folder add ID --kind mirror --path DIR    what to replicate`]),
+    ...(choice.kind === 'none'
+      ? [`  ${agentProgram} recipient add FILE.asc    before sealed folders (database, secrets)`]
+      : []),
     `  ${agentProgram} run                  start it (or: systemctl enable --now ${agentProgram})`,
     `  ${agentProgram} invite               then "mastokeep-receiver join INVITATION" on the receiver`,
     `  ${agentProgram} status               see what is replicated`,
+    `  ${agentProgram} recovery-sheet       print the sheet above, once folders and receivers are there`,
   );
-}
-
-async function askForMastodon(): Promise<string> {
-  return askLine('Directory of the Mastodon installation (empty: add folders later): ');
-}
-
-function readPassphrase(file: string): string {
-  let text: string;
-  try {
-    text = fs.readFileSync(file, 'utf8').replace(/\r?\n$/, '');
-  } catch (cause) {
-    throw new CodedError('USAGE', `${file} cannot be read: ${systemErrorCode(cause) ?? String(cause)}`, {
-      cause,
-    });
-  }
-  if (text === '' || /[\r\n]/.test(text))
-    throw new CodedError('USAGE', `${file} does not hold one line with a passphrase`);
-  return text;
 }

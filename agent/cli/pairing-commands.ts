@@ -1,38 +1,23 @@
 import type { Command } from 'commander';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
-import { describeDuration } from '../../shared/cli/duration.ts';
+import { addIdCommand } from '../../shared/cli/id-command.ts';
+import { printInvitation } from '../../shared/cli/made-invitation.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
-import { loadDeviceIdentity } from '../../shared/identity/device-identity.ts';
+import { addUnpairCommand } from '../../shared/cli/unpair-command.ts';
 import { initialisedAgentHome } from './agent-home.ts';
 import { withAgent } from './with-agent.ts';
 
 /** `id`, `invite`, `join`, `pair`, `unpair`. */
 export function addPairingCommands(program: Command): void {
-  program
-    .command('id')
-    .description('print the device ID')
-    .option('--json', 'print JSON')
-    .action((options: { json?: true }, command: Command) => {
-      const { deviceId } = loadDeviceIdentity(initialisedAgentHome(command).directory);
-      if (options.json === true) printJson({ deviceId });
-      else printText(deviceId);
-    });
+  addIdCommand(program, initialisedAgentHome);
   program
     .command('invite')
     .description('print an invitation for one receiver to join, good for ten minutes')
     .option('--json', 'print JSON')
     .action(async (options: { json?: true }, command: Command) => {
       const made = await withAgent(command, async (commands) => commands.invite({}));
-      if (options.json === true) {
-        printJson(made);
-        return;
-      }
-      printText(
-        `good once, for ${describeDuration(Date.parse(made.expiresAt) - Date.now())}; it carries ${made.addresses.join(', ')}`,
-        'on the receiver: mastokeep-receiver join INVITATION',
-        '',
-        made.invitation,
-      );
+      const next = 'on the receiver: mastokeep-receiver join INVITATION';
+      printInvitation(made, { json: options.json === true, next });
     });
   program
     .command('join')
@@ -61,14 +46,10 @@ export function addPairingCommands(program: Command): void {
       if (options.json === true) printJson(paired);
       else printText(`paired with receiver ${paired.deviceId}`);
     });
-  program
-    .command('unpair')
-    .description('end the pairing with a receiver; its connection ends at once')
-    .argument('<DEVICE-ID>')
-    .option('--json', 'print JSON')
-    .action(async (deviceId: string, options: { json?: true }, command: Command) => {
-      const unpaired = await withAgent(command, async (commands) => commands.unpair({ deviceId }));
-      if (options.json === true) printJson(unpaired);
-      else printText(`no longer paired with ${unpaired.deviceId}`);
-    });
+  addUnpairCommand(program, {
+    description: 'end the pairing with a receiver; its connection ends at once',
+    unpair: async (command, deviceId) =>
+      withAgent(command, async (commands) => commands.unpair({ deviceId })),
+    remark: '',
+  });
 }

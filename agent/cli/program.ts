@@ -1,10 +1,11 @@
 import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
 import { agentProgram, defaultAgentHome } from './agent-home.ts';
-import { addConfigCommands } from './config-commands.ts';
+import { addAgentConfigCommands } from './config-commands.ts';
 import { addDumpCommand } from './dump-command.ts';
 import { addFolderCommand } from './folder-command.ts';
 import { addInitCommand } from './init-command.ts';
 import { addPairingCommands } from './pairing-commands.ts';
+import { addRecoverySheetCommand } from './recovery-sheet-command.ts';
 import { addRecipientCommands } from './recipient-command.ts';
 import { addRestoreCommand } from './restore-command.ts';
 import { addRunCommand } from './run-command.ts';
@@ -21,12 +22,13 @@ export async function runAgentProgram(argv: readonly string[]): Promise<void> {
   addInitCommand(program);
   addFolderCommand(program);
   addRecipientCommands(program);
+  addRecoverySheetCommand(program);
   addRunCommand(program);
   addPairingCommands(program);
   addStatusCommand(program);
   addScanCommands(program);
   addDumpCommand(program);
   addRestoreCommand(program);
-  addConfigCommands(program);
+  addAgentConfigCommands(program);
   await runProgram(program, argv);
 }

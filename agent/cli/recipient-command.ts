@@ -6,7 +6,12 @@ import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts'
 import { becomeHomeOwner } from '../../shared/io/home.ts';
 import type { KeyFile, Recipient } from '../../shared/sealing/recipient.ts';
 import { RecipientDirectory } from '../seal/recipient-directory.ts';
+import { passphraseWarning, recipientWarnings } from '../seal/recipient-warnings.ts';
+import { shownRecipient } from '../seal/shown-recipient.ts';
 import { initialisedAgentHome } from './agent-home.ts';
+import { proveKeys } from './key-proof.ts';
+
+const newEpoch = 'the next dump begins a new epoch: everything is sealed and sent once more';
 
 /** `recipient list|add|remove`: the public keys that sealed folders are sealed to. */
 export function addRecipientCommands(program: Command): void {
@@ -21,11 +26,11 @@ export function addRecipientCommands(program: Command): void {
       const directory = directoryOf(command);
       const recipients = await directory.list();
       const passphrase = recipients.length === 0 && directory.hasPassphrase();
-      if (options.json === true) printJson({ recipients: recipients.map(shown), passphrase });
-      else if (passphrase) printText('sealed with a passphrase, which lies on this server');
+      if (options.json === true) printJson({ recipients: recipients.map(shownRecipient), passphrase });
+      else if (passphrase) printText('sealed with a passphrase', passphraseWarning(directory.passphraseFile));
       else if (recipients.length === 0)
         printText('no recipients: add one with "mastokeep-agent recipient add FILE.asc"');
-      else printText(formatRecipients(recipients), ...recipientWarnings(recipients));
+      else printText(formatRecipients(recipients), ...recipientWarnings(recipients, Date.now()));
     });
   recipient
     .command('add')
@@ -36,13 +41,22 @@ export function addRecipientCommands(program: Command): void {
       const key = readKeyFile(file);
       const directory = directoryOf(command);
       const added = await directory.add(key);
-      if (options.json === true) printJson({ recipients: added.map(shown) });
-      else
-        printText(
-          formatRecipients(added),
-          'the next dump begins a new epoch: everything is sealed and sent once more',
-          ...recipientWarnings(await directory.list()),
-        );
+      if (options.json === true) {
+        printJson({ recipients: added.map(shownRecipient) });
+        return;
+      }
+      const all = await directory.list();
+      printText(
+        formatRecipients(added),
+        newEpoch,
+        'is the private key at hand? prove it: mastokeep-agent recipient prove',
+        ...(directory.hasPassphrase()
+          ? [
+              `the passphrase in ${directory.passphraseFile} is no longer used; older versions need it: note it elsewhere, then remove the file`,
+            ]
+          : []),
+        ...recipientWarnings(all, Date.now()),
+      );
     });
   recipient
     .command('remove')
@@ -51,14 +65,36 @@ export function addRecipientCommands(program: Command): void {
     .option('--json', 'print JSON')
     .action(async (keyId: string, options: { json?: true }, command: Command) => {
       const directory = directoryOf(command);
-      const removed = await directory.remove(keyId);
-      if (options.json === true) printJson({ removed: shown(removed) });
-      else
+      const { fingerprint, recipient } = await directory.remove(keyId);
+      if (options.json === true) {
+        printJson({ removed: recipient === null ? { fingerprint } : shownRecipient(recipient) });
+      } else
         printText(
-          `removed ${removed.fingerprint}`,
-          'the next dump begins a new epoch: everything is sealed and sent once more',
-          ...recipientWarnings(await directory.list()),
+          `removed ${fingerprint}`,
+          newEpoch,
+          ...recipientWarnings(await directory.list(), Date.now()),
         );
+    });
+  addRecipientProve(recipient);
+}
+
+function addRecipientProve(recipient: Command): void {
+  recipient
+    .command('prove')
+    .description(
+      'prove that a private key opens what is sealed, by decrypting a challenge; worth doing yearly',
+    )
+    .argument('[KEY-ID]', 'fingerprint or key ID of the one to prove (default: any of them)')
+    .option('--challenge-file <FILE>', 'write the challenge to this new file instead of to the terminal')
+    .action(async (keyId: string | undefined, options: { challengeFile?: string }, command: Command) => {
+      const directory = directoryOf(command);
+      const recipients = keyId === undefined ? await directory.list() : [await directory.find(keyId)];
+      if (recipients.length === 0) throw new CodedError('CONFIG_INVALID', 'there is no recipient to prove');
+      await proveKeys(recipients, {
+        challengeFile: options.challengeFile ?? null,
+        withoutPerson: 'run it in a terminal, where somebody can type the answer',
+      });
+      printText('proved: the private key opens what is sealed here');
     });
 }
 
@@ -75,31 +111,10 @@ export function readKeyFile(file: string): KeyFile {
   }
 }
 
-/** What a person should think about. */
-export function recipientWarnings(recipients: readonly Recipient[]): string[] {
-  const warnings: string[] = [];
-  if (recipients.length === 1) {
-    warnings.push(
-      'warning: with one recipient only, losing its private key or passphrase loses every sealed copy',
-    );
-  }
-  for (const { fingerprint, expiresAt, readableByGpg } of recipients) {
-    if (expiresAt !== null)
-      warnings.push(`warning: ${fingerprint} expires on ${new Date(expiresAt).toISOString()}`);
-    if (!readableByGpg) warnings.push(`warning: ${fingerprint} is of a form that GnuPG does not read`);
-  }
-  return warnings;
-}
-
 function directoryOf(command: Command): RecipientDirectory {
   const home = initialisedAgentHome(command);
   becomeHomeOwner(home);
   return new RecipientDirectory(home);
-}
-
-function shown({ fingerprint, encryptionKeyId, userIds, expiresAt, readableByGpg }: Recipient): object {
-  const expires = expiresAt === null ? null : new Date(expiresAt).toISOString();
-  return { fingerprint, keyId: encryptionKeyId, userIds, expiresAt: expires, readableByGpg };
 }
 
 function formatRecipients(recipients: readonly Recipient[]): string {

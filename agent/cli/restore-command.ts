@@ -1,7 +1,5 @@
 import { Option, type Command } from 'commander';
-import { formatByteSize } from '../../shared/cli/byte-size.ts';
-import { printJson, printText } from '../../shared/cli/command-output.ts';
-import { describeDuration } from '../../shared/cli/duration.ts';
+import { formatError, printJson, printText } from '../../shared/cli/command-output.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { interruptedExitCode, takeInterrupts } from '../../shared/cli/run-program.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
@@ -12,7 +10,9 @@ import { silentLogger } from '../../shared/io/logger.ts';
 import { parseAddress } from '../../shared/link/address.ts';
 import { defaultLinkLimits } from '../../shared/link/link-limits.ts';
 import { programVersion } from '../../shared/program-version.ts';
+import { defaultAnswerTimeoutMs } from '../../shared/transfer/answer-deadline.ts';
 import { agentHome } from './agent-home.ts';
+import { describeNextSteps, describeRestore } from './restore-report.ts';
 import type { RestoreResult } from '../restore/run-restore.ts';
 
 type RestoreOptions = {
@@ -91,13 +91,25 @@ export function addRestoreCommand(program: Command): void {
         : restoreIntoPostgres(options, options.pgRestore, command));
       const failed = result.folders.reduce((sum, folder) => sum + folder.failed.length, 0);
       if (options.json === true) printJson(result);
-      else printResult(result);
+      else {
+        printText(...describeRestore(result));
+        printFailures(result);
+        // Who takes back single files knows where they belong.
+        if (!result.dryRun && options.path.length === 0 && options.inPlace !== true) {
+          printText(...describeNextSteps(result, options.pgRestore === undefined ? null : database(result)));
+        }
+      }
       if (failed > 0) {
-        throw new CodedError('RESTORE_INCOMPLETE', `${failed} of the files could not be restored`, {
+        const what = failed === 1 ? 'one of the files' : `${failed} of the files`;
+        throw new CodedError('RESTORE_INCOMPLETE', `${what} could not be restored`, {
           hint: 'everything else is in its place; run the same command again to try these again',
         });
       }
     });
+}
+
+function database({ folders: [folder] }: RestoreResult): string {
+  return folder?.target ?? '';
 }
 
 /** The dump goes to a scratch directory, from there into a database that is made for it, and is removed. */
@@ -106,26 +118,34 @@ async function restoreIntoPostgres(
   connection: string,
   command: Command,
 ): Promise<RestoreResult> {
-  const { makeScratch, restoreDatabase } = await import('../restore/database-restore.ts');
+  const { checkDatabase, restoreDatabase } = await import('../restore/database-restore.ts');
   const { findArchive } = await import('../restore/find-archive.ts');
   const { parsePostgresTarget } = await import('../restore/postgres-target.ts');
+  const { makeScratch } = await import('../restore/scratch.ts');
   if (options.folder.length !== 1 || options.to !== undefined || options.inPlace || options.dryRun) {
     throw new CodedError('USAGE', '--pg-restore takes one --folder, and no --to, --in-place or --dry-run');
   }
   const jobs = Number(options.jobs);
   if (!Number.isInteger(jobs) || jobs < 1 || jobs > 64) throw new CodedError('USAGE', '--jobs is 1 to 64');
   const target = parsePostgresTarget(connection);
+  await checkDatabase(target);
   const scratch = makeScratch(options.scratch ?? null);
   const removeScratch = (): void => scratch.remove();
   process.once('exit', removeScratch);
+  const interrupted = new AbortController();
   try {
     const result = await restore({ ...options, to: scratch.directory, owner: 'none' }, command);
     const archive = findArchive(result);
+    takeInterrupts(() => interrupted.abort());
     const note = (line: string): void => void process.stderr.write(`${line}\n`);
     note(`database ${target.database}: the dump is here and whole; pg_restore begins`);
-    await restoreDatabase({ note }, archive, target, jobs);
+    await restoreDatabase({ note, signal: interrupted.signal }, archive, target, jobs);
     for (const folder of result.folders) folder.target = target.database;
     return result;
+  } catch (error) {
+    if (!interrupted.signal.aborted) throw error;
+    process.stderr.write(formatError(error));
+    process.exit(interruptedExitCode);
   } finally {
     removeScratch();
     process.off('exit', removeScratch);
@@ -161,6 +181,9 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
   });
   const keepOwners = options.owner === undefined ? process.getuid?.() === 0 : options.owner === 'keep';
   if (!keepOwners && options.owner === undefined) display.note('owners are not restored: that needs root');
+  // A dry run tells what takes no key, unless one is named: nobody is asked for a passphrase.
+  const describesOnly =
+    options.dryRun === true && options.key === undefined && options.passphraseFile === undefined;
   const paths = options.inPlace === true ? configuredPaths(home) : new Map<string, string>();
   const connection = await RestoreConnection.open(
     {
@@ -185,14 +208,16 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
       {
         nextChannel: (signal) => connection.nextChannel(signal),
         display,
-        openUnsealer: commandUnsealer(
-          {
-            key: options.key ?? null,
-            keyPassphrase: options.keyPassphraseFile ?? null,
-            passphrase: options.passphraseFile ?? null,
-          },
-          process.stdin.isTTY && options.json !== true ? askSecret : null,
-        ),
+        openUnsealer: describesOnly
+          ? null
+          : commandUnsealer(
+              {
+                key: options.key ?? null,
+                keyPassphrase: options.keyPassphraseFile ?? null,
+                passphrase: options.passphraseFile ?? null,
+              },
+              process.stdin.isTTY && options.json !== true ? askSecret : null,
+            ),
         configuredPath: (folder) => paths.get(folder) ?? null,
       },
       {
@@ -206,6 +231,7 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
         agentId,
         programVersion,
         patienceMs,
+        answerTimeoutMs: defaultAnswerTimeoutMs,
       },
     );
   } finally {
@@ -220,26 +246,12 @@ function printInvitation(invitation: string, json: boolean): void {
   else printText(...lines);
 }
 
-function printResult(result: RestoreResult): void {
+function printFailures(result: RestoreResult): void {
   for (const folder of result.folders) {
-    for (const entry of folder.entries ?? []) {
-      const mark = { file: '', symlink: '@', directory: '/' }[entry.kind];
-      printText(`${formatByteSize(entry.bytes).padStart(10)}  ${folder.id}/${entry.path}${mark}`);
-    }
-    if (folder.version !== undefined) {
-      const { number, createdAt, signer, signerVerified } = folder.version;
-      const signed = signerVerified ? `signed by ${signer}` : `signer unverified: ${signer}`;
-      printText(`${folder.id}: version ${number} of ${createdAt}, ${signed}`);
-    }
-    const files = `${folder.files.toLocaleString('en')} files, ${formatByteSize(folder.bytes)}`;
-    const there = folder.skipped === 0 ? '' : `; ${folder.skipped.toLocaleString('en')} were there already`;
-    if (result.dryRun) printText(`${folder.id}: ${files} would be restored to ${folder.target}`);
-    else printText(`${folder.id}: ${files} restored to ${folder.target}${there}`);
     for (const { path, code, message } of folder.failed.slice(0, failuresShownMax)) {
-      process.stderr.write(`${code} ${folder.id}/${path}: ${message}\n`);
+      process.stderr.write(`${code} ${path === '' ? folder.id : `${folder.id}/${path}`}: ${message}\n`);
     }
     const more = folder.failed.length - failuresShownMax;
     if (more > 0) process.stderr.write(`… and ${more} more; --json names all\n`);
   }
-  printText(`state of ${result.at}, in ${describeDuration(result.durationMs)}`);
 }

@@ -5,6 +5,7 @@ import { shortenDeviceIds } from '../../shared/cli/device-name.ts';
 import { describeFuture, describeMoment } from '../../shared/cli/duration.ts';
 import { formatTable } from '../../shared/cli/table.ts';
 import type { AgentStatus } from '../agent-commands.ts';
+import { passphraseWarning } from '../seal/recipient-warnings.ts';
 import { withRunningAgent } from './with-agent.ts';
 
 /** `status`: folders, receivers, lag and alarms of the running agent. */
@@ -48,12 +49,37 @@ export function formatAgentStatus(status: AgentStatus, nowMs: number): string {
             String(folder.unreadable),
           ]),
         ),
+    ...formatSealing(status),
     '\n',
     formatReceivers(status),
   );
   for (const alarm of status.alarms)
     parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${alarm.message}\n`);
   return parts.join('');
+}
+
+/** Nothing where no folder is sealed and no key is there. */
+function formatSealing({ sealing, folders }: AgentStatus): string[] {
+  const { mode, recipients, passphraseFile } = sealing;
+  if (mode === 'none') {
+    if (!folders.some(({ kind }) => kind === 'sealed')) return [];
+    return ['\nno key to seal to: add one with "mastokeep-agent recipient add FILE.asc"\n'];
+  }
+  if (mode === 'passphrase') return [`\n${passphraseWarning(passphraseFile ?? '')}\n`];
+  return [
+    '\n',
+    formatTable(
+      ['SEALED TO', 'OWNER', 'EXPIRES'],
+      recipients.map(({ fingerprint, userIds, expiresAt }) => [
+        fingerprint,
+        userIds[0] ?? '-',
+        expiresAt === null ? 'never' : expiresAt.slice(0, 10),
+      ]),
+    ),
+    ...(passphraseFile === null
+      ? []
+      : [`a passphrase that older versions need lies on this server, in ${passphraseFile}\n`]),
+  ];
 }
 
 function formatReceivers(status: AgentStatus): string {

@@ -1,38 +1,29 @@
 import type { Command } from 'commander';
-import { CodedError } from '../../shared/errors/coded-error.ts';
-import { findProgram } from '../../shared/io/control-client.ts';
-import { becomeHomeOwner, type Home } from '../../shared/io/home.ts';
+import { withProgram, withRunningProgram, type ProgramAccess } from '../../shared/cli/with-program.ts';
 import { remoteAgentCommands, type AgentCommands } from '../agent-commands.ts';
 import { agentProgram, initialisedAgentHome } from './agent-home.ts';
+
+const access: ProgramAccess<AgentCommands> = {
+  program: agentProgram,
+  remote: remoteAgentCommands,
+  offline: async (home) => {
+    const { createOfflineAgentCommands } = await import('../offline-agent.ts');
+    return { commands: createOfflineAgentCommands(home), close: async () => {} };
+  },
+};
 
 /** Runs a command in the running agent or, where none runs, under the home's lock directly on its files. */
 export async function withAgent<Result>(
   command: Command,
-  run: (commands: AgentCommands, home: Home) => Promise<Result>,
+  run: (commands: AgentCommands) => Promise<Result>,
 ): Promise<Result> {
-  const home = initialisedAgentHome(command);
-  becomeHomeOwner(home);
-  const lock = await findProgram(home, agentProgram);
-  if (lock === null) return run(remoteAgentCommands(home), home);
-  try {
-    const { createOfflineAgentCommands } = await import('../offline-agent.ts');
-    return await run(createOfflineAgentCommands(home), home);
-  } finally {
-    lock.release();
-  }
+  return withProgram(access, initialisedAgentHome(command), run);
 }
 
 /** Runs a command that only the running agent can do. @throws CodedError NOT_RUNNING */
 export async function withRunningAgent<Result>(
   command: Command,
-  run: (commands: AgentCommands, home: Home) => Promise<Result>,
+  run: (commands: AgentCommands) => Promise<Result>,
 ): Promise<Result> {
-  const home = initialisedAgentHome(command);
-  becomeHomeOwner(home);
-  const lock = await findProgram(home, agentProgram);
-  if (lock === null) return run(remoteAgentCommands(home), home);
-  lock.release();
-  throw new CodedError('NOT_RUNNING', `no ${agentProgram} runs on ${home.directory}`, {
-    hint: `start it with "systemctl start ${agentProgram}", or "${agentProgram} --home ${home.directory} run"`,
-  });
+  return withRunningProgram(access, initialisedAgentHome(command), run);
 }

@@ -1,15 +1,14 @@
 import type Database from 'better-sqlite3';
-import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
-import { openDatabase } from '../../shared/io/sqlite.ts';
-
-const schemaVersion = 1;
+import { openSchemaDatabase, type DatabaseSchema } from '../../shared/io/schema-database.ts';
 
 /**
  * `records` holds live paths only, `tombstones` the deletions announced in the current indexId; both are read together
  * in the order of their sequences. A path is kept as its directory and its name, as bytes, so that one range of the
  * primary key is one directory. Rows are tight: an ordinary file costs about 350 bytes with both trees.
  */
-const schema = `
+const schema: DatabaseSchema = {
+  version: 1,
+  sql: `
   CREATE TABLE folders (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -70,36 +69,13 @@ const schema = `
     chunks BLOB NOT NULL
   );
   CREATE INDEX chunk_lists_unused ON chunk_lists (id) WHERE uses <= 0;
-`;
+`,
+};
 
 /**
  * Opens the agent's index for its only writer, making it where there is none.
  * @throws CodedError DATABASE_CORRUPT when the file is not a usable index; the caller sets it aside and starts a new one.
  */
 export function openIndexDatabase(file: string): Database.Database {
-  let database: Database.Database | null = null;
-  try {
-    database = openDatabase(file);
-    const found = Number(database.pragma('user_version', { simple: true }));
-    if (found === 0) createSchema(database);
-    else if (found !== schemaVersion) throw new Error(`schema version is ${found}, not ${schemaVersion}`);
-    return database;
-  } catch (error) {
-    database?.close();
-    if (!isDamage(error)) throw error;
-    throw new CodedError('DATABASE_CORRUPT', `index ${file} cannot be used`, { cause: error });
-  }
-}
-
-/** True for the errors by which SQLite says that the file itself is damaged. */
-export function isDamage(error: unknown): boolean {
-  const code = systemErrorCode(error) ?? '';
-  return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB';
-}
-
-function createSchema(database: Database.Database): void {
-  database.transaction(() => {
-    database.exec(schema);
-    database.pragma(`user_version = ${schemaVersion}`);
-  })();
+  return openSchemaDatabase(file, schema);
 }

@@ -6,13 +6,22 @@ import type { RestoreLink } from './restore-link.ts';
 import { SealedContent } from './sealed-content.ts';
 import { SealedObjects } from './sealed-objects.ts';
 import { planSealed, type SealedPlan } from './sealed-restore.ts';
-import { findSigner, findVersions, type FoundVersion } from './sealed-version.ts';
+import { findSigner, findVersions, listVersions, type FoundVersion, type Signer } from './sealed-version.ts';
 
-/** What is said of the version that a restore took. `createdAt`: ISO 8601. */
-export type ChosenVersion = {
+/** What the signed record of a version tells without any key. `createdAt`: ISO 8601. */
+export type ToldVersion = {
   number: number;
   epoch: string;
   createdAt: string;
+  packs: number;
+  /** All of its packs, as they are sealed. */
+  sealedBytes: number;
+  /** Packs that the receiver does not hold: with any, it cannot be restored from there. */
+  packsLacking: number;
+};
+
+/** What is said of the version that a restore takes. */
+export type ChosenVersion = ToldVersion & {
   signer: DeviceId;
   /** False: nobody named the agent, so the signer may be anybody. */
   signerVerified: boolean;
@@ -47,7 +56,7 @@ type Query = {
 async function chooseVersion(
   { link, note }: Pick<Deps, 'link' | 'note'>,
   { folder, at, agentId }: Omit<Query, 'filter'>,
-): Promise<{ objects: SealedObjects; found: FoundVersion; version: ChosenVersion }> {
+): Promise<{ objects: SealedObjects; signer: Signer; found: FoundVersion; version: ChosenVersion }> {
   const objects = await SealedObjects.list(link, folder, at);
   const signer = await findSigner(objects, agentId);
   const { newest, incomplete } = await findVersions(objects, folder, signer);
@@ -61,14 +70,14 @@ async function chooseVersion(
         )
       : new CodedError(
           'CONTENT_GONE',
-          `${shown(lacking)} of folder ${folder} lacks ${lacking.lacking} packs on the receiver`,
+          `${shown(lacking)} of folder ${folder} lacks ${packs(lacking)} on the receiver`,
           {
             hint: 'another receiver may have them, or another moment a version that is complete',
           },
         );
   }
   if (lacking !== undefined && lacking.record.createdAt > found.record.createdAt) {
-    note(`${shown(lacking)} of folder ${folder} lacks ${lacking.lacking} packs: ${shown(found)} is restored`);
+    note(`${shown(lacking)} of folder ${folder} lacks ${packs(lacking)}: ${shown(found)} is restored`);
   }
   if (!signer.verified) {
     note(
@@ -76,10 +85,27 @@ async function chooseVersion(
         'compare it with the recovery sheet, or name it by --agent',
     );
   }
-  const { number, epoch, createdAt } = found.record;
   const signed = { signer: signer.deviceId, signerVerified: signer.verified };
-  const version = { number, epoch, createdAt, ...signed, source: null };
-  return { objects, found, version };
+  return { objects, signer, found, version: { ...tell(found), ...signed, source: null } };
+}
+
+/**
+ * What a restore of that moment would take, and what else is held, by the signed records alone: no key is needed.
+ * @throws CodedError RECORD_FORGED, RECORD_INVALID, CONTENT_GONE, RESTORE_NOTHING_FOUND
+ */
+export async function describeSealedFolder(
+  deps: Pick<Deps, 'link' | 'note'>,
+  query: Omit<Query, 'filter'>,
+): Promise<{ version: ChosenVersion; versions: ToldVersion[] }> {
+  const { objects, signer, version } = await chooseVersion(deps, query);
+  const versions = await listVersions(objects, query.folder, signer);
+  return { version, versions: versions.map(tell) };
+}
+
+function tell({ record, lacking }: FoundVersion): ToldVersion {
+  const { number, epoch, createdAt, packs } = record;
+  const sealedBytes = packs.reduce((sum, [, bytes]) => sum + bytes, 0);
+  return { number, epoch, createdAt, packs: packs.length, sealedBytes, packsLacking: lacking };
 }
 
 /**
@@ -98,4 +124,8 @@ export async function openSealedFolder(deps: Deps, query: Query): Promise<Opened
 
 function shown({ record: { number, createdAt } }: FoundVersion): string {
   return `version ${number} of ${createdAt}`;
+}
+
+function packs({ lacking }: FoundVersion): string {
+  return lacking === 1 ? 'a pack' : `${lacking} packs`;
 }

@@ -29,7 +29,7 @@ export function describeProgress(progress: RestoreProgress, bytesPerSecond: numb
   const { files, filesTotal, bytes, bytesTotal, failed } = progress;
   const seconds = remainingSeconds(progress, bytesPerSecond);
   return [
-    `${files.toLocaleString('en')} of ${filesTotal.toLocaleString('en')} files`,
+    `${files.toLocaleString('en')} of ${filesTotal.toLocaleString('en')} ${filesTotal === 1 ? 'file' : 'files'}`,
     `${formatByteSize(bytes)} of ${formatByteSize(bytesTotal)}`,
     `${formatByteSize(bytesPerSecond)}/s`,
     ...(seconds === null || seconds === 0 ? [] : [`${describeDuration(seconds * 1000)} left`]),

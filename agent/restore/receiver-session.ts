@@ -1,13 +1,13 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { type ErrorCode, errorTable } from '../../shared/errors/error-table.ts';
 import type { Channel } from '../../shared/link/channel.ts';
-import type { Message } from '../../shared/protocol/codec.ts';
 import type { Entries } from '../../shared/protocol/entries.ts';
 import { limits } from '../../shared/protocol/limits.ts';
 import type { Refuse } from '../../shared/protocol/refuse.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
-import { ContentFetcher } from '../../shared/transfer/content-fetcher.ts';
-import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
+import { AskingLink, type OtherMessage } from '../../shared/transfer/asking-link.ts';
+import type { ContentFetcher } from '../../shared/transfer/content-fetcher.ts';
+import { asCoded } from '../../shared/transfer/message-link.ts';
 
 export type BrowsePage = Omit<Entries, 'requestId'>;
 
@@ -22,16 +22,21 @@ export class ReceiverSession {
   /** Resolves with the reason when the session is over; nothing can be asked any more. */
   readonly ended: Promise<CodedError>;
   readonly #channel: Channel;
-  readonly #link: MessageLink;
+  readonly #link: AskingLink;
   readonly #browses = new Map<number, BrowseRequest>();
   #endReason: CodedError | null = null;
 
   /** Takes over the channel. */
-  constructor(channel: Channel, options: { programVersion: string }) {
+  constructor(channel: Channel, options: { programVersion: string; answerTimeoutMs: number }) {
+    const { programVersion, answerTimeoutMs } = options;
     this.#channel = channel;
-    this.#link = new MessageLink(channel);
-    this.fetcher = new ContentFetcher({ send: (message) => this.#link.send(message) });
-    this.ended = this.#run(options.programVersion);
+    this.#link = new AskingLink(channel, {
+      own: { program: 'mastokeep-agent', programVersion, deviceRole: 'restorer' },
+      peerRole: 'receiver',
+      answerTimeoutMs,
+    });
+    this.fetcher = this.#link.fetcher;
+    this.ended = this.#run();
   }
 
   /** A page of a folder's entries, or the folders; checked against what was asked. @throws CodedError PROTOCOL_VIOLATION, LINK_CLOSED, what the receiver refuses with */
@@ -44,6 +49,7 @@ export class ReceiverSession {
     const requestId = this.fetcher.takeRequestId();
     const page = await new Promise<Entries>((resolve, reject) => {
       this.#browses.set(requestId, { resolve, reject });
+      this.#link.deadline.asked();
       this.#link.send({ type: 'browse', requestId, ...query, limit: limits.entriesPageMax }).catch(reject);
     });
     const problem = pageProblem(page, query);
@@ -54,52 +60,33 @@ export class ReceiverSession {
   }
 
   close(reason?: CodedError): void {
-    this.#finish(reason ?? new CodedError('LINK_CLOSED', 'the restore ended the link'));
-    this.#channel.close(reason);
+    this.#finish(reason ?? new CodedError('LINK_CLOSED', 'the restore ended the link'), reason ?? null);
   }
 
-  async #run(programVersion: string): Promise<CodedError> {
+  async #run(): Promise<CodedError> {
     try {
-      const own = { program: 'mastokeep-agent', programVersion, deviceRole: 'restorer' } as const;
-      let message: Message | null = await this.#link
-        .greet(own, 'receiver')
-        .then((hello) => hello && this.#link.receive());
-      while (message !== null) {
-        this.#take(message);
-        message = await this.#link.receive();
-      }
-      return this.#finish(
-        (await this.#channel.closed) ?? new CodedError('LINK_CLOSED', 'the receiver ended the link'),
-      );
+      await this.#link.receiveAll((message) => this.#take(message));
+      const reason = await this.#channel.closed;
+      return this.#finish(reason ?? new CodedError('LINK_CLOSED', 'the receiver ended the link'), null);
     } catch (error) {
       const coded = asCoded(error);
-      this.#link.end(coded);
-      return this.#finish(coded);
+      return this.#finish(coded, coded);
     }
   }
 
-  #take(message: Message): void {
+  #take(message: OtherMessage): void {
     switch (message.type) {
       case 'entries': {
         const request = this.#browses.get(message.requestId);
         if (request === undefined)
           throw new CodedError('PROTOCOL_VIOLATION', 'entries came that were not asked for');
         this.#browses.delete(message.requestId);
+        this.#link.deadline.answered();
         request.resolve(message);
         return;
       }
-      case 'content':
-        this.fetcher.receiveContent(message);
-        return;
-      case 'gone':
-        this.fetcher.receiveGone(message);
-        return;
-      case 'chunks':
-        this.fetcher.receiveChunks(message);
-        return;
       case 'refuse':
         throw refusal(message);
-      case 'hello':
       case 'offer':
       case 'subscribe':
       case 'records':
@@ -113,10 +100,10 @@ export class ReceiverSession {
     }
   }
 
-  #finish(reason: CodedError): CodedError {
+  #finish(reason: CodedError, told: CodedError | null): CodedError {
     if (this.#endReason !== null) return this.#endReason;
     this.#endReason = reason;
-    this.fetcher.end(reason);
+    this.#link.end(reason, told);
     for (const { reject } of this.#browses.values()) reject(reason);
     this.#browses.clear();
     return reason;

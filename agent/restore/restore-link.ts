@@ -13,6 +13,8 @@ export type RestoreLinkOptions = {
   programVersion: string;
   /** Without a link, or without anything received over links that come and go, for so long the restore gives up. */
   patienceMs: number;
+  /** A receiver that answers no request for so long gives nothing over this link. */
+  answerTimeoutMs: number;
 };
 
 /** One receiver over as many links as it takes: what fails because a link ended is done again over the next one. */
@@ -47,7 +49,7 @@ export class RestoreLink {
         if (!isLinkLoss(error) || this.#stopping.signal.aborted) throw error;
         this.#forget(session, error);
         if (performance.now() - this.#lastProgressAt > this.#options.patienceMs) {
-          throw new CodedError('LINK_TIMEOUT', 'the receiver gave nothing more over several links', {
+          throw new CodedError('LINK_TIMEOUT', 'the receiver gave nothing more for too long', {
             hint: 'run the same command again later: it continues',
             cause: error,
           });

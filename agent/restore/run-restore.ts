@@ -10,10 +10,12 @@ import { estimateGrowth, type FolderResult, restoreFolder } from './folder-resto
 import { formatMoment } from './moment.ts';
 import { createPathFilter } from './path-filter.ts';
 import {
+  describeSealedFolder,
   openSealedFolder,
   type ChosenVersion,
   type OpenedSealedFolder,
   type OpenUnsealer,
+  type ToldVersion,
 } from './open-sealed-folder.ts';
 import { restoreSealed } from './sealed-restore.ts';
 import { browseFolder, browseFolders, type FolderListing } from './restore-listing.ts';
@@ -26,8 +28,8 @@ export type RunRestoreDeps = {
   /** The next link to the receiver, whoever dials; waits for it. Rejects when the signal aborts. */
   nextChannel(signal: AbortSignal): Promise<Channel>;
   display: ProgressDisplay;
-  /** Opens sealed folders. */
-  openUnsealer: OpenUnsealer;
+  /** Opens sealed folders; null, for `dryRun` only: they are told about as far as that takes no key. */
+  openUnsealer: OpenUnsealer | null;
   /** Where `--in-place` puts a folder without `to`; null when none is configured. */
   configuredPath(folder: string): string | null;
 };
@@ -48,6 +50,7 @@ export type RunRestoreOptions = {
   agentId: DeviceId | null;
   programVersion: string;
   patienceMs: number;
+  answerTimeoutMs: number;
 };
 
 type RestoreListing = { path: string; kind: 'file' | 'symlink' | 'directory'; bytes: number }[];
@@ -63,6 +66,8 @@ export type RestoreResult = {
     failed: { path: string; code: string; message: string }[];
     /** Of a sealed folder. */
     version?: ChosenVersion;
+    /** With `--dry-run` and no key: the versions that are held, newest first. `files` and `bytes` are not known then. */
+    versions?: ToldVersion[];
     /** With `--dry-run` only: what would be restored. */
     entries?: RestoreListing;
   }[];
@@ -103,7 +108,7 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
   try {
     const listing = await browseFolders(link, options);
     const plans: TargetedPlan[] = [];
-    const locked: RestoreResult['folders'] = [];
+    const untouched: RestoreResult['folders'] = [];
     for (const { id, kind } of listing.folders) {
       const target = targetOf(deps, options, id);
       if (kind === 'mirror') {
@@ -112,27 +117,29 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
         continue;
       }
       const onBytes = (bytes: number): void => void (progress.bytesReceived += bytes);
-      const sealedDeps = {
-        link,
-        openUnsealer: deps.openUnsealer,
-        note: (line: string) => deps.display.note(line),
-        onBytes,
-      };
+      const sealedDeps = { link, note: (line: string) => deps.display.note(line), onBytes };
       try {
         const query = { folder: id, at: listing.at, filter, agentId: options.agentId };
-        const sealed = await openSealedFolder(sealedDeps, query);
+        if (deps.openUnsealer === null) {
+          untouched.push({
+            ...emptyResult(id, target.target),
+            ...(await describeSealedFolder(sealedDeps, query)),
+          });
+          continue;
+        }
+        const sealed = await openSealedFolder({ ...sealedDeps, openUnsealer: deps.openUnsealer }, query);
         plans.push({ ...target, plan: sealed.plan, sealed });
       } catch (error) {
         // who restores everything without the key of this folder gets everything else
         if (!isCoded(error) || !mayBePassedOver.has(error.code) || options.folders.length > 0) throw error;
-        locked.push(lockedFolder(id, target.target, error));
+        untouched.push(lockedFolder(id, target.target, error));
       }
     }
-    if (locked.length === 0 && plans.every(({ plan }) => isEmpty(plan))) {
+    if (untouched.length === 0 && plans.every(({ plan }) => isEmpty(plan))) {
       throw await nothingFound(link, listing);
     }
     const finish = (folders: RestoreResult['folders']): RestoreResult => ({
-      folders: [...folders, ...locked],
+      folders: [...folders, ...untouched],
       at: new Date(listing.at).toISOString(),
       agent,
       dryRun: options.dryRun,
@@ -173,7 +180,11 @@ const mayBePassedOver: ReadonlySet<string> = new Set(['KEY_WRONG', 'KEY_INVALID'
 function lockedFolder(id: string, target: string, error: CodedError): RestoreResult['folders'][number] {
   const { code, message, hint } = error;
   const failed = [{ path: '', code, message: hint === null ? message : `${message}; ${hint}` }];
-  return { id, target, files: 0, bytes: 0, skipped: 0, failed };
+  return { ...emptyResult(id, target), failed };
+}
+
+function emptyResult(id: string, target: string): RestoreResult['folders'][number] {
+  return { id, target, files: 0, bytes: 0, skipped: 0, failed: [] };
 }
 
 function versionOf({ sealed }: TargetedPlan): { version?: ChosenVersion } {
@@ -274,7 +285,7 @@ async function checkSpace(plans: readonly TargetedPlan[]): Promise<void> {
         'TARGET_FULL',
         `${formatByteSize(bytes)} are to be restored, and the disk of ${at} has ${formatByteSize(free)} free`,
         {
-          hint: 'make room, restore elsewhere with --to, or only a part with --folder and --path',
+          hint: 'make room, restore elsewhere (--to, or --scratch with --pg-restore), or only a part (--folder, --path)',
         },
       );
     }

@@ -30,6 +30,11 @@ export class SealedContent {
     this.#named = new Set(record.packs.map(([hash]) => hash));
   }
 
+  /** Hash of the root message: no two versions have the same. */
+  get root(): string {
+    return this.#record.root;
+  }
+
   /** @throws CodedError KEY_WRONG, PACK_CORRUPT, MANIFEST_INVALID, RECORD_FORGED, CONTENT_GONE */
   async readRoot(): Promise<RootMessage> {
     const message = await this.#objects.readPack(this.#record.root, this.#onBytes);

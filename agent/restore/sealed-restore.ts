@@ -1,15 +1,19 @@
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import type { ManifestEntry, ManifestFile } from '../../shared/sealing/manifest-entry.ts';
-import { CodedError } from '../../shared/errors/coded-error.ts';
-import { displayPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import { CodedError, isCoded, systemErrorCode } from '../../shared/errors/coded-error.ts';
+import { displayPath, rootPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { TimeStamper } from './exact-times.ts';
 import type { FolderRestoreOptions, FolderResult } from './folder-restore.ts';
 import { FolderWriter, pathFailure } from './folder-writer.ts';
 import type { PartialFile } from './partial-file.ts';
 import type { PathFilter } from './path-filter.ts';
 import { planFolder, type FolderPlan, type PlannedFile, type RestoreEntry } from './restore-plan.ts';
+import { PackUses, type PackUse } from './pack-uses.ts';
 import { sliceOf, type SealedContent } from './sealed-content.ts';
+import { hashParts, StagingLedger } from './staging-ledger.ts';
 import { TargetTree } from './target-tree.ts';
+import { fileKey, temporaryNote } from './temporary-file.ts';
 
 /** Temporary files that are open at once. */
 const filesOpenMax = 64;
@@ -52,7 +56,8 @@ type Deps = {
 /**
  * Makes the target hold one version of a sealed folder: pack by pack, each opened once, its parts written to temporary
  * files at their offsets. No file gets its final name before every pack has come, was opened, and every file has its
- * hash; when anything of that fails, all that was written is removed again.
+ * hash. When anything of that fails, all that was written is removed again; what was only interrupted (a lost link, a
+ * full disk, a kill) is kept under temporary names, and the next run of the same version continues it.
  * @throws CodedError KEY_WRONG, PACK_CORRUPT, CONTENT_GONE, CONTENT_MISMATCH, MANIFEST_INVALID, RESTORE_CONFLICT, TARGET_FULL
  */
 export async function restoreSealed(
@@ -63,15 +68,38 @@ export async function restoreSealed(
   const { target: root, targetMade: rootMade, keepOwners, inPlace } = options;
   const { directories } = planned.plan;
   const tree = new TargetTree({ root, rootMade, keepOwners, inPlace, directories });
+  let ledger: StagingLedger | null = null;
   try {
-    return await new SealedRestore(deps, planned, options, tree).run();
+    ledger = openLedger(tree, deps.content.root);
+    return await new SealedRestore({ ...deps, tree, ledger }, planned, options).run();
   } catch (error) {
-    if (options.targetMade) removeContent(root);
-    else tree.removeMade();
+    if (!isInterruption(error)) {
+      ledger?.remove();
+      if (options.targetMade) removeContent(root);
+      else tree.removeMade(ledger?.isContinued === true);
+    }
     throw error;
   } finally {
+    ledger?.close();
     tree.close();
   }
+}
+
+function openLedger(tree: TargetTree, subject: string): StagingLedger {
+  const place = tree.hold('.' as RelativePath);
+  try {
+    return new StagingLedger(temporaryNote(place, subject));
+  } finally {
+    place.release();
+  }
+}
+
+/** Whether the same run may succeed later: then what it has written is worth keeping. */
+function isInterruption(error: unknown): boolean {
+  if (!isCoded(error)) return false;
+  return (
+    error.code.startsWith('LINK_') || ['TARGET_FULL', 'DISK_FAILED', 'ROLE_REFUSED'].includes(error.code)
+  );
 }
 
 /** The target was made for this restore: nothing in it is anybody else's. */
@@ -83,16 +111,23 @@ class SealedRestore {
   readonly #deps: Deps;
   readonly #planned: SealedPlan;
   readonly #tree: TargetTree;
+  readonly #ledger: StagingLedger;
   readonly #writer: FolderWriter;
   readonly #result: FolderResult;
   /** In the order of their last use. */
   readonly #open = new Map<PlannedFile, PartialFile>();
   readonly #begun = new Set<PlannedFile>();
 
-  constructor(deps: Deps, planned: SealedPlan, options: FolderRestoreOptions, tree: TargetTree) {
+  constructor(
+    deps: Deps & { tree: TargetTree; ledger: StagingLedger },
+    planned: SealedPlan,
+    options: FolderRestoreOptions,
+  ) {
+    const { tree } = deps;
     this.#deps = deps;
     this.#planned = planned;
     this.#tree = tree;
+    this.#ledger = deps.ledger;
     const { folder: id, failures } = planned.plan;
     this.#result = { id, files: 0, bytes: 0, skipped: 0, failed: [...failures], ownersRefused: 0 };
     this.#writer = new FolderWriter({ tree, stamper: deps.stamper }, options, {
@@ -106,26 +141,45 @@ class SealedRestore {
   }
 
   async run(): Promise<FolderResult> {
-    const lacking: PlannedFile[] = [];
-    for (const file of this.#planned.plan.files) {
-      if (!(await this.#writer.isThere(file))) lacking.push(file);
-      else {
-        this.#result.skipped += 1;
-        this.#deps.onProgress({ files: 1, bytes: file.state.size });
-      }
-    }
-    await this.#writer.flush();
     try {
+      const lacking = await this.#findLacking();
       for (const file of lacking) if (file.state.size === 0) this.#partial(file);
       await this.#writePacks(lacking);
       await this.#verify();
     } catch (error) {
-      this.#discard();
-      throw error;
+      const failure = asFailure(error);
+      this.#close();
+      if (!isInterruption(failure)) this.#discard();
+      throw failure;
     }
     for (const file of this.#begun) await this.#writer.finishPartial(file, this.#partial(file), true);
     await this.#finish();
     return this.#result;
+  }
+
+  /**
+   * Puts right what is there already and gives the rest. Looks at every place before it throws, so that what earlier
+   * runs left is known.
+   */
+  async #findLacking(): Promise<PlannedFile[]> {
+    const lacking: PlannedFile[] = [];
+    const failures: unknown[] = [];
+    for (const file of this.#planned.plan.files) {
+      try {
+        if (!(await this.#writer.isThere(file))) {
+          lacking.push(file);
+          continue;
+        }
+      } catch (error) {
+        failures.push(error);
+        continue;
+      }
+      this.#result.skipped += 1;
+      this.#deps.onProgress({ files: 1, bytes: file.state.size });
+    }
+    await this.#writer.flush();
+    if (failures.length > 0) throw failures[0];
+    return lacking;
   }
 
   async #writePacks(files: readonly PlannedFile[]): Promise<void> {
@@ -137,12 +191,36 @@ class SealedRestore {
         at += length;
       }
     }
-    for await (const { hash, chunks } of this.#deps.content.packs(uses.packs())) {
-      for (const { file, at, offset, length } of uses.of(hash)) {
-        this.#partial(file).write(at, sliceOf(chunks, { offset, length }));
-        this.#deps.onProgress({ files: 0, bytes: length });
+    const lacking: string[] = [];
+    for (const pack of uses.packs()) if (!(await this.#isKept(pack, uses.of(pack)))) lacking.push(pack);
+    for await (const { hash, chunks } of this.#deps.content.packs(lacking)) {
+      const lines = [];
+      for (const { file, parts } of uses.of(hash)) {
+        const written = parts.map((part) => sliceOf(chunks, part));
+        const partial = this.#partial(file);
+        for (const [index, bytes] of written.entries()) partial.write(parts[index]?.at ?? 0, bytes);
+        this.#deps.onProgress({ files: 0, bytes: sumLength(parts) });
+        lines.push({ pack: hash, file: fileKey(file), parts: hashParts(written) });
       }
+      this.#ledger.add(lines);
     }
+  }
+
+  /** Whether an interrupted run has written all parts of the pack, and they are still what it wrote. */
+  async #isKept(pack: string, uses: Iterable<PackUse>): Promise<boolean> {
+    if (!this.#ledger.isContinued) return false;
+    let bytes = 0;
+    for (const { file, parts } of uses) {
+      const told = this.#ledger.partsOf(pack, fileKey(file));
+      if (told === null) return false;
+      const partial = this.#partial(file);
+      const hash = createHash('sha256');
+      for (const { at, length } of parts) hash.update(await partial.read(at, length));
+      if (hash.digest('hex') !== told) return false;
+      bytes += sumLength(parts);
+    }
+    this.#deps.onProgress({ files: 0, bytes });
+    return true;
   }
 
   async #verify(): Promise<void> {
@@ -155,7 +233,7 @@ class SealedRestore {
     }
   }
 
-  /** The file's temporary content, open; anew from nothing the first time in this run. */
+  /** The file's temporary content, open; the first time in a run that continues none, from nothing. */
   #partial(file: PlannedFile): PartialFile {
     const open = this.#open.get(file);
     if (open !== undefined) {
@@ -169,7 +247,7 @@ class SealedRestore {
       partial.close();
     }
     if (!this.#begun.has(file)) {
-      this.#writer.discardPartial(file);
+      if (!this.#ledger.isContinued) this.#writer.discardPartial(file);
       this.#begun.add(file);
     }
     const partial = this.#writer.openPartial(file);
@@ -177,10 +255,14 @@ class SealedRestore {
     return partial;
   }
 
-  #discard(): void {
+  #close(): void {
     for (const partial of this.#open.values()) partial.close();
     this.#open.clear();
+  }
+
+  #discard(): void {
     for (const file of this.#begun) this.#writer.discardPartial(file);
+    this.#writer.removeLeftovers(new Set());
   }
 
   async #finish(): Promise<void> {
@@ -194,41 +276,25 @@ class SealedRestore {
     await this.#writer.flush();
     for (const { path, error } of this.#tree.makeDirectories())
       this.#result.failed.push(pathFailure(path, error));
+    this.#ledger.remove();
+    const { files, symlinks } = this.#planned.plan;
+    this.#writer.removeLeftovers(new Set([...files, ...symlinks].map(({ path }) => path)));
     for (const { path, error } of this.#tree.finish()) this.#result.failed.push(pathFailure(path, error));
     this.#result.ownersRefused = this.#tree.ownersRefused;
   }
 }
 
-type Use = { file: PlannedFile; at: number; offset: number; length: number };
-
-/** Which parts of which pack go where, held as plain numbers: a large dump has millions of them. */
-class PackUses {
-  readonly #files: PlannedFile[] = [];
-  readonly #numbers = new Map<PlannedFile, number>();
-  readonly #uses = new Map<string, number[]>();
-
-  add(pack: string, { file, at, offset, length }: Use): void {
-    let number = this.#numbers.get(file);
-    if (number === undefined) {
-      number = this.#files.push(file) - 1;
-      this.#numbers.set(file, number);
-    }
-    const uses = this.#uses.get(pack) ?? [];
-    uses.push(number, at, offset, length);
-    this.#uses.set(pack, uses);
+/** A failure of the disk while temporary files are written concerns the whole restore. */
+function asFailure(error: unknown): unknown {
+  if (isCoded(error) || systemErrorCode(error) === null) return error;
+  try {
+    const { message } = pathFailure(rootPath, error);
+    return new CodedError('DISK_FAILED', message, { cause: error });
+  } catch (failure) {
+    return failure;
   }
+}
 
-  /** In the order in which files need them first. */
-  packs(): string[] {
-    return [...this.#uses.keys()];
-  }
-
-  *of(pack: string): Generator<Use> {
-    const uses = this.#uses.get(pack) ?? [];
-    for (let index = 0; index < uses.length; index += 4) {
-      const [number = 0, at = 0, offset = 0, length = 0] = uses.slice(index, index + 4);
-      const file = this.#files[number];
-      if (file !== undefined) yield { file, at, offset, length };
-    }
-  }
+function sumLength(parts: readonly { length: number }[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
 }

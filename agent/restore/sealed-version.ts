@@ -51,16 +51,10 @@ export async function findVersions(
   folder: string,
   signer: Signer,
 ): Promise<{ newest: FoundVersion[]; incomplete: FoundVersion[] }> {
-  const numbers = new Map<string, number[]>();
-  for (const name of objects.names()) {
-    const parsed = parseSealedObjectName(name);
-    if (parsed?.kind !== 'version' || !objects.has(versionSignatureName(parsed))) continue;
-    numbers.set(parsed.epoch, [...(numbers.get(parsed.epoch) ?? []), parsed.number]);
-  }
   const newest: FoundVersion[] = [];
   const incomplete: FoundVersion[] = [];
-  for (const [epoch, held] of numbers) {
-    for (const number of held.sort((a, b) => b - a).slice(0, recordsReadMax)) {
+  for (const [epoch, held] of newestNumbers(objects)) {
+    for (const number of held) {
       const found = await readVersion(objects, { folder, epoch, number }, signer);
       if (found.lacking === 0) {
         newest.push(found);
@@ -69,9 +63,39 @@ export async function findVersions(
       incomplete.push(found);
     }
   }
-  const byTime = (a: FoundVersion, b: FoundVersion): number =>
-    a.record.createdAt < b.record.createdAt ? 1 : -1;
   return { newest: newest.sort(byTime), incomplete: incomplete.sort(byTime) };
+}
+
+/** The versions that are held, at most a hundred of each epoch, newest first. @throws CodedError as `findVersions` */
+export async function listVersions(
+  objects: SealedObjects,
+  folder: string,
+  signer: Signer,
+): Promise<FoundVersion[]> {
+  const versions: FoundVersion[] = [];
+  for (const [epoch, held] of newestNumbers(objects)) {
+    for (const number of held) versions.push(await readVersion(objects, { folder, epoch, number }, signer));
+  }
+  return versions.sort(byTime);
+}
+
+/** By epoch, falling. */
+function newestNumbers(objects: SealedObjects): Map<string, number[]> {
+  const numbers = new Map<string, number[]>();
+  for (const name of objects.names()) {
+    const parsed = parseSealedObjectName(name);
+    if (parsed?.kind !== 'version' || !objects.has(versionSignatureName(parsed))) continue;
+    numbers.set(parsed.epoch, [...(numbers.get(parsed.epoch) ?? []), parsed.number]);
+  }
+  for (const [epoch, held] of numbers) {
+    numbers.set(epoch, held.sort((a, b) => b - a).slice(0, recordsReadMax));
+  }
+  return numbers;
+}
+
+/** Newest first, by the time that the record tells. */
+function byTime(a: FoundVersion, b: FoundVersion): number {
+  return a.record.createdAt < b.record.createdAt ? 1 : -1;
 }
 
 async function readVersion(

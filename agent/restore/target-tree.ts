@@ -94,9 +94,10 @@ export class TargetTree {
     return failed;
   }
 
-  /** Removes the directories that were made, as far as they are empty. */
-  removeMade(): void {
-    const deepestFirst = [...this.#made].sort((a, b) => b.length - a.length);
+  /** Removes the directories that were made, by this run or (`byEarlierRun`) an earlier one, as far as they are empty. */
+  removeMade(byEarlierRun: boolean): void {
+    const made = byEarlierRun ? this.#planned.keys() : this.#made;
+    const deepestFirst = [...made].sort((a, b) => b.length - a.length);
     for (const path of deepestFirst) {
       if (path === rootPath) continue;
       try {

@@ -16,17 +16,30 @@ export function isTemporaryName(name: string): boolean {
 
 /** The same name in every run, so that the next one continues; different for another content. */
 export function temporaryFile(place: HeldPlace, file: PlannedFile): Buffer {
-  return temporaryIn(place, [encodeRelativePath(file.path), Buffer.of(0), file.state.hash]);
+  return temporaryIn(place, fileKey(file));
+}
+
+/** What tells the file's temporary name from all others: 32 hexadecimal digits. */
+export function fileKey(file: PlannedFile): string {
+  return keyOf([encodeRelativePath(file.path), Buffer.of(0), file.state.hash]);
 }
 
 /** The same for a link. */
 export function temporaryLink(place: HeldPlace, link: PlannedSymlink): Buffer {
-  return temporaryIn(place, [encodeRelativePath(link.path), Buffer.of(1), link.state.target]);
+  return temporaryIn(place, keyOf([encodeRelativePath(link.path), Buffer.of(1), link.state.target]));
 }
 
-function temporaryIn(place: HeldPlace, parts: Buffer[]): Buffer {
-  const hash = createHash('sha256').update(Buffer.concat(parts)).digest('hex').slice(0, 32);
-  return Buffer.concat([place.directory, Buffer.from(`/${prefix}${hash}`)]);
+/** The same for what is noted of a restore itself; `subject` tells it from others. */
+export function temporaryNote(place: HeldPlace, subject: string): Buffer {
+  return temporaryIn(place, keyOf([Buffer.from(subject), Buffer.of(2)]));
+}
+
+function keyOf(parts: Buffer[]): string {
+  return createHash('sha256').update(Buffer.concat(parts)).digest('hex').slice(0, 32);
+}
+
+function temporaryIn(place: HeldPlace, key: string): Buffer {
+  return Buffer.concat([place.directory, Buffer.from(`/${prefix}${key}`)]);
 }
 
 /** A new file, whatever stands at the name; for writing. */

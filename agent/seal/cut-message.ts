@@ -14,14 +14,16 @@ export type CutWorkerData = {
 
 /** To the cutting thread, answered in order. */
 export type CutRequest =
-  | { type: 'bytes'; bytes: Uint8Array }
+  /** More of the file: the first `length` bytes of the buffer, which is given back. */
+  | { type: 'bytes'; buffer: ArrayBuffer; length: number }
   | { type: 'endFile' }
   /** Gives the open pack away. */
   | { type: 'flush' }
-  | { type: 'committed'; pack: number };
+  /** The pack is in the database; its content's buffer comes back to be filled again. */
+  | { type: 'committed'; pack: number; buffer: ArrayBuffer };
 
 export type CutEvent =
-  | { type: 'taken'; bytes: number }
+  | { type: 'taken'; buffer: ArrayBuffer }
   | ({ type: 'file' } & Omit<CutFile, 'hash'> & { hash: Uint8Array })
   | ({ type: 'pack' } & FilledPack)
   | { type: 'flushed'; stats: FillerStats }

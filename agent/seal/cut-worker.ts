@@ -6,6 +6,8 @@ import { garbageCollector } from './garbage-collector.ts';
 import { PackFiller } from './pack-filler.ts';
 import { chunkingByName } from './seal-chunking.ts';
 
+const collectEveryBytes = 16 * 1024 * 1024;
+
 /** The entry of the thread that cuts, hashes and looks up. It only reads the database. */
 function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): void {
   const post = (event: CutEvent, transfer: ArrayBuffer[] = []): void => port.postMessage(event, transfer);
@@ -13,14 +15,16 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
   if (chunking === null) throw new Error(`no chunking ${data.chunking}`);
   const database = openDatabase(data.databaseFile, { readonly: true });
   const collect = garbageCollector();
+  const spare: ArrayBuffer[] = [];
+  let bytesSinceCollected = 0;
   const lookup = new ChunkLookup(database, (pack) => filler.isUsable(pack));
   const filler: PackFiller = new PackFiller(
     {
       find: (id, key) => lookup.find(id, key),
       onPack: (pack) => {
         post({ type: 'pack', ...pack }, [pack.content.buffer, pack.chunks.buffer]);
-        collect();
       },
+      takeRoom: () => spare.pop() ?? new ArrayBuffer(data.packBytesMax),
     },
     {
       secret: Buffer.from(data.secret),
@@ -34,8 +38,12 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
   const serve = (request: CutRequest): void => {
     switch (request.type) {
       case 'bytes':
-        filler.write(request.bytes);
-        post({ type: 'taken', bytes: request.bytes.length });
+        filler.write(new Uint8Array(request.buffer, 0, request.length));
+        post({ type: 'taken', buffer: request.buffer }, [request.buffer]);
+        bytesSinceCollected += request.length;
+        if (bytesSinceCollected < collectEveryBytes) return;
+        bytesSinceCollected = 0;
+        collect();
         return;
       case 'endFile': {
         const file = filler.endFile();
@@ -48,6 +56,7 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
         return;
       case 'committed':
         filler.committed(request.pack);
+        spare.push(request.buffer);
         return;
     }
   };

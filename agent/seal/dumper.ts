@@ -7,14 +7,17 @@ import type { ManifestEntry } from '../../shared/sealing/manifest-entry.ts';
 import { ManifestWriter } from '../../shared/sealing/manifest-writer.ts';
 import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
 import { encodeRootMessage, type SourceFacts } from '../../shared/sealing/root-message.ts';
-import { encodeVersionRecord, signVersionRecord } from '../../shared/sealing/version-record.ts';
+import { signRecord } from '../../shared/sealing/signed-record.ts';
+import { encodeVersionRecord } from '../../shared/sealing/version-record.ts';
 import type { Source, SourceEntry } from '../source/source.ts';
 import { choosePacksToForget, isKnown } from './known-packs.ts';
 import type { CutFile } from './pack-filler.ts';
 import { PackPipeline } from './pack-pipeline.ts';
 import { chooseChunking } from './seal-chunking.ts';
-import type { EpochRow, NewObject, SealIndex } from './seal-index.ts';
+import type { EpochRow, SealIndex } from './seal-index.ts';
 import type { SealTo } from './seal-message.ts';
+import type { NewObject } from './sealed-object.ts';
+import type { SpoolBound } from './spool-bound.ts';
 import type { SpoolKeeper } from './spool-keeper.ts';
 import type { Spool } from './spool.ts';
 
@@ -40,6 +43,7 @@ export type DumperDeps = {
   index: SealIndex;
   keeper: SpoolKeeper;
   spool: Spool;
+  bound: SpoolBound;
   source: Source;
   identity: DeviceIdentity;
   databaseFile: string;
@@ -72,20 +76,20 @@ export class Dumper {
    * @throws CodedError SOURCE_FAILED, SPOOL_FULL, DISK_FAILED, KEY_INVALID, KEY_UNUSABLE, PG_DUMP_TOO_OLD
    */
   async dump(signal: AbortSignal): Promise<DumpResult> {
-    const { index, keeper, spool, source, now } = this.#deps;
+    const { index, keeper, spool, bound, source, now } = this.#deps;
     const startedAt = now();
     keeper.settle();
     const sealTo = await this.#deps.sealTo();
     const factsBefore = await source.describe(signal);
     const epoch = this.#currentEpoch(sealTo, startedAt);
-    const packs = index.packs(epoch.id);
+    const packs = index.objects.packs(epoch.id);
     const active = keeper.active();
     const known = packs.filter((pack) => isKnown(pack, active, startedAt));
     const budget = index.lastVersion()?.new_bytes ?? 0;
     const run = { packs: 0, sealedBytes: 0 };
     const pipeline = new PackPipeline(
       {
-        waitForRoom: async (bytes) => keeper.waitForRoom(bytes, signal),
+        waitForRoom: async (bytes) => bound.waitForRoom(bytes, signal),
         onPack: ({ id, hash, bytes, chunkList }, plainBytes, chunks) => {
           const name = packName(hash);
           index.addPack(
@@ -105,7 +109,7 @@ export class Dumper {
         chunking: this.#chunking(factsBefore),
         known: known.map(({ id }) => id),
         forgotten: choosePacksToForget(known, budget),
-        firstPack: index.nextObjectId(),
+        firstPack: index.objects.nextId(),
         ...(this.#options.packBytesMax === undefined ? {} : { packBytesMax: this.#options.packBytesMax }),
         spoolDirectory: spool.directory,
         sealTo,
@@ -116,7 +120,15 @@ export class Dumper {
       const entries = await this.#cutEntries(pipeline, signal);
       const stats = { ...(await pipeline.flush()) };
       const facts = factsBefore.kind === 'postgres' ? factsBefore : await source.describe(signal);
-      const version = await this.#makeVersion(pipeline, { epoch, entries, facts, stats, startedAt, run });
+      const version = await this.#makeVersion(pipeline, {
+        epoch,
+        entries,
+        facts,
+        stats,
+        startedAt,
+        run,
+        signal,
+      });
       this.#deps.onAdded();
       keeper.settle();
       return {
@@ -180,9 +192,10 @@ export class Dumper {
       stats: { plainBytes: number; newBytes: number };
       startedAt: number;
       run: { sealedBytes: number };
+      signal: AbortSignal;
     },
   ): Promise<{ number: number; sequence: number }> {
-    const { index, spool, keeper, identity, now } = this.#deps;
+    const { index, spool, bound, identity, now } = this.#deps;
     const { folder } = this.#options;
     const { epoch, run } = made;
     const before = index.lastVersion();
@@ -231,9 +244,9 @@ export class Dumper {
       packs: [...use.sizes(), [rootHash, sealedRoot.bytes]],
       recipients: [...pipeline.recipientKeyIds],
     });
-    const signature = signVersionRecord(record, identity.keyPem);
+    const signature = signRecord(record, identity.keyPem);
     const name = { number, epoch: epoch.name };
-    await keeper.waitForRoom(record.length + signature.length, new AbortController().signal);
+    await bound.waitForRoom(record.length + signature.length, made.signal);
     spool.write(versionSignatureName(name), signature);
     spool.write(versionName(name), record);
     run.sealedBytes += sealedRoot.bytes + record.length + signature.length;
@@ -242,6 +255,7 @@ export class Dumper {
       {
         signature: newObject('signature', versionSignatureName(name), plainObject(signature)),
         record: newObject('version', versionName(name), plainObject(record)),
+        rootHash: sealedRoot.hash,
       },
       {
         number,
@@ -263,7 +277,7 @@ export class Dumper {
    */
   #manifestPacks(before: readonly string[]): string[] {
     const { index } = this.#deps;
-    const used = before.filter((hash) => index.usesPack(Buffer.from(hash, 'hex')));
+    const used = before.filter((hash) => index.objects.usesPack(Buffer.from(hash, 'hex')));
     return used.length * 2 < before.length ? used : [...before];
   }
 }
@@ -296,7 +310,7 @@ class PackUse {
   #pack(id: number): { hash: string; bytes: number } {
     let pack = this.#packs.get(id);
     if (pack === undefined) {
-      const object = this.#index.object(id);
+      const object = this.#index.objects.byId(id);
       if (object === null) throw new Error(`pack ${id} is not in the database`);
       pack = { hash: object.hash.toString('hex'), bytes: object.bytes };
       this.#packs.set(id, pack);
@@ -324,7 +338,8 @@ function manifestEntry(
   };
 }
 
-function describeRecipients(sealTo: SealTo): string {
+/** A text that differs when the recipients do, whatever their order. */
+export function describeRecipients(sealTo: SealTo): string {
   if (sealTo.kind === 'passphrase') {
     return `passphrase ${createHash('sha256').update(`mastokeep epoch\0${sealTo.passphrase}`).digest('hex')}`;
   }

@@ -3,8 +3,8 @@ import { ChunkCutter } from '../../shared/chunking/chunk-cutter.ts';
 import type { ChunkingParameters } from '../../shared/chunking/chunking-parameters.ts';
 import { chunkId } from '../../shared/sealing/chunk-id.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
+import { chunkEntryBytes } from './chunk-entry.ts';
 import type { ChunkLocation } from './chunk-lookup.ts';
-import { chunkEntryBytes } from './seal-index.ts';
 
 /** A full pack, not sealed yet. `chunks`: entries of `chunkEntryBytes`. */
 export type FilledPack = { pack: number; content: Uint8Array<ArrayBuffer>; chunks: Uint8Array<ArrayBuffer> };
@@ -18,6 +18,8 @@ type Deps = {
   /** Where a chunk was sealed before, in whatever pack. */
   find(id: Buffer, key: string): ChunkLocation | null;
   onPack(pack: FilledPack): void;
+  /** Where a pack's content is gathered: `packBytesMax` bytes, which go away with the pack. */
+  takeRoom(): ArrayBuffer;
 };
 
 type Options = {
@@ -148,7 +150,7 @@ export class PackFiller {
 
   #add(id: Buffer, key: string, chunk: Uint8Array): void {
     if (this.#filled + chunk.length > this.#packBytesMax) this.flush();
-    this.#content ??= Buffer.from(new ArrayBuffer(this.#packBytesMax));
+    this.#content ??= Buffer.from(this.#deps.takeRoom());
     this.#content.set(chunk, this.#filled);
     const entry = Buffer.allocUnsafe(chunkEntryBytes);
     id.copy(entry, 0);

@@ -4,6 +4,7 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import { workerEntry } from '../../shared/io/worker-entry.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
+import { garbageCollector } from './garbage-collector.ts';
 import type { CutFile, FilledPack, FillerStats } from './pack-filler.ts';
 import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
 
@@ -20,7 +21,9 @@ export type PackPipelineDeps = {
 export type PackPipelineOptions = Omit<CutWorkerData, 'packBytesMax'> &
   SealWorkerData & { packBytesMax?: number };
 
-const bytesUnderWayMax = 1024 * 1024;
+const batchBytes = 512 * 1024;
+const batchesMax = 3;
+const collectEveryBytes = 4 * 1024 * 1024;
 const packsUnderWayMax = 2;
 /** A quarter of what a pack may hold: sealing takes about ten times that in memory. */
 const packBytesDefault = sealedLimits.packPlainBytesMax / 4;
@@ -35,7 +38,12 @@ export class PackPipeline {
   readonly #deps: PackPipelineDeps;
   readonly #cutter: Worker;
   readonly #sealer: Worker;
-  #bytesUnderWay = 0;
+  readonly #collect = garbageCollector();
+  #bytesSinceCollected = 0;
+  /** Gathers pieces of the file, so that threads hand over few large messages; `#gathered` bytes are in it. */
+  #batch: Uint8Array<ArrayBuffer> | null = null;
+  #gathered = 0;
+  readonly #emptyBatches = Array.from({ length: batchesMax }, () => new ArrayBuffer(batchBytes));
   #packsUnderWay = 0;
   #failure: Error | null = null;
   #ready = false;
@@ -63,18 +71,26 @@ export class PackPipeline {
     await this.#until(() => this.#ready);
   }
 
-  /** Takes a piece of the file; resolves when there is room for the next. @throws CodedError SPOOL_FULL, DISK_FAILED */
+  /** Takes a piece of the file; resolves when it was copied. @throws CodedError SPOOL_FULL, DISK_FAILED */
   async write(bytes: Uint8Array): Promise<void> {
-    await this.#until(() => this.#bytesUnderWay < bytesUnderWayMax && this.#packsUnderWay < packsUnderWayMax);
-    this.#bytesUnderWay += bytes.length;
-    // a copy of exactly these bytes: a view would take the whole buffer behind it along
-    const piece = new Uint8Array(bytes);
-    this.#cutter.postMessage({ type: 'bytes', bytes: piece } satisfies CutRequest, [piece.buffer]);
+    for (let from = 0; from < bytes.length;) {
+      this.#batch ??= await this.#emptyBatch();
+      const part = bytes.subarray(from, from + batchBytes - this.#gathered);
+      this.#batch.set(part, this.#gathered);
+      this.#gathered += part.length;
+      from += part.length;
+      if (this.#gathered === batchBytes) this.#sendBatch();
+    }
+    this.#bytesSinceCollected += bytes.length;
+    if (this.#bytesSinceCollected < collectEveryBytes) return;
+    this.#bytesSinceCollected = 0;
+    this.#collect();
   }
 
   /** The end of the file. */
   async endFile(): Promise<CutFile> {
     this.#file = null;
+    this.#sendBatch();
     this.#post({ type: 'endFile' });
     await this.#until(() => this.#file !== null);
     return this.#file as unknown as CutFile;
@@ -107,7 +123,7 @@ export class PackPipeline {
   #thread(name: string, workerData: object): Worker {
     const worker = new Worker(workerEntry(name, import.meta.url), {
       workerData,
-      resourceLimits: { maxYoungGenerationSizeMb: 8 },
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     worker.on('error', (error: Error) => this.#fail(error));
     worker.on('exit', () => {
@@ -119,7 +135,7 @@ export class PackPipeline {
   #cutEvent(event: CutEvent): void {
     switch (event.type) {
       case 'taken':
-        this.#bytesUnderWay -= event.bytes;
+        this.#emptyBatches.push(event.buffer);
         break;
       case 'file':
         this.#file = { ...event, hash: Buffer.from(event.hash) };
@@ -158,12 +174,12 @@ export class PackPipeline {
     } else if (!this.#closing && this.#failure === null) {
       const { id, bytes } = event;
       const chunkList = event.chunkList === null ? null : Buffer.from(event.chunkList);
-      this.#take({ id, hash: Buffer.from(event.hash), bytes, chunkList });
+      this.#take({ id, hash: Buffer.from(event.hash), bytes, chunkList }, event.buffer);
     }
     this.#wake();
   }
 
-  #take(sealed: SpooledSeal): void {
+  #take(sealed: SpooledSeal, buffer: ArrayBuffer): void {
     const pack = this.#packs.get(sealed.id);
     if (pack === undefined) {
       this.#sealed.set(sealed.id, sealed);
@@ -177,11 +193,24 @@ export class PackPipeline {
     }
     this.#packs.delete(sealed.id);
     this.#packsUnderWay -= 1;
-    this.#post({ type: 'committed', pack: sealed.id });
+    this.#post({ type: 'committed', pack: sealed.id, buffer }, [buffer]);
   }
 
-  #post(request: CutRequest): void {
-    this.#cutter.postMessage(request);
+  async #emptyBatch(): Promise<Uint8Array<ArrayBuffer>> {
+    await this.#until(() => this.#emptyBatches.length > 0 && this.#packsUnderWay < packsUnderWayMax);
+    return new Uint8Array(this.#emptyBatches.pop() as ArrayBuffer);
+  }
+
+  #sendBatch(): void {
+    if (this.#batch === null) return;
+    const { buffer } = this.#batch;
+    this.#post({ type: 'bytes', buffer, length: this.#gathered }, [buffer]);
+    this.#batch = null;
+    this.#gathered = 0;
+  }
+
+  #post(request: CutRequest, transfer: ArrayBuffer[] = []): void {
+    this.#cutter.postMessage(request, transfer);
   }
 
   #fail(error: Error): void {

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { CodedError } from '../../shared/errors/coded-error.ts';
+import { CodedError, isCoded, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { syncDirectory, writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import type { Home } from '../../shared/io/home.ts';
 import { loadRecipients, type KeyFile, type Recipient } from '../../shared/sealing/recipient.ts';
@@ -8,23 +8,39 @@ import type { SealTo } from './seal-message.ts';
 
 const passphraseName = 'passphrase';
 
+/** A file of the directory: its recipients, or why it holds none. */
+type KeptFile = { name: string; recipients: Recipient[]; problem: CodedError | null };
+
 /**
  * To whom a home's sealed folders are sealed: `<home>/recipients/<fingerprint>.asc`, public keys that people may put
  * there by hand as well; or, where there is none, the passphrase in the file `passphrase`.
  */
 export class RecipientDirectory {
+  readonly path: string;
+  readonly passphraseFile: string;
   readonly #home: string;
-  readonly #directory: string;
+  readonly #now: () => number;
 
-  constructor(home: Home) {
+  constructor(home: Home, now: () => number = () => Date.now()) {
     this.#home = home.directory;
-    this.#directory = path.join(home.directory, 'recipients');
+    this.path = path.join(home.directory, 'recipients');
+    this.passphraseFile = path.join(this.path, passphraseName);
+    this.#now = now;
   }
 
-  /** Empty where there is none. @throws CodedError KEY_INVALID, KEY_UNUSABLE */
+  /**
+   * Empty where there is none. A key that expired since its file was written stays a recipient: its owner can read,
+   * and dumps that end on that day would lose more.
+   * @throws CodedError KEY_INVALID, KEY_UNUSABLE
+   */
   async list(): Promise<Recipient[]> {
     const files = this.#files();
-    return files.length === 0 ? [] : loadRecipients(files.map((name) => this.#read(name)));
+    if (files.length === 0) return [];
+    const recipients = new Map<string, Recipient>();
+    for (const name of files) {
+      for (const recipient of await this.#load(name)) recipients.set(recipient.fingerprint, recipient);
+    }
+    return [...recipients.values()];
   }
 
   /** @throws CodedError KEY_INVALID, KEY_UNUSABLE, CONFIG_INVALID (nobody to seal to) */
@@ -38,8 +54,24 @@ export class RecipientDirectory {
     });
   }
 
+  /** Whether a passphrase lies here; it counts only where there is no recipient. */
   hasPassphrase(): boolean {
     return this.#passphrase() !== null;
+  }
+
+  /** Changes whenever `list` or `hasPassphrase` may give something else, but for the passing of time. */
+  fingerprint(): string {
+    try {
+      const looks = [...this.#files(), passphraseName].map((name) => {
+        const found = fs.statSync(path.join(this.path, name), { throwIfNoEntry: false });
+        return found === undefined
+          ? name
+          : `${name} ${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+      });
+      return looks.join('\n');
+    } catch (error) {
+      return systemErrorCode(error) ?? String(error);
+    }
   }
 
   /**
@@ -47,81 +79,128 @@ export class RecipientDirectory {
    * @throws CodedError KEY_INVALID, KEY_UNUSABLE
    */
   async add(file: KeyFile): Promise<Recipient[]> {
-    const recipients = await loadRecipients([file]);
+    const recipients = await loadRecipients([file], this.#now());
     this.#make();
     for (const { fingerprint, armored } of recipients) {
-      writeFileAtomic(path.join(this.#directory, `${fingerprint}.asc`), armored, 0o644);
+      writeFileAtomic(path.join(this.path, `${fingerprint}.asc`), armored, 0o644);
     }
     return recipients;
   }
 
-  /** Passphrase mode: whoever reads this file reads everything. Durable when it returns. */
+  /** Passphrase mode: whoever reads this file (0600) reads everything. Durable when it returns. */
   setPassphrase(passphrase: string): void {
     this.#make();
-    writeFileAtomic(path.join(this.#directory, passphraseName), `${passphrase}\n`, 0o600);
+    writeFileAtomic(this.passphraseFile, `${passphrase}\n`, 0o600);
   }
 
   /**
-   * Nothing that is sealed later can be read by that key. `keyId`: fingerprint or key ID, or an unambiguous end of one.
+   * `keyId`: fingerprint or key ID, or an end or a beginning of one that has eight digits at least.
+   * @throws CodedError KEY_INVALID (no or several such recipients), or why the one cannot be read
+   */
+  async find(keyId: string): Promise<Recipient> {
+    const { recipient, problem } = onlyMatch(await this.#kept(), keyId);
+    if (recipient === null) throw problem ?? new Error('a file of keys without a key');
+    return recipient;
+  }
+
+  /**
+   * Nothing that is sealed later can be read by that key. `keyId` as for `find`; of a key that can no longer be read, what
+   * the name of its file says. Durable when it resolves.
    * @throws CodedError KEY_INVALID (no or several such recipients, or the only one)
    */
-  async remove(keyId: string): Promise<Recipient> {
-    const wanted = keyId.toUpperCase().replace(/^0X/, '').replaceAll(/\s/g, '');
-    const kept = await Promise.all(
-      this.#files().map(async (name) => ({ name, recipients: await loadRecipients([this.#read(name)]) })),
-    );
-    const found = kept.flatMap(({ name, recipients }) =>
-      recipients
-        .filter(({ fingerprint, encryptionKeyId }) =>
-          [fingerprint, encryptionKeyId].some((id) => wanted.length >= 8 && id.endsWith(wanted)),
-        )
-        .map((recipient) => ({ name, recipient, shared: recipients.length > 1 })),
-    );
-    const [only, ...more] = found;
-    if (only === undefined || more.length > 0) {
-      throw new CodedError('KEY_INVALID', `${found.length} recipients have the key ID ${keyId}`, {
-        hint: 'see "mastokeep-agent recipient list", and give the whole fingerprint',
+  async remove(keyId: string): Promise<{ fingerprint: string; recipient: Recipient | null }> {
+    const kept = await this.#kept();
+    const { name, fingerprint, recipient } = onlyMatch(kept, keyId);
+    if (kept.some((file) => file.name === name && file.recipients.length > 1)) {
+      throw new CodedError('KEY_INVALID', `${name} holds several keys`, {
+        hint: `edit ${path.join(this.path, name)}`,
       });
     }
-    if (only.shared) {
-      throw new CodedError('KEY_INVALID', `${only.name} holds several keys`, {
-        hint: `edit ${path.join(this.#directory, only.name)}`,
-      });
-    }
-    if (kept.length === 1) {
+    if (!kept.some((file) => file.name !== name && file.recipients.length > 0)) {
       throw new CodedError('KEY_INVALID', 'this is the only recipient: nothing could be sealed any more', {
         hint: 'add another key first: mastokeep-agent recipient add FILE.asc',
       });
     }
-    fs.rmSync(path.join(this.#directory, only.name));
-    syncDirectory(this.#directory);
-    return only.recipient;
+    fs.rmSync(path.join(this.path, name));
+    syncDirectory(this.path);
+    return { fingerprint, recipient };
+  }
+
+  async #kept(): Promise<KeptFile[]> {
+    return Promise.all(
+      this.#files().map(async (name) => {
+        try {
+          return { name, recipients: await this.#load(name), problem: null };
+        } catch (error) {
+          if (!isCoded(error)) throw error;
+          return { name, recipients: [], problem: error };
+        }
+      }),
+    );
+  }
+
+  /** What became unusable by the passing of time alone is judged as of the time when the file was written. */
+  async #load(name: string): Promise<Recipient[]> {
+    const file = path.join(this.path, name);
+    const key = { name: file, content: fs.readFileSync(file) };
+    try {
+      return await loadRecipients([key], this.#now());
+    } catch (error) {
+      if (!isCoded(error, 'KEY_UNUSABLE')) throw error;
+      return await loadRecipients([key], fs.statSync(file).mtimeMs).catch(() => {
+        throw error;
+      });
+    }
   }
 
   #files(): string[] {
-    if (!fs.existsSync(this.#directory)) return [];
+    if (!fs.existsSync(this.path)) return [];
     return fs
-      .readdirSync(this.#directory)
+      .readdirSync(this.path)
       .filter((name) => name.endsWith('.asc') && !name.startsWith('.'))
       .sort();
   }
 
-  #read(name: string): KeyFile {
-    return { name, content: fs.readFileSync(path.join(this.#directory, name)) };
-  }
-
   #passphrase(): string | null {
-    const file = path.join(this.#directory, passphraseName);
-    if (!fs.existsSync(file)) return null;
-    const text = fs.readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+    if (!fs.existsSync(this.passphraseFile)) return null;
+    const text = fs.readFileSync(this.passphraseFile, 'utf8').replace(/\r?\n$/, '');
     return text === '' ? null : text;
   }
 
   #make(): void {
-    if (fs.existsSync(this.#directory)) return;
-    fs.mkdirSync(this.#directory, { mode: 0o700 });
+    if (fs.existsSync(this.path)) return;
+    fs.mkdirSync(this.path, { mode: 0o700 });
     const { uid, gid } = fs.statSync(this.#home);
-    if (process.getuid?.() === 0) fs.chownSync(this.#directory, uid, gid);
+    if (process.getuid?.() === 0) fs.chownSync(this.path, uid, gid);
     syncDirectory(this.#home);
   }
+}
+
+type Match = {
+  name: string;
+  fingerprint: string;
+  recipient: Recipient | null;
+  problem: CodedError | null;
+};
+
+function onlyMatch(kept: readonly KeptFile[], keyId: string): Match {
+  const found = kept.flatMap((file) => matches(file, keyId));
+  const [only, ...more] = found;
+  if (only !== undefined && more.length === 0) return only;
+  const count = only === undefined ? 'no recipient has' : `${found.length} recipients have`;
+  throw new CodedError('KEY_INVALID', `${count} the key ID ${keyId}`, {
+    hint: 'see "mastokeep-agent recipient list", and give at least eight digits, or the whole fingerprint',
+  });
+}
+
+function matches({ name, recipients, problem }: KeptFile, keyId: string): Match[] {
+  const wanted = keyId.toUpperCase().replaceAll(/\s/g, '').replace(/^0X/, '');
+  const means = (id: string): boolean => wanted.length >= 8 && (id.endsWith(wanted) || id.startsWith(wanted));
+  if (problem !== null) {
+    const fingerprint = path.basename(name, '.asc').toUpperCase();
+    return means(fingerprint) ? [{ name, fingerprint, recipient: null, problem }] : [];
+  }
+  return recipients
+    .filter(({ fingerprint, encryptionKeyId }) => means(fingerprint) || means(encryptionKeyId))
+    .map((recipient) => ({ name, fingerprint: recipient.fingerprint, recipient, problem }));
 }

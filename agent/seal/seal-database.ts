@@ -1,16 +1,16 @@
 import type Database from 'better-sqlite3';
-import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
-import { openDatabase } from '../../shared/io/sqlite.ts';
-
-const schemaVersion = 1;
+import { openSchemaDatabase, type DatabaseSchema } from '../../shared/io/schema-database.ts';
 
 /**
  * `objects` are what a sealed folder gave out and may still be needed: packs, root messages, version records and their
- * signatures. `used_bytes` counts the plaintext of a pack that the latest version refers to. `chunks` tells where the
+ * signatures. `used_bytes` counts the plaintext of a pack that the latest version refers to; `named` tells that some
+ * version ever did. `chunks` tells where the
  * chunks of the current epoch lie; ids of different epochs never meet, because each has a secret of its own.
  * `lacking` names packs that a receiver does not hold although its acknowledged sequence is behind them.
  */
-const schema = `
+const schema: DatabaseSchema = {
+  version: 2,
+  sql: `
   CREATE TABLE folders (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -42,6 +42,7 @@ const schema = `
     bytes INTEGER NOT NULL,
     plain_bytes INTEGER NOT NULL,
     used_bytes INTEGER NOT NULL DEFAULT 0,
+    named INTEGER NOT NULL DEFAULT 0,
     sequence INTEGER NOT NULL,
     replaces INTEGER,
     created_at INTEGER NOT NULL,
@@ -91,7 +92,8 @@ const schema = `
     receiver TEXT NOT NULL,
     PRIMARY KEY (object, receiver)
   ) WITHOUT ROWID;
-`;
+`,
+};
 
 /**
  * Opens what the agent knows of its sealed folders for its only writer, making it where there is none. Losing it
@@ -99,25 +101,5 @@ const schema = `
  * @throws CodedError DATABASE_CORRUPT when the file cannot be used; the caller sets it aside and starts a new one
  */
 export function openSealDatabase(file: string): Database.Database {
-  let database: Database.Database | null = null;
-  try {
-    database = openDatabase(file);
-    const found = Number(database.pragma('user_version', { simple: true }));
-    if (found === 0) createSchema(database);
-    else if (found !== schemaVersion) throw new Error(`schema version is ${found}, not ${schemaVersion}`);
-    return database;
-  } catch (error) {
-    database?.close();
-    const code = systemErrorCode(error) ?? '';
-    if (code.startsWith('SQLITE_') && !code.startsWith('SQLITE_CORRUPT') && code !== 'SQLITE_NOTADB')
-      throw error;
-    throw new CodedError('DATABASE_CORRUPT', `${file} cannot be used`, { cause: error });
-  }
-}
-
-function createSchema(database: Database.Database): void {
-  database.transaction(() => {
-    database.exec(schema);
-    database.pragma(`user_version = ${schemaVersion}`);
-  })();
+  return openSchemaDatabase(file, schema);
 }

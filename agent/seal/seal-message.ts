@@ -18,6 +18,8 @@ type SealedEvent = {
   hash: Uint8Array;
   bytes: number;
   chunkList: Uint8Array | null;
+  /** That of the request's content, to be used again. */
+  buffer: ArrayBuffer;
 };
 export type SealEvent =
   | SealedEvent

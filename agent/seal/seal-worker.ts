@@ -11,7 +11,7 @@ import { Spool } from './spool.ts';
 
 /** The entry of the thread that compresses, pads, seals and writes into the spool, one object after the other. */
 async function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerData): Promise<void> {
-  const post = (event: SealEvent): void => port.postMessage(event);
+  const post = (event: SealEvent, transfer: ArrayBuffer[] = []): void => port.postMessage(event, transfer);
   const fail = (error: unknown): void =>
     post({ type: 'failed', code: systemErrorCode(error) ?? '', message: String(error) });
   const spool = new Spool(data.spoolDirectory);
@@ -20,17 +20,21 @@ async function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerD
     sealTo.kind === 'recipients'
       ? await Sealer.toRecipients(sealTo.recipients)
       : Sealer.toPassphrase(sealTo.passphrase);
+  // one message at a time, so each is written over the one before
+  let message = Buffer.alloc(0);
+  const room = (bytes: number): Buffer => {
+    if (message.length < bytes) message = Buffer.allocUnsafeSlow(bytes);
+    return message.subarray(0, bytes);
+  };
   const seal = async ({ kind, id, content }: SealRequest): Promise<void> => {
     const sealed =
-      kind === 'pack' ? await sealPack(content, sealer) : nameSealed(await sealer.sealMessage(content));
+      kind === 'pack'
+        ? await sealPack(content, sealer, room)
+        : nameSealed(await sealer.sealMessage(content, room));
     spool.write(packName(sealed.hash), sealed.bytes);
-    post({
-      type: 'sealed',
-      id,
-      hash: sealed.hash,
-      bytes: sealed.bytes.length,
-      chunkList: chunkListOf(sealed.bytes),
-    });
+    const { hash, bytes } = sealed;
+    const { buffer } = content;
+    post({ type: 'sealed', id, hash, bytes: bytes.length, chunkList: chunkListOf(bytes), buffer }, [buffer]);
   };
   const collect = garbageCollector();
   let last = Promise.resolve();

@@ -29,7 +29,7 @@ export class SealedFeed implements ServedFeed {
   }
 
   indexId(): Buffer {
-    return this.#deps.index.folder().index_id;
+    return this.#deps.index.announcements.position().indexId;
   }
 
   onChange(listener: () => void): () => void {
@@ -47,10 +47,10 @@ export class SealedFeed implements ServedFeed {
     limit: number = batchRecordsMax,
   ): { records: FileRecord[]; through: number; token: Buffer } | null {
     const { index } = this.#deps;
-    const position = index.position();
+    const position = index.announcements.position();
     if (position.sequence <= sequence) return null;
     const wanted = Math.max(2, Math.min(limit, batchRecordsMax));
-    const ahead = index.spooledAfter(sequence, wanted + 1);
+    const ahead = index.objects.spooledAfter(sequence, wanted + 1);
     if (ahead.length <= wanted) {
       return { records: ahead.map(recordOf), through: position.sequence, token: position.token };
     }
@@ -58,17 +58,23 @@ export class SealedFeed implements ServedFeed {
     // a signature and its record share a checkpoint
     if (ahead.at(-1)?.kind === 'signature') ahead.pop();
     const through = ahead.at(-1)?.sequence ?? position.sequence;
-    return { records: ahead.map(recordOf), through, token: index.token(through) ?? position.token };
+    return {
+      records: ahead.map(recordOf),
+      through,
+      token: index.announcements.token(through) ?? position.token,
+    };
   }
 
   completeThrough(): number {
-    return this.#deps.index.position().sequence;
+    return this.#deps.index.announcements.position().sequence;
   }
 
   matches(position: FeedPosition): boolean {
     const { index } = this.#deps;
     if (!this.indexId().equals(position.indexId)) return false;
-    return position.sequence === 0 || index.token(position.sequence)?.equals(position.token) === true;
+    return (
+      position.sequence === 0 || index.announcements.token(position.sequence)?.equals(position.token) === true
+    );
   }
 
   renewIndex(): Promise<void> {
@@ -78,12 +84,12 @@ export class SealedFeed implements ServedFeed {
   }
 
   recordAt(path: RelativePath): FileRecord | null {
-    const object = this.#deps.index.spooledNamed(path);
+    const object = this.#deps.index.objects.spooledNamed(path);
     return object === null ? null : recordOf(object);
   }
 
   pendingAfter(sequence: number): { files: number; bytes: number } {
-    return this.#deps.index.pendingAfter(sequence);
+    return this.#deps.index.objects.pendingAfter(sequence);
   }
 
   /** @throws CodedError SOURCE_UNREADABLE */
@@ -92,13 +98,13 @@ export class SealedFeed implements ServedFeed {
   }
 
   chunkList(hash: Buffer): Promise<ChunkList | null> {
-    const blob = this.#deps.index.chunkList(hash);
+    const blob = this.#deps.index.objects.chunkList(hash);
     return Promise.resolve(blob === null ? null : decodeChunkList(blob));
   }
 
   /** The file in the spool is damaged or gone: what is in it counts as unknown, so that a later dump seals it again. */
   markDirty(path: RelativePath): Promise<void> {
-    const object = this.#deps.index.spooledNamed(path);
+    const object = this.#deps.index.objects.spooledNamed(path);
     if (object !== null) this.#deps.keeper.lose(object.id);
     return Promise.resolve();
   }
@@ -114,6 +120,6 @@ export class SealedFeed implements ServedFeed {
 
   reportMissing(receiverId: string, packs: readonly Buffer[]): void {
     const { index, keeper } = this.#deps;
-    if (index.noteLacking(receiverId, keeper.durableSequence(receiverId), packs)) this.notify();
+    if (index.confirmations.noteMissing(receiverId, keeper.durableSequence(receiverId), packs)) this.notify();
   }
 }

@@ -7,19 +7,26 @@ import type { Home } from '../../shared/io/home.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { SealedFolderConfig } from '../config.ts';
 import type { ServedFeed, ServedFolders } from '../serve/served-feed.ts';
-import { decideSchedule, parseSchedule, type CronSchedule } from '../source/schedule.ts';
+import {
+  decideSchedule,
+  parseSchedule,
+  type CronSchedule,
+  type ScheduleDecision,
+} from '../source/schedule.ts';
 import { createSource } from './create-source.ts';
 import type { DumpResult } from './dumper.ts';
 import { RecipientDirectory } from './recipient-directory.ts';
 import { openSealDatabase } from './seal-database.ts';
 import { SealedFolder } from './sealed-folder.ts';
-import { spoolKeeperDefaults } from './spool-keeper.ts';
+import { SpoolBound, spoolBoundDefaults } from './spool-bound.ts';
 
 export type SealedFoldersDeps = {
   home: Home;
   identity: DeviceIdentity;
   logger: Logger;
   now: () => number;
+  /** Calls again and again, so many ms apart; gives the function that ends it. */
+  every: (intervalMs: number, callback: () => void) => () => void;
   /** Receivers on a live link. */
   connected: () => readonly string[];
 };
@@ -31,6 +38,8 @@ export type SealedFolderStatus = {
   state: 'idle' | 'waiting' | 'dumping';
   /** Why the last run made no version; null when it made one. */
   failure: { message: string; at: number } | null;
+  /** Every how many-th moment of the schedule is used: more than 1 where dumps take too long for all. */
+  stretch: number;
   packs: number;
   bytes: number;
   sequence: number;
@@ -52,7 +61,7 @@ const seenEveryMs = 60_000;
 /** The sealed folders of a running agent: dumped by their schedules, one at a time, and served. */
 export class SealedFolders implements ServedFolders {
   readonly #deps: SealedFoldersDeps;
-  readonly #options: SealedFoldersOptions;
+  readonly #bound: SpoolBound;
   readonly #recipients: RecipientDirectory;
   readonly #entries: Entry[] = [];
   readonly #listeners = new Set<() => void>();
@@ -60,13 +69,13 @@ export class SealedFolders implements ServedFolders {
   readonly #databaseFile: string;
   #database: Database.Database | null = null;
   #queue: Promise<unknown> = Promise.resolve();
-  #timer: NodeJS.Timeout | null = null;
+  #stopTicking: (() => void) | null = null;
   #paused = false;
   #lastSeenAt = 0;
 
   constructor(deps: SealedFoldersDeps, options: SealedFoldersOptions) {
     this.#deps = deps;
-    this.#options = options;
+    this.#bound = new SpoolBound(deps.now, { ...spoolBoundDefaults, bytesMax: options.spoolBytesMax });
     this.#recipients = new RecipientDirectory(deps.home);
     this.#databaseFile = path.join(deps.home.directory, 'seal.db');
   }
@@ -82,6 +91,7 @@ export class SealedFolders implements ServedFolders {
         database: this.#database,
         databaseFile: this.#databaseFile,
         source,
+        bound: this.#bound,
         identity,
         sealTo: async () => this.#recipients.sealTo(),
         logger,
@@ -90,7 +100,6 @@ export class SealedFolders implements ServedFolders {
       {
         folder: config.id,
         spoolDirectory: path.join(home.directory, 'spool', config.id),
-        spool: { ...spoolKeeperDefaults, bytesMax: this.#options.spoolBytesMax },
       },
     );
     this.#entries.push({ config, folder, schedule, waiting: 0, dumping: false });
@@ -99,14 +108,14 @@ export class SealedFolders implements ServedFolders {
 
   /** Dumps that are due begin from here on. */
   start(): void {
-    this.#timer ??= setInterval(() => this.#tick(), tickMs);
+    this.#stopTicking ??= this.#deps.every(tickMs, () => this.#tick());
     this.#tick();
   }
 
   /** While paused, no dump begins by itself. */
   pause(paused: boolean): void {
     this.#paused = paused;
-    if (!paused && this.#timer !== null) this.#tick();
+    if (!paused && this.#stopTicking !== null) this.#tick();
   }
 
   list(): readonly ServedFeed[] {
@@ -120,14 +129,16 @@ export class SealedFolders implements ServedFolders {
   }
 
   status(): SealedFolderStatus[] {
-    return this.#entries.map(({ config, folder, dumping, waiting }) => {
+    return this.#entries.map((entry) => {
+      const { config, folder, dumping, waiting } = entry;
       const row = folder.index.folder();
       const version = folder.index.lastVersion();
-      const { packs, bytes } = folder.index.usedTotals();
+      const { packs, bytes } = folder.index.objects.usedTotals();
       return {
         config,
         state: dumping ? 'dumping' : waiting > 0 ? 'waiting' : 'idle',
         failure: row.failure === null ? null : (JSON.parse(row.failure) as { message: string; at: number }),
+        stretch: this.#decide(entry).stretch,
         packs,
         bytes,
         sequence: row.sequence,
@@ -138,7 +149,7 @@ export class SealedFolders implements ServedFolders {
   }
 
   spoolBytes(): number {
-    return this.#entries.reduce((sum, { folder }) => sum + folder.keeper.spoolBytes(), 0);
+    return this.#bound.bytes();
   }
 
   /**
@@ -177,7 +188,7 @@ export class SealedFolders implements ServedFolders {
 
   /** Ends a dump that is under way; what it sealed is kept. */
   async stop(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#stopTicking?.();
     this.#stopping.abort(new CodedError('SOURCE_FAILED', 'the dump was ended: the agent stops'));
     await this.#queue;
     for (const { folder } of this.#entries) folder.close();
@@ -186,7 +197,7 @@ export class SealedFolders implements ServedFolders {
   }
 
   #tick(): void {
-    const { now, connected, logger } = this.#deps;
+    const { now, connected } = this.#deps;
     if (now() - this.#lastSeenAt > seenEveryMs) {
       this.#lastSeenAt = now();
       for (const { folder } of this.#entries) {
@@ -195,38 +206,32 @@ export class SealedFolders implements ServedFolders {
     }
     if (this.#paused || this.#stopping.signal.aborted) return;
     for (const entry of this.#entries) {
-      const row = entry.folder.index.folder();
-      const decision = decideSchedule(
-        entry.schedule,
-        {
-          running: entry.waiting > 0 || entry.dumping,
-          lastStartedAtMs: row.last_started_at,
-          lastDurationMs: row.last_duration_ms,
-          knownSinceMs: row.known_since,
-        },
-        now(),
-      );
-      if (decision.action !== 'run') continue;
-      if (decision.stretch > 1) {
-        logger.warn(
-          { folder: entry.config.id, stretch: decision.stretch, durationMs: row.last_duration_ms },
-          "dumps take longer than a third of their interval: only some of the schedule's moments are used",
-        );
-      }
+      if (this.#decide(entry).action !== 'run') continue;
       // the failure is logged and noted where it happens
       this.#enqueue(entry, true).catch(() => {});
     }
   }
 
-  async #enqueue(entry: Entry, onlyIfChanged: true): Promise<DumpResult | null>;
-  async #enqueue(entry: Entry, onlyIfChanged: false): Promise<DumpResult>;
-  async #enqueue(entry: Entry, onlyIfChanged: boolean): Promise<DumpResult | null> {
+  #decide({ schedule, folder, waiting, dumping }: Entry): ScheduleDecision {
+    const row = folder.index.folder();
+    const state = {
+      running: waiting > 0 || dumping,
+      lastStartedAtMs: row.last_started_at,
+      lastDurationMs: row.last_duration_ms,
+      knownSinceMs: row.known_since,
+    };
+    return decideSchedule(schedule, state, this.#deps.now());
+  }
+
+  async #enqueue(entry: Entry, onlyIfNeeded: true): Promise<DumpResult | null>;
+  async #enqueue(entry: Entry, onlyIfNeeded: false): Promise<DumpResult>;
+  async #enqueue(entry: Entry, onlyIfNeeded: boolean): Promise<DumpResult | null> {
     entry.waiting += 1;
     const run = this.#queue.then(async () => {
       entry.waiting -= 1;
       entry.dumping = true;
       try {
-        return await this.#run(entry, onlyIfChanged);
+        return await this.#run(entry, onlyIfNeeded);
       } finally {
         entry.dumping = false;
       }
@@ -235,20 +240,20 @@ export class SealedFolders implements ServedFolders {
     return run;
   }
 
-  async #run({ config, folder }: Entry, onlyIfChanged: boolean): Promise<DumpResult | null> {
+  async #run(entry: Entry, onlyIfNeeded: boolean): Promise<DumpResult | null> {
+    const { config, folder } = entry;
     const { logger } = this.#deps;
     this.#stopping.signal.throwIfAborted();
     try {
-      if (onlyIfChanged && !(await folder.mayHaveChanged())) {
-        folder.noteUnchanged();
-        return null;
-      }
-      const result = await folder.dump(this.#stopping.signal);
+      const { signal } = this.#stopping;
+      const result = await (onlyIfNeeded ? folder.dumpIfNeeded(signal) : folder.dump(signal));
+      if (result === null) return null;
       const { newBytes, plainBytes, sealedBytes, durationMs, number } = result;
       logger.info(
         { folder: config.id, version: number, plainBytes, newBytes, sealedBytes, durationMs },
         'made a version',
       );
+      this.#tellStretch(entry, durationMs);
       return result;
     } catch (error) {
       const code = isCoded(error) ? error.code : 'INTERNAL';
@@ -258,6 +263,15 @@ export class SealedFolders implements ServedFolders {
       );
       throw error;
     }
+  }
+
+  #tellStretch(entry: Entry, durationMs: number): void {
+    const { stretch } = this.#decide(entry);
+    if (stretch === 1) return;
+    this.#deps.logger.warn(
+      { folder: entry.config.id, stretch, durationMs },
+      "the dump took longer than a third of its interval: only some of the schedule's moments are used",
+    );
   }
 
   /** A database that cannot be used is set aside: everything is sealed once more. */

@@ -2,7 +2,7 @@ import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 
 /** `pack`: chunks. `root`: a root message. `version`, `signature`: a version record and what proves it. */
-export type SealedObjectKind = 'pack' | 'root' | 'version' | 'signature';
+type SealedObjectKind = 'pack' | 'root' | 'version' | 'signature';
 
 /** A row of `objects`. */
 export type SealedObject = {
@@ -17,6 +17,17 @@ export type SealedObject = {
   replaces: number | null;
   created_at: number;
   in_spool: 0 | 1;
+};
+
+/** An object that is in the spool and becomes known with the commit. `id`: null where nothing refers to it by number. */
+export type NewObject = {
+  id: number | null;
+  kind: SealedObjectKind;
+  name: string;
+  hash: Buffer;
+  bytes: number;
+  plainBytes: number;
+  chunkList: Buffer | null;
 };
 
 export const objectColumns =

@@ -1,8 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { CodedError } from '../../shared/errors/coded-error.ts';
 import { activeReceivers, type ReceiverFacts } from './known-packs.ts';
 import type { SealIndex } from './seal-index.ts';
-import { chooseDelivered, chooseEvictions } from './spool-policy.ts';
+import type { SpoolPart } from './spool-bound.ts';
+import { chooseDelivered, type Eviction, type SpoolShare } from './spool-policy.ts';
 import type { Spool } from './spool.ts';
 
 export type SpoolKeeperDeps = {
@@ -13,33 +12,21 @@ export type SpoolKeeperDeps = {
   onChange: () => void;
 };
 
-export type SpoolKeeperOptions = {
-  /** Null: 10 GiB, or a fifth of the free disk where that is less. */
-  bytesMax: number | null;
-  /** How long a dump waits for room before it fails. */
-  waitMsMax: number;
-};
-
-export const spoolKeeperDefaults: SpoolKeeperOptions = { bytesMax: null, waitMsMax: 10 * 60_000 };
-
-const gib = 1024 ** 3;
-const defaultBytesMax = 10 * gib;
 const settleDelayMs = 200;
-const pollMs = 250;
 
-/** Knows what each receiver holds of a folder, and decides by it what stays in the spool. */
-export class SpoolKeeper {
+/** Knows what each receiver holds of a folder, and decides by it what stays in the folder's part of the spool. */
+export class SpoolKeeper implements SpoolPart {
   readonly #deps: SpoolKeeperDeps;
-  readonly #options: SpoolKeeperOptions;
   readonly #receivers: Map<string, ReceiverFacts>;
   /** Receivers that reported since the start. */
   readonly #reported = new Set<string>();
+  #unsaved = false;
   #settling: NodeJS.Timeout | null = null;
 
-  constructor(deps: SpoolKeeperDeps, options: SpoolKeeperOptions) {
+  constructor(deps: SpoolKeeperDeps) {
     this.#deps = deps;
-    this.#options = options;
-    this.#receivers = new Map(deps.index.receivers().map((receiver) => [receiver.receiverId, receiver]));
+    const receivers = deps.index.confirmations.receivers();
+    this.#receivers = new Map(receivers.map((receiver) => [receiver.receiverId, receiver]));
     this.#reconcile();
   }
 
@@ -56,13 +43,15 @@ export class SpoolKeeper {
   }
 
   spoolBytes(): number {
-    return this.#deps.index.pendingAfter(0).bytes;
+    return this.#deps.index.objects.pendingAfter(0).bytes;
   }
 
-  bytesMax(): number {
-    const { bytesMax } = this.#options;
-    if (bytesMax !== null) return bytesMax;
-    return Math.min(defaultBytesMax, Math.floor((this.#deps.spool.freeBytes() + this.spoolBytes()) / 5));
+  freeBytes(): number {
+    return this.#deps.spool.freeBytes();
+  }
+
+  share(): SpoolShare {
+    return { objects: this.#deps.index.objects.spooled(), receivers: this.receivers() };
   }
 
   /** The receiver reported: everything up to `sequence` is durable there, but what it lacks. */
@@ -71,13 +60,8 @@ export class SpoolKeeper {
     const begins =
       before === undefined || sequence < before.durableSequence || !this.#reported.has(receiverId);
     this.#reported.add(receiverId);
-    this.#receivers.set(receiverId, {
-      receiverId,
-      durableSequence: sequence,
-      lastSeenAt: this.#deps.now(),
-      passedOver: false,
-    });
-    if (begins) this.#deps.index.noteBeginning(receiverId, sequence);
+    this.#set({ receiverId, durableSequence: sequence, lastSeenAt: this.#deps.now(), passedOver: false });
+    if (begins) this.#deps.index.confirmations.noteBeginning(receiverId, sequence);
     this.#settleSoon();
   }
 
@@ -85,7 +69,7 @@ export class SpoolKeeper {
   seen(receiverId: string): void {
     const receiver = this.#receivers.get(receiverId);
     if (receiver === undefined) return;
-    this.#receivers.set(receiverId, { ...receiver, lastSeenAt: this.#deps.now() });
+    this.#set({ ...receiver, lastSeenAt: this.#deps.now() });
     this.#settleSoon();
   }
 
@@ -93,22 +77,34 @@ export class SpoolKeeper {
   restart(): void {
     this.#receivers.clear();
     this.#reported.clear();
-    for (const receiver of this.#deps.index.receivers()) this.#receivers.set(receiver.receiverId, receiver);
+    for (const receiver of this.#deps.index.confirmations.receivers()) {
+      this.#receivers.set(receiver.receiverId, receiver);
+    }
   }
 
   forget(receiverId: string): void {
     this.#receivers.delete(receiverId);
     this.#reported.delete(receiverId);
-    this.#deps.index.forgetReceiver(receiverId);
+    this.#deps.index.confirmations.forget(receiverId);
   }
 
   /** Writes down what receivers reported and removes what nobody waits for. Durable when it returns. */
   settle(): void {
     if (this.#settling !== null) clearTimeout(this.#settling);
     this.#settling = null;
-    const { index } = this.#deps;
-    index.saveReceivers(this.#receivers.values());
-    this.#remove(chooseDelivered(index.spooled(), this.active()));
+    const { objects } = this.#deps.index;
+    this.#save();
+    this.#remove([...chooseDelivered(objects.spooled(), this.active()), ...objects.abandoned()]);
+  }
+
+  /** Lets go at the spool's bound; whoever lacks something of it is not active until it reports again. */
+  evict({ objects, passedOver }: Eviction): void {
+    for (const receiverId of passedOver) {
+      const receiver = this.#receivers.get(receiverId);
+      if (receiver !== undefined) this.#set({ ...receiver, passedOver: true });
+    }
+    this.#save();
+    this.#remove(objects);
   }
 
   /** An object in the spool turned out to be damaged or gone. */
@@ -116,50 +112,26 @@ export class SpoolKeeper {
     this.#remove([objectId]);
   }
 
-  /**
-   * Resolves when `bytes` more may come into the spool.
-   * @throws CodedError SPOOL_FULL after the longest wait, the signal's reason
-   */
-  async waitForRoom(bytes: number, signal: AbortSignal): Promise<void> {
-    const until = this.#deps.now() + this.#options.waitMsMax;
-    while (!this.#makeRoom(bytes)) {
-      if (this.#deps.now() >= until) {
-        throw new CodedError(
-          'SPOOL_FULL',
-          `the spool has reached ${this.bytesMax()} bytes, and no receiver holds any of it yet`,
-          { hint: 'connect a receiver, or allow a larger spool with spool.bytesMax' },
-        );
-      }
-      await delay(pollMs, undefined, { signal });
-    }
-  }
-
   close(): void {
     this.settle();
   }
 
-  #makeRoom(bytes: number): boolean {
-    const fits = (): boolean => this.spoolBytes() + bytes <= this.bytesMax();
-    if (fits()) return true;
-    this.settle();
-    if (fits()) return true;
-    const excess = this.spoolBytes() + bytes - this.bytesMax();
-    const evictions = chooseEvictions(this.#deps.index.spooled(), this.receivers(), excess);
-    if (evictions === null) return false;
-    for (const receiverId of evictions.passedOver) {
-      const receiver = this.#receivers.get(receiverId);
-      if (receiver !== undefined) this.#receivers.set(receiverId, { ...receiver, passedOver: true });
-    }
-    this.#deps.index.saveReceivers(this.#receivers.values());
-    this.#remove(evictions.objects);
-    return true;
+  #set(receiver: ReceiverFacts): void {
+    this.#receivers.set(receiver.receiverId, receiver);
+    this.#unsaved = true;
+  }
+
+  #save(): void {
+    if (!this.#unsaved) return;
+    this.#deps.index.confirmations.save(this.#receivers.values());
+    this.#unsaved = false;
   }
 
   #remove(ids: readonly number[]): void {
     if (ids.length === 0) return;
     const { index, spool, onChange } = this.#deps;
-    const names = ids.flatMap((id) => index.object(id)?.name ?? []);
-    index.leaveSpool(ids, this.receivers());
+    const names = ids.flatMap((id) => index.objects.byId(id)?.name ?? []);
+    index.objects.leaveSpool(ids, this.receivers());
     spool.remove(names);
     onChange();
   }
@@ -172,9 +144,9 @@ export class SpoolKeeper {
   /** After a start: files without a row go, rows without a file are no longer in the spool. */
   #reconcile(): void {
     const { index, spool } = this.#deps;
-    const spooled = index.spooled();
+    const spooled = index.objects.spooled();
     const lost = spooled.filter(({ name, bytes }) => !spool.holds(name, bytes)).map(({ id }) => id);
-    if (lost.length > 0) index.leaveSpool(lost, this.receivers());
-    spool.removeOthers(new Set(index.spooled().map(({ name }) => name)));
+    if (lost.length > 0) index.objects.leaveSpool(lost, this.receivers());
+    spool.removeOthers(new Set(index.objects.spooled().map(({ name }) => name)));
   }
 }

@@ -5,8 +5,15 @@ export type SpooledObject = {
   id: number;
   bytes: number;
   sequence: number;
+  createdAt: number;
   lackedBy: ReadonlySet<string>;
 };
+
+/** What a folder has in the spool, and the folder's receivers. */
+export type SpoolShare = { objects: readonly SpooledObject[]; receivers: readonly ReceiverFacts[] };
+
+/** What of a share may go, and the receivers that lack any of it. */
+export type Eviction = { objects: number[]; passedOver: string[] };
 
 /** What nobody waits for any more: every active receiver, and at least one, holds it. */
 export function chooseDelivered(
@@ -17,23 +24,26 @@ export function chooseDelivered(
 }
 
 /**
- * What may go at the bound so that `bytesNeeded` become free: oldest first, only what some receiver holds. Gives null
- * where that is not enough, so that whoever needs the room waits; otherwise the receivers that lack any of it as well.
+ * What may go at the bound so that `bytesNeeded` become free, for each share: the oldest of all first, only what some
+ * receiver holds. Gives null where that is not enough, so that whoever needs the room waits.
  */
-export function chooseEvictions(
-  objects: readonly SpooledObject[],
-  receivers: readonly ReceiverFacts[],
-  bytesNeeded: number,
-): { objects: number[]; passedOver: string[] } | null {
-  const chosen: number[] = [];
-  const passedOver = new Set<string>();
+export function chooseEvictions(shares: readonly SpoolShare[], bytesNeeded: number): Eviction[] | null {
+  const evictions = shares.map((): Eviction => ({ objects: [], passedOver: [] }));
+  const candidates = shares.flatMap(({ objects, receivers }, share) =>
+    objects
+      .filter((object) => receivers.some((receiver) => isConfirmed(object, receiver)))
+      .map((object) => ({ object, receivers, eviction: evictions[share] as Eviction })),
+  );
+  candidates.sort((a, b) => a.object.createdAt - b.object.createdAt || a.object.sequence - b.object.sequence);
   let free = 0;
-  for (const object of [...objects].sort((a, b) => a.sequence - b.sequence)) {
+  for (const { object, receivers, eviction } of candidates) {
     if (free >= bytesNeeded) break;
-    if (!receivers.some((receiver) => isConfirmed(object, receiver))) continue;
-    chosen.push(object.id);
     free += object.bytes;
-    for (const receiver of receivers) if (!isConfirmed(object, receiver)) passedOver.add(receiver.receiverId);
+    eviction.objects.push(object.id);
+    for (const receiver of receivers) {
+      if (isConfirmed(object, receiver) || eviction.passedOver.includes(receiver.receiverId)) continue;
+      eviction.passedOver.push(receiver.receiverId);
+    }
   }
-  return free >= bytesNeeded ? { objects: chosen, passedOver: [...passedOver] } : null;
+  return free >= bytesNeeded ? evictions : null;
 }

@@ -32,8 +32,8 @@ export function parseSchedule(expression: string, timezone?: string): CronSchedu
 
 /**
  * What the schedule needs to know of a folder. `lastStartedAtMs`: start of the newest run, whatever came of it; null
- * before the first. `lastDurationMs`: how long that run took; null while unknown. `knownSinceMs`: when the folder was
- * added, or the program first saw it.
+ * before the first. `lastDurationMs`: how long that run took; null while it runs, and where it was interrupted by the
+ * program's own end. `knownSinceMs`: when the folder was added, or the program first saw it.
  */
 export type ScheduleState = {
   running: boolean;
@@ -52,11 +52,14 @@ export type ScheduleDecision =
   | { action: 'wait'; untilMs: number | null; stretch: number };
 
 const lateAfterMs = 60_000;
+/** An interrupted run is begun again so long after its start: not at once, lest a dump that brings the program down does so all the time. */
+const interruptedAgainMs = 10 * 60_000;
 const stretchMax = 64;
 
 /**
  * Decides whether a folder is dumped now. Pure: the same state and time give the same answer. Never two at once; any
- * number of missed moments is made up by one run; a clock that was set back does not stop the schedule.
+ * number of missed moments is made up by one run, an interrupted run is begun again; a clock that was set back does not
+ * stop the schedule.
  */
 export function decideSchedule(
   schedule: CronSchedule,
@@ -68,6 +71,8 @@ export function decideSchedule(
   if (state.running) return { action: 'wait', untilMs: null, stretch };
   let dueMs = schedule.next(lastMs);
   for (let moment = 1; moment < stretch; moment++) dueMs = schedule.next(dueMs);
+  const interrupted = state.lastStartedAtMs !== null && state.lastDurationMs === null;
+  if (interrupted) dueMs = Math.min(dueMs, lastMs + interruptedAgainMs);
   if (dueMs > nowMs) return { action: 'wait', untilMs: dueMs, stretch };
   return { action: 'run', late: nowMs - dueMs > lateAfterMs, stretch };
 }

@@ -3,7 +3,7 @@ import type Database from 'better-sqlite3';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import { displayPath, parentPath, rootPath, type RelativePath } from '../../shared/records/relative-path.ts';
-import { isDamage } from '../index/index-database.ts';
+import { isDamage } from '../../shared/io/schema-database.ts';
 import { checkpointRecordsMax, FolderIndex, type PathChange } from '../index/folder-index.ts';
 import { openDirectoryBelow } from '../index/source-file.ts';
 import { ChangeBatch } from './change-batch.ts';

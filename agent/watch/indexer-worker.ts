@@ -1,7 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
-import { isDamage, openIndexDatabase } from '../index/index-database.ts';
+import { isDamage } from '../../shared/io/schema-database.ts';
+import { openIndexDatabase } from '../index/index-database.ts';
 import { systemClock } from './clock.ts';
 import { IndexerCore } from './indexer-core.ts';
 import type { IndexerError, IndexerEvent, IndexerRequest, IndexerWorkerData } from './indexer-message.ts';

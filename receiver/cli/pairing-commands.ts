@@ -1,8 +1,9 @@
 import { Option, type Command } from 'commander';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
-import { describeDuration } from '../../shared/cli/duration.ts';
+import { addIdCommand } from '../../shared/cli/id-command.ts';
+import { printInvitation } from '../../shared/cli/made-invitation.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
-import { loadDeviceIdentity } from '../../shared/identity/device-identity.ts';
+import { addUnpairCommand } from '../../shared/cli/unpair-command.ts';
 import { askLine } from '../../shared/io/terminal.ts';
 import { parseInvitation } from '../../shared/link/invitation.ts';
 import type { ReceiverCommands } from '../receiver-commands.ts';
@@ -14,28 +15,16 @@ type RoleOptions = { role: Role; agent?: string; json?: true };
 
 /** `id`, `invite`, `join`, `pair`, `unpair`. */
 export function addPairingCommands(program: Command): void {
-  program
-    .command('id')
-    .description('print the device ID')
-    .option('--json', 'print JSON')
-    .action((options: { json?: true }, command: Command) => {
-      const { deviceId } = loadDeviceIdentity(initialisedReceiverHome(command).directory);
-      if (options.json === true) printJson({ deviceId });
-      else printText(deviceId);
-    });
+  addIdCommand(program, initialisedReceiverHome);
   addInvite(program);
   addJoin(program);
   addPair(program);
-  program
-    .command('unpair')
-    .description('end the pairing with a device; its connection ends at once, its data stays')
-    .argument('<DEVICE-ID>')
-    .option('--json', 'print JSON')
-    .action(async (deviceId: string, options: { json?: true }, command: Command) => {
-      const unpaired = await withReceiver(command, async (commands) => commands.unpair({ deviceId }));
-      if (options.json === true) printJson(unpaired);
-      else printText(`no longer paired with ${unpaired.deviceId}; its data stays`);
-    });
+  addUnpairCommand(program, {
+    description: 'end the pairing with a device; its connection ends at once, its data stays',
+    unpair: async (command, deviceId) =>
+      withReceiver(command, async (commands) => commands.unpair({ deviceId })),
+    remark: '; its data stays',
+  });
 }
 
 function addInvite(program: Command): void {
@@ -49,18 +38,11 @@ function addInvite(program: Command): void {
       const made = await withReceiver(command, async (commands) =>
         commands.invite({ role: options.role, agent: options.agent ?? null }),
       );
-      if (options.json === true) {
-        printJson(made);
-        return;
-      }
-      printText(
-        `good once, for ${describeDuration(Date.parse(made.expiresAt) - Date.now())}; it carries ${made.addresses.join(', ')}`,
+      const next =
         options.role === 'restore'
           ? 'on the new server: mastokeep-agent restore --from INVITATION --to DIR'
-          : 'on the server: mastokeep-agent join INVITATION',
-        '',
-        made.invitation,
-      );
+          : 'on the server: mastokeep-agent join INVITATION';
+      printInvitation(made, { json: options.json === true, next });
     });
 }
 

@@ -1,5 +1,5 @@
 import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
-import { addConfigCommands } from './config-commands.ts';
+import { addReceiverConfigCommands } from './config-commands.ts';
 import { addInitCommand } from './init-command.ts';
 import { addPairingCommands } from './pairing-commands.ts';
 import { defaultReceiverHome, receiverProgram } from './receiver-home.ts';
@@ -21,6 +21,6 @@ export async function runReceiverProgram(argv: readonly string[]): Promise<void>
   addStatusCommand(program);
   addVersionsCommand(program);
   addReindexCommand(program);
-  addConfigCommands(program);
+  addReceiverConfigCommands(program);
   await runProgram(program, argv);
 }

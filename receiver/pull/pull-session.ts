@@ -1,11 +1,11 @@
-import { CodedError } from '../../shared/errors/coded-error.ts';
+import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import type { Message } from '../../shared/protocol/codec.ts';
 import { limits } from '../../shared/protocol/limits.ts';
 import type { Offer } from '../../shared/protocol/offer.ts';
-import { ContentFetcher } from '../../shared/transfer/content-fetcher.ts';
-import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
+import { AskingLink, type OtherMessage } from '../../shared/transfer/asking-link.ts';
+import { asCoded } from '../../shared/transfer/message-link.ts';
 import { FolderPull, type FolderPullDeps, type FolderPullProgress } from './folder-pull.ts';
 import type { PullStore } from './pull-store.ts';
 import { WaitingRecords } from './waiting-records.ts';
@@ -19,7 +19,7 @@ export type PullSessionDeps = {
   onBlocked: FolderPullDeps['onBlocked'];
   logger: Logger;
 };
-export type PullSessionOptions = { programVersion: string; retryDelayMs: number };
+export type PullSessionOptions = { programVersion: string; retryDelayMs: number; answerTimeoutMs: number };
 
 type FolderKind = Offer['folders'][number]['kind'];
 
@@ -41,13 +41,11 @@ const pullsMax = 2 * limits.foldersMax;
 export class PullSession {
   private readonly deps: PullSessionDeps;
   private readonly options: PullSessionOptions;
-  private readonly link: MessageLink;
-  private readonly fetcher: ContentFetcher;
+  private readonly link: AskingLink;
   private readonly waiting = new WaitingRecords();
   private readonly folders = new Map<string, PulledFolder>();
   /** Of every folder that was ever offered on this link: resolves when nothing uses its store any more. */
   private readonly storeFree = new Map<string, Promise<void>>();
-  private answers = { isWaiting: false, answers: 0 };
   private pullsOpen = 0;
   private failure: CodedError | null = null;
   private over = false;
@@ -55,8 +53,12 @@ export class PullSession {
   constructor(deps: PullSessionDeps, options: PullSessionOptions) {
     this.deps = deps;
     this.options = options;
-    this.link = new MessageLink(deps.channel);
-    this.fetcher = new ContentFetcher({ send: (message) => this.link.send(message) });
+    const { programVersion, answerTimeoutMs } = options;
+    this.link = new AskingLink(deps.channel, {
+      own: { program: 'mastokeep-receiver', programVersion, deviceRole: 'receiver' },
+      peerRole: 'agent',
+      answerTimeoutMs,
+    });
   }
 
   /**
@@ -71,8 +73,7 @@ export class PullSession {
     }
     this.over = true;
     for (const id of this.folders.keys()) this.retire(id);
-    this.fetcher.end(this.failure ?? new CodedError('LINK_CLOSED', 'the link to the agent ended'));
-    this.link.end(this.failure);
+    this.end();
     await Promise.all(this.storeFree.values());
     return this.failure ?? (await this.deps.channel.closed);
   }
@@ -80,15 +81,6 @@ export class PullSession {
   /** Ends the link; `run` resolves when the batch that is being committed is durable. */
   stop(): void {
     this.deps.channel.close();
-  }
-
-  /** Ends the link when requests waited at the last call already and none was answered since, however lively it is otherwise. */
-  endUnlessAnswered(): void {
-    const before = this.answers;
-    this.answers = this.fetcher.progress();
-    if (before.isWaiting && this.answers.isWaiting && before.answers === this.answers.answers) {
-      this.fail(new CodedError('LINK_TIMEOUT', 'the agent answers no request'));
-    }
   }
 
   progress(): FolderPullProgress[] {
@@ -102,18 +94,10 @@ export class PullSession {
         'a receiver pulls from an agent that is paired for replication only',
       );
     }
-    const { programVersion } = this.options;
-    const own = { program: 'mastokeep-receiver', programVersion, deviceRole: 'receiver' } as const;
-    if ((await this.link.greet(own, 'agent')) === null) return;
-    for (;;) {
-      const message = await this.link.receive();
-      if (message === null) return;
-      this.receive(message);
-    }
+    await this.link.receiveAll((message) => this.receive(message));
   }
 
-  /** Never waits: content must go on arriving whatever a folder does. */
-  private receive(message: Message): void {
+  private receive(message: OtherMessage): void {
     switch (message.type) {
       case 'offer':
         this.offered(message);
@@ -124,18 +108,8 @@ export class PullSession {
       case 'indexEnd':
         this.pullOf(message.folder).receiveEnd(message);
         return;
-      case 'content':
-        this.fetcher.receiveContent(message);
-        return;
-      case 'gone':
-        this.fetcher.receiveGone(message);
-        return;
-      case 'chunks':
-        this.fetcher.receiveChunks(message);
-        return;
       case 'refuse':
         throw new CodedError('LINK_CLOSED', `the agent refuses: ${message.code}: ${message.message}`);
-      case 'hello':
       case 'subscribe':
       case 'durable':
       case 'missing':
@@ -183,15 +157,25 @@ export class PullSession {
       if (folder.stopped) return;
       const { sleep, onBlocked } = this.deps;
       const send = (message: Message): Promise<void> => this.link.send(message);
-      const deps = { store, sleep, onBlocked, fetcher: this.fetcher, send, waiting: this.waiting };
+      const deps = { store, sleep, onBlocked, fetcher: this.link.fetcher, send, waiting: this.waiting };
       const { retryDelayMs } = this.options;
       folder.pull = new FolderPull(deps, { folder: id, indexId: folder.indexId, retryDelayMs });
       await folder.pull.run();
     } catch (error) {
-      this.fail(error);
+      // before the pull began: there is no place for one more folder, and the others go on
+      if (folder.pull === null && isCoded(error, 'QUOTA_REACHED')) this.refuse(id, error);
+      else this.fail(error);
     } finally {
       this.pullsOpen -= 1;
     }
+  }
+
+  private refuse(folder: string, reason: CodedError): void {
+    const { code, message, hint } = reason;
+    this.deps.onBlocked(folder, reason);
+    this.link
+      .send({ type: 'refuse', folder, code, message, hint })
+      .catch((error: unknown) => this.fail(error));
   }
 
   /** Stops pulling a folder, behind what is under way. */
@@ -217,6 +201,11 @@ export class PullSession {
     const ofLink = coded.code === 'LINK_CLOSED';
     if (this.over && ofLink) return;
     if (this.failure === null || (this.failure.code === 'LINK_CLOSED' && !ofLink)) this.failure = coded;
-    this.link.end(this.failure);
+    this.end();
+  }
+
+  private end(): void {
+    const { failure } = this;
+    this.link.end(failure ?? new CodedError('LINK_CLOSED', 'the link to the agent ended'), failure);
   }
 }

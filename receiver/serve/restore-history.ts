@@ -21,7 +21,7 @@ export type RestoreFolder = {
 /** All that one receiver holds of one agent. */
 export type RestoreHistory = { folders: readonly RestoreFolder[]; content: ContentSource };
 
-type HistoryStore = Omit<RestoreFolder, 'id'> & HeldContentDeps;
+export type HistoryStore = Omit<RestoreFolder, 'id'> & HeldContentDeps;
 
 /** The history in an agent's stores, by folder id. The stores must stay open while it is used. */
 export function historyOfStores(stores: ReadonlyMap<string, HistoryStore>): RestoreHistory {

@@ -2,7 +2,7 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
-import { expiringVersions, type SimpleRetention } from '../retention/simple-retention.ts';
+import { expiringVersions, type VersionRetention } from '../retention/version-retention.ts';
 import { recordBytes } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
@@ -28,7 +28,7 @@ export type StoredEntry = {
   replacedAt: number | null;
 };
 
-export type MirrorStoreParts = FolderStoreParts & { held: HeldContent; retention: SimpleRetention };
+export type MirrorStoreParts = FolderStoreParts & { held: HeldContent; retention: VersionRetention };
 
 const deletionsAtOnce = 1000;
 const expiriesAtOnce = 1000;
@@ -225,7 +225,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   }
 }
 
-function expiringRows(rows: readonly VersionRow[], nowMs: number, retention: SimpleRetention): VersionRow[] {
+function expiringRows(rows: readonly VersionRow[], nowMs: number, retention: VersionRetention): VersionRow[] {
   return [...Map.groupBy(rows, ({ path }) => path).values()].flatMap((versions) =>
     expiringVersions(versions, nowMs, retention),
   );

@@ -1,4 +1,4 @@
-import type { SimpleRetention } from '../retention/simple-retention.ts';
+import type { VersionRetention } from '../retention/version-retention.ts';
 import { HeldContent } from './held-content.ts';
 import { MirrorStore } from './mirror-store.ts';
 import { openStore, type StoreDeps, type StoreOptions } from './open-store.ts';
@@ -11,7 +11,7 @@ export type MirrorStoreDeps = StoreDeps & {
   copiesElsewhere: ((hash: Buffer) => readonly HeldCopy[]) | null;
 };
 
-export type MirrorStoreOptions = StoreOptions & { retention: SimpleRetention };
+export type MirrorStoreOptions = StoreOptions & { retention: VersionRetention };
 
 /**
  * Opens the store of one mirror folder, making it where there is none. When it resolves, a batch that a crash cut off

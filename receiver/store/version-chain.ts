@@ -1,11 +1,8 @@
 import type { KeyObject } from 'node:crypto';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { ErrorCode } from '../../shared/errors/error-table.ts';
-import {
-  verifyVersionRecord,
-  versionRecordHash,
-  type VersionRecord,
-} from '../../shared/sealing/version-record.ts';
+import { recordHash } from '../../shared/sealing/signed-record.ts';
+import { verifyVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
 import type { HeldVersion, VersionIndex } from './version-index.ts';
 
 export type AcceptedVersion = { version: HeldVersion; record: VersionRecord };
@@ -47,7 +44,7 @@ export class VersionChain {
     const version: HeldVersion = {
       number,
       epoch,
-      hash: Buffer.from(versionRecordHash(json), 'hex'),
+      hash: Buffer.from(recordHash(json), 'hex'),
       previous: record.previous === null ? null : Buffer.from(record.previous, 'hex'),
       createdAt: Date.parse(record.createdAt),
       receivedAt,

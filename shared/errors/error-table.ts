@@ -44,6 +44,7 @@ export const errorTable = {
   INVITATION_INVALID: entry('the text is not an invitation, or was cut off', { exitCode: 2 }),
   INVITATION_REFUSED: entry('the invitation is used, expired or unknown to the other device'),
   JOURNAL_DAMAGED: entry('a journal has a damaged entry before its end'),
+  KEY_EXPIRING: entry('a recipient of sealed folders expires within 30 days'),
   KEY_INVALID: entry('the text or file is not an OpenPGP key that can be used here', { exitCode: 2 }),
   KEY_UNUSABLE: entry('an OpenPGP key is expired, revoked or cannot encrypt', { exitCode: 2 }),
   KEY_WRONG: entry('the private key or passphrase does not open what was sealed'),
@@ -85,7 +86,7 @@ export const errorTable = {
   }),
   STORE_FULL: entry('the disk has reached the free-space floor', { retryable: true, crossesWire: true }),
   TARGET_FULL: entry('the disk of the target has too little room for what is restored'),
-  TARGET_UNUSABLE: entry('the directory to restore into cannot be made or written to'),
+  TARGET_UNUSABLE: entry('the directory or database to restore into cannot be made or written to'),
   TIMED_OUT: entry('what was waited for did not happen in time', { retryable: true, exitCode: 4 }),
   USAGE: entry('the command line does not make sense', { exitCode: 2 }),
 } as const satisfies Record<string, ErrorTraits>;

@@ -78,13 +78,17 @@ export function resolveDeviceId(text: string, known: Iterable<DeviceId>): Device
     throw invalid(`"${shown(text)}" is not the beginning of a device ID`);
   }
   if (characters.length >= plainLength) parseDeviceId(text);
-  const matches = [...new Set(known)].filter((deviceId) => {
+  const devices = [...new Set(known)];
+  const matches = devices.filter((deviceId) => {
     const checked = compact(deviceId);
     return checked.startsWith(characters) || withoutChecks(checked).startsWith(characters);
   });
   const [first, second] = matches;
   if (first === undefined) {
-    throw new CodedError('DEVICE_UNKNOWN', `no device with the ID "${shown(text)}" is known here`);
+    const names = devices.slice(0, 5).map(shortDeviceId).join(', ');
+    throw new CodedError('DEVICE_UNKNOWN', `no device with the ID "${shown(text)}" is known here`, {
+      hint: names === '' ? 'none is' : `known are ${names}${devices.length > 5 ? ', …' : ''}`,
+    });
   }
   if (second !== undefined) {
     const candidates = matches.slice(0, 5).map(shortDeviceId).join(', ');

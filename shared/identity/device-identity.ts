@@ -55,7 +55,8 @@ export function loadDeviceIdentity(home: string): DeviceIdentity {
     if (!certificate.publicKey.equals(publicKey)) throw new Error('it belongs to another key');
     return { deviceId: deviceIdOfKey(exportSpki(publicKey)), keyPem, certificatePem };
   } catch (cause) {
-    throw damaged(certificateFile, cause, 'the key is good: renewing the certificate keeps the device ID');
+    const hint = 'the key is good: "id --renew-certificate" makes a new certificate and keeps the device ID';
+    throw damaged(certificateFile, cause, hint);
   }
 }
 

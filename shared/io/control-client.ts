@@ -24,6 +24,18 @@ export async function callControl(home: Home, command: string, body: object): Pr
   throw new CodedError(known, message, hint === null ? {} : { hint });
 }
 
+/** Commands of these names, each done by the program that runs on `home`. */
+export function controlCommands<Commands extends Record<keyof Commands, unknown>>(
+  home: Home,
+  names: Record<keyof Commands & string, unknown>,
+): Commands {
+  const calls = Object.keys(names).map((name) => [
+    name,
+    async (input: object) => callControl(home, name, input),
+  ]);
+  return Object.fromEntries(calls) as Commands;
+}
+
 const startingPatienceMs = 15_000;
 const lockPatienceMs = 250;
 

@@ -19,3 +19,17 @@ export function controlRoute<Input>(
     return run(parsed.data, signal);
   };
 }
+
+/** A route for each command, under its name; `inputs` says what the body of each must be. */
+export function controlRoutes<Inputs extends Record<string, z.ZodType>>(
+  inputs: Inputs,
+  commands: {
+    [Name in keyof Inputs]: (input: z.output<Inputs[Name]>, signal: AbortSignal) => Promise<unknown>;
+  },
+): Record<keyof Inputs, ControlRoute> {
+  const routes = Object.entries(inputs).map(([name, input]) => [
+    name,
+    controlRoute(input as z.ZodType<never>, commands[name as keyof Inputs]),
+  ]);
+  return Object.fromEntries(routes) as Record<keyof Inputs, ControlRoute>;
+}

@@ -47,18 +47,35 @@ export function requireInitialised(home: Home, program: string): void {
 }
 
 /**
- * Makes the directory of a new home, 0700, where it does not exist.
+ * Finds out whether a home could be made there, and makes nothing.
  * @throws CodedError HOME_INVALID when it is initialised already or cannot be made
  */
-export function prepareNewHome(home: Home): void {
+export function requireNewHome(home: Home): void {
   if (fs.existsSync(home.configFile) || fs.existsSync(path.join(home.identityDirectory, 'key.pem'))) {
     throw new CodedError('HOME_INVALID', `${home.directory} is already initialised`, {
       hint: `its configuration is ${home.configFile}; nothing was changed`,
     });
   }
-  try {
+  let existing = home.directory;
+  while (!fs.existsSync(existing)) existing = path.dirname(existing);
+  usable(home, () => fs.accessSync(existing, fs.constants.W_OK | fs.constants.X_OK));
+}
+
+/**
+ * Makes the directory of a new home, 0700, where it does not exist.
+ * @throws CodedError HOME_INVALID when it is initialised already or cannot be made
+ */
+export function prepareNewHome(home: Home): void {
+  requireNewHome(home);
+  usable(home, () => {
     fs.mkdirSync(home.directory, { recursive: true, mode: 0o700 });
     fs.accessSync(home.directory, fs.constants.W_OK | fs.constants.X_OK);
+  });
+}
+
+function usable(home: Home, use: () => void): void {
+  try {
+    use();
   } catch (error) {
     throw new CodedError(
       'HOME_INVALID',

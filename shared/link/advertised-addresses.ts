@@ -1,4 +1,5 @@
-import type { Address } from './address.ts';
+import { CodedError } from '../errors/coded-error.ts';
+import { formatAddress, type Address } from './address.ts';
 
 /**
  * The addresses that an invitation carries: those that the configuration names, otherwise where the program listens,
@@ -19,4 +20,21 @@ export function advertisedAddresses(
     (address, position) =>
       found.findIndex(({ host, port }) => host === address.host && port === address.port) === position,
   );
+}
+
+/**
+ * Where a program will be reached once it runs; texts of `formatAddress`.
+ * @throws CodedError NOT_RUNNING where it chooses its port only when it starts
+ */
+export function addressesOnceStarted(
+  config: { advertise: readonly Address[]; listen: readonly Address[] },
+  machine: readonly string[],
+): string[] {
+  const { advertise, listen } = config;
+  if (advertise.length === 0 && listen.some(({ port }) => port === 0)) {
+    throw new CodedError('NOT_RUNNING', 'the program chooses its port when it starts', {
+      hint: 'start it first',
+    });
+  }
+  return advertisedAddresses(advertise, listen, machine).map(formatAddress);
 }

@@ -21,7 +21,10 @@ export type LinkLimits = {
   backoffMaxMs: number;
   /** A link that lived so long starts the back-off anew. */
   steadyAfterMs: number;
-  /** Two links that came up within this time of each other crossed; see `choosesArriving`. */
+  /**
+   * Two links that came up within this time of each other crossed; see `choosesArriving`. A device that joins an
+   * invitation has this time to dial before it is dialled, so that its first links do not cross.
+   */
   crossingMs: number;
   pingIntervalMs: number;
   /** No progress of any kind for so long ends the link. */

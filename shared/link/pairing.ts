@@ -82,7 +82,7 @@ export async function joinInvitation(
         timeoutMs: options.limits.dialTimeoutMs,
         signal: options.signal,
       });
-      return { answer: await exchange(socket, request, options), address };
+      return { answer: await exchange(socket, request, { ...options, invitation }), address };
     },
   );
   if ('refused' in answer) {
@@ -139,7 +139,7 @@ function requestThatFits(request: JoinRequest, bytesMax: number): Buffer {
 async function exchange(
   socket: TLSSocket,
   request: Buffer,
-  { limits, signal }: { limits: LinkLimits; signal: AbortSignal },
+  { invitation, limits, signal }: { invitation: Invitation; limits: LinkLimits; signal: AbortSignal },
 ): Promise<JoinAnswer> {
   const onAbort = () => socket.destroy();
   signal.addEventListener('abort', onAbort);
@@ -162,7 +162,7 @@ async function exchange(
       socket.on('close', () => {
         reject(
           new CodedError('INVITATION_REFUSED', 'the other device ended the connection without an answer', {
-            hint: 'the invitation is used, older than ten minutes, or not the last one; make a new one',
+            hint: refusalHint(invitation.expiresAt - Date.now()),
           }),
         );
       });
@@ -172,4 +172,11 @@ async function exchange(
     signal.removeEventListener('abort', onAbort);
     socket.destroy();
   }
+}
+
+/** Why an invitation is refused, as far as the joining device can know. */
+function refusalHint(leftMs: number): string {
+  const expired =
+    'an invitation is good for ten minutes, and by the clock of this device this one has expired';
+  return `${leftMs <= 0 ? expired : 'the invitation was used already, or withdrawn by unpairing'}; make a new one`;
 }

@@ -16,6 +16,9 @@ const progressIntervalMs = 10 * 60_000;
 /** What an invitation offers; `agentId` is null where the joining receiver's owner says whose data it is. */
 export type Offer = { role: 'replica' } | { role: 'restore'; agentId: DeviceId | null };
 
+/** What happened to the pairing with a device: it joined an invitation of this one, or anything else. */
+export type PeerChange = 'joined' | 'other';
+
 /** What a joining device says; `agentId` counts only where the offer left it open. */
 export type JoinRequest = {
   secret: Uint8Array;
@@ -33,7 +36,7 @@ export class PeerBook {
   readonly self: DeviceRole;
   readonly #file: string;
   readonly #now: () => number;
-  readonly #listeners = new Set<(deviceId: DeviceId) => void>();
+  readonly #listeners = new Set<(deviceId: DeviceId, change: PeerChange) => void>();
   #content: PeerFile;
 
   /**
@@ -67,7 +70,7 @@ export class PeerBook {
    * @throws CodedError ROLE_REFUSED (paired for another role, or a role that makes no sense here), ADDRESS_INVALID, DISK_FAILED
    */
   pair(device: { deviceId: DeviceId; grant: PeerGrant; addresses: readonly string[] }): Peer {
-    return this.#replacePeer(device, this.#content.invitations);
+    return this.#replacePeer(device, this.#content.invitations, 'other');
   }
 
   /**
@@ -142,6 +145,7 @@ export class PeerBook {
     return this.#replacePeer(
       { deviceId, grant, addresses: request.addresses },
       this.#content.invitations.map((other) => (other === invitation ? used : other)),
+      'joined',
     );
   }
 
@@ -169,7 +173,7 @@ export class PeerBook {
   }
 
   /** Calls the listener after a device was paired, changed or unpaired. Returns the way to stop it. */
-  onChange(listener: (deviceId: DeviceId) => void): () => void {
+  onChange(listener: (deviceId: DeviceId, change: PeerChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -177,6 +181,7 @@ export class PeerBook {
   #replacePeer(
     device: { deviceId: DeviceId; grant: PeerGrant; addresses: readonly string[] },
     invitations: readonly OpenInvitation[],
+    change: PeerChange,
   ): Peer {
     const now = this.#now();
     const role = peerRole(this.self, device.grant.role);
@@ -197,7 +202,7 @@ export class PeerBook {
     };
     const others = this.#content.peers.filter((other) => other.deviceId !== device.deviceId);
     this.#write({ peers: [...others, peer], invitations });
-    this.#notify([peer.deviceId]);
+    this.#notify([peer.deviceId], change);
     return peer;
   }
 
@@ -212,8 +217,8 @@ export class PeerBook {
     this.#content = content;
   }
 
-  #notify(deviceIds: readonly DeviceId[]): void {
-    for (const deviceId of deviceIds) for (const listener of this.#listeners) listener(deviceId);
+  #notify(deviceIds: readonly DeviceId[], change: PeerChange = 'other'): void {
+    for (const deviceId of deviceIds) for (const listener of this.#listeners) listener(deviceId, change);
   }
 }
 

@@ -10,7 +10,7 @@ import { choosesArriving, type LinkOrigin } from './crossing.ts';
 import { dialPeer } from './link-dialer.ts';
 import type { LinkLimits } from './link-limits.ts';
 import { LinkServer } from './link-server.ts';
-import type { PeerBook } from './peer-book.ts';
+import type { PeerBook, PeerChange } from './peer-book.ts';
 import type { Peer } from './peer.ts';
 import type { WebSocketChannel } from './web-socket-channel.ts';
 
@@ -89,9 +89,9 @@ export class PeerLinks {
       await this.stop();
       throw error;
     }
-    this.#forgetBook = book.onChange((deviceId) => this.#followBook(deviceId));
+    this.#forgetBook = book.onChange((deviceId, change) => this.#followBook(deviceId, change));
     this.#upkeep = setInterval(() => this.#keepUp(), this.#options.limits.expiryIntervalMs);
-    for (const peer of book.peers()) this.#followBook(peer.deviceId);
+    for (const peer of book.peers()) this.#followBook(peer.deviceId, 'other');
     return bound;
   }
 
@@ -164,7 +164,7 @@ export class PeerLinks {
   }
 
   /** A pairing has begun, changed or ended. */
-  #followBook(deviceId: DeviceId): void {
+  #followBook(deviceId: DeviceId, change: PeerChange): void {
     const peer = this.#deps.book.get(deviceId);
     const live = this.#live.get(deviceId);
     if (live !== undefined && !live.channel.isAllowedBy(peer)) {
@@ -177,14 +177,17 @@ export class PeerLinks {
     this.#loops.delete(deviceId);
     if (addresses === '' || !this.#running) return;
     const abort = new AbortController();
-    const ended = this.#dialForEver(deviceId, abort.signal);
+    // a device that has just joined dials by itself: two links at once would only cross
+    const waitMs = change === 'joined' ? this.#options.limits.crossingMs : 0;
+    const ended = this.#dialForEver(deviceId, waitMs, abort.signal);
     this.#track(ended);
     this.#loops.set(deviceId, { abort, addresses, ended });
   }
 
-  async #dialForEver(deviceId: DeviceId, signal: AbortSignal): Promise<void> {
+  async #dialForEver(deviceId: DeviceId, waitMs: number, signal: AbortSignal): Promise<void> {
     const { limits } = this.#options;
     const random = this.#deps.random ?? Math.random;
+    if (waitMs > 0) await this.#clock.sleep(waitMs, signal);
     let failures = 0;
     while (!signal.aborted) {
       const live = this.#live.get(deviceId);

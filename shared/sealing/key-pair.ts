@@ -6,10 +6,10 @@ export type GeneratedKeyPair = { fingerprint: string; publicArmored: string; pri
 /**
  * A new key pair (Ed25519 to sign, Curve25519 to encrypt, in the form that GnuPG 2.2 imports), which never expires. The
  * private part is protected by the passphrase and secret all the same: it must not reach a server's disk.
- * `userId.email` must look like an address.
+ * `userId.email`, where there is one, must look like an address.
  */
 export async function generateKeyPair(
-  userId: { name: string; email: string },
+  userId: { name: string; email?: string },
   passphrase: string,
 ): Promise<GeneratedKeyPair> {
   if (passphrase === '') throw new RangeError('the passphrase is empty');

@@ -7,8 +7,11 @@ import {
 } from './packet-header.ts';
 import { sealedLimits } from './sealed-limits.ts';
 
-/** What a sealed message shows to anybody. `keyIds`: 16 upper case digits each; `passphrases`: how many SKESK packets. */
-export type MessageFraming = { keyIds: string[]; passphrases: number };
+/**
+ * What a sealed message shows to anybody. `keyIds`: 16 upper case digits each; `passphrases`: how many SKESK packets.
+ * The session keys end, and the encrypted data's packet begins, at `dataAt`, its body at `dataBodyAt`.
+ */
+export type MessageFraming = { keyIds: string[]; passphrases: number; dataAt: number; dataBodyAt: number };
 
 /**
  * Checks without any key that `message` has our form: at least one PKESK v3 or SKESK v4, then one SEIPDv1 packet that
@@ -31,7 +34,7 @@ export function checkMessageFraming(message: Uint8Array): MessageFraming {
 
 function readFraming(message: Uint8Array): MessageFraming {
   const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
-  const framing: MessageFraming = { keyIds: [], passphrases: 0 };
+  const framing: MessageFraming = { keyIds: [], passphrases: 0, dataAt: 0, dataBodyAt: 0 };
   for (let offset = 0; ;) {
     const packet = readPacketHeader(bytes, offset);
     const body = bytes.subarray(packet.bodyAt, packet.end);
@@ -41,6 +44,8 @@ function readFraming(message: Uint8Array): MessageFraming {
       framing.passphrases += 1;
     } else if (packet.tag === tagIntegrityProtected && body[0] === 1) {
       if (packet.end !== bytes.length) throw new Error('something follows the encrypted data');
+      framing.dataAt = offset;
+      framing.dataBodyAt = packet.bodyAt;
       break;
     } else {
       throw new Error(`packet ${packet.tag} version ${body[0] ?? 'none'} does not belong there`);

@@ -1,8 +1,8 @@
-import { config, enums, type PartialConfig } from 'openpgp';
+import { enums, type PartialConfig } from 'openpgp';
 
 /**
  * What is written: nothing that GnuPG 2.2 could not read. OpenPGP.js follows the preferences of a recipient's key
- * (AES-128, SEIPDv2) unless the session key is given, so sealing gives it: see message-sealer.ts.
+ * (AES-128, SEIPDv2) unless the session key is given, so sealing gives it: see sealer.ts.
  */
 export const sealingSettings: PartialConfig = {
   aeadProtect: false,
@@ -15,13 +15,3 @@ export const sealingSettings: PartialConfig = {
   showVersion: false,
   showComment: false,
 };
-
-/** What is read: no packet without integrity protection, no compression beyond the bound. */
-export function readingSettings(bytesMax: number): PartialConfig {
-  return {
-    maxDecompressedMessageSize: bytesMax,
-    allowUnauthenticatedMessages: false,
-    allowUnauthenticatedStream: false,
-    minRSABits: config.minRSABits,
-  };
-}

@@ -9,15 +9,17 @@ const skippableHeaderBytes = 8;
 const checksumBytes = 4;
 
 /**
- * The content of a pack: the chunks one after the other as one zstd data frame (level 3, checksum, content size), then
- * one skippable frame of zeros that brings the whole to a Padmé length. `chunks`: 1 byte to 16 MiB.
+ * The content of a pack, in pieces: the chunks one after the other as one zstd data frame (level 3, checksum, content
+ * size), then one skippable frame of zeros that brings the whole to a Padmé length. `chunks`: 1 byte to 16 MiB.
  * @see docs/sealed-format.md#packs and RFC 8878 §3.1
  */
-export function encodePack(chunks: Uint8Array): Buffer {
+export function packContent(chunks: Uint8Array): Uint8Array[] {
   if (chunks.length === 0 || chunks.length > sealedLimits.packPlainBytesMax) {
     throw new RangeError(`a pack holds 1 to ${sealedLimits.packPlainBytesMax} bytes, not ${chunks.length}`);
   }
   const frame = zstdCompressSync(chunks, {
+    // one piece of output: chunks that do not compress grow by 3 bytes a block of 128 KiB
+    chunkSize: chunks.length + (chunks.length >> 8) + 1024,
     params: {
       [constants.ZSTD_c_compressionLevel]: 3,
       [constants.ZSTD_c_checksumFlag]: 1,
@@ -25,11 +27,16 @@ export function encodePack(chunks: Uint8Array): Buffer {
     },
     pledgedSrcSize: chunks.length,
   });
-  const content = Buffer.alloc(padmeLength(frame.length + skippableHeaderBytes));
-  frame.copy(content);
-  content.writeUInt32LE(skippableMagic, frame.length);
-  content.writeUInt32LE(content.length - frame.length - skippableHeaderBytes, frame.length + 4);
-  return content;
+  const least = frame.length + skippableHeaderBytes;
+  const padding = Buffer.alloc(padmeLength(least) - frame.length);
+  padding.writeUInt32LE(skippableMagic, 0);
+  padding.writeUInt32LE(padding.length - skippableHeaderBytes, 4);
+  return [frame, padding];
+}
+
+/** `packContent` in one piece. */
+export function encodePack(chunks: Uint8Array): Buffer {
+  return Buffer.concat(packContent(chunks));
 }
 
 /**

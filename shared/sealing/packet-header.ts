@@ -2,7 +2,9 @@ export const tagPublicKeySession = 1;
 export const tagSymmetricSession = 3;
 export const tagSecretKey = 5;
 export const tagPublicKey = 6;
+export const tagLiteralData = 11;
 export const tagIntegrityProtected = 18;
+export const tagModificationDetection = 19;
 
 /**
  * The OpenPGP packet that begins at `offset`: its body is `bytes[bodyAt, end)`. Both length formats are read, lengths

@@ -9,6 +9,10 @@ export const sealedLimits = {
   /** A version record. */
   versionRecordBytesMax: 16 * 1024 * 1024,
   packsPerVersionMax: 150_000,
+  /** A point record. */
+  pointRecordBytesMax: 64 * 1024,
+  foldersPerPointMax: 128,
+  pinLabelLengthMax: 100,
   recipientsMax: 32,
   /** One line of a manifest, without its line feed. */
   manifestLineBytesMax: 1024 * 1024,

@@ -1,16 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  createMessage,
-  encrypt,
-  encryptSessionKey,
-  readKey,
-  type KeyID,
-  type Message,
-  type PublicKey,
-  type SessionKey,
-} from 'openpgp';
+import { encryptSessionKey, readKey, type KeyID, type PublicKey, type SessionKey } from 'openpgp';
+import { encryptMessage, type MessageRoom } from './encrypt-message.ts';
 import { sealingSettings } from './openpgp-settings.ts';
-import { encodePack } from './pack.ts';
+import { packContent } from './pack.ts';
 import type { Recipient } from './recipient.ts';
 
 /** A sealed object: `bytes` are one binary OpenPGP message, `hash` their SHA-256, which names it. */
@@ -56,44 +48,30 @@ export class Sealer {
     return new Sealer({ kind: 'passphrase', passphrase }, []);
   }
 
-  /** One OpenPGP message around `content`, as it is. */
-  async sealMessage(content: Uint8Array): Promise<Buffer> {
+  /** One OpenPGP message around `content`, as it is: pieces that follow each other. */
+  async sealMessage(content: Uint8Array | readonly Uint8Array[], room?: MessageRoom): Promise<Buffer> {
     // given, so that no recipient's preferences choose AES-128 or SEIPDv2 (and then PKESK v6)
     const sessionKey = { data: randomBytes(sessionKeyBytes), algorithm: 'aes256' } as const;
-    const sealed = await encrypt({
-      message: await createMessage({ binary: content, filename: '', date: new Date(0) }),
-      sessionKey,
-      format: 'object',
-      config: sealingSettings,
-    });
-    sealed.packets.unshift(...(await this.#sealSessionKey(sessionKey)));
-    // a stream only where the content was one
-    const bytes = sealed.write() as Uint8Array;
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const sessionKeyPackets = await this.#sealSessionKey(sessionKey);
+    const pieces = content instanceof Uint8Array ? [content] : content;
+    return encryptMessage(sessionKeyPackets, sessionKey.data, pieces, room);
   }
 
   /** A session key packet for each recipient, or one for the passphrase. */
-  async #sealSessionKey(sessionKey: SessionKey): Promise<Packets> {
+  async #sealSessionKey(sessionKey: SessionKey): Promise<Buffer> {
     const target = this.#target;
-    const options = { ...sessionKey, format: 'object', config: sealingSettings } as const;
+    const options = { ...sessionKey, format: 'binary', config: sealingSettings } as const;
     if (target.kind === 'passphrase') {
-      return (await encryptSessionKey({ ...options, passwords: target.passphrase })).packets;
+      return Buffer.from(await encryptSessionKey({ ...options, passwords: target.passphrase }));
     }
-    const packets: Packets = [];
+    const packets: Uint8Array[] = [];
     for (const { key, keyId, date } of target.keys) {
-      const sealed = await encryptSessionKey({
-        ...options,
-        encryptionKeys: key,
-        encryptionKeyIDs: keyId,
-        date,
-      });
-      packets.push(...sealed.packets);
+      const recipient = { encryptionKeys: key, encryptionKeyIDs: keyId, date };
+      packets.push(await encryptSessionKey({ ...options, ...recipient }));
     }
-    return packets;
+    return Buffer.concat(packets);
   }
 }
-
-type Packets = Message<Uint8Array>['packets'][number][];
 
 async function readRecipientKey({ armored, encryptionKeyId, checkedAt }: Recipient): Promise<RecipientKey> {
   const key = await readKey({ armoredKey: armored });
@@ -105,8 +83,8 @@ async function readRecipientKey({ armored, encryptionKeyId, checkedAt }: Recipie
 }
 
 /** Compresses, pads and seals 1 byte to 16 MiB of chunks. */
-export async function sealPack(chunks: Uint8Array, sealer: Sealer): Promise<SealedPack> {
-  return nameSealed(await sealer.sealMessage(encodePack(chunks)));
+export async function sealPack(chunks: Uint8Array, sealer: Sealer, room?: MessageRoom): Promise<SealedPack> {
+  return nameSealed(await sealer.sealMessage(packContent(chunks), room));
 }
 
 /** The message with its name. */

@@ -1,18 +1,11 @@
-import {
-  decrypt,
-  decryptKey,
-  decryptSessionKeys,
-  readMessage,
-  readPrivateKeys,
-  type PrivateKey,
-  type SessionKey,
-} from 'openpgp';
+import { decryptKey, decryptSessionKeys, readMessage, readPrivateKeys, type PrivateKey } from 'openpgp';
 import { CodedError } from '../errors/coded-error.ts';
 import type { RunProgram } from '../io/run-program.ts';
 import { checkMessageFraming } from './message-framing.ts';
-import { readingSettings } from './openpgp-settings.ts';
+import { tagIntegrityProtected } from './packet-header.ts';
 import { decodePack } from './pack.ts';
 import { padmeLength } from './padme.ts';
+import { openProtectedData } from './protected-data.ts';
 import { sealedLimits } from './sealed-limits.ts';
 
 /** Opens sealed messages: a private key, a passphrase, or the machine's own gpg with its agent. */
@@ -31,6 +24,8 @@ export async function unsealPack(pack: Uint8Array, unsealer: Unsealer): Promise<
 
 /** Incompressible chunks grow by three bytes a block of 128 KiB and the frame's header, then by the padding. */
 const packContentBytesMax = padmeLength(sealedLimits.packPlainBytesMax + 64 * 1024);
+
+const sessionKeyBytes = 32;
 
 /**
  * With the secret keys in a file (armored or binary; several may be there). `passphrase`: null for keys without one.
@@ -97,49 +92,47 @@ type OpenWith = { decryptionKeys: PrivateKey[] } | { passwords: string[] };
 function openPgpUnsealer(openWith: OpenWith, wrongKey: string): Unsealer {
   return {
     async unsealMessage(message, contentBytesMax) {
-      const { keyIds } = checkMessageFraming(message);
-      const sessionKeys = await openSessionKeys(message, openWith).catch((cause: unknown) => {
-        const context = { sealedTo: keyIds };
-        throw new CodedError('KEY_WRONG', wrongKey, { cause, context });
-      });
-      return decryptWhole(message, sessionKeys, contentBytesMax);
+      const { keyIds, dataAt, dataBodyAt } = checkMessageFraming(message);
+      const refuse = (cause?: unknown): CodedError =>
+        new CodedError('KEY_WRONG', wrongKey, { cause, context: { sealedTo: keyIds } });
+      const sessionKeys = await openSessionKeys(message.subarray(0, dataAt), openWith).catch(
+        (cause: unknown) => {
+          throw refuse(cause);
+        },
+      );
+      let failure: unknown = refuse();
+      for (const sessionKey of sessionKeys) {
+        try {
+          return checkSize(openProtectedData(message.subarray(dataBodyAt), sessionKey), contentBytesMax);
+        } catch (error) {
+          failure = error;
+        }
+      }
+      throw failure;
     },
   };
 }
 
-async function openSessionKeys(message: Uint8Array, openWith: OpenWith): Promise<SessionKey[]> {
+/** A packet of encrypted data with nothing in it: session keys are taken out of whole messages only. */
+const noData = Buffer.from([0xc0 | tagIntegrityProtected, 1, 1]);
+
+/** The AES-256 keys that `packets` give; a wrong passphrase may give some by chance. */
+async function openSessionKeys(packets: Uint8Array, openWith: OpenWith): Promise<Uint8Array[]> {
   const opened = await decryptSessionKeys({
-    message: await readMessage({ binaryMessage: message }),
+    message: await readMessage({ binaryMessage: Buffer.concat([packets, noData]) }),
     ...openWith,
   });
-  return opened.flatMap(({ data, algorithm }) => (algorithm === null ? [] : [{ data, algorithm }]));
+  return opened.flatMap(({ data, algorithm }) =>
+    algorithm === 'aes256' && data.length === sessionKeyBytes ? [data] : [],
+  );
 }
 
-async function decryptWhole(
-  message: Uint8Array,
-  sessionKeys: SessionKey[],
-  contentBytesMax: number,
-): Promise<Buffer> {
-  let content: Uint8Array;
-  try {
-    const { data } = await decrypt({
-      message: await readMessage({ binaryMessage: message }),
-      sessionKeys,
-      format: 'binary',
-      config: readingSettings(contentBytesMax),
-    });
-    content = data;
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new CodedError('PACK_CORRUPT', `a sealed message cannot be decrypted: ${why}`, { cause });
-  }
-  if (content.length > contentBytesMax) {
-    throw new CodedError(
-      'PACK_CORRUPT',
-      `a sealed message holds ${content.length} bytes, more than the ${contentBytesMax} allowed`,
-    );
-  }
-  return Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+function checkSize(content: Buffer, contentBytesMax: number): Buffer {
+  if (content.length <= contentBytesMax) return content;
+  throw new CodedError(
+    'PACK_CORRUPT',
+    `a sealed message holds ${content.length} bytes, more than the ${contentBytesMax} allowed`,
+  );
 }
 
 async function readSecretKeys(bytes: Buffer): Promise<PrivateKey[]> {

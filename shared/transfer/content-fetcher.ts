@@ -39,7 +39,6 @@ export class ContentFetcher {
   private readonly deps: RangeFetcherDeps;
   private readonly ranges: RangeFetcher;
   private readonly pages = new Map<number, PageRequest>();
-  private answers = 0;
 
   constructor(deps: RangeFetcherDeps) {
     this.deps = deps;
@@ -49,11 +48,6 @@ export class ContentFetcher {
   /** Bytes asked for and not taken yet. */
   get bytesInFlight(): number {
     return this.ranges.bytesInFlight;
-  }
-
-  /** Requests that wait for an answer, and how many messages of answers came so far: it waits in vain where the count stands still. */
-  progress(): { isWaiting: boolean; answers: number } {
-    return { isWaiting: this.ranges.isWaiting || this.pages.size > 0, answers: this.answers };
   }
 
   /** A number for another kind of request (browse) on the same link. */
@@ -105,33 +99,25 @@ export class ContentFetcher {
 
   /** @throws CodedError PROTOCOL_VIOLATION */
   receiveContent(message: Content): void {
-    this.answers += 1;
     this.ranges.receiveContent(message);
   }
 
   /** @throws CodedError PROTOCOL_VIOLATION */
   receiveGone(message: Gone): void {
-    this.answers += 1;
-    const page = this.pages.get(message.requestId);
-    if (page === undefined) {
-      this.ranges.receiveGone(message);
-      return;
-    }
-    this.pages.delete(message.requestId);
-    page.resolve(message.reason);
+    const page = this.takePage(message.requestId);
+    if (page === null) this.ranges.receiveGone(message);
+    else page.resolve(message.reason);
   }
 
   /** @throws CodedError PROTOCOL_VIOLATION */
   receiveChunks(message: Chunks): void {
-    this.answers += 1;
-    const page = this.pages.get(message.requestId);
-    if (page === undefined) {
+    const page = this.takePage(message.requestId);
+    if (page === null) {
       throw new CodedError(
         'PROTOCOL_VIOLATION',
         `chunks for request ${message.requestId} were not asked for`,
       );
     }
-    this.pages.delete(message.requestId);
     page.resolve(message);
   }
 
@@ -146,12 +132,21 @@ export class ContentFetcher {
     return new Promise((resolve, reject) => {
       const requestId = this.takeRequestId();
       this.pages.set(requestId, { resolve, reject });
+      this.deps.deadline.asked();
       const { folder, path, hash } = wanted;
       this.deps.send({ type: 'wantChunks', requestId, folder, path, hash, from }).catch((error: unknown) => {
-        this.pages.delete(requestId);
+        this.takePage(requestId);
         reject(error);
       });
     });
+  }
+
+  private takePage(requestId: number): PageRequest | null {
+    const page = this.pages.get(requestId);
+    if (page === undefined) return null;
+    this.pages.delete(requestId);
+    this.deps.deadline.answered();
+    return page;
   }
 }
 

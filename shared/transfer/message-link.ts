@@ -6,6 +6,9 @@ import type { Hello } from '../protocol/hello.ts';
 import { limits } from '../protocol/limits.ts';
 import { protocolVersion } from '../protocol/protocol-version.ts';
 
+/** A device that does not say hello for so long has nothing to say. */
+export const helloTimeoutMs = 60_000;
+
 /** A Channel that speaks messages: the hello of both sides, then whatever they are about, and a last word on errors. */
 export class MessageLink {
   private readonly channel: Channel;
@@ -27,32 +30,22 @@ export class MessageLink {
 
   /**
    * Says hello and hears the other side's; null when the link ended before.
-   * @throws CodedError PROTOCOL_VIOLATION (no hello, no common version, another role than `peerRole`), or what it refused with
+   * @throws CodedError PROTOCOL_VIOLATION (no hello, no common version, another role than `peerRole`), LINK_TIMEOUT, or what it refused with
    */
   async greet(
     own: Pick<Hello, 'program' | 'programVersion' | 'deviceRole'>,
     peerRole: Hello['deviceRole'],
+    timeoutMs: number = helloTimeoutMs,
   ): Promise<Hello | null> {
-    await this.send({ type: 'hello', protocolVersions: [protocolVersion], ...own });
-    const message = await this.receive();
-    if (message === null) return null;
-    if (message.type === 'refuse') throw new CodedError('LINK_CLOSED', `refused: ${message.message}`);
-    if (message.type !== 'hello')
-      throw new CodedError('PROTOCOL_VIOLATION', `${message.type} came before hello`);
-    if (!message.protocolVersions.includes(protocolVersion)) {
-      throw new CodedError(
-        'PROTOCOL_VIOLATION',
-        `${message.program} ${message.programVersion} speaks protocol ${message.protocolVersions.join(', ')}, this is ${protocolVersion}`,
-        { hint: 'update the older of the two programs' },
-      );
+    const silence = new CodedError('LINK_TIMEOUT', `the other side said no hello in ${timeoutMs} ms`);
+    const timer = setTimeout(() => this.channel.close(silence), timeoutMs);
+    try {
+      await this.send({ type: 'hello', protocolVersions: [protocolVersion], ...own });
+      const message = await this.receive();
+      return message === null ? null : checkedHello(message, peerRole);
+    } finally {
+      clearTimeout(timer);
     }
-    if (message.deviceRole !== peerRole) {
-      throw new CodedError(
-        'PROTOCOL_VIOLATION',
-        `the other side is a ${message.deviceRole}, not a ${peerRole}`,
-      );
-    }
-    return message;
   }
 
   /** Ends the link; tells the other side why, where the code may cross the wire. Does not wait for a peer that reads nothing. */
@@ -74,6 +67,26 @@ export class MessageLink {
     }
     this.channel.close(reason ?? undefined);
   }
+}
+
+function checkedHello(message: Message, peerRole: Hello['deviceRole']): Hello {
+  if (message.type === 'refuse') throw new CodedError('LINK_CLOSED', `refused: ${message.message}`);
+  if (message.type !== 'hello')
+    throw new CodedError('PROTOCOL_VIOLATION', `${message.type} came before hello`);
+  if (!message.protocolVersions.includes(protocolVersion)) {
+    throw new CodedError(
+      'PROTOCOL_VIOLATION',
+      `${message.program} ${message.programVersion} speaks protocol ${message.protocolVersions.join(', ')}, this is ${protocolVersion}`,
+      { hint: 'update the older of the two programs' },
+    );
+  }
+  if (message.deviceRole !== peerRole) {
+    throw new CodedError(
+      'PROTOCOL_VIOLATION',
+      `the other side is a ${message.deviceRole}, not a ${peerRole}`,
+    );
+  }
+  return message;
 }
 
 /** Any error as one with a code: what is no CodedError is a defect. */

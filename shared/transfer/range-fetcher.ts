@@ -4,6 +4,7 @@ import type { Content } from '../protocol/content.ts';
 import type { Gone, GoneReason } from '../protocol/gone.ts';
 import { limits } from '../protocol/limits.ts';
 import type { RelativePath } from '../records/relative-path.ts';
+import type { AnswerDeadline } from './answer-deadline.ts';
 import { hasHash } from './verified-read.ts';
 
 /** A content as announced. */
@@ -29,6 +30,8 @@ type OpenRequest = { items: (OpenItem | null)[]; openItems: number };
 export type RangeFetcherDeps = {
   /** Resolves when the message went to the kernel; rejects with LINK_CLOSED. */
   send(message: Message): Promise<void>;
+  /** Told of every request and answer. */
+  deadline: AnswerDeadline;
 };
 
 /** Ranges per want: enough that requests are no round trips, few enough that several folders take turns. */
@@ -55,11 +58,6 @@ export class RangeFetcher {
   /** Bytes asked for and not taken yet. */
   get bytesInFlight(): number {
     return this.bytesAsked;
-  }
-
-  /** True while a want is not answered in full. */
-  get isWaiting(): boolean {
-    return this.requests.size > 0;
   }
 
   /** A number for a request of any kind on this link. */
@@ -90,6 +88,7 @@ export class RangeFetcher {
 
   /** @throws CodedError PROTOCOL_VIOLATION (not asked for, out of order, too long) */
   receiveContent(message: Content): void {
+    this.deps.deadline.progressed();
     for (const part of message.parts) {
       const { request, item } = this.openItem(message.requestId, part.item);
       const { job } = item;
@@ -113,6 +112,7 @@ export class RangeFetcher {
 
   /** @throws CodedError PROTOCOL_VIOLATION (not asked for) */
   receiveGone(message: Gone): void {
+    this.deps.deadline.progressed();
     const { request, item } = this.openItem(message.requestId, message.item);
     this.closeItem(message.requestId, request, message.item);
     this.release(item.job);
@@ -177,6 +177,7 @@ export class RangeFetcher {
       const requestId = this.takeRequestId();
       const items = jobs.map((job) => ({ job, receivedBytes: 0, gathered: null }));
       this.requests.set(requestId, { items, openItems: items.length });
+      this.deps.deadline.asked();
       return {
         type: 'want',
         requestId,
@@ -259,6 +260,8 @@ export class RangeFetcher {
   private closeItem(requestId: number, request: OpenRequest, position: number): void {
     request.items[position] = null;
     request.openItems -= 1;
-    if (request.openItems === 0) this.requests.delete(requestId);
+    if (request.openItems > 0) return;
+    this.requests.delete(requestId);
+    this.deps.deadline.answered();
   }
 }

@@ -129,6 +129,26 @@ it('ends a live connection at once when one side unpairs, and keeps the data', a
   expect(formatDifferences(compareTrees(bench.source, bench.current, asStored).differences)).toBe('');
 });
 
+it('goes on after the certificates of both devices were renewed, without pairing again', async () => {
+  const tree = MastodonTree.make(bench.source, { seed: 'renewed', files: 20 });
+  await bench.startPaired();
+  await bench.settled();
+  for (const device of [bench.agent, bench.receiver]) {
+    const file = path.join(device.home, 'identity', 'cert.pem');
+    const [id, certificate] = [await device.id(), fs.readFileSync(file, 'utf8')];
+    await device.stop();
+    // also one that cannot be read any more
+    if (device === bench.receiver) fs.writeFileSync(file, 'damaged');
+    expect((await device.must(['id', '--renew-certificate'])).trim()).toBe(id);
+    expect(fs.readFileSync(file, 'utf8')).toContain('BEGIN CERTIFICATE');
+    expect(fs.readFileSync(file, 'utf8')).not.toBe(certificate);
+    await device.start();
+  }
+  tree.addUpload();
+  await bench.settled();
+  expect(formatDifferences(compareTrees(bench.source, bench.current, asStored).differences)).toBe('');
+});
+
 it('works the other way round and over IPv6: the receiver listens and the agent joins', async () => {
   MastodonTree.make(bench.source, { seed: 'other way', files: 50 });
   const receiver: Receiver = new Device('receiver', path.join(bench.directory, 'ipv6-receiver'));

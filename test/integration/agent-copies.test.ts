@@ -104,6 +104,6 @@ it('begins empty copies in place of lost ones when a person asks for it', async 
 
 it('opens no more folders than one agent may have, over all of its links', async () => {
   for (let at = 0; at < limits.foldersMax; at += 1) await copies.open(agentId, `folder${at}`);
-  await expect(copies.open(agentId, 'one-more')).rejects.toMatchObject({ code: 'PROTOCOL_VIOLATION' });
+  await expect(copies.open(agentId, 'one-more')).rejects.toMatchObject({ code: 'QUOTA_REACHED' });
   expect(fs.readdirSync(path.join(data, agentId))).toHaveLength(limits.foldersMax);
 });

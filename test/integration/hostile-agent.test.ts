@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { beforeEach, expect, it } from 'vitest';
 import { PullSession } from '../../receiver/pull/pull-session.ts';
-import type { CodedError } from '../../shared/errors/coded-error.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import { decodeMessage, encodeMessage, type Message } from '../../shared/protocol/codec.ts';
@@ -45,30 +44,34 @@ let store: FakeMirrorStore;
 let agent: Channel;
 let ended: Promise<CodedError | null>;
 let opened: string[];
+let blocked: string[];
+let placeFor: (folder: string) => boolean;
 let storeOpens: Promise<void>;
-let session: PullSession;
 
-beforeEach(connect);
+beforeEach(() => connect());
 
-function connect(): void {
+function connect(answerTimeoutMs = 60_000): void {
   storeOpens = Promise.resolve();
   store = new FakeMirrorStore();
   opened = [];
+  blocked = [];
+  placeFor = () => true;
   const [agentSide, receiverSide] = createChannelPair();
   agent = agentSide;
-  session = new PullSession(
+  const session = new PullSession(
     {
       channel: receiverSide,
       openStore: async (folder) => {
         opened.push(folder);
         await storeOpens;
+        if (!placeFor(folder)) throw new CodedError('QUOTA_REACHED', 'no more folders are taken');
         return folder === 'media' ? store : new FakeMirrorStore();
       },
       sleep: async () => {},
-      onBlocked: () => {},
+      onBlocked: (folder, reason) => blocked.push(`${folder} ${reason?.code}`),
       logger: silentLogger,
     },
-    { programVersion: '0.0.0', retryDelayMs: 1 },
+    { programVersion: '0.0.0', retryDelayMs: 1, answerTimeoutMs },
   );
   ended = session.run();
 }
@@ -85,6 +88,10 @@ async function heard<Type extends Message['type']>(type: Type): Promise<Extract<
     const message = decodeMessage(bytes);
     if (message.type === type) return message as Extract<Message, { type: Type }>;
   }
+}
+
+async function next(): Promise<Buffer> {
+  return (await agent.receive()) ?? expect.unreachable('the link ended');
 }
 
 async function subscribed(): Promise<void> {
@@ -232,6 +239,25 @@ it.each<[string, Message]>([
   await expectEnd('PROTOCOL_VIOLATION');
 });
 
+it('refuses a folder for which there is no place, and pulls the others', async () => {
+  placeFor = (folder) => folder !== 'one-more';
+  await say(hello, {
+    type: 'offer',
+    folders: ['one-more', 'media'].map((id) => ({ id, kind: 'mirror', indexId })),
+  });
+  const first = [decodeMessage(await next()), decodeMessage(await next()), decodeMessage(await next())];
+  expect(first).toMatchObject([
+    { type: 'hello' },
+    { type: 'refuse', folder: 'one-more', code: 'QUOTA_REACHED' },
+    { type: 'subscribe', folder: 'media' },
+  ]);
+  expect(blocked).toEqual(['one-more QUOTA_REACHED']);
+  await say(records([file('good', 1)], 1));
+  const { requestId } = await heard('want');
+  await say({ type: 'content', requestId, parts: [{ item: 0, offset: 0, bytes: content }] });
+  expect(await heard('durable')).toMatchObject({ folder: 'media', sequence: 1 });
+});
+
 it('ends the link on offers of ever new folders, having opened a bounded number of stores', async () => {
   await say(hello);
   for (let n = 0; n < 70; n += 1) {
@@ -334,19 +360,4 @@ it('ends the link before announced records fill the memory, however many folders
   }
   await expectEnd('PROTOCOL_VIOLATION');
   expect(end.announcedBytes).toBeLessThan(128 * mib);
-});
-
-it('ends the link when the agent is alive but answers no request', async () => {
-  await subscribed();
-  await say(records([file('good', 1), file('a', 2, 3, sha256(Buffer.from('abc')))], 2));
-  const { requestId } = await heard('want');
-  session.endUnlessAnswered();
-  await say({ type: 'content', requestId, parts: [{ item: 0, offset: 0, bytes: content }] });
-  await delay(20);
-  session.endUnlessAnswered();
-  await say(records([], 3));
-  await delay(20);
-  expect(session.progress()).toHaveLength(1);
-  session.endUnlessAnswered();
-  await expectEnd('LINK_TIMEOUT');
 });

@@ -1,7 +1,9 @@
 import v8 from 'node:v8';
 import vm from 'node:vm';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { DeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { formatAddress, parseAddress } from '../../shared/link/address.ts';
+import { encodeJoinRequest } from '../../shared/link/join-frame.ts';
 import { LinkServer } from '../../shared/link/link-server.ts';
 import { createInvitation } from '../../shared/link/pairing.ts';
 import { joinAlpn, linkAlpn } from '../../shared/link/tls-peer.ts';
@@ -12,6 +14,12 @@ import { connectTcp, connectTls, credentials, upgradeRequest } from '../support/
 const devices = new LinkDevices();
 afterEach(async () => devices.stop());
 
+const wrongSecret = encodeJoinRequest({
+  secret: Buffer.alloc(16),
+  role: 'receiver',
+  addresses: [],
+  agentId: null,
+});
 const halfHello = Buffer.from('160301020001000001fc0303', 'hex');
 
 describe('1,000 half-open connections', () => {
@@ -94,12 +102,50 @@ describe('1,000 half-open connections', () => {
       for (const { socket } of connections) socket.destroy();
       await Promise.all(connections.map(async ({ ended }) => ended));
     };
-    await round();
-    await round();
-    const before = heapUsedBytes();
-    for (let rounds = 0; rounds < 5; rounds += 1) await round();
     // 1,000 connections; two kilobytes kept of each would show
-    expect(heapUsedBytes() - before).toBeLessThan(2_000_000);
+    expect(await bytesKept(round, 5)).toBeLessThan(2_000_000);
+  });
+});
+
+describe('a connection that is refused leaves no memory behind', () => {
+  it.each<[string, (address: string, stranger: DeviceIdentity) => Promise<{ ended: Promise<Buffer> }>]>([
+    [
+      'of an unpaired device that sends a lot',
+      async (address, stranger) =>
+        connectTls(address, { ...credentials(stranger), ALPNProtocols: [linkAlpn] }, (socket) =>
+          socket.write(Buffer.alloc(50_000)),
+        ),
+    ],
+    [
+      'of a device that joins with a wrong secret',
+      async (address, stranger) =>
+        connectTls(address, { ...credentials(stranger), ALPNProtocols: [joinAlpn] }, (socket) =>
+          socket.write(wrongSecret),
+        ),
+    ],
+    ['without a certificate', async (address) => connectTls(address, { ALPNProtocols: [linkAlpn] })],
+    [
+      'of garbage',
+      async (address) => {
+        const connection = await connectTcp(address);
+        connection.socket.write(Buffer.alloc(50_000, 0x5a));
+        return connection;
+      },
+    ],
+  ])('%s', async (_name, connect) => {
+    const agent = await devices.start('agent', { limits: { joinsPerMinuteMax: 1_000_000 } });
+    const stranger = await devices.start('receiver', { listen: [] });
+    createInvitation(agent, { addresses: agent.addresses, offer: { role: 'replica' } });
+    const [address = ''] = agent.addresses;
+    const round = async () => {
+      const connections = await Promise.all(
+        Array.from({ length: 50 }, async () => connect(address, stranger.identity)),
+      );
+      await Promise.all(connections.map(async ({ ended }) => ended));
+    };
+    // 250 of them; eight kilobytes kept of each would show
+    expect(await bytesKept(round, 5)).toBeLessThan(2_000_000);
+    expect(agent.log.lines.filter((line) => line.level === 'warn')).toHaveLength(5);
   });
 });
 
@@ -148,7 +194,17 @@ describe('a slow sender', () => {
 v8.setFlagsFromString('--expose-gc');
 const collectGarbage = vm.runInNewContext('gc') as () => void;
 
-function heapUsedBytes(): number {
+/** What more rounds add to the memory in use, behind two that warm up. */
+async function bytesKept(round: () => Promise<void>, rounds: number): Promise<number> {
+  await round();
+  await round();
+  const before = usedBytes();
+  for (let at = 0; at < rounds; at += 1) await round();
+  return usedBytes() - before;
+}
+
+function usedBytes(): number {
   collectGarbage();
-  return process.memoryUsage().heapUsed;
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
 }

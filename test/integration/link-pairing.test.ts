@@ -1,9 +1,10 @@
+import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { joinAlpn } from '../../shared/link/tls-peer.ts';
 import { parseInvitation } from '../../shared/link/invitation.ts';
 import { encodeJoinRequest } from '../../shared/link/join-frame.ts';
 import { createInvitation, joinInvitation } from '../../shared/link/pairing.ts';
-import { invitationLifetimeMs, type Offer } from '../../shared/link/peer-book.ts';
+import { invitationLifetimeMs, PeerBook, type Offer } from '../../shared/link/peer-book.ts';
 import type { Clock } from '../../shared/link/clock.ts';
 import { systemClock } from '../../shared/link/clock.ts';
 import { restoreIdleMaxMs } from '../../shared/link/peer.ts';
@@ -85,6 +86,37 @@ describe('an invitation', () => {
     expect(agent.book.get(receiver.identity.deviceId)?.addresses).toEqual(receiver.addresses);
   });
 
+  it('leaves the dialling to the joining device where both listen, so that no two links cross', async () => {
+    // which of two crossing links stays depends on the IDs, so several pairs
+    for (let pair = 0; pair < 4; pair += 1) {
+      const agent = await devices.start('agent');
+      const receiver = await devices.start('receiver');
+      await joinInvitation(receiver, invite(agent), { ...joining, addresses: receiver.addresses });
+      const [served, dialled] = await Promise.all([agent.nextChannel(), receiver.nextChannel()]);
+      await served.send(Buffer.from('offer'));
+      expect((await dialled.receive())?.toString()).toBe('offer');
+      const all = [...agent.log.lines, ...receiver.log.lines];
+      expect(all.filter((line) => line.message === 'connected')).toHaveLength(2);
+      expect(all.filter((line) => line['code'] !== undefined)).toEqual([]);
+    }
+  });
+
+  it('makes the inviter dial where the joining device listens and does not dial', async () => {
+    const agent = await devices.start('agent', { limits: { crossingMs: 50 } });
+    const receiver = await devices.start('receiver');
+    // as when the joining program does not run yet
+    const elsewhere = PeerBook.open({ file: path.join(receiver.home, 'other.json'), self: 'receiver' });
+    const invitation = invite(agent);
+    await joinInvitation({ identity: receiver.identity, book: elsewhere }, invitation, {
+      ...joining,
+      addresses: receiver.addresses,
+    });
+    receiver.book.pair({ deviceId: agent.identity.deviceId, grant: replica, addresses: [] });
+    const [dialled, served] = await Promise.all([agent.nextChannel(), receiver.nextChannel()]);
+    expect(dialled.peerId).toBe(receiver.identity.deviceId);
+    expect(served.peerId).toBe(agent.identity.deviceId);
+  });
+
   it('finds the inviter at the address of several that answers, and remembers that one first', async () => {
     const agent = await devices.start('agent');
     const gone = await devices.start('agent');
@@ -141,6 +173,7 @@ describe('an invitation is refused without an answer', () => {
     await expect(joinInvitation(receiver, invitation, joining)).rejects.toMatchObject({
       code: 'INVITATION_REFUSED',
     });
+    expect(await agent.log.code('INVITATION_REFUSED')).toMatchObject({ level: 'warn' });
     expect(agent.book.peers()).toEqual([]);
   });
 
@@ -154,6 +187,8 @@ describe('an invitation is refused without an answer', () => {
     await expect(joinInvitation(receiver, invitation, joining)).rejects.toMatchObject({
       code: 'INVITATION_REFUSED',
     });
+    const refusal = { level: 'warn', deviceId: receiver.identity.deviceId };
+    expect(await agent.log.code('INVITATION_REFUSED')).toMatchObject(refusal);
     invite(agent);
     await expect(joinInvitation(receiver, invitation, joining)).rejects.toMatchObject({
       code: 'INVITATION_REFUSED',
@@ -168,6 +203,7 @@ describe('an invitation is refused without an answer', () => {
     await expect(joinInvitation(receiver, invitation, joining)).rejects.toMatchObject({
       code: 'INVITATION_REFUSED',
     });
+    expect(await agent.log.code('INVITATION_REFUSED')).toMatchObject({ level: 'warn' });
     expect(agent.book.peers()).toEqual([]);
   });
 

@@ -19,7 +19,8 @@ import {
   unsealPack,
   type Unsealer,
 } from '../../shared/sealing/unsealer.ts';
-import { verifyVersionRecord, versionRecordHash } from '../../shared/sealing/version-record.ts';
+import { recordHash } from '../../shared/sealing/signed-record.ts';
+import { verifyVersionRecord } from '../../shared/sealing/version-record.ts';
 import { GpgHome } from '../support/gpg-home.ts';
 
 const fixtures = fileURLToPath(new URL('../fixtures/sealed-v1/', import.meta.url));
@@ -50,7 +51,7 @@ async function readVersion(number: number, unsealer: Unsealer): Promise<Map<stri
   const record = verifyVersionRecord(bytes, signature, pem, { folder: 'secrets' });
   expect(record.agent).toBe(agent);
   const previous = path.join(folder, versionName({ number: number - 1, epoch }));
-  expect(record.previous).toBe(number === 1 ? null : versionRecordHash(fs.readFileSync(previous)));
+  expect(record.previous).toBe(number === 1 ? null : recordHash(fs.readFileSync(previous)));
   for (const [hash, size] of record.packs) {
     const pack = fs.readFileSync(path.join(folder, packName(hash)));
     expect(pack.length).toBe(size);

@@ -8,7 +8,8 @@ import type { Disk } from '../../shared/io/disk.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
-import { signVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
+import { signRecord } from '../../shared/sealing/signed-record.ts';
+import type { VersionRecord } from '../../shared/sealing/version-record.ts';
 import {
   agentPrivateKey,
   epochB,
@@ -79,7 +80,7 @@ function altered(change: (record: VersionRecord) => unknown): Buffer {
 function resigned(content: Buffer, version = second): { json: SealedObject; signature: SealedObject } {
   return {
     json: { ...version.json, content },
-    signature: { ...version.signature, content: signVersionRecord(content, agentPrivateKey) },
+    signature: { ...version.signature, content: signRecord(content, agentPrivateKey) },
   };
 }
 

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { runProgram } from '../../shared/io/run-program.ts';
 import { decodePack } from '../../shared/sealing/pack.ts';
@@ -55,4 +56,47 @@ it('seals to a passphrase so that gpg reads it', async () => {
   );
   expect(decodePack(content).equals(chunks)).toBe(true);
   expect((await unsealPack(pack.bytes, openPassphraseUnsealer('correct horse'))).equals(chunks)).toBe(true);
+});
+
+it('seals contents of every length, the empty one too, so that gpg and OpenPGP.js read them', async () => {
+  const email = 'ecc@example.org';
+  const sealer = await Sealer.toRecipients(await loadRecipients([exported(email)]));
+  const unsealer = await openKeyUnsealer(gpg.run(['--export-secret-keys', email]), null);
+  // around the borders of AES blocks, of packet lengths and of the pieces that are encrypted at once
+  const border = fc.constantFrom(0, 16, 191, 8383, 65_536, 131_072, 262_144);
+  const anyLength = fc
+    .tuple(border, fc.integer({ min: -40, max: 40 }))
+    .map(([at, by]) => Math.max(0, at + by));
+  await fc.assert(
+    fc.asyncProperty(anyLength, fc.boolean(), async (length, withGpg) => {
+      const content = randomBytes(length);
+      const message = await sealer.sealMessage(content);
+      expect((await unsealer.unsealMessage(message, length)).equals(content)).toBe(true);
+      if (withGpg) expect(gpg.run(['--decrypt'], message).equals(content)).toBe(true);
+    }),
+    { examples: [[0, true]], numRuns: 60 },
+  );
+});
+
+it('seals with AES-256 whatever a key prefers, and gpg finds the integrity good', async () => {
+  const unattended = ['--pinentry-mode', 'loopback', '--passphrase', ''];
+  gpg.run([
+    ...unattended,
+    '--default-preference-list',
+    'AES CAST5 3DES SHA1 ZLIB',
+    '--quick-generate-key',
+    'Test <aes@example.org>',
+    'default',
+    'default',
+    'never',
+  ]);
+  const sealer = await Sealer.toRecipients(await loadRecipients([exported('aes@example.org')]));
+  const ran = gpg.try(
+    ['--status-fd', '2', '--show-session-key', '--decrypt'],
+    await sealer.sealMessage(chunks),
+  );
+  expect(ran.stdout.equals(chunks)).toBe(true);
+  expect(ran.stderr).toMatch(/^gpg: session key: '9:[0-9A-F]{64}'$/m);
+  expect(ran.stderr).toContain('[GNUPG:] DECRYPTION_INFO 2 9');
+  expect(ran.stderr).toContain('[GNUPG:] GOODMDC');
 });

@@ -5,7 +5,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { deviceIdOfKey } from '../../shared/identity/device-id.ts';
-import { encodeVersionRecord, signVersionRecord } from '../../shared/sealing/version-record.ts';
+import { signRecord } from '../../shared/sealing/signed-record.ts';
+import { encodeVersionRecord } from '../../shared/sealing/version-record.ts';
 
 it('signs version records so that openssl verifies them', () => {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'mk-openssl-'));
@@ -23,7 +24,7 @@ it('signs version records so that openssl verifies them', () => {
       recipients: [],
     });
     fs.writeFileSync(path.join(directory, 'agent.pem'), publicKey.export({ type: 'spki', format: 'pem' }));
-    fs.writeFileSync(path.join(directory, 'X.json.sig'), signVersionRecord(record, privateKey));
+    fs.writeFileSync(path.join(directory, 'X.json.sig'), signRecord(record, privateKey));
     const verify = (content: Uint8Array): { status: number | null; stdout: string } => {
       fs.writeFileSync(path.join(directory, 'X.json'), content);
       const args = ['dgst', '-sha256', '-verify', 'agent.pem', '-signature', 'X.json.sig', 'X.json'];

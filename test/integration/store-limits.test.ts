@@ -188,7 +188,7 @@ it('keeps versions apart whose names a source has made up', async () => {
 
 it('expires by its rule, and never what is younger than the floor', async () => {
   let now = Date.parse('2026-01-01T00:00:00Z');
-  const retention = { keep: 2, floorDays: 7 };
+  const retention = { kind: 'simple', keep: 2, cleanoutDays: 0, floorDays: 7 } as const;
   const { feed, store, root } = await opened(undefined, { now: () => now }, { retention });
   const day = 86_400_000;
   for (const content of ['1', '2', '3', '4', '5', '6']) {

@@ -12,8 +12,11 @@ export type AgentStatus = {
     bytes: number;
     sequence: number;
     state: string;
+    reason: string | null;
     lastScanAt: string | null;
+    lastVersionAt: string | null;
   }[];
+  spoolBytes: number;
   receivers: {
     deviceId: string;
     connected: boolean;

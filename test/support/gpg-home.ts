@@ -30,9 +30,9 @@ export class GpgHome {
     return { status: ran.status, stdout: ran.stdout, stderr: ran.stderr.toString('utf8') };
   }
 
-  /** A key without passphrase; `algorithm` as for --quick-generate-key. Gives its fingerprint. */
-  generateKey(email: string, algorithm: 'rsa3072' | 'ed25519', expires = 'never'): string {
-    const passphrase = ['--pinentry-mode', 'loopback', '--passphrase', ''];
+  /** A key, without a passphrase where none is given; `algorithm` as for --quick-generate-key. Gives its fingerprint. */
+  generateKey(email: string, algorithm: 'rsa3072' | 'ed25519', expires = 'never', secret = ''): string {
+    const passphrase = ['--pinentry-mode', 'loopback', '--passphrase', secret];
     if (algorithm === 'rsa3072') {
       this.run([...passphrase, '--quick-generate-key', `Test <${email}>`, 'default', 'default', expires]);
       return this.fingerprint(email);

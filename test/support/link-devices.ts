@@ -38,6 +38,8 @@ type DeviceOptions = {
   listen?: string[];
   limits?: Partial<LinkLimits>;
   clock?: Clock;
+  /** For the jitter of the back-off. */
+  random?: () => number;
   identity?: DeviceIdentity;
 };
 
@@ -59,7 +61,7 @@ export class LinkDevices {
       else waiter(channel);
     };
     const links = new PeerLinks(
-      { identity, book, logger: log, onChannel, clock },
+      { identity, book, logger: log, onChannel, clock, random: options.random ?? Math.random },
       {
         listen: (options.listen ?? ['127.0.0.1:0']).map((text) => parseAddress(text)),
         limits: { ...testLimits, ...options.limits },

@@ -9,12 +9,8 @@ import { ManifestWriter } from '../../shared/sealing/manifest-writer.ts';
 import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
 import { sealRootMessage } from '../../shared/sealing/root-message.ts';
 import { sealPack, type SealedPack, type Sealer } from '../../shared/sealing/sealer.ts';
-import {
-  encodeVersionRecord,
-  signVersionRecord,
-  versionRecordHash,
-  type VersionRecord,
-} from '../../shared/sealing/version-record.ts';
+import { recordHash, signRecord } from '../../shared/sealing/signed-record.ts';
+import { encodeVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
 
 export type TreeEntry =
   | { type: 'file'; path: string; mode: number; content: Buffer }
@@ -88,9 +84,9 @@ export class ReceiverDirectory {
 
   #sign(record: VersionRecord): string {
     const bytes = encodeVersionRecord(record);
-    this.#previous = versionRecordHash(bytes);
+    this.#previous = recordHash(bytes);
     fs.writeFileSync(path.join(this.folderDirectory, versionName(record)), bytes);
-    const signature = signVersionRecord(bytes, this.#key);
+    const signature = signRecord(bytes, this.#key);
     fs.writeFileSync(path.join(this.folderDirectory, versionSignatureName(record)), signature);
     return path.basename(versionName(record), '.json');
   }

@@ -57,7 +57,7 @@ export class ReplicationLink {
         onBlocked: (_, reason) => this.blocked.push(reason?.code ?? null),
         logger: silentLogger,
       },
-      { programVersion: '0.0.0', retryDelayMs: 1000 },
+      { programVersion: '0.0.0', retryDelayMs: 1000, answerTimeoutMs: 60_000 },
     );
     const ending = [this.serve.run(), this.pull.run()] as const;
     this.ended = Promise.all(ending).then(([agent, receiver]) => ({ agent, receiver }));

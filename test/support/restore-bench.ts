@@ -23,6 +23,7 @@ const restoreDefaults: RunRestoreOptions = {
   agentId: null,
   programVersion: 'test',
   patienceMs: 30_000,
+  answerTimeoutMs: 30_000,
 };
 
 /** A receiver in memory; every link that the restore asks for is a new session with it. */
@@ -68,7 +69,7 @@ export function restoreFrom(
   receiver: { nextChannel(signal: AbortSignal): Promise<Channel>; notes?: string[] },
   options: Partial<RunRestoreOptions>,
   configuredPath: (folder: string) => string | null = () => null,
-  openUnsealer: OpenUnsealer = async () => {
+  openUnsealer: OpenUnsealer | null = async () => {
     throw new CodedError('KEY_WRONG', 'the test gave no key');
   },
 ): Promise<RestoreResult> {

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { historyOfStores } from '../../receiver/serve/restore-history.ts';
+import { type HistoryStore, historyOfStores } from '../../receiver/serve/restore-history.ts';
 import { RestoreLeases } from '../../receiver/serve/restore-lease.ts';
 import { serveRestore } from '../../receiver/serve/restore-session.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
@@ -16,7 +16,7 @@ import { readTree } from './memory-history.ts';
 import { indexA, sha256 } from './store-fixture.ts';
 
 /** Stores by agent and folder. */
-export type ReceiverStores = ReadonlyMap<DeviceId, ReadonlyMap<string, MirrorStore>>;
+export type ReceiverStores = ReadonlyMap<DeviceId, ReadonlyMap<string, HistoryStore>>;
 export type RestoreReceiver = Awaited<ReturnType<typeof startRestoreReceiver>>;
 
 /** What a receiver does with the links of restoring devices, and nothing else of it. */
@@ -37,7 +37,7 @@ export async function startRestoreReceiver(
       onChannel: (channel) => {
         void serveRestore({
           channel,
-          openHistory: async (id) => historyOfStores(stores.get(id) ?? new Map<string, MirrorStore>()),
+          openHistory: async (id) => historyOfStores(stores.get(id) ?? new Map<string, HistoryStore>()),
           leases,
           now: Date.now,
           programVersion: 'test',

@@ -3,7 +3,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { createPublicKey } from 'node:crypto';
 import { openSealDatabase } from '../../agent/seal/seal-database.ts';
-import { SealedFolder, type SealedFolderOptions } from '../../agent/seal/sealed-folder.ts';
+import { SealedFolder } from '../../agent/seal/sealed-folder.ts';
+import { SpoolBound, type SpoolBoundOptions } from '../../agent/seal/spool-bound.ts';
 import type { Source } from '../../agent/source/source.ts';
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
@@ -167,6 +168,8 @@ export async function readVersion(
   return { record, root, files: contents, entries };
 }
 
+export type SealedBenchOptions = { packBytesMax?: number; spool?: SpoolBoundOptions };
+
 /** A sealed folder on a home of its own, which can be closed and opened again as after a restart. */
 export class SealedBench {
   readonly home: string;
@@ -176,14 +179,14 @@ export class SealedBench {
   clockMs: number | null = null;
   sealed: SealedFolder;
   readonly identity: Awaited<ReturnType<typeof createDeviceIdentity>>;
-  readonly options: Partial<SealedFolderOptions>;
+  readonly options: SealedBenchOptions;
   #database: ReturnType<typeof openSealDatabase>;
 
   private constructor(
     home: string,
     identity: SealedBench['identity'],
     recipients: Recipient[],
-    options: Partial<SealedFolderOptions>,
+    options: SealedBenchOptions,
   ) {
     this.home = home;
     this.folder = 'database';
@@ -196,7 +199,7 @@ export class SealedBench {
   static async create(
     home: string,
     recipients: Recipient[],
-    options: Partial<SealedFolderOptions> = {},
+    options: SealedBenchOptions = {},
   ): Promise<SealedBench> {
     return new SealedBench(home, await createDeviceIdentity(home), recipients, options);
   }
@@ -235,21 +238,22 @@ export class SealedBench {
   #open(): [ReturnType<typeof openSealDatabase>, SealedFolder] {
     const databaseFile = path.join(this.home, 'seal.db');
     const database = openSealDatabase(databaseFile);
+    const now = (): number => this.clockMs ?? Date.now();
     const sealed = new SealedFolder(
       {
         database,
         databaseFile,
         source: bytesSource(() => this.content()),
+        bound: new SpoolBound(now, this.options.spool ?? { bytesMax: 1024 ** 3, waitMsMax: 60_000 }),
         identity: this.identity,
         sealTo: () => Promise.resolve({ kind: 'recipients', recipients: this.recipients }),
         logger: silentLogger,
-        now: () => this.clockMs ?? Date.now(),
+        now,
       },
       {
         folder: this.folder,
         spoolDirectory: path.join(this.home, 'spool', this.folder),
-        spool: { bytesMax: 1024 ** 3, waitMsMax: 60_000 },
-        ...this.options,
+        ...(this.options.packBytesMax === undefined ? {} : { packBytesMax: this.options.packBytesMax }),
       },
     );
     return [database, sealed];

@@ -1,40 +1,53 @@
-import { historyOfStores } from '../../receiver/serve/restore-history.ts';
+import { type HistoryStore, historyOfStores } from '../../receiver/serve/restore-history.ts';
 import { RestoreLeases } from '../../receiver/serve/restore-lease.ts';
 import { serveRestore } from '../../receiver/serve/restore-session.ts';
 import type { SealedStore } from '../../receiver/store/sealed-store.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
-import { createChannelPair } from './channel-pair.ts';
+import { type ChannelPairOptions, createChannelPair } from './channel-pair.ts';
 
 /** Changes what a receiver lists. */
 export type Lie = (entries: ReturnType<SealedStore['entriesAt']>['entries']) => void;
 
-/** Links to a receiver that serves one sealed store to a restore. */
-export function sealedReceiver(
-  store: SealedStore,
-  { agentId, folder, lie = () => {} }: { agentId: DeviceId; folder: string; lie?: Lie },
-): () => Promise<Channel> {
-  const held = {
-    kind: 'sealed' as const,
+/** What a receiver serves of a sealed store. */
+export function heldFolder(store: SealedStore, lie: Lie = () => {}): HistoryStore {
+  return {
+    kind: 'sealed',
     usage: () => ({ files: store.usage().versions, bytes: store.usage().bytes }),
     changedAt: () => store.changedAt(),
-    entriesAt: (query: Parameters<SealedStore['entriesAt']>[0]) => {
+    entriesAt: (query) => {
       const page = store.entriesAt(query);
       lie(page.entries);
       return page;
     },
     copies: (hash: Buffer) => store.copies(hash),
   };
-  const history = historyOfStores(new Map([[folder, held]]));
+}
+
+/** Links to a receiver that serves one sealed store to a restore. */
+export function sealedReceiver(
+  store: SealedStore,
+  {
+    agentId,
+    folder,
+    lie,
+    now = Date.now,
+    ...options
+  }: { agentId: DeviceId; folder: string; lie?: Lie; now?: () => number } & Pick<
+    ChannelPairOptions,
+    'onMessage'
+  >,
+): () => Promise<Channel> {
+  const history = historyOfStores(new Map([[folder, heldFolder(store, lie)]]));
   const grant = { role: 'restore', agentId } as const;
   return async () => {
-    const [restorer, served] = createChannelPair({ firstGrant: grant, secondGrant: grant });
+    const [restorer, served] = createChannelPair({ ...options, firstGrant: grant, secondGrant: grant });
     void serveRestore({
       channel: served,
       openHistory: async () => history,
-      leases: new RestoreLeases(Date.now),
-      now: Date.now,
+      leases: new RestoreLeases(now),
+      now,
       programVersion: 'test',
       logger: silentLogger,
     });

@@ -11,12 +11,8 @@ import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { FileRecord, PathState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
-import {
-  encodeVersionRecord,
-  signVersionRecord,
-  versionRecordHash,
-  type VersionRecord,
-} from '../../shared/sealing/version-record.ts';
+import { recordHash, signRecord } from '../../shared/sealing/signed-record.ts';
+import { encodeVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
 import { fileState, indexA, sha256 } from './store-fixture.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
@@ -130,9 +126,9 @@ export function versionObjects(
     json: { path: versionName(record) as RelativePath, content },
     signature: {
       path: versionSignatureName(record) as RelativePath,
-      content: signVersionRecord(content, key),
+      content: signRecord(content, key),
     },
-    hash: versionRecordHash(content),
+    hash: recordHash(content),
   };
 }
 

@@ -56,7 +56,7 @@ export function storeFixture(
           databasePath,
           agentId: 'agent',
           folderId: 'media',
-          retention: { keep: 6, floorDays: 7 },
+          retention: { kind: 'simple', keep: 6, cleanoutDays: 0, floorDays: 7 },
           freeSpaceFloor: 0,
           partialDaysMax: 7,
           ...options,

@@ -21,7 +21,7 @@ import {
 export function workloadFixture(directory: string, deps: Partial<MirrorStoreDeps> = {}) {
   return storeFixture(directory, deps, {
     journalSegmentBytesMax: 6000,
-    retention: { keep: versionsKept, floorDays: 0 },
+    retention: { kind: 'simple', keep: versionsKept, cleanoutDays: 0, floorDays: 0 },
   });
 }
 

@@ -12,6 +12,8 @@ type WorkbenchOptions = {
   ignore?: string[];
   /** Let the receiver listen too, for restores that dial it. */
   receiverListens?: boolean;
+  /** More arguments for the agent's `init`. */
+  agentInit?: readonly string[];
 };
 
 /**
@@ -52,6 +54,7 @@ export class Workbench {
       formatEndpoint(listen),
       '--advertise',
       formatEndpoint(advertised),
+      ...(options.agentInit ?? []),
     ]);
     const ignores = (options.ignore ?? ['/cache/']).flatMap((pattern) => ['--ignore', pattern]);
     await bench.agent.must([

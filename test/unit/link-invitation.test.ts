@@ -43,6 +43,16 @@ it('is refused when it was cut off anywhere', () => {
   );
 });
 
+it('is said to be cut off where it is, at whatever character', () => {
+  fc.assert(
+    fc.property(invitation, fc.nat(), (original, cut) => {
+      const text = formatInvitation(original);
+      const left = text.slice(0, 'mastokeep1-'.length + (cut % (text.length - 'mastokeep1-'.length)));
+      expect(() => parseInvitation(left)).toThrowError(/cut off or changed/);
+    }),
+  );
+});
+
 it('is refused when a character of it is another', () => {
   fc.assert(
     fc.property(

@@ -82,6 +82,19 @@ describe('the schedule of a sealed folder', () => {
     });
   });
 
+  it('begins an interrupted run again ten minutes after its start, or at its next moment if that comes earlier', () => {
+    const nightly = parseSchedule('0 3 * * *', 'UTC');
+    const interrupted = { ...fresh, knownSinceMs: at('01:00:00'), lastStartedAtMs: at('03:00:00') };
+    expect(decideSchedule(nightly, interrupted, at('03:02:00'))).toEqual({
+      action: 'wait',
+      untilMs: at('03:10:00'),
+      stretch: 1,
+    });
+    expect(decideSchedule(nightly, interrupted, at('03:10:00')).action).toBe('run');
+    const frequent = parseSchedule('*/5 * * * *', 'UTC');
+    expect(decideSchedule(frequent, interrupted, at('03:05:00')).action).toBe('run');
+  });
+
   it('goes on after the clock was set back', () => {
     const state = { ...fresh, lastStartedAtMs: at('08:40:00') + 400 * 24 * hourMs, lastDurationMs: minuteMs };
     expect(decideSchedule(hourly, state, at('09:00:00'))).toEqual({

@@ -22,8 +22,15 @@ it('reads whom a message is sealed to without any key', () => {
   expect(checkMessageFraming(Buffer.concat([pkesk(), pkesk(), seipd()]))).toEqual({
     keyIds: ['0123456789ABCDEF', '0123456789ABCDEF'],
     passphrases: 0,
+    dataAt: 2 * pkesk().length,
+    dataBodyAt: 2 * pkesk().length + 6,
   });
-  expect(checkMessageFraming(Buffer.concat([skesk, seipd()]))).toEqual({ keyIds: [], passphrases: 1 });
+  expect(checkMessageFraming(Buffer.concat([skesk, seipd()]))).toEqual({
+    keyIds: [],
+    passphrases: 1,
+    dataAt: skesk.length,
+    dataBodyAt: skesk.length + 6,
+  });
 });
 
 it('reads all definite lengths, of both packet formats', () => {

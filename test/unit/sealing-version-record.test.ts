@@ -8,12 +8,11 @@ import {
   versionName,
   versionSignatureName,
 } from '../../shared/sealing/object-name.ts';
+import { recordHash, signRecord } from '../../shared/sealing/signed-record.ts';
 import {
   encodeVersionRecord,
   parseVersionRecord,
-  signVersionRecord,
   verifyVersionRecord,
-  versionRecordHash,
   type VersionRecord,
 } from '../../shared/sealing/version-record.ts';
 
@@ -59,7 +58,7 @@ const sample: VersionRecord = {
   recipients: ['0123456789ABCDEF'],
 };
 const bytes = encodeVersionRecord(sample);
-const signature = signVersionRecord(bytes, privateKey);
+const signature = signRecord(bytes, privateKey);
 const forged: unknown = expect.objectContaining({ code: 'RECORD_FORGED' });
 const invalid: unknown = expect.objectContaining({ code: 'RECORD_INVALID' });
 
@@ -70,7 +69,7 @@ describe('a version record', () => {
         `"label":"mastokeep-version-1","number":7,"packs":[["${'cd'.repeat(32)}",1000],["${'ab'.repeat(32)}",500]],` +
         `"previous":null,"recipients":["0123456789ABCDEF"],"root":"${'ab'.repeat(32)}"}`,
     );
-    expect(versionRecordHash(bytes)).toBe(createHash('sha256').update(bytes).digest('hex'));
+    expect(recordHash(bytes)).toBe(createHash('sha256').update(bytes).digest('hex'));
     fc.assert(
       fc.property(records, (record) => {
         const written = encodeVersionRecord(record);
@@ -141,7 +140,7 @@ describe('its signature', () => {
       expect(verifyVersionRecord(bytes, signature, key, { folder: 'database' })).toEqual(sample);
     }
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
-    const again = signVersionRecord(bytes, pem.toString());
+    const again = signRecord(bytes, pem.toString());
     expect(verifyVersionRecord(bytes, again, spki, { folder: 'database' })).toEqual(sample);
   });
 
@@ -173,7 +172,7 @@ describe('its signature', () => {
     expect(() => verifyVersionRecord(bytes, signature, otherSpki, { folder: 'database' })).toThrowError(
       forged,
     );
-    const signedByOther = signVersionRecord(bytes, other.privateKey);
+    const signedByOther = signRecord(bytes, other.privateKey);
     expect(() => verifyVersionRecord(bytes, signedByOther, otherSpki, { folder: 'database' })).toThrowError(
       forged,
     );
@@ -182,7 +181,7 @@ describe('its signature', () => {
   it('of something else than a record makes none', () => {
     const text = Buffer.from('{"label":"mastokeep-version-1"}');
     expect(() =>
-      verifyVersionRecord(text, signVersionRecord(text, privateKey), spki, { folder: 'database' }),
+      verifyVersionRecord(text, signRecord(text, privateKey), spki, { folder: 'database' }),
     ).toThrowError(invalid);
   });
 });

@@ -1,15 +1,18 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { EntryProgress, makeScratch, restoreDatabase } from '../../../agent/restore/database-restore.ts';
+import { checkDatabase, restoreDatabase } from '../../../agent/restore/database-restore.ts';
 import { parsePostgresTarget } from '../../../agent/restore/postgres-target.ts';
+import { makeScratch } from '../../../agent/restore/scratch.ts';
 import { postgresBin, startPostgres, type PostgresServer } from '../../support/postgres.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 let server: PostgresServer;
 let directory: string;
 let archive: string;
+const never = new AbortController().signal;
+const quiet = { note: () => {}, signal: never };
 const counts =
   'select (select count(*) from accounts), (select count(*) from statuses), (select max(text) from statuses)';
 
@@ -44,7 +47,7 @@ it.each([1, 4])('makes a database and restores a dump into it with %s jobs', asy
   const notes: string[] = [];
   const name = `restored_${jobs}`;
   const target = parsePostgresTarget(`${server.connection('x').replace('dbname=x', '')} dbname='${name}'`);
-  const deps = { note: (line: string) => void notes.push(line) };
+  const deps = { note: (line: string) => void notes.push(line), signal: never };
   const { entries } = await restoreDatabase(deps, archive, target, jobs);
   expect(entries).toBeGreaterThan(10);
   expect(server.sql(name, counts)).toBe(server.sql('mastodon', counts));
@@ -54,9 +57,10 @@ it.each([1, 4])('makes a database and restores a dump into it with %s jobs', asy
   expect(told).toContain('foreign keys are being checked');
 });
 
-it('refuses a database that exists, and leaves it alone', async () => {
+it('refuses a database that exists, before and after the dump has come, and leaves it alone', async () => {
   const target = parsePostgresTarget(server.connection('mastodon'));
-  await expect(restoreDatabase({ note: () => {} }, archive, target, 2)).rejects.toMatchObject({
+  await expect(checkDatabase(target)).rejects.toMatchObject({ code: 'RESTORE_CONFLICT' });
+  await expect(restoreDatabase(quiet, archive, target, 2)).rejects.toMatchObject({
     code: 'RESTORE_CONFLICT',
   });
   expect(server.sql('mastodon', 'select count(*) from statuses')).toBe('5000');
@@ -67,10 +71,41 @@ it('leaves no database behind when the dump is damaged', async () => {
   const bytes = fs.readFileSync(archive);
   fs.writeFileSync(damaged, bytes.subarray(0, Math.floor(bytes.length * 0.7)));
   const target = parsePostgresTarget(server.connection('half'));
-  await expect(restoreDatabase({ note: () => {} }, damaged, target, 2)).rejects.toMatchObject({
+  await expect(restoreDatabase(quiet, damaged, target, 2)).rejects.toMatchObject({
     code: 'RESTORE_INCOMPLETE',
   });
   expect(server.sql('postgres', `select count(*) from pg_database where datname = 'half'`)).toBe('0');
+});
+
+it('finds out first that no database can be made', async () => {
+  const odd = server.connection('x').replace('dbname=x', `dbname='it\\'s new'`);
+  await checkDatabase(parsePostgresTarget(odd));
+  server.sql('postgres', 'create role nobody login');
+  const asNobody = server.connection('new').replace('user=postgres', 'user=nobody');
+  await expect(checkDatabase(parsePostgresTarget(asNobody))).rejects.toMatchObject({
+    code: 'TARGET_UNUSABLE',
+    message: expect.stringContaining('may not make databases') as string,
+  });
+  const nowhere = `host=${directory} dbname=new`;
+  await expect(checkDatabase(parsePostgresTarget(nowhere))).rejects.toMatchObject({
+    code: 'TARGET_UNUSABLE',
+    message: expect.stringContaining('cannot be reached') as string,
+  });
+});
+
+it('drops the database again when it is interrupted in the middle', async () => {
+  const target = parsePostgresTarget(server.connection('interrupted'));
+  const interrupted = new AbortController();
+  const note = (line: string): void => {
+    if (line.includes('TABLE DATA')) interrupted.abort();
+  };
+  await expect(
+    restoreDatabase({ note, signal: interrupted.signal }, archive, target, 1),
+  ).rejects.toMatchObject({
+    code: 'RESTORE_INCOMPLETE',
+    message: 'interrupted; the database was dropped again',
+  });
+  expect(server.sql('postgres', `select count(*) from pg_database where datname = 'interrupted'`)).toBe('0');
 });
 
 it('gives a password to the programs without writing it anywhere', async () => {
@@ -79,7 +114,7 @@ it('gives a password to the programs without writing it anywhere', async () => {
   const target = parsePostgresTarget(server.uri('by_password', 'restorer', 'p@ss word'));
   expect(target).toMatchObject({ database: 'by_password', password: 'p@ss word' });
   expect(target.connection + target.maintenance).not.toContain('p%40ss');
-  await restoreDatabase({ note: () => {} }, archive, target, 2);
+  await restoreDatabase(quiet, archive, target, 2);
   expect(server.sql('by_password', counts)).toBe(server.sql('mastodon', counts));
 });
 
@@ -104,20 +139,24 @@ it('keeps what lies in the scratch directory to its owner, and removes it', () =
   const scratch = makeScratch(directory);
   expect(fs.statSync(scratch.directory).mode & 0o777).toBe(0o700);
   fs.writeFileSync(path.join(scratch.directory, 'dump'), 'x');
+  const other = makeScratch(directory);
+  expect(fs.existsSync(scratch.directory)).toBe(true);
+  other.remove();
   scratch.remove();
   expect(fs.existsSync(scratch.directory)).toBe(false);
 });
 
-it('tells entries with the time that they took', () => {
-  const notes: string[] = [];
-  let now = 0;
-  const progress = new EntryProgress({ note: (line) => void notes.push(line) }, 3, () => now);
-  progress.take('pg_restore: launching item 12 TABLE DATA statuses');
-  now = 61_000;
-  progress.take('pg_restore: finished item 12 TABLE DATA statuses');
-  progress.take('pg_restore: launching item 13 FK CONSTRAINT statuses fk_1');
-  expect(notes).toEqual([
-    '[1/3] TABLE DATA statuses, 61 seconds',
-    expect.stringContaining('foreign keys are being checked') as string,
-  ]);
+it('removes scratch directories of runs that were killed, and nothing else', () => {
+  const ended = spawnSync('true').pid;
+  for (const name of [
+    `mastokeep-restore-${ended}-abcdef`,
+    `mastokeep-restore-${ended}-`,
+    'mastokeep-restore-x',
+  ]) {
+    fs.mkdirSync(path.join(directory, name));
+  }
+  fs.writeFileSync(path.join(directory, `mastokeep-restore-${ended}-abcdef/dump`), 'x');
+  makeScratch(directory).remove();
+  const left = fs.readdirSync(directory).filter((name) => name.startsWith('mastokeep-restore-'));
+  expect(left.sort()).toEqual([`mastokeep-restore-${ended}-`, 'mastokeep-restore-x']);
 });

@@ -77,7 +77,7 @@ class HostileReceiver {
       const bytes = await channel.receive();
       if (bytes === null) return;
       const message = decodeMessage(bytes);
-      this.asked += 1;
+      if (message.type !== 'refuse') this.asked += 1;
       for (const answer of this.answerTo(message) ?? this.#honest(message)) {
         await channel.send(Buffer.isBuffer(answer) ? answer : encodeMessage(answer)).catch(() => {});
       }

@@ -104,7 +104,7 @@ it('a receiver that pulls from an agent answers no browse and no want of it', as
         onBlocked: () => {},
         logger: silentLogger,
       },
-      { programVersion: 'test', retryDelayMs: 1 },
+      { programVersion: 'test', retryDelayMs: 1, answerTimeoutMs: 60_000 },
     );
     const run = session.run();
     await agent.send(encodeMessage(hello('agent')));

@@ -2,27 +2,13 @@ import { generateKeyPairSync } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { OpenUnsealer } from '../../../agent/restore/open-sealed-folder.ts';
-import { commandUnsealer } from '../../../agent/restore/command-unsealer.ts';
-import type { RestoreResult } from '../../../agent/restore/run-restore.ts';
-import { AgentKey } from '../../../receiver/store/agent-key.ts';
-import { AgentQuota } from '../../../receiver/store/agent-quota.ts';
-import { openSealedStore } from '../../../receiver/store/open-sealed-store.ts';
-import type { SealedStore } from '../../../receiver/store/sealed-store.ts';
 import type { DeviceId } from '../../../shared/identity/device-id.ts';
-import { silentLogger } from '../../../shared/io/logger.ts';
-import { nodeDisk } from '../../../shared/io/node-disk.ts';
-import { generateKeyPair, type GeneratedKeyPair } from '../../../shared/sealing/key-pair.ts';
-import { loadRecipients } from '../../../shared/sealing/recipient.ts';
-import { Sealer } from '../../../shared/sealing/sealer.ts';
 import { ReceiverDirectory, type TreeEntry } from '../../support/receiver-directory.ts';
-import { restoreFrom } from '../../support/restore-bench.ts';
-import { sealedReceiver, type Lie } from '../../support/sealed-receiver.ts';
+import { createSealedKeys, type SealedKeys, SealedRestoreBench } from '../../support/sealed-restore-bench.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 import { sha256 } from '../../support/store-fixture.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
-const passphrase = 'correct horse battery staple';
 const big = seededBytes('a dump', 3_000_000);
 const grown = Buffer.concat([
   big.subarray(0, 1_000_000),
@@ -40,167 +26,86 @@ const secondTree = firstTree.map((entry) =>
   entry.path === 'dump.pgdump' && entry.type === 'file' ? { ...entry, content: grown } : entry,
 );
 
-let keys: GeneratedKeyPair;
-let strange: GeneratedKeyPair;
-let sealer: Sealer;
-let directory: string;
-let data: ReceiverDirectory;
-let store: SealedStore | null;
-let target: string;
-let notes: string[];
+let keys: SealedKeys;
+let strange: SealedKeys;
+let bench: SealedRestoreBench;
 
 beforeAll(async () => {
-  keys = await generateKeyPair({ name: 'Owner', email: 'owner@example.org' }, passphrase);
-  strange = await generateKeyPair({ name: 'Other', email: 'other@example.org' }, passphrase);
-  sealer = await Sealer.toRecipients(await loadRecipients([{ name: 'key', content: keys.publicArmored }]));
+  keys = await createSealedKeys('owner');
+  strange = await createSealedKeys('other');
 });
 
 beforeEach(() => {
-  directory = temporaryDirectory();
-  data = new ReceiverDirectory(path.join(directory, 'data'), {
-    folder: 'database',
-    sealer,
-    blockBytes: 50_000,
-    packBytes: 1_500_000,
-  });
-  store = null;
-  target = path.join(directory, 'restored');
-  notes = [];
+  bench = new SealedRestoreBench(temporaryDirectory(), keys);
 });
 
-afterEach(async () => {
-  await store?.close();
-  fs.rmSync(directory, { recursive: true });
-});
-
-/** A receiver that has lost journal and database: everything comes from the plain files. */
-async function serve(folder = 'database'): Promise<SealedStore> {
-  const agentDirectory = path.join(directory, 'data', data.agent);
-  const key = new AgentKey(data.agent, { directory: agentDirectory });
-  store ??= await openSealedStore(
-    {
-      disk: nodeDisk,
-      logger: silentLogger,
-      quota: new AgentQuota({ bytesMax: null, sealedReserve: 0 }),
-      now: Date.now,
-      agentKey: () => key.read(),
-      onRefused: () => {},
-    },
-    {
-      directory: path.join(agentDirectory, folder),
-      databasePath: path.join(directory, `${folder}.db`),
-      agentId: data.agent,
-      folderId: folder,
-      freeSpaceFloor: 0,
-      partialDaysMax: 7,
-    },
-  );
-  return store;
-}
-
-async function restore({
-  openUnsealer = keyUnsealer(keys, passphrase),
-  agentId = data.agent,
-  folder = 'database',
-  folders = [folder],
-  lie = () => {},
-}: {
-  openUnsealer?: OpenUnsealer;
-  agentId?: DeviceId | null;
-  folder?: string;
-  folders?: string[];
-  lie?: Lie;
-} = {}): Promise<RestoreResult> {
-  const held = await serve(folder);
-  const nextChannel = sealedReceiver(held, { agentId: data.agent, folder, lie });
-  return restoreFrom({ nextChannel, notes }, { to: target, folders, agentId }, () => null, openUnsealer);
-}
-
-function keyUnsealer(pair: GeneratedKeyPair, secret: string): OpenUnsealer {
-  const [key, keyPassphrase] = [path.join(directory, 'key.asc'), path.join(directory, 'passphrase')];
-  fs.writeFileSync(key, pair.privateArmored);
-  fs.writeFileSync(keyPassphrase, `${secret}\n`);
-  return commandUnsealer({ key, keyPassphrase, passphrase: null }, null);
-}
-
-function expectTree(tree: readonly TreeEntry[]): void {
-  for (const entry of tree) {
-    const place = path.join(target, 'database', entry.path);
-    const found = fs.lstatSync(place);
-    if (entry.type === 'symlink') expect(fs.readlinkSync(place)).toBe(entry.target);
-    else expect(found.mode & 0o7777, entry.path).toBe(entry.mode);
-    if (entry.type === 'file') expect(fs.readFileSync(place).equals(entry.content), entry.path).toBe(true);
-  }
-}
-
-/** Not a file, whole or in part, and no directory: as if nothing had been tried. */
-function expectNothingRestored(): void {
-  const place = path.join(target, 'database');
-  expect(fs.existsSync(place) ? fs.readdirSync(place, { recursive: true }) : []).toEqual([]);
-}
-
-function packFiles(): string[] {
-  const packs = path.join(data.folderDirectory, 'packs');
-  return fs.readdirSync(packs).map((name) => path.join(packs, name));
-}
+afterEach(() => bench.close());
 
 it('restores the newest version with modes, links and content spread over many packs', async () => {
-  await data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
-  await data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
-  const result = await restore();
-  expectTree(secondTree);
+  await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
+  await bench.data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
+  const result = await bench.restore();
+  bench.expectTree(secondTree);
   expect(result.folders[0]).toMatchObject({
     files: 4,
     failed: [],
-    version: { number: 2, createdAt: '2026-11-21T09:40:00.000Z', signer: data.agent, signerVerified: true },
+    version: {
+      number: 2,
+      createdAt: '2026-11-21T09:40:00.000Z',
+      signer: bench.data.agent,
+      signerVerified: true,
+    },
   });
-  expect(fs.readdirSync(path.join(target, 'database')).sort()).toEqual(['dump.pgdump', 'empty', 'etc']);
-  const again = await restore();
+  expect(fs.readdirSync(path.join(bench.target, 'database')).sort()).toEqual(['dump.pgdump', 'empty', 'etc']);
+  const again = await bench.restore();
   expect(again.folders[0]).toMatchObject({ files: 0, skipped: 4, failed: [] });
 });
 
 it('says that the signer is unverified where nobody named the agent', async () => {
-  await data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
-  const result = await restore({ agentId: null });
-  expect(notes.join('\n')).toContain('signer unverified');
-  expect(notes.join('\n')).toContain(data.agent);
+  await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
+  const result = await bench.restore({ agentId: null });
+  expect(bench.notes.join('\n')).toContain('signer unverified');
+  expect(bench.notes.join('\n')).toContain(bench.data.agent);
   expect(result.folders[0]?.version?.signerVerified).toBe(false);
-  expectTree(firstTree);
+  bench.expectTree(firstTree);
 });
 
 it('takes an older version that is complete, and says so', async () => {
-  await data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
-  const before = new Set(packFiles());
-  await data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
-  fs.rmSync(packFiles().find((file) => !before.has(file)) ?? '');
-  const result = await restore();
+  await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
+  const before = new Set(bench.packFiles());
+  await bench.data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
+  fs.rmSync(bench.packFiles().find((file) => !before.has(file)) ?? '');
+  const result = await bench.restore();
   expect(result.folders[0]?.version?.number).toBe(1);
-  expect(notes.join('\n')).toContain('lacks 1 packs');
-  expectTree(firstTree);
+  expect(bench.notes.join('\n')).toContain('lacks a pack');
+  bench.expectTree(firstTree);
 });
 
 it('goes on with other folders where the key of one is not there', async () => {
-  await data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
-  const result = await restore({ openUnsealer: keyUnsealer(strange, passphrase), folders: [] });
+  await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
+  const result = await bench.restore({ openUnsealer: bench.unsealer(strange.pair), folders: [] });
   expect(result.folders).toMatchObject([{ id: 'database', files: 0, failed: [{ code: 'KEY_WRONG' }] }]);
 });
 
 describe('what fails leaves nothing half-restored', () => {
-  const fails = async (code: string, options: Parameters<typeof restore>[0] = {}): Promise<void> => {
-    await expect(restore(options)).rejects.toMatchObject({ code });
-    expectNothingRestored();
+  const fails = async (
+    code: string,
+    options: Parameters<SealedRestoreBench['restore']>[0] = {},
+  ): Promise<void> => {
+    await expect(bench.restore(options)).rejects.toMatchObject({ code });
+    bench.expectNothingRestored();
   };
 
   beforeEach(async () => {
-    await data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
+    await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
   });
 
   it('another private key', async () => {
-    await fails('KEY_WRONG', { openUnsealer: keyUnsealer(strange, passphrase) });
+    await fails('KEY_WRONG', { openUnsealer: bench.unsealer(strange.pair) });
   });
 
   it('a wrong passphrase', async () => {
-    await fails('KEY_WRONG', { openUnsealer: keyUnsealer(keys, 'wrong') });
+    await fails('KEY_WRONG', { openUnsealer: bench.unsealer(keys.pair, 'wrong') });
   });
 
   it('another agent than the one that was named', async () => {
@@ -210,22 +115,22 @@ describe('what fails leaves nothing half-restored', () => {
   });
 
   it('a missing pack', async () => {
-    fs.rmSync(packFiles()[1] ?? '');
+    fs.rmSync(bench.packFiles()[1] ?? '');
     await fails('CONTENT_GONE');
   });
 
   it('a flipped bit, found by the receiver', async () => {
-    await serve();
-    for (const file of packFiles().filter((file) => fs.statSync(file).size > 1_000_000)) flipBit(file);
+    await bench.serve();
+    for (const file of bench.packFiles().filter((file) => fs.statSync(file).size > 1_000_000)) flipBit(file);
     await fails('PACK_CORRUPT');
   });
 
   it('a flipped bit that the receiver hides', async () => {
-    await serve();
-    const file = packFiles().find((one) => fs.statSync(one).size > 1_000_000) ?? '';
+    await bench.serve();
+    const file = bench.packFiles().find((one) => fs.statSync(one).size > 1_000_000) ?? '';
     flipBit(file);
     const hash = sha256(fs.readFileSync(file));
-    const held = await serve();
+    const held = await bench.serve();
     const copies = held.copies.bind(held);
     held.copies = (wanted) =>
       copies(wanted.equals(hash) ? Buffer.from(path.basename(file, '.pgp'), 'hex') : wanted);
@@ -239,7 +144,7 @@ describe('what fails leaves nothing half-restored', () => {
   });
 
   it('another pack under its name', async () => {
-    const sizes = packFiles().map((file) => ({ file, size: fs.statSync(file).size }));
+    const sizes = bench.packFiles().map((file) => ({ file, size: fs.statSync(file).size }));
     const [first, second] = sizes
       .filter(({ size }) => size > 1_000_000)
       .map(({ file }) => path.basename(file));
@@ -253,31 +158,31 @@ describe('what fails leaves nothing half-restored', () => {
   });
 
   it('a damaged pack, into a directory that was there before', async () => {
-    await serve();
-    fs.mkdirSync(path.join(target, 'database'), { recursive: true });
-    fs.writeFileSync(path.join(target, 'database/mine'), 'mine');
-    const large = packFiles().filter((file) => fs.statSync(file).size > 1_000_000);
+    await bench.serve();
+    fs.mkdirSync(path.join(bench.target, 'database'), { recursive: true });
+    fs.writeFileSync(path.join(bench.target, 'database/mine'), 'mine');
+    const large = bench.packFiles().filter((file) => fs.statSync(file).size > 1_000_000);
     flipBit(large.at(-1) ?? '');
-    await expect(restore()).rejects.toMatchObject({ code: 'PACK_CORRUPT' });
-    expect(fs.readdirSync(path.join(target, 'database'))).toEqual(['mine']);
+    await expect(bench.restore()).rejects.toMatchObject({ code: 'PACK_CORRUPT' });
+    expect(fs.readdirSync(path.join(bench.target, 'database'))).toEqual(['mine']);
   });
 
   it('a forged record', async () => {
-    const other = new ReceiverDirectory(path.join(directory, 'other'), {
+    const other = new ReceiverDirectory(path.join(bench.directory, 'other'), {
       folder: 'database',
-      sealer,
+      sealer: keys.sealer,
       blockBytes: 50_000,
       packBytes: 1_500_000,
       deviceKey: generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey,
     });
     await other.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
-    fs.cpSync(other.folderDirectory, data.folderDirectory, { recursive: true });
+    fs.cpSync(other.folderDirectory, bench.data.folderDirectory, { recursive: true });
     await fails('RECORD_FORGED');
   });
 
   it('a record of another version under its name', async () => {
-    await data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
-    const versions = path.join(data.folderDirectory, 'versions');
+    await bench.data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
+    const versions = path.join(bench.data.folderDirectory, 'versions');
     for (const suffix of ['.json', '.json.sig']) {
       const names = fs.readdirSync(versions);
       const first = names.find((name) => name.startsWith('0000000001') && name.endsWith(suffix)) ?? '';
@@ -290,17 +195,17 @@ describe('what fails leaves nothing half-restored', () => {
   });
 
   it('a record of another folder', async () => {
-    const folder = path.join(path.dirname(data.folderDirectory), 'secrets');
-    fs.cpSync(data.folderDirectory, folder, { recursive: true });
+    const folder = path.join(path.dirname(bench.data.folderDirectory), 'secrets');
+    fs.cpSync(bench.data.folderDirectory, folder, { recursive: true });
     await fails('RECORD_FORGED', { folder: 'secrets' });
   });
 
   it('a file that is in the way', async () => {
-    fs.mkdirSync(path.join(target, 'database'), { recursive: true });
-    fs.writeFileSync(path.join(target, 'database/dump.pgdump'), 'mine');
-    await expect(restore()).rejects.toMatchObject({ code: 'RESTORE_CONFLICT' });
-    expect(fs.readFileSync(path.join(target, 'database/dump.pgdump'), 'utf8')).toBe('mine');
-    expect(fs.readdirSync(path.join(target, 'database'))).toEqual(['dump.pgdump']);
+    fs.mkdirSync(path.join(bench.target, 'database'), { recursive: true });
+    fs.writeFileSync(path.join(bench.target, 'database/dump.pgdump'), 'mine');
+    await expect(bench.restore()).rejects.toMatchObject({ code: 'RESTORE_CONFLICT' });
+    expect(fs.readFileSync(path.join(bench.target, 'database/dump.pgdump'), 'utf8')).toBe('mine');
+    expect(fs.readdirSync(path.join(bench.target, 'database'))).toEqual(['dump.pgdump']);
   });
 });
 

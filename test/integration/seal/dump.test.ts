@@ -225,7 +225,7 @@ it('refers to nothing that was sealed before once a receiver knows of a later hi
   bench.reopen();
   await bench.dump(content);
   held.pull(bench.feed);
-  const position = bench.sealed.index.position();
+  const position = bench.sealed.index.announcements.position();
   bench.close();
   for (const suffix of ['-wal', '-shm']) fs.rmSync(path.join(home, `seal.db${suffix}`), { force: true });
   fs.writeFileSync(path.join(home, 'seal.db'), snapshot);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { addFolderText, agentConfigText, parseAgentConfig } from '../../../agent/config.ts';
+import { limits } from '../../../shared/protocol/limits.ts';
 import { isCoded } from '../../../shared/errors/coded-error.ts';
 
 const media = { id: 'media', kind: 'mirror' as const, path: '/srv/media', ignore: ['/cache/'] };
@@ -69,6 +70,18 @@ describe('agent.yaml', () => {
     expect(
       problemsOf('folders:\n  - {id: a, kind: mirror, path: /a}\n  - {id: a, kind: mirror, path: /b}\n'),
     ).toEqual([{ line: 3, message: expect.stringContaining('"a" is used twice') as unknown }]);
+  });
+
+  it('takes as many folders as a peer takes and no more, and says so', () => {
+    const folders = Array.from({ length: limits.foldersMax }, (_, at) => ({ ...media, id: `f${at}` }));
+    const full = agentConfigText({ listen: [], advertise: [], folders });
+    expect(parseAgentConfig(full, 'agent.yaml').folders).toHaveLength(limits.foldersMax);
+    expect(() => addFolderText(full, 'agent.yaml', media)).toThrowError(
+      expect.objectContaining({ code: 'CONFIG_INVALID', message: 'an agent has at most 64 folders' }),
+    );
+    expect(problemsOf(`${full}  - {id: one-more, kind: mirror, path: /a}\n`)).toEqual([
+      { line: expect.any(Number) as unknown, message: 'folders: an agent has at most 64 folders' },
+    ]);
   });
 
   it.each([

@@ -39,6 +39,7 @@ const agentStatus: AgentStatus = {
     },
     { deviceId: 'CCCCCCC-EEEEEEE', connected: false, folders: [] },
   ],
+  sealing: { mode: 'none', recipients: [], passphraseFile: null },
   spoolBytes: 0,
   alarms: [{ code: 'SOURCE_STOPPED', message: 'folder media is stopped', since: '2026-11-21T11:00:00Z' }],
 };
@@ -55,6 +56,33 @@ CCCCCCC-EEEEEEE  not connected  -       -
 
 alarm SOURCE_STOPPED (60 minutes ago): folder media is stopped
 `);
+});
+
+it('shows to whom sealed folders are sealed, and what a passphrase on the server means', () => {
+  const sealing = (changed: Partial<AgentStatus['sealing']>): string =>
+    formatAgentStatus({ ...agentStatus, sealing: { ...agentStatus.sealing, ...changed } }, now);
+  const recipients = [
+    { fingerprint: 'ABCD', keyId: 'EF', userIds: ['Admin'], expiresAt: null, readableByGpg: true },
+    {
+      fingerprint: '1234',
+      keyId: '56',
+      userIds: [],
+      expiresAt: '2027-01-01T00:00:00.000Z',
+      readableByGpg: true,
+    },
+  ];
+  expect(sealing({ mode: 'recipients', recipients, passphraseFile: '/h/passphrase' })).toContain(`
+SEALED TO  OWNER  EXPIRES
+ABCD       Admin  never
+1234       -      2027-01-01
+a passphrase that older versions need lies on this server, in /h/passphrase
+`);
+  expect(sealing({ mode: 'passphrase', passphraseFile: '/h/passphrase' })).toContain(
+    '\nwarning: the passphrase stays on this server, in /h/passphrase (0600): who breaks in',
+  );
+  const [folder] = agentStatus.folders;
+  const folders = folder === undefined ? [] : [{ ...folder, kind: 'sealed' as const }];
+  expect(formatAgentStatus({ ...agentStatus, folders }, now)).toContain('no key to seal to: add one');
 });
 
 it('says when an agent is paused and what is missing at the beginning', () => {

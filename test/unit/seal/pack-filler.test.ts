@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { ChunkLocation } from '../../../agent/seal/chunk-lookup.ts';
 import { PackFiller, type CutFile, type FilledPack } from '../../../agent/seal/pack-filler.ts';
-import { chunkEntryBytes } from '../../../agent/seal/seal-index.ts';
+import { chunkEntryBytes } from '../../../agent/seal/chunk-entry.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 
 const chunking = { name: 'test', bytesMin: 64, bytesAverage: 256, bytesMax: 1024 };
@@ -51,6 +51,7 @@ function run(
         expect(pack.content.length).toBeLessThanOrEqual(packBytesMax);
         waiting.push(pack);
       },
+      takeRoom: () => new ArrayBuffer(packBytesMax),
     },
     {
       secret: Buffer.alloc(32, 7),

@@ -13,6 +13,7 @@ const objects: SpooledObject[] = [1, 2, 3, 4].map((sequence) => ({
   id: sequence * 10,
   bytes: 100,
   sequence,
+  createdAt: sequence,
   lackedBy: new Set(),
 }));
 
@@ -22,15 +23,29 @@ it('takes out of the spool what every active receiver holds, and nothing while t
 });
 
 it('lets go at the bound what some receiver holds, the oldest first, and names who is passed over', () => {
-  expect(chooseEvictions(objects, [receiver('a', 3), receiver('dead', 0)], 150)).toEqual({
-    objects: [10, 20],
-    passedOver: ['dead'],
-  });
+  const receivers = [receiver('a', 3), receiver('dead', 0)];
+  expect(chooseEvictions([{ objects, receivers }], 150)).toEqual([
+    { objects: [10, 20], passedOver: ['dead'] },
+  ]);
+});
+
+it('lets go the oldest of all folders, and passes nobody over in a folder of which nothing goes', () => {
+  const later = objects.map((object) => ({ ...object, createdAt: 10 + object.sequence }));
+  const receivers = [receiver('a', 4), receiver('dead', 0)];
+  const shares = [
+    { objects: later, receivers },
+    { objects, receivers },
+  ];
+  expect(chooseEvictions(shares, 300)).toEqual([
+    { objects: [], passedOver: [] },
+    { objects: [10, 20, 30], passedOver: ['dead'] },
+  ]);
+  expect(chooseEvictions(shares, 500)?.map((eviction) => eviction.objects)).toEqual([[10], [10, 20, 30, 40]]);
 });
 
 it('lets nothing go that no receiver holds: the dump waits', () => {
-  expect(chooseEvictions(objects, [receiver('a', 1)], 150)).toBeNull();
-  expect(chooseEvictions(objects, [], 1)).toBeNull();
+  expect(chooseEvictions([{ objects, receivers: [receiver('a', 1)] }], 150)).toBeNull();
+  expect(chooseEvictions([{ objects, receivers: [] }], 1)).toBeNull();
 });
 
 it('never gives up the only copy, and frees what is needed', () => {
@@ -39,6 +54,7 @@ it('never gives up the only copy, and frees what is needed', () => {
       id: fc.nat(),
       bytes: fc.integer({ min: 1, max: 100 }),
       sequence: fc.integer({ min: 1, max: 20 }),
+      createdAt: fc.integer({ min: 1, max: 20 }),
       lackedBy: fc.subarray(['a', 'b']).map((ids): ReadonlySet<string> => new Set(ids)),
     }),
     { selector: ({ id }) => id },
@@ -51,7 +67,7 @@ it('never gives up the only copy, and frees what is needed', () => {
       fc.nat({ max: 500 }),
       (some, a, b, needed) => {
         const receivers = [receiver('a', a), receiver('b', b)];
-        const evictions = chooseEvictions(some, receivers, needed);
+        const evictions = chooseEvictions([{ objects: some, receivers }], needed)?.[0] ?? null;
         const holders = ({ sequence, lackedBy }: SpooledObject): string[] =>
           receivers
             .filter((r) => sequence <= r.durableSequence && !lackedBy.has(r.receiverId))

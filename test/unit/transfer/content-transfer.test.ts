@@ -7,6 +7,7 @@ import type { GoneReason } from '../../../shared/protocol/gone.ts';
 import { limits } from '../../../shared/protocol/limits.ts';
 import { parseTypedPath, type RelativePath } from '../../../shared/records/relative-path.ts';
 import { ChunkMap } from '../../../shared/transfer/chunk-map.ts';
+import { AnswerDeadline } from '../../../shared/transfer/answer-deadline.ts';
 import { ContentFetcher, type PartialTarget } from '../../../shared/transfer/content-fetcher.ts';
 import { ContentServer } from '../../../shared/transfer/content-server.ts';
 import type { ContentSource } from '../../../shared/transfer/content-source.ts';
@@ -17,6 +18,8 @@ import { seededBytes } from '../../support/seeded-bytes.ts';
 
 const mib = 1024 * 1024;
 const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
+
+const noDeadline = (): AnswerDeadline => new AnswerDeadline({ onSilent: () => {} }, { timeoutMs: 60_000 });
 
 /** Contents by path, given away as a device would; `damage` changes the message on its way. */
 class Transfer {
@@ -62,6 +65,7 @@ class Transfer {
       },
     });
     this.fetcher = new ContentFetcher({
+      deadline: noDeadline(),
       send: async (message) => {
         this.bytesInFlightSeen = Math.max(this.bytesInFlightSeen, this.fetcher.bytesInFlight);
         if (message.type === 'want') this.server.want(message);
@@ -247,7 +251,7 @@ it.each<[string, (message: Message) => Message]>([
 });
 
 it('refuses content that was not asked for, comes twice, out of order or too long', () => {
-  const fetcher = new ContentFetcher({ send: async () => {} });
+  const fetcher = new ContentFetcher({ send: async () => {}, deadline: noDeadline() });
   const part = { item: 0, offset: 0, bytes: Buffer.from('x') };
   expect(() => fetcher.receiveContent({ requestId: 1, parts: [part] })).toThrowError(
     expect.objectContaining({ code: 'PROTOCOL_VIOLATION' }),

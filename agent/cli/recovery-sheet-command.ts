@@ -1,0 +1,59 @@
+import type { Command } from 'commander';
+import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { loadDeviceIdentity } from '../../shared/identity/device-identity.ts';
+import { becomeHomeOwner, type Home } from '../../shared/io/home.ts';
+import { localAddresses } from '../../shared/io/local-addresses.ts';
+import { formatAddress } from '../../shared/link/address.ts';
+import { advertisedAddresses } from '../../shared/link/advertised-addresses.ts';
+import { PeerBook } from '../../shared/link/peer-book.ts';
+import { readAgentConfig } from '../config.ts';
+import { describeFolderSource, formatRecoverySheet, type RecoverySheet } from '../recovery-sheet.ts';
+import { RecipientDirectory } from '../seal/recipient-directory.ts';
+import { readSealingState } from '../seal/sealing-state.ts';
+import { initialisedAgentHome } from './agent-home.ts';
+
+/** `recovery-sheet`: what to keep on paper. */
+export function addRecoverySheetCommand(program: Command): void {
+  program
+    .command('recovery-sheet')
+    .description('print what to keep on paper: IDs, addresses, keys, and how to restore; holds no secret')
+    .option('--json', 'print JSON')
+    .action(async (options: { json?: true }, command: Command) => {
+      const home = initialisedAgentHome(command);
+      becomeHomeOwner(home);
+      const sheet = await readRecoverySheet(home);
+      if (options.json === true) printJson({ ...sheet, text: formatRecoverySheet(sheet) });
+      else printText(formatRecoverySheet(sheet));
+    });
+}
+
+/**
+ * What the files of a home say; the program may be running.
+ * @throws CodedError CONFIG_INVALID, IDENTITY_DAMAGED, PEERS_DAMAGED, KEY_INVALID, KEY_UNUSABLE
+ */
+export async function readRecoverySheet(home: Home): Promise<RecoverySheet> {
+  const { advertise, listen, folders } = readAgentConfig(home.configFile);
+  const sealing = await readSealingState(new RecipientDirectory(home));
+  if (sealing.problem !== null) throw sealing.problem;
+  const book = PeerBook.open({ file: home.peersFile, self: 'agent' });
+  return {
+    deviceId: loadDeviceIdentity(home.directory).deviceId,
+    addresses: advertisedAddresses(advertise, listen, localAddresses()).map(formatAddress),
+    folders: folders.map((folder) => ({
+      id: folder.id,
+      kind: folder.kind,
+      source: describeFolderSource(folder),
+    })),
+    sealedTo: sealing.mode,
+    recipients: sealing.recipients.map(({ fingerprint, userIds, expiresAt }) => ({
+      fingerprint,
+      userIds,
+      expiresAt: expiresAt === null ? null : new Date(expiresAt).toISOString(),
+    })),
+    receivers: book
+      .peers()
+      .filter(({ role }) => role === 'receiver')
+      .map(({ deviceId, addresses }) => ({ deviceId, addresses })),
+    madeAt: new Date().toISOString(),
+  };
+}

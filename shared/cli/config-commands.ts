@@ -1,0 +1,38 @@
+import type { Command } from 'commander';
+import { stringify } from 'yaml';
+import type { Home } from '../io/home.ts';
+import { printJson, printText } from './command-output.ts';
+
+/** The configuration of one program, for the commands about it. */
+export type ConfigAccess<Config> = {
+  /** @throws CodedError HOME_INVALID */
+  home: (command: Command) => Home;
+  /** @throws CodedError CONFIG_INVALID */
+  read: (configFile: string) => Config;
+  /** As one would write it into the file. */
+  shown: (config: Config) => object;
+};
+
+/** `config check`, `config show`. */
+export function addConfigCommands<Config>(program: Command, access: ConfigAccess<Config>): void {
+  const config = program.command('config').description('the configuration file');
+  config
+    .command('check')
+    .description('say whether the configuration makes sense')
+    .option('--json', 'print JSON')
+    .action((options: { json?: true }, command: Command) => {
+      const { configFile } = access.home(command);
+      access.read(configFile);
+      if (options.json === true) printJson({ ok: true, file: configFile });
+      else printText(`${configFile} is good`);
+    });
+  config
+    .command('show')
+    .description('print the configuration with all defaults')
+    .option('--json', 'print JSON')
+    .action((options: { json?: true }, command: Command) => {
+      const shown = access.shown(access.read(access.home(command).configFile));
+      if (options.json === true) printJson(shown);
+      else printText(stringify(shown));
+    });
+}
