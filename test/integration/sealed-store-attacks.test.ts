@@ -290,6 +290,33 @@ describe('packs', () => {
   });
 });
 
+it('refuses batches that go back, and the end of an index that was not reached', async () => {
+  await sendFirst();
+  const violation = { code: 'PROTOCOL_VIOLATION' };
+  feed.sequence -= 1;
+  await expect(
+    store.commit({ ...feed.position(), records: [], missing: [], through: 1 }),
+  ).rejects.toMatchObject(violation);
+  feed.sequence += 10;
+  await expect(store.completeIndex(feed.position())).rejects.toMatchObject(violation);
+  await expect(store.completeIndex({ ...feed.position(), indexId: indexB })).rejects.toMatchObject(violation);
+  expect(versions()).toEqual([[1, true]]);
+});
+
+it('refuses records too when the journal would eat up the free-space floor', async () => {
+  await store.close();
+  const space = { totalBytes: 1000, freeBytes: 1000 };
+  const disk: Disk = { ...nodeDisk, space: () => ({ ...space }) };
+  const full = sealedStoreFixture(directory, { disk }, { freeSpaceFloor: 0.05 });
+  store = await full.open();
+  space.freeBytes = 20;
+  await store.close();
+  store = await full.open();
+  feed.sequence += 1;
+  const batch = { ...feed.position(), records: [], missing: [], through: feed.sequence };
+  await expect(store.commit(batch)).rejects.toMatchObject({ code: 'STORE_FULL' });
+});
+
 it('takes no record that is larger than records may be, without fetching it', () => {
   const state = { ...fileState('x'), size: sealedLimits.versionRecordBytesMax + 1 };
   const record = { path: first.json.path, sequence: 1, replaces: null, state };

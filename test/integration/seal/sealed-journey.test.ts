@@ -117,6 +117,22 @@ it('heals a lost pack with the next dump', async () => {
   expect((await restored()).equals(second)).toBe(true);
 });
 
+it('tells what was announced and never came before it acknowledges the announcement', async () => {
+  await agent.dump(seededBytes('first dump', 2 * mib));
+  const feed = new Proxy(agent.feed, {
+    get: (target, property) => {
+      if (property === 'openSource') return () => null;
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+  const link = new ReplicationLink({ feeds: [feed], stores: new Map([['database', store]]) });
+  await until(() => link.count('durable') > 0, 'the first batch');
+  const told = link.messages.map(({ type }) => type).filter((type) => /^(missing|durable)$/.test(type));
+  expect(told[0]).toBe('missing');
+  await link.close();
+});
+
 it('sends nothing again when the receiver has lost its database', async () => {
   await agent.dump(seededBytes('first dump', 4 * mib));
   await pull();
