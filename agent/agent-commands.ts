@@ -36,11 +36,12 @@ type AgentReceiverStatus = {
   folders: { id: string; durableSequence: number; lagBytes: number; lagFiles: number }[];
 };
 
-/** To whom sealed folders are sealed. `passphraseFile`: where a passphrase lies on this server. */
+/** To whom sealed folders are sealed. `passphraseFile`: where a passphrase lies on this server. `problem`: why nothing can be sealed. */
 export type AgentSealingStatus = {
   mode: 'recipients' | 'passphrase' | 'none';
   recipients: ShownRecipient[];
   passphraseFile: string | null;
+  problem: string | null;
 };
 
 /** What `status --json` prints. */

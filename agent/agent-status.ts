@@ -93,15 +93,20 @@ function sealedStatus(status: SealedFolderStatus): AgentFolderStatus {
     lastVersionAt: isoTime(status.lastVersionAt),
     watching: 'off',
     watchingReason: null,
-    unreadable: 0,
-    unreadablePaths: [],
+    unreadable: status.unreadable.count,
+    unreadablePaths: status.unreadable.paths,
     skippedSpecial: 0,
   };
 }
 
 function sealingStatus({ current }: SealingWatch): AgentSealingStatus {
-  const { mode, recipients, passphraseFile } = current;
-  return { mode, recipients: recipients.map(shownRecipient), passphraseFile };
+  const { mode, recipients, passphraseFile, problem } = current;
+  return {
+    mode,
+    recipients: recipients.map(shownRecipient),
+    passphraseFile,
+    problem: problem === null ? null : problem.message,
+  };
 }
 
 /** What people should know of a sealed folder; null when there is nothing. */

@@ -236,7 +236,7 @@ export function addFolderText(text: string, file: string, folder: FolderConfig):
   }
   if (config.folders.length >= limits.foldersMax) {
     throw new CodedError('CONFIG_INVALID', `an agent has at most ${limits.foldersMax} folders`, {
-      hint: `take one out of ${file}, or let one folder have several paths`,
+      hint: `take one that is not needed any more out of ${file}`,
     });
   }
   const document = parseDocument(text);

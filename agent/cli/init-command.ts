@@ -3,6 +3,7 @@ import os from 'node:os';
 import type { Command } from 'commander';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { canAsk } from '../../shared/cli/prompt.ts';
+import { interruptedExitCode } from '../../shared/cli/run-program.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
@@ -16,8 +17,8 @@ import { formatRecoverySheet } from '../recovery-sheet.ts';
 import { RecipientDirectory } from '../seal/recipient-directory.ts';
 import { passphraseWarning, recipientWarnings } from '../seal/recipient-warnings.ts';
 import { agentHome, agentProgram } from './agent-home.ts';
-import { handOverNewKey, keyHandoverAdvice, type HandedKey } from './key-handover.ts';
-import { proveKeys, requirePersonForProof } from './key-proof.ts';
+import { handOverNewKey, keyKeepAdvice, type HandedKey } from './key-handover.ts';
+import { proveKeys } from './key-proof.ts';
 import { readRecoverySheet } from './recovery-sheet-command.ts';
 import { chooseSealing, type SealingChoice, type SealingOptions } from './sealing-choice.ts';
 
@@ -69,8 +70,6 @@ async function initAgent(options: InitOptions, home: Home): Promise<void> {
   const prove = options.yes !== true;
   const ask = prove && options.json !== true && canAsk();
   requireNewHome(home);
-  const wantsKeys = options.recipient !== undefined || options.generateKey !== undefined;
-  if (wantsKeys && prove) requirePersonForProof(withoutPerson);
   if (options.challengeFile !== undefined && !prove) {
     throw new CodedError('USAGE', '--yes skips the proof that --challenge-file is for');
   }
@@ -81,12 +80,15 @@ async function initAgent(options: InitOptions, home: Home): Promise<void> {
   const choice = await chooseSealing(options, ask);
   const handed = await giveOutKey(choice, advertise[0]?.host ?? os.hostname());
   const forget = (): void => handed?.forget();
+  const hangUp = (): void => process.exit(interruptedExitCode);
   process.once('exit', forget);
+  process.once('SIGHUP', hangUp);
   try {
     const keys = choice.kind === 'recipients' ? [...choice.keys] : [];
     if (handed !== null) keys.push(handed.publicKey);
     const recipients = keys.length > 0 ? await loadRecipients(keys) : [];
     if (recipients.length > 0 && prove) {
+      process.stderr.write(handed?.fetchAdvice ?? '');
       await proveKeys(recipients, { challengeFile: options.challengeFile ?? null, withoutPerson });
     }
     const passphrase = choice.kind === 'passphrase' ? choice.passphrase : null;
@@ -96,6 +98,7 @@ async function initAgent(options: InitOptions, home: Home): Promise<void> {
     throw error;
   } finally {
     process.off('exit', forget);
+    process.off('SIGHUP', hangUp);
   }
   if (options.json === true) await reportJson(home, folders, choice);
   else await reportText(home, folders, choice);
@@ -168,11 +171,12 @@ async function reportText(
     ...folders.map(({ id, path }) => `folder ${id}: ${path}`),
     ...recipients.map(({ fingerprint, userIds }) => `sealed to ${fingerprint} ${userIds[0] ?? ''}`.trimEnd()),
     ...(choice.kind === 'recipients' && choice.generate !== null
-      ? keyHandoverAdvice(choice.generate.destination)
+      ? keyKeepAdvice(choice.generate.destination)
       : []),
     ...warnings,
     '',
     formatRecoverySheet(await readRecoverySheet(home)),
+    '',
     'next:',
     ...(folders.length > 0
       ? []

@@ -12,8 +12,11 @@ import { openKeyUnsealer } from '../../shared/sealing/unsealer.ts';
 /** Where a private key goes: a new file in memory, or `-`, the terminal. */
 export type KeyDestination = string;
 
-/** `forget`: removes the private key from where it was given out, when set-up fails; a terminal keeps it. */
-export type HandedKey = { publicKey: KeyFile; forget: () => void };
+/**
+ * `forget`: removes the private key from where it was given out, when set-up fails; a terminal keeps it.
+ * `fetchAdvice`: how to come by it for the proof, for people.
+ */
+export type HandedKey = { publicKey: KeyFile; fetchAdvice: string; forget: () => void };
 
 /** Refuses a destination before anything is asked. @throws CodedError USAGE */
 export function requireKeyDestination(destination: KeyDestination): void {
@@ -47,7 +50,7 @@ export async function handOverNewKey(
         pair.privateArmored,
       ].join('\n'),
     );
-    return { publicKey, forget: () => {} };
+    return { publicKey, fetchAdvice: '', forget: () => {} };
   }
   const file = path.resolve(destination);
   writeMemoryFile(file, pair.privateArmored);
@@ -58,7 +61,13 @@ export async function handOverNewKey(
     forget();
     throw error;
   }
-  return { publicKey, forget };
+  const fetchAdvice = [
+    '',
+    `The private key is in ${file}. Copy it to your own computer, and there run`,
+    `  gpg --import ${path.basename(file)}`,
+    '',
+  ].join('\n');
+  return { publicKey, fetchAdvice, forget };
 }
 
 async function proveGivenOut(given: string, publicKey: KeyFile, passphrase: string): Promise<void> {
@@ -69,13 +78,13 @@ async function proveGivenOut(given: string, publicKey: KeyFile, passphrase: stri
   if (!opened.equals(secret)) throw new CodedError('KEY_WRONG', 'the private key that was given out fails');
 }
 
-/** What to do with the private key now, for people. */
-export function keyHandoverAdvice(destination: KeyDestination): string[] {
+/** What to do with the private key when all is set up, for people. */
+export function keyKeepAdvice(destination: KeyDestination): string[] {
   if (destination === '-')
     return ['the private key was shown above, once: keep it and its passphrase in two places'];
   const file = path.resolve(destination);
   return [
     `private key: ${file}, in memory, gone when this server restarts`,
-    `  move it to two other places, with its passphrase, then here: rm ${file}`,
+    `  keep it and its passphrase in two other places, then here: rm ${file}`,
   ];
 }

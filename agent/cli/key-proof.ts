@@ -7,23 +7,22 @@ import { Sealer } from '../../shared/sealing/sealer.ts';
 
 const triesMax = 3;
 
-/** `challengeFile`: where the challenge goes instead of the terminal; null for the terminal. */
+/**
+ * `challengeFile`: where the challenge goes instead of the terminal; null for the terminal. `withoutPerson`: what to do where
+ * nobody can answer.
+ */
 export type KeyProofOptions = { challengeFile: string | null; withoutPerson: string };
-
-/** @throws CodedError USAGE where nobody can answer; `withoutPerson` says what to do then */
-export function requirePersonForProof(withoutPerson: string): void {
-  if (canAsk()) return;
-  throw new CodedError('USAGE', 'there is no terminal to prove on that the private key can be used', {
-    hint: withoutPerson,
-  });
-}
 
 /**
  * Resolves when a person has decrypted a challenge that is sealed to all these recipients together; any one of them can.
  * @throws CodedError USAGE (no terminal, a challenge file that exists), KEY_WRONG (three wrong answers)
  */
 export async function proveKeys(recipients: readonly Recipient[], options: KeyProofOptions): Promise<void> {
-  requirePersonForProof(options.withoutPerson);
+  if (!canAsk()) {
+    throw new CodedError('USAGE', 'there is no terminal to prove on that the private key can be used', {
+      hint: options.withoutPerson,
+    });
+  }
   const challenge = await createKeyChallenge(await Sealer.toRecipients(recipients));
   const { challengeFile } = options;
   const remove = (): void => {

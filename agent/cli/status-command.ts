@@ -60,7 +60,8 @@ export function formatAgentStatus(status: AgentStatus, nowMs: number): string {
 
 /** Nothing where no folder is sealed and no key is there. */
 function formatSealing({ sealing, folders }: AgentStatus): string[] {
-  const { mode, recipients, passphraseFile } = sealing;
+  const { mode, recipients, passphraseFile, problem } = sealing;
+  if (problem !== null) return [`\nnothing can be sealed: ${problem}\n`];
   if (mode === 'none') {
     if (!folders.some(({ kind }) => kind === 'sealed')) return [];
     return ['\nno key to seal to: add one with "mastokeep-agent recipient add FILE.asc"\n'];

@@ -9,12 +9,13 @@ import { packName, versionName, versionSignatureName } from '../../shared/sealin
 import { encodeRootMessage, type SourceFacts } from '../../shared/sealing/root-message.ts';
 import { signRecord } from '../../shared/sealing/signed-record.ts';
 import { encodeVersionRecord } from '../../shared/sealing/version-record.ts';
+import { displayPath } from '../../shared/records/relative-path.ts';
 import type { Source, SourceEntry } from '../source/source.ts';
 import { choosePacksToForget, isKnown } from './known-packs.ts';
 import type { CutFile } from './pack-filler.ts';
 import { PackPipeline } from './pack-pipeline.ts';
 import { chooseChunking } from './seal-chunking.ts';
-import type { EpochRow, SealIndex } from './seal-index.ts';
+import type { EpochRow, SealIndex, Unreadable } from './seal-index.ts';
 import type { SealTo } from './seal-message.ts';
 import type { NewObject } from './sealed-object.ts';
 import type { SpoolBound } from './spool-bound.ts';
@@ -37,6 +38,8 @@ export type DumpResult = {
   /** What receivers pull for this version, all packs, root message and record. */
   sealedBytes: number;
   durationMs: number;
+  /** What is not in the version because it could not be read. */
+  unreadable: Unreadable;
 };
 
 export type DumperDeps = {
@@ -139,6 +142,7 @@ export class Dumper {
         newPacks: run.packs,
         sealedBytes: run.sealedBytes,
         durationMs: now() - startedAt,
+        unreadable: unreadableOf(facts),
       };
     } finally {
       await pipeline.close();
@@ -359,6 +363,12 @@ function newObject(
 
 function plainObject(bytes: Buffer): { hash: Buffer; bytes: number; chunkList: null } {
   return { hash: createHash('sha256').update(bytes).digest(), bytes: bytes.length, chunkList: null };
+}
+
+function unreadableOf(facts: Awaited<ReturnType<Source['describe']>>): Unreadable {
+  if (facts.kind !== 'paths') return { count: 0, paths: [] };
+  const paths = facts.skipped.map(({ path, reason }) => `/${displayPath(path)}: ${reason}`);
+  return { count: facts.skippedFiles, paths };
 }
 
 function toFacts(facts: object): SourceFacts {

@@ -9,7 +9,7 @@ import { openSchemaDatabase, type DatabaseSchema } from '../../shared/io/schema-
  * `lacking` names packs that a receiver does not hold although its acknowledged sequence is behind them.
  */
 const schema: DatabaseSchema = {
-  version: 2,
+  version: 3,
   sql: `
   CREATE TABLE folders (
     id INTEGER PRIMARY KEY,
@@ -22,7 +22,8 @@ const schema: DatabaseSchema = {
     last_started_at INTEGER,
     last_duration_ms INTEGER,
     last_fingerprint TEXT,
-    failure TEXT
+    failure TEXT,
+    unreadable TEXT
   );
   CREATE TABLE epochs (
     id INTEGER PRIMARY KEY,

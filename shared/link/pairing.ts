@@ -176,7 +176,6 @@ async function exchange(
 
 /** Why an invitation is refused, as far as the joining device can know. */
 function refusalHint(leftMs: number): string {
-  const expired =
-    'an invitation is good for ten minutes, and by the clock of this device this one has expired';
-  return `${leftMs <= 0 ? expired : 'the invitation was used already, or withdrawn by unpairing'}; make a new one`;
+  if (leftMs <= 0) return 'it was good for ten minutes and has expired; make a new one';
+  return 'it was used already, withdrawn by unpairing, or has expired by the clock over there; make a new one';
 }

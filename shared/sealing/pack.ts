@@ -50,7 +50,9 @@ export function decodePack(content: Uint8Array): Buffer {
   checkPadding(bytes.subarray(frame.end));
   let chunks: Buffer;
   try {
-    chunks = zstdDecompressSync(bytes.subarray(0, frame.end), { maxOutputLength: frame.plainBytes });
+    // all at once: by default the output comes in pieces of 16 KiB, which are then put together
+    const options = { maxOutputLength: frame.plainBytes, chunkSize: Math.max(64, frame.plainBytes) };
+    chunks = zstdDecompressSync(bytes.subarray(0, frame.end), options);
   } catch (cause) {
     throw new CodedError('PACK_CORRUPT', 'the data frame of a pack cannot be decompressed', { cause });
   }

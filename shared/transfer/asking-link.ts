@@ -4,7 +4,7 @@ import type { Message } from '../protocol/codec.ts';
 import type { Hello } from '../protocol/hello.ts';
 import { AnswerDeadline } from './answer-deadline.ts';
 import { ContentFetcher } from './content-fetcher.ts';
-import { helloTimeoutMs, MessageLink } from './message-link.ts';
+import { MessageLink } from './message-link.ts';
 
 /** What is left for the owner of an `AskingLink`: everything but the hello and the answers about content. */
 export type OtherMessage = Exclude<Message, { type: 'hello' | 'content' | 'gone' | 'chunks' }>;
@@ -12,7 +12,7 @@ export type OtherMessage = Exclude<Message, { type: 'hello' | 'content' | 'gone'
 export type AskingLinkOptions = {
   own: Pick<Hello, 'program' | 'programVersion' | 'deviceRole'>;
   peerRole: Hello['deviceRole'];
-  /** While requests are open, a part of some answer must come within this time. */
+  /** The hello, and while requests are open a part of some answer, must come within this time. */
   answerTimeoutMs: number;
 };
 
@@ -53,7 +53,7 @@ export class AskingLink {
    */
   async receiveAll(take: (message: OtherMessage) => void): Promise<void> {
     const { own, peerRole, answerTimeoutMs } = this.#options;
-    const hello = await this.#link.greet(own, peerRole, Math.min(helloTimeoutMs, answerTimeoutMs));
+    const hello = await this.#link.greet(own, peerRole, answerTimeoutMs);
     for (let message = hello && (await this.#link.receive()); message !== null;) {
       this.#takeMessage(message, take);
       message = await this.#link.receive();

@@ -5,9 +5,7 @@ import { decodeMessage, encodeMessage, type Message } from '../protocol/codec.ts
 import type { Hello } from '../protocol/hello.ts';
 import { limits } from '../protocol/limits.ts';
 import { protocolVersion } from '../protocol/protocol-version.ts';
-
-/** A device that does not say hello for so long has nothing to say. */
-export const helloTimeoutMs = 60_000;
+import { defaultAnswerTimeoutMs } from './answer-deadline.ts';
 
 /** A Channel that speaks messages: the hello of both sides, then whatever they are about, and a last word on errors. */
 export class MessageLink {
@@ -29,13 +27,14 @@ export class MessageLink {
   }
 
   /**
-   * Says hello and hears the other side's; null when the link ended before.
+   * Says hello and hears the other side's; null when the link ended before. The time is long, because a receiver that is
+   * still at work for the link before, or indexes anew, says hello only behind that.
    * @throws CodedError PROTOCOL_VIOLATION (no hello, no common version, another role than `peerRole`), LINK_TIMEOUT, or what it refused with
    */
   async greet(
     own: Pick<Hello, 'program' | 'programVersion' | 'deviceRole'>,
     peerRole: Hello['deviceRole'],
-    timeoutMs: number = helloTimeoutMs,
+    timeoutMs: number = defaultAnswerTimeoutMs,
   ): Promise<Hello | null> {
     const silence = new CodedError('LINK_TIMEOUT', `the other side said no hello in ${timeoutMs} ms`);
     const timer = setTimeout(() => this.channel.close(silence), timeoutMs);

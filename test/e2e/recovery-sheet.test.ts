@@ -80,15 +80,15 @@ it('status shows the keys and alarms about one that ends within 30 days; a new k
   fs.writeFileSync(at('second.asc'), gpg.run(['--armor', '--export', 'second@example.org']));
   // it takes effect in the running program
   await bench.agent.must(['recipient', 'add', at('second.asc')]);
+  const after = JSON.parse(await bench.agent.must(['status', '--json'])) as typeof status;
+  expect(after.sealing.recipients.map((one) => one.fingerprint).sort()).toEqual(
+    [fingerprint, gpg.fingerprint('second@example.org')].sort(),
+  );
   const second = JSON.parse(
     await bench.agent.must(['dump', 'secrets', '--wait-copies', '1', '--json']),
   ) as Dump;
   expect(second.versions[0]?.epoch).not.toBe(first.versions[0]?.epoch);
   expect(second.versions[0]?.newBytes).toBe(first.versions[0]?.newBytes);
-  const after = JSON.parse(await bench.agent.must(['status', '--json'])) as typeof status;
-  expect(after.sealing.recipients.map((one) => one.fingerprint).sort()).toEqual(
-    [fingerprint, gpg.fingerprint('second@example.org')].sort(),
-  );
 });
 
 type Dump = { versions: { epoch: string; newBytes: number }[] };
@@ -132,12 +132,13 @@ it('its commands restore by listening for a receiver that dials', async () => {
 });
 
 it('its command for the database is one that the program understands', async () => {
-  const args = line('agent', '--folder', '--pg-restore');
+  const args = filledIn(line('agent', '--folder', '--pg-restore'), 'mastokeep1-nonsense', '');
   expect(args).toContain('database');
-  const result = await runCommand('agent', filledIn(args, 'mastokeep1-nonsense', ''), {
-    env: { MASTOKEEP_HOME: at('new-server-c') },
+  const result = await runCommand('agent', args, {
+    env: { MASTOKEEP_HOME: at('new-server-c'), PGHOST: at('no-server') },
   });
-  expect(result.stderr).toContain('error INVITATION_INVALID');
+  // it gets as far as asking for the database server
+  expect(result.stderr).toContain('error TARGET_UNUSABLE: the PostgreSQL server');
 });
 
 function expectRestored(to: string): void {

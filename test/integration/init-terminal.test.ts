@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTes
 import { GpgHome } from '../support/gpg-home.ts';
 import { runCommand, type CommandResult } from '../support/program.ts';
 import { memoryDirectory, temporaryDirectory } from '../support/temporary-directory.ts';
+import { until } from '../support/until.ts';
 import { keys, TerminalSession } from '../support/terminal-session.ts';
 
 const messagePattern = /-----BEGIN PGP MESSAGE-----[^]*?-----END PGP MESSAGE-----/;
@@ -113,6 +114,7 @@ describe('init in a terminal', () => {
     await session.answer(/The same again/, 'correct horse');
     const elsewhere = new GpgHome();
     onTestFinished(() => elsewhere.remove());
+    await session.said(/gpg --import private\.asc/);
     const [message] = await session.said(messagePattern);
     elsewhere.run(['--import'], fs.readFileSync(given));
     const unlock = ['--pinentry-mode', 'loopback', '--passphrase', 'correct horse'];
@@ -159,6 +161,18 @@ describe('init in a terminal', () => {
     session.type(keys.interrupt);
     expect(await session.exited).toBe(130);
     expect(fs.existsSync(given)).toBe(false);
+    expect(fs.existsSync(home)).toBe(false);
+  });
+
+  it('leaves nothing behind when the connection of the terminal breaks', async () => {
+    const given = path.join(memoryDirectory(), 'private.asc');
+    fs.writeFileSync(at('passphrase'), 'correct horse\n');
+    const args = ['--generate-key', given, '--key-passphrase-file', at('passphrase')];
+    const session = begin('init', '--mastodon', '', ...args);
+    await session.said(/The answer/);
+    expect(fs.existsSync(given)).toBe(true);
+    session.end();
+    await until('the private key is gone', () => !fs.existsSync(given));
     expect(fs.existsSync(home)).toBe(false);
   });
 

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import tls, { type TLSSocket } from 'node:tls';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createDeviceIdentity, type DeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { dialPeer } from '../../shared/link/link-dialer.ts';
@@ -80,6 +80,33 @@ it('an unpaired device is told by its own dialler where to look', async () => {
   await expect(dialling).rejects.toMatchObject({ code: 'LINK_CLOSED', hint: 'is this device paired there?' });
 });
 
+it('the right device that speaks something else is told so, and sent nothing', async () => {
+  const server = tls.createServer({ ...tlsOptions(stranger), requestCert: true });
+  const received: Buffer[] = [];
+  server.on('secureConnection', (socket) => socket.on('data', (bytes: Buffer) => received.push(bytes)));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const { promise: left, resolve } = Promise.withResolvers<void>();
+  server.once('connection', (socket: Socket) => void socket.once('close', () => resolve()));
+  const dialling = dialPeer(
+    { identity: receiver.identity },
+    {
+      deviceId: stranger.deviceId,
+      role: 'agent',
+      grant: { role: 'replica' },
+      addresses: [`127.0.0.1:${port}`],
+      pairedAt: 0,
+      lastProgressAt: null,
+    },
+    { limits: testLimits, signal: new AbortController().signal },
+  );
+  await expect(dialling).rejects.toMatchObject({ code: 'LINK_TLS_FAILED' });
+  await left;
+  expect(received).toEqual([]);
+  server.close();
+});
+
 it('a certificate signed by the key of a paired device is not that device', async () => {
   pairOnlyAtAgent();
   const child = await childCredentials(receiver.identity);
@@ -104,7 +131,28 @@ it('TLS 1.2 gets nothing, not even with the key of a paired device', async () =>
     maxVersion: 'TLSv1.2',
   });
   expect((await ended).length).toBe(0);
-  await agent.log.code('LINK_TLS_FAILED');
+  // no handshake at all, where an older version would be looked at only after it
+  expect(await agent.log.code('LINK_TLS_FAILED')).toMatchObject({
+    reason: expect.stringContaining('the TLS handshake failed') as unknown,
+  });
+});
+
+it('TLS 1.2 proves no key to either end, wherever it came from', async () => {
+  const old = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
+  const server = tls.createServer({ ...tlsOptions(stranger), ...old, requestCert: true });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const accepted = once(server, 'secureConnection');
+  const client = tls.connect({ ...tlsOptions(receiver.identity), ...old, host: '127.0.0.1', port });
+  await once(client, 'secureConnect');
+  const [served] = (await accepted) as [TLSSocket];
+  const refused = expect.objectContaining({ code: 'LINK_TLS_FAILED' }) as unknown;
+  expect(() => verifiedDeviceId(client)).toThrowError(refused);
+  expect(() => verifiedDeviceId(served)).toThrowError(refused);
+  client.destroy();
+  served.destroy();
+  server.close();
 });
 
 it.each([{ ALPNProtocols: ['http/1.1'] }, {}])(

@@ -3,7 +3,8 @@ import net, { type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { renewCertificate } from '../../shared/identity/device-identity.ts';
 import type { Channel } from '../../shared/link/channel.ts';
-import { LinkDevices, patient } from '../support/link-devices.ts';
+import { dialPeer } from '../../shared/link/link-dialer.ts';
+import { LinkDevices, patient, testLimits } from '../support/link-devices.ts';
 import { TcpRelay } from '../support/tcp-relay.ts';
 
 const devices = new LinkDevices();
@@ -215,15 +216,56 @@ describe('dialling', () => {
     silent.close();
   });
 
+  it.each(['lower', 'higher'])(
+    'of the device with the %s ID, just after the other one has, is decided by the IDs',
+    async (which) => {
+      let [agent, receiver] = [await devices.start('agent'), await devices.start('receiver')];
+      while (receiver.identity.deviceId < agent.identity.deviceId !== (which === 'lower'))
+        [agent, receiver] = [await devices.start('agent'), await devices.start('receiver')];
+      const [agentId, receiverId] = [agent.identity.deviceId, receiver.identity.deviceId];
+      receiver.book.pair({ deviceId: agentId, grant: replica, addresses: [] });
+      agent.book.pair({ deviceId: receiverId, grant: replica, addresses: receiver.addresses });
+      const [first, firstThere] = [await agent.nextChannel(), await receiver.nextChannel()];
+      const peer = {
+        deviceId: agentId,
+        role: 'agent',
+        grant: replica,
+        addresses: agent.addresses,
+        pairedAt: 0,
+        lastProgressAt: null,
+      } as const;
+      const second = await dialPeer({ identity: receiver.identity }, peer, {
+        limits: testLimits,
+        signal: new AbortController().signal,
+      });
+      if (which === 'lower') {
+        expect(await first.closed).toMatchObject({
+          message: expect.stringContaining('newer link') as unknown,
+        });
+        await expectWorking(await agent.nextChannel(), second);
+      } else {
+        expect(await second.closed).toMatchObject({ code: 'LINK_CLOSED' });
+        await expectWorking(first, firstThere);
+      }
+      second.close();
+    },
+  );
+
   it('of both sides at once ends in one link, the same on both', async () => {
     for (let rounds = 0; rounds < 5; rounds += 1) {
       const agent = await devices.start('agent');
       const receiver = await devices.start('receiver');
       const open = { agent: new Set<Channel>(), receiver: new Set<Channel>() };
+      const heard = new Set<string>();
+      const listen = async (channel: Channel) => {
+        for (let message = await channel.receive(); message !== null; message = await channel.receive())
+          heard.add(message.toString());
+      };
       const collect = async (device: typeof agent, channels: Set<Channel>) => {
         for (;;) {
           const channel = await device.nextChannel();
           channels.add(channel);
+          void listen(channel);
           void channel.closed.then(() => channels.delete(channel));
         }
       };
@@ -235,17 +277,17 @@ describe('dialling', () => {
         addresses: receiver.addresses,
       });
       receiver.book.pair({ deviceId: agent.identity.deviceId, grant: replica, addresses: agent.addresses });
+      let said = 0;
       const settled = async () => {
         const [served] = open.agent;
-        const [dialled] = open.receiver;
-        if (served === undefined || dialled === undefined) return false;
-        const echo = dialled.receive();
-        await served.send(Buffer.from('one'));
-        const ended = Promise.race([served.closed, dialled.closed]).then(() => null);
-        const message = await Promise.race([echo, ended]);
-        return message?.toString() === 'one' && open.agent.size === 1 && open.receiver.size === 1;
+        if (served === undefined || open.agent.size !== 1 || open.receiver.size !== 1) return false;
+        // what one end of the only link says comes out at the other
+        const message = `${(said += 1)}`;
+        await served.send(Buffer.from(message)).catch(() => {});
+        await expect.poll(() => heard.has(message) || !open.agent.has(served), patient).toBe(true);
+        return open.agent.has(served) && open.agent.size === 1 && open.receiver.size === 1;
       };
-      await expect.poll(async () => settled().catch(() => false), patient).toBe(true);
+      await expect.poll(settled, patient).toBe(true);
       await devices.stop();
     }
   });

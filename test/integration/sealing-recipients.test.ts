@@ -70,6 +70,18 @@ describe('recipients', () => {
     }
   });
 
+  it('are known not to be readable by gpg 2.2 where the key is of version 6, whatever its algorithm', async () => {
+    const { publicKey } = await openpgp.generateKey({
+      type: 'rsa',
+      rsaBits: 2048,
+      userIDs: [{ name: 'Six' }],
+      config: { v6Keys: true },
+    });
+    const [recipient] = await loadRecipients([{ name: 'six', content: publicKey }]);
+    expect(recipient?.readableByGpg).toBe(false);
+    expect(gpg.try(['--import'], publicKey).status).not.toBe(0);
+  });
+
   it('say when they expire, the subkey too', async () => {
     const fingerprint = gpg.generateKey('short@example.org', 'ed25519', '2y');
     gpg.run([
@@ -125,7 +137,7 @@ describe('recipients', () => {
     );
     gpg.run(['--import'], revocation.replace(':-----BEGIN', '-----BEGIN'));
     await expect(loadRecipients([exported('revoked@example.org')])).rejects.toThrowError(
-      failing('KEY_UNUSABLE', fingerprint, 'is revoked'),
+      failing('KEY_UNUSABLE', `key ${fingerprint} in revoked@example.org.asc is revoked`),
     );
   });
 
@@ -144,6 +156,8 @@ describe('recipients', () => {
     await expect(loadRecipients([binary])).rejects.toThrowError(
       failing('KEY_INVALID', 'the secret key', gpg.fingerprint('ecc@example.org')),
     );
+    const cut = { name: 'cut.asc', content: String(secret.content).split('\n').toSpliced(3, 2).join('\n') };
+    await expect(loadRecipients([cut])).rejects.toThrowError(failing('KEY_INVALID', 'secret key'));
     const behind = { name: 'both.asc', content: `${String(rsa.content)}${String(secret.content)}` };
     await expect(loadRecipients([behind])).rejects.toThrowError(failing('KEY_INVALID', 'secret key'));
   });

@@ -19,10 +19,12 @@ import { verifyVersionRecord, type VersionRecord } from '../../shared/sealing/ve
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 
-/** A source whose bytes a test decides. `pieces` may throw. */
-function bytesSource(pieces: () => AsyncIterable<Buffer>): Source {
+type Facts = Awaited<ReturnType<Source['describe']>>;
+
+/** A source whose bytes and facts a test decides. `pieces` may throw. */
+function bytesSource(pieces: () => AsyncIterable<Buffer>, facts: () => Facts): Source {
   return {
-    describe: () => Promise.resolve({ kind: 'command', pipefail: true }),
+    describe: () => Promise.resolve(facts()),
     fingerprint: () => Promise.resolve(null),
     // oxlint-disable-next-line require-await -- an async generator, as every source's entries are
     async *entries() {
@@ -175,6 +177,7 @@ export class SealedBench {
   readonly home: string;
   readonly folder: string;
   content: () => AsyncIterable<Buffer> = () => inPieces(Buffer.alloc(0));
+  facts: Facts = { kind: 'command', pipefail: true };
   recipients: Recipient[];
   clockMs: number | null = null;
   sealed: SealedFolder;
@@ -243,7 +246,10 @@ export class SealedBench {
       {
         database,
         databaseFile,
-        source: bytesSource(() => this.content()),
+        source: bytesSource(
+          () => this.content(),
+          () => this.facts,
+        ),
         bound: new SpoolBound(now, this.options.spool ?? { bytesMax: 1024 ** 3, waitMsMax: 60_000 }),
         identity: this.identity,
         sealTo: () => Promise.resolve({ kind: 'recipients', recipients: this.recipients }),

@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { CodedError } from '../../../shared/errors/coded-error.ts';
+import type { RelativePath } from '../../../shared/records/relative-path.ts';
 import { packName } from '../../../shared/sealing/object-name.ts';
 import {
   inPieces,
@@ -136,6 +137,19 @@ it('makes no version of a source that fails, and the next run sends only the res
   held.pull(bench.feed);
   expect((await read(held)).files.get('database.dump')?.equals(content)).toBe(true);
   expect(bench.sealed.index.folder().failure).toBeNull();
+});
+
+it('remembers what could not be read, over a restart, until it can be', async () => {
+  const facts = { kind: 'paths', files: 1, directories: 0, symlinks: 0, bytes: 9, specialFiles: 0 } as const;
+  const unread = { path: 'etc/shadow' as RelativePath, reason: 'EACCES' };
+  bench.facts = { ...facts, skippedFiles: 120, skipped: [unread] };
+  const lacking = { count: 120, paths: ['/etc/shadow: EACCES'] };
+  expect((await bench.dump(Buffer.from('something'))).unreadable).toEqual(lacking);
+  bench.reopen();
+  expect(bench.sealed.index.unreadable()).toEqual(lacking);
+  bench.facts = { ...facts, skippedFiles: 0, skipped: [] };
+  await bench.dump(Buffer.from('something'));
+  expect(bench.sealed.index.unreadable()).toEqual({ count: 0, paths: [] });
 });
 
 it('begins a new epoch with other recipients, to whom alone it is readable', async () => {

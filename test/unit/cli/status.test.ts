@@ -39,7 +39,7 @@ const agentStatus: AgentStatus = {
     },
     { deviceId: 'CCCCCCC-EEEEEEE', connected: false, folders: [] },
   ],
-  sealing: { mode: 'none', recipients: [], passphraseFile: null },
+  sealing: { mode: 'none', recipients: [], passphraseFile: null, problem: null },
   spoolBytes: 0,
   alarms: [{ code: 'SOURCE_STOPPED', message: 'folder media is stopped', since: '2026-11-21T11:00:00Z' }],
 };
@@ -79,6 +79,9 @@ a passphrase that older versions need lies on this server, in /h/passphrase
 `);
   expect(sealing({ mode: 'passphrase', passphraseFile: '/h/passphrase' })).toContain(
     '\nwarning: the passphrase stays on this server, in /h/passphrase (0600): who breaks in',
+  );
+  expect(sealing({ mode: 'recipients', problem: 'x.asc is garbage' })).toContain(
+    '\nnothing can be sealed: x.asc is garbage\n',
   );
   const [folder] = agentStatus.folders;
   const folders = folder === undefined ? [] : [{ ...folder, kind: 'sealed' as const }];

@@ -17,7 +17,7 @@ const status: AgentStatus = {
     },
     { deviceId: 'EEEEEEE-FFFFFFF', connected: false, folders: [] },
   ],
-  sealing: { mode: 'none', recipients: [], passphraseFile: null },
+  sealing: { mode: 'none', recipients: [], passphraseFile: null, problem: null },
   spoolBytes: 0,
   alarms: [
     { code: 'STORE_FULL', message: 'receiver CCCCCCC, folder media: full', since: '2026-11-21T11:00:00Z' },

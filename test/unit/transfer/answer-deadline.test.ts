@@ -56,6 +56,8 @@ it('is at rest when all is answered, and counts from the next request on', () =>
 it('notices nothing after the link has ended', () => {
   deadline.asked();
   deadline.stop();
+  vi.advanceTimersByTime(1000);
+  deadline.answered();
   deadline.asked();
   vi.advanceTimersByTime(1000);
   expect(silences).toBe(0);
