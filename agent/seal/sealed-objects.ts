@@ -96,7 +96,9 @@ export class SealedObjects {
         `SELECT ${objectColumns} WHERE folder = ? AND in_spool = 1 ORDER BY sequence`,
         this.#folderId,
       )
-      .map((row) => ({ ...row, createdAt: row.created_at, lackedBy: lacking.get(row.id) ?? nobody }));
+      .map((row) =>
+        Object.assign(row, { createdAt: row.created_at, lackedBy: lacking.get(row.id) ?? nobody }),
+      );
   }
 
   spooledAfter(sequence: number, limit: number): SealedObject[] {
