@@ -65,7 +65,7 @@ describe.each([
   it('takes --home everywhere, and says what it is where it is not given', () => {
     const program = create();
     expect(program.name()).toBe(name);
-    const [home] = program.options.filter(({ long }) => long === '--home');
+    const home = program.options.find(({ long }) => long === '--home');
     expect(home?.flags).toBe('--home <DIR>');
     expect(home?.description).toContain(`$MASTOKEEP_HOME or /var/lib/${name}`);
   });
