@@ -1,8 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDatabase } from '../../shared/io/sqlite.ts';
+import { garbageCollector } from '../../shared/io/garbage-collector.ts';
 import { ChunkLookup } from './chunk-lookup.ts';
 import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
-import { garbageCollector } from './garbage-collector.ts';
 import { PackFiller } from './pack-filler.ts';
 import { chunkingByName } from './seal-chunking.ts';
 

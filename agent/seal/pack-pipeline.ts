@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import { garbageCollector } from '../../shared/io/garbage-collector.ts';
 import { workerEntry } from '../../shared/io/worker-entry.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
-import { garbageCollector } from './garbage-collector.ts';
 import type { CutFile, FilledPack, FillerStats } from './pack-filler.ts';
 import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
 

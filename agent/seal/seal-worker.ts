@@ -2,10 +2,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { ChunkListBuilder } from '../../shared/chunking/chunk-list.ts';
 import { fileChunking } from '../../shared/chunking/chunking-parameters.ts';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
+import { garbageCollector } from '../../shared/io/garbage-collector.ts';
 import { packName } from '../../shared/sealing/object-name.ts';
 import { nameSealed, Sealer, sealPack } from '../../shared/sealing/sealer.ts';
 import { chunkedAboveBytes, encodeChunkList } from '../index/chunk-list-blob.ts';
-import { garbageCollector } from './garbage-collector.ts';
 import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
 import { Spool } from './spool.ts';
 

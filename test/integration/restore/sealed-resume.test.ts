@@ -3,12 +3,18 @@ import path from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { parseAddress } from '../../../shared/link/address.ts';
 import { decodeMessage } from '../../../shared/protocol/codec.ts';
+import { openKeyUnsealer, unsealPack } from '../../../shared/sealing/unsealer.ts';
 import { LinkProxy } from '../../support/link-proxy.ts';
 import { Program, runCommand } from '../../support/program.ts';
 import type { TreeEntry } from '../../support/receiver-directory.ts';
 import { inviteToRestore, startRestoreReceiver } from '../../support/restore-receiver.ts';
 import { heldFolder } from '../../support/sealed-receiver.ts';
-import { createSealedKeys, type SealedKeys, SealedRestoreBench } from '../../support/sealed-restore-bench.ts';
+import {
+  createSealedKeys,
+  keyPassphrase,
+  type SealedKeys,
+  SealedRestoreBench,
+} from '../../support/sealed-restore-bench.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
@@ -112,7 +118,7 @@ it('believes a ledger only as far as the whole file has its hash', async () => {
     .map((name) => path.join(place, name))
     .find((file) => fs.statSync(file).isFile() && /^[0-9a-f]{64} /.test(fs.readFileSync(file, 'latin1')));
   // every part of the dump "is kept", with the hash of what stands there now
-  const { hashParts } = await import('../../../agent/restore/staging-ledger.ts');
+  const { checksumParts } = await import('../../../agent/restore/staging-ledger.ts');
   const lines = fs
     .readFileSync(ledger ?? '', 'latin1')
     .trimEnd()
@@ -124,7 +130,7 @@ it('believes a ledger only as far as the whole file has its hash', async () => {
   const file = path.basename(temporary).split('.').at(-1);
   const first = lines.find((line) => line.includes(` ${file} `)) ?? '';
   const { length } = await firstParts(first.slice(0, 64));
-  const forged = `${first.slice(0, 64)} ${file} ${hashParts([bytes.subarray(0, length)])}`;
+  const forged = `${first.slice(0, 64)} ${file} ${checksumParts([bytes.subarray(0, length)])}`;
   fs.writeFileSync(ledger ?? '', `${[...lines, forged].join('\n')}\n`);
   await expect(bench.restore()).rejects.toMatchObject({ code: 'CONTENT_MISMATCH' });
   bench.expectNothingRestored();
@@ -134,8 +140,7 @@ it('believes a ledger only as far as the whole file has its hash', async () => {
 
 /** How much of the dump's beginning the pack holds: blocks in order, until the next pack begins. */
 async function firstParts(pack: string): Promise<{ length: number }> {
-  const { unsealPack } = await import('../../../shared/sealing/unsealer.ts');
-  const unsealer = await bench.unsealer(keys.pair)('keys');
+  const unsealer = await openKeyUnsealer(keys.pair.privateArmored, keyPassphrase);
   const chunks = await unsealPack(
     fs.readFileSync(path.join(bench.data.folderDirectory, 'packs', `${pack}.pgp`)),
     unsealer,

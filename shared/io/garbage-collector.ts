@@ -5,9 +5,9 @@ import { runInNewContext } from 'node:vm';
 const externalBytesMax = 40 * 1024 * 1024;
 
 /**
- * A function that collects this thread's young garbage at once, or all of it where much has gathered. A dump leaves
- * buffers of the stream's size behind, which V8 hardly counts as a reason to collect: without this a dump takes half a
- * gigabyte.
+ * A function that collects this thread's young garbage at once, or all of it where much has gathered. A dump and its restore
+ * leave buffers of the stream's size behind, which V8 hardly counts as a reason to collect: without this a dump takes half
+ * a gigabyte.
  */
 export function garbageCollector(): () => void {
   setFlagsFromString('--expose-gc');
