@@ -14,8 +14,8 @@ import type { UnsealThread } from './unseal-thread.ts';
 
 /** Packs that are opened while another one is used: each may be 16 MiB. */
 const packsOpenMax = 2;
-/** What is fetched ahead of them, as sealed. */
-const sealedBytesAheadMax = 12 * 1024 * 1024;
+/** What is fetched ahead, as sealed: lost when a restore is killed, and enough to fill a gigabit over 60 ms. */
+const sealedBytesAheadMax = 8 * 1024 * 1024;
 
 /** `chunks`: null as long as nobody opens it. */
 type PackUnderWay = {

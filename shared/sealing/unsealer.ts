@@ -1,6 +1,7 @@
 import { decryptKey, decryptSessionKeys, readMessage, readPrivateKeys, type PrivateKey } from 'openpgp';
 import { CodedError } from '../errors/coded-error.ts';
 import type { RunProgram } from '../io/run-program.ts';
+import { hashInPieces } from './iterated-key.ts';
 import { checkMessageFraming } from './message-framing.ts';
 import { tagIntegrityProtected } from './packet-header.ts';
 import { decodePack } from './pack.ts';
@@ -170,6 +171,7 @@ async function unlock(key: PrivateKey, passphrase: string | null): Promise<Priva
       hint: 'give its passphrase',
     });
   }
+  hashInPieces(key);
   try {
     return await decryptKey({ privateKey: key, passphrase });
   } catch (cause) {

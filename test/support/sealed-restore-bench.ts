@@ -52,13 +52,18 @@ export class SealedRestoreBench {
   readonly #keys: SealedKeys;
   #store: SealedStore | null = null;
 
-  constructor(directory: string, keys: SealedKeys, packBytes = 1_500_000, deviceKey?: KeyObject) {
+  constructor(
+    directory: string,
+    keys: SealedKeys,
+    packBytes = 1_500_000,
+    { deviceKey, blockBytes = 50_000 }: { deviceKey?: KeyObject; blockBytes?: number } = {},
+  ) {
     this.directory = directory;
     this.#keys = keys;
     this.data = new ReceiverDirectory(path.join(directory, 'data'), {
       folder: 'database',
       sealer: keys.sealer,
-      blockBytes: 50_000,
+      blockBytes,
       packBytes,
       ...(deviceKey === undefined ? {} : { deviceKey }),
     });

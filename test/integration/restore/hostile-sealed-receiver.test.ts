@@ -20,7 +20,8 @@ import { unsealersOf } from '../../support/unsealers-of.ts';
  * such a receiver has made must be harmless, and where somebody does, refused.
  */
 let keys: SealedKeys;
-let directory: string;
+
+let workplace: string;
 let to: string;
 let outside: string;
 
@@ -29,9 +30,9 @@ beforeAll(async () => {
 });
 
 beforeEach(() => {
-  directory = temporaryDirectory();
-  to = path.join(directory, 'to');
-  outside = path.join(directory, 'outside');
+  workplace = temporaryDirectory();
+  to = path.join(workplace, 'to');
+  outside = path.join(workplace, 'outside');
   fs.mkdirSync(outside);
   fs.writeFileSync(path.join(outside, 'precious'), 'precious');
 });
@@ -109,7 +110,7 @@ async function receiverOf({ entries, manifestTimes = 1, named = true }: Version)
 
 function restore(receiver: HostileReceiver, agentId: DeviceId | null = null) {
   const options = { to, folders: ['database'], agentId };
-  return restoreFrom(receiver, options, () => null, unsealersOf(keys.pair, directory, keyPassphrase));
+  return restoreFrom(receiver, options, () => null, unsealersOf(keys.pair, workplace, keyPassphrase));
 }
 
 function expectNothingRestored(): void {

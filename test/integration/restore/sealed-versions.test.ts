@@ -24,7 +24,7 @@ beforeAll(async () => {
 /** A version an hour, each with some of the earlier content, received five minutes after it was made. */
 beforeEach(async () => {
   const deviceKey = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
-  bench = new SealedRestoreBench(temporaryDirectory(), keys, 200_000, deviceKey);
+  bench = new SealedRestoreBench(temporaryDirectory(), keys, 200_000, { deviceKey });
   let nowMs = begin;
   bench.now = () => nowMs;
   const sent = new ReceiverDirectory(path.join(bench.directory, 'sent'), {
