@@ -1,8 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDatabase } from '../../shared/io/sqlite.ts';
-import { garbageCollector } from '../../shared/io/garbage-collector.ts';
 import { ChunkLookup } from './chunk-lookup.ts';
 import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
+import { garbageCollector } from './garbage-collector.ts';
 import { PackFiller } from './pack-filler.ts';
 import { chunkingByName } from './seal-chunking.ts';
 
@@ -24,6 +24,7 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
       onPack: (pack) => {
         post({ type: 'pack', ...pack }, [pack.content.buffer, pack.chunks.buffer]);
       },
+      onExtents: (extents) => post({ type: 'extents', extents }, [extents.buffer]),
       takeRoom: () => spare.pop() ?? new ArrayBuffer(data.packBytesMax),
     },
     {
@@ -47,7 +48,7 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
         return;
       case 'endFile': {
         const file = filler.endFile();
-        post({ type: 'file', ...file }, [file.extents.buffer]);
+        post({ type: 'file', ...file });
         return;
       }
       case 'flush':
