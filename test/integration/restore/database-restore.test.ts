@@ -79,7 +79,10 @@ it('leaves no database behind when the dump is damaged', async () => {
 
 it('stops at the first thing that cannot be made, tells it, and leaves no database behind', async () => {
   server.createDatabase('extended');
-  server.sql('extended', 'create extension file_fdw; create table after_it as select 1 as one; create index on after_it (one)');
+  server.sql(
+    'extended',
+    'create extension file_fdw; create table after_it as select 1 as one; create index on after_it (one)',
+  );
   const extended = path.join(directory, 'extended');
   server.runInto(extended, 'pg_dump', ['-Fc', '-d', server.connection('extended')]);
   server.sql('postgres', 'create role maker login createdb');

@@ -38,9 +38,17 @@ it('a dump of 600 MiB comes back by a process that takes less than 300 MB of mem
     const took = await measureProcess([
       process.execPath,
       path.resolve(import.meta.dirname, '../../../agent/main.ts'),
-      ...['--home', path.join(bench.directory, 'home'), 'restore', '--to', bench.target],
-      ...['--from', inviteToRestore(receiver, agent, receiver.addresses[0] ?? '')],
-      ...['--key', bench.keyFile, '--key-passphrase-file', bench.passphraseFile],
+      '--home',
+      path.join(bench.directory, 'home'),
+      'restore',
+      '--to',
+      bench.target,
+      '--from',
+      inviteToRestore(receiver, agent, receiver.addresses[0] ?? ''),
+      '--key',
+      bench.keyFile,
+      '--key-passphrase-file',
+      bench.passphraseFile,
     ]);
     expect(took.peakBytes).toBeLessThan(300_000_000);
     expect(await fileHash(path.join(bench.target, 'database/dump'))).toBe(sha256(content).toString('hex'));
