@@ -4,6 +4,7 @@ import type { ChunkingParameters } from '../../shared/chunking/chunking-paramete
 import { ChunkNamer } from '../../shared/sealing/chunk-id.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import { chunkEntryBytes } from './chunk-entry.ts';
+import { ChunkFilter } from './chunk-filter.ts';
 import type { ChunkLocation } from './chunk-lookup.ts';
 
 /** A full pack, not sealed yet. `chunks`: entries of `chunkEntryBytes`. */
@@ -63,6 +64,8 @@ export class PackFiller {
   readonly #fresh = new Map<string, ChunkLocation>();
   readonly #freshKeys = new Map<number, string[]>();
   readonly #sealedNow = new Set<number>();
+  /** Chunks in the database that may be referred to, where they are all of this run: most chunks of a first dump need no look-up. */
+  readonly #committed: ChunkFilter | null;
 
   constructor(deps: Deps, options: Options) {
     this.#deps = deps;
@@ -72,6 +75,7 @@ export class PackFiller {
     this.#namer = new ChunkNamer(options.secret, options.chunking.bytesMax);
     this.#cutter = new ChunkCutter(options.chunking);
     this.#pack = options.firstPack;
+    this.#committed = options.known.size === 0 ? new ChunkFilter() : null;
   }
 
   /** More of the file. */
@@ -129,7 +133,10 @@ export class PackFiller {
 
   /** The pack's chunks can be found in the database from here on. */
   committed(pack: number): void {
-    for (const key of this.#freshKeys.get(pack) ?? []) this.#fresh.delete(key);
+    for (const key of this.#freshKeys.get(pack) ?? []) {
+      this.#fresh.delete(key);
+      this.#committed?.add(key);
+    }
     this.#freshKeys.delete(pack);
   }
 
@@ -152,7 +159,7 @@ export class PackFiller {
       this.#refer(fresh.pack, fresh.offset, fresh.length);
       return;
     }
-    const found = this.#deps.find(key);
+    const found = this.#committed?.mayHold(key) === false ? null : this.#deps.find(key);
     if (found !== null && this.isUsable(found.pack)) {
       this.#refer(found.pack, found.offset, found.length);
       return;
