@@ -3,6 +3,7 @@ import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { describeFuture, parseDuration } from '../../shared/cli/duration.ts';
 import { formatTable } from '../../shared/cli/table.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { ScanSummary } from '../agent-commands.ts';
 import { showWaitProgress } from './wait-progress.ts';
 import { withAgent, withRunningAgent } from './with-agent.ts';
@@ -27,7 +28,9 @@ export function addScanCommands(program: Command): void {
     });
   program
     .command('wait')
-    .description('compare everything now, and wait until all that was found is durable on receivers')
+    .description(
+      'compare everything now, and wait until all that was found and every sealed version is durable on receivers',
+    )
     .option('--copies <N>', 'on how many receivers', parseCount, 1)
     .option('--timeout <SECONDS>', 'how long to wait at most', parseSeconds, 3600)
     .option('--json', 'print JSON')
@@ -73,6 +76,8 @@ export function addScanCommands(program: Command): void {
     .option('--json', 'print JSON')
     .action(async (options: { for?: string; json?: true }, command: Command) => {
       const durationMs = options.for === undefined ? null : parseDuration(options.for);
+      if (durationMs === 0)
+        throw new CodedError('USAGE', 'a pause of no time is none', { hint: 'use "resume" to end one' });
       const paused = await withAgent(command, async (commands) => commands.pause({ durationMs }));
       if (options.json === true) printJson(paused);
       else if (paused.pausedUntil === null) printText('paused until "resume"');

@@ -15,12 +15,15 @@ export async function askLine(question: string): Promise<string> {
 /** Asks a person for a secret, which the terminal does not show. Needs a terminal on standard input. */
 export async function askSecret(question: string): Promise<string> {
   const { stdin, stderr } = process;
-  stderr.write(question);
+  // before the question is there to be answered
   stdin.setRawMode(true);
+  // a character may come in two pieces
+  stdin.setEncoding('utf8');
+  stderr.write(question);
   let typed = '';
   try {
     for await (const piece of stdin.iterator({ destroyOnReturn: false })) {
-      for (const character of String(piece)) {
+      for (const character of piece as string) {
         if (character === '\r' || character === '\n' || character === '\u0004') return typed;
         if (character === '\u0003') process.kill(process.pid, 'SIGINT');
         else if (character === '\u007F' || character === '\b') typed = typed.slice(0, -1);
