@@ -3,7 +3,12 @@ import path from 'node:path';
 import { CodedError, isCoded, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { syncDirectory, writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import type { Home } from '../../shared/io/home.ts';
-import { loadRecipients, type KeyFile, type Recipient } from '../../shared/sealing/recipient.ts';
+import {
+  requireFewRecipients,
+  loadRecipients,
+  type KeyFile,
+  type Recipient,
+} from '../../shared/sealing/recipient.ts';
 import type { SealTo } from './seal-message.ts';
 
 const passphraseName = 'passphrase';
@@ -40,6 +45,7 @@ export class RecipientDirectory {
     for (const name of files) {
       for (const recipient of await this.#load(name)) recipients.set(recipient.fingerprint, recipient);
     }
+    requireFewRecipients(recipients.size);
     return [...recipients.values()];
   }
 
@@ -76,10 +82,12 @@ export class RecipientDirectory {
 
   /**
    * Keeps the public keys in a file; durable when it resolves. Gives the recipients that it holds.
-   * @throws CodedError KEY_INVALID, KEY_UNUSABLE
+   * @throws CodedError KEY_INVALID (also: too many with those that are here), KEY_UNUSABLE
    */
   async add(file: KeyFile): Promise<Recipient[]> {
     const recipients = await loadRecipients([file], this.#now());
+    const kept = (await this.#kept()).flatMap((held) => held.recipients);
+    requireFewRecipients(new Set([...kept, ...recipients].map(({ fingerprint }) => fingerprint)).size);
     this.#make();
     for (const { fingerprint, armored } of recipients) {
       writeFileAtomic(path.join(this.path, `${fingerprint}.asc`), armored, 0o644);
