@@ -9,6 +9,7 @@ import {
   type KeyFile,
   type Recipient,
 } from '../../shared/sealing/recipient.ts';
+import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import type { SealTo } from './seal-message.ts';
 
 const passphraseName = 'passphrase';
@@ -150,7 +151,7 @@ export class RecipientDirectory {
   /** What became unusable by the passing of time alone is judged as of the time when the file was written. */
   async #load(name: string): Promise<Recipient[]> {
     const file = path.join(this.path, name);
-    const key = { name: file, content: fs.readFileSync(file) };
+    const key = { name: file, content: readPlainFile(file) };
     try {
       return await loadRecipients([key], this.#now());
     } catch (error) {
@@ -211,4 +212,15 @@ function matches({ name, recipients, problem }: KeptFile, keyId: string): Match[
   return recipients
     .filter(({ fingerprint, encryptionKeyId }) => means(fingerprint) || means(encryptionKeyId))
     .map((recipient) => ({ name, fingerprint: recipient.fingerprint, recipient, problem }));
+}
+
+/** Dumps read this: what is no plain file, or too large for a key, must not hold them up. @throws CodedError KEY_INVALID */
+function readPlainFile(file: string): Buffer {
+  const stats = fs.statSync(file);
+  // of a directory the system says why it cannot be read
+  if (stats.isDirectory()) return fs.readFileSync(file);
+  if (stats.isFile() && stats.size <= sealedLimits.keyFileBytesMax) return fs.readFileSync(file);
+  throw new CodedError('KEY_INVALID', `${file} is no file of at most ${sealedLimits.keyFileBytesMax} bytes`, {
+    hint: 'remove it; keys are added with "mastokeep-agent recipient add FILE.asc"',
+  });
 }

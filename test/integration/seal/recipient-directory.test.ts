@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import * as openpgp from 'openpgp';
@@ -105,4 +106,18 @@ it('more recipients than a version can name are refused before they are kept, an
   expect(await directory.list()).toHaveLength(sealedLimits.recipientsMax);
   fs.writeFileSync(path.join(directory.path, 'by-hand.asc'), last ?? '');
   await expect(directory.sealTo()).rejects.toThrowError(tooMany);
+});
+
+it.each<[string, (file: string) => void]>([
+  ['a device without end', (file) => fs.symlinkSync('/dev/zero', file)],
+  ['a pipe', (file) => void execFileSync('mkfifo', [file])],
+  ['a large file', (file) => fs.writeFileSync(file, Buffer.alloc(sealedLimits.keyFileBytesMax + 1))],
+])('is not held up by %s among the keys, and names it', async (_what, place) => {
+  clock = Date.now();
+  await directory.add({ name: 'good.asc', content: (await createTestKey('good')).publicArmored });
+  place(path.join(directory.path, 'z.asc'));
+  await expect(directory.list()).rejects.toMatchObject({
+    code: 'KEY_INVALID',
+    message: expect.stringContaining('z.asc') as string,
+  });
 });
