@@ -1,8 +1,6 @@
-import fs from 'node:fs';
-import { setImmediate as turn } from 'node:timers/promises';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import { limits } from '../../shared/protocol/limits.ts';
-import { displayPath, fsPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import { displayPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { ChunkBasis } from '../../shared/transfer/chunk-locations.ts';
 import type { TimeStamper } from './exact-times.ts';
 import { FolderWriter, pathFailure } from './folder-writer.ts';
@@ -289,30 +287,4 @@ export function goneError(
   return new CodedError('CONTENT_GONE', `content of ${displayPath(file.path)} ${why} on the receiver`, {
     hint: 'another receiver may have it, or another moment',
   });
-}
-
-/**
- * What the plan may add to the disk below `target`, in bytes and files: files of the same size as planned are taken to
- * be there already. Reads only.
- */
-export async function estimateGrowth(
-  plan: FolderPlan,
-  target: string,
-): Promise<{ bytes: number; files: number }> {
-  const blockBytes = 4096;
-  const exists = fs.existsSync(target);
-  let bytes = 0;
-  let files = 0;
-  for (const [at, { path, state }] of plan.files.entries()) {
-    if (at % 1000 === 999) await turn();
-    const found = exists ? fs.lstatSync(fsPath(target, path), { throwIfNoEntry: false }) : undefined;
-    if (found?.isFile() === true && found.size === state.size) continue;
-    bytes += Math.ceil(state.size / blockBytes) * blockBytes;
-    files += 1;
-  }
-  if (!exists) {
-    files += plan.directories.length + plan.symlinks.length;
-    bytes += plan.directories.length * blockBytes;
-  }
-  return { bytes, files };
 }

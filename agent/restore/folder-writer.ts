@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { CodedError, isCoded, systemErrorCode } from '../../shared/errors/coded-error.ts';
+import { crashPoint } from '../../shared/io/crash-point.ts';
 import type { FileState } from '../../shared/records/file-record.ts';
 import { displayPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { TimeStamp, TimeStamper } from './exact-times.ts';
@@ -117,6 +118,7 @@ export class FolderWriter {
       place.release();
       throw error;
     }
+    crashPoint('restore.written');
     this.#enqueue({ path: file.path, place, temporary, mtimeNs: file.state.mtimeNs, bytes: bytes.length });
     if (this.#waiting.length >= batchFilesMax) await this.flush();
   }
@@ -224,6 +226,7 @@ export class FolderWriter {
         ...waiting.map(({ temporary, mtimeNs }) => ({ file: temporary, mtimeNs })),
         ...stamps,
       ]);
+      crashPoint('restore.stamped');
       for (const file of waiting) this.#name(file);
     } finally {
       for (const { place } of [...waiting, ...stamps]) place.release();
@@ -235,6 +238,7 @@ export class FolderWriter {
       const found = statOrNull(place.file);
       if (found !== null) this.#checkReplaceable(path, found);
       fs.renameSync(temporary, place.file);
+      crashPoint('restore.named');
     } catch (error) {
       fs.rmSync(temporary, { force: true });
       this.#events.onFailed(pathFailure(path, error));

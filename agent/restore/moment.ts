@@ -15,22 +15,29 @@ const units: ReadonlyMap<string, keyof typeof unitMs | 'month' | 'year'> = new M
   } as const).flatMap(([unit, names]) => names.map((name) => [name, unit as 'second'] as const)),
 );
 
+/** Extended (`2026-11-20T14:00`) and basic (`20261120T1400`); a zone by numbers needs a time before it. */
 const isoPattern =
-  /^(\d{4})-(\d\d)-(\d\d)(?:(?:t| +|)(?<=[t ])(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?(?: *(z|utc|[+-]\d\d(?::?\d\d)?))?$/;
+  /^(?<year>\d{4})(?<dash>-?)(?<month>\d\d)\k<dash>(?<day>\d\d)(?:(?:t| +)(?<hour>\d\d)(?::?(?<minute>\d\d)(?::?(?<second>\d\d)(?:[.,](?<fraction>\d{1,9}))?)?)?(?<offset> *[+-]\d\d(?::?\d\d)?)?)?(?<utc> *(?:z|utc))?$/;
+/** As a receiver names the versions of a file: UTC. */
+const versionStampPattern = /^~?(?<date>\d{8})-(?<time>\d{6})$/;
 const clockPattern = /^(?:(today|yesterday)(?: +at)?(?: +|$))?(?:(\d{1,2}):(\d\d)(?::(\d\d))?)?$/;
 const agoPartPattern = /^(?:,|and)? *(\d+(?:\.\d+)?|an?) *([a-z]+) */;
 
 /**
  * The moment that a person means, in ms; null for `latest`, the newest state that there is.
- * Takes ISO 8601 (local time where no zone is given, midnight where no time is), `@SECONDS` of Unix time, `14:30`,
- * `today`, `yesterday 14:00`, `2 hours ago`, `1 day and 6 hours ago`. Local time is the process' time zone.
+ * Takes ISO 8601 (local time where no zone is given, midnight where no time is), `YYYYMMDD-HHMMSS` as versions are named
+ * (UTC), `@SECONDS` of Unix time, `14:30`, `today`, `yesterday 14:00`, `2 hours ago`, `1 day and 6 hours ago`. Local time
+ * is the process' time zone.
  * @throws CodedError USAGE for anything else, and for a moment later than `nowMs`
  */
 export function parseMoment(text: string, nowMs: number): number | null {
   const words = text.trim().toLowerCase().replaceAll(/\s+/g, ' ');
   if (words === 'latest' || words === 'now') return null;
   const momentMs =
-    parseUnixTime(words) ?? parseIso(words) ?? parseAgo(words, nowMs) ?? parseClock(words, nowMs);
+    parseUnixTime(words) ??
+    parseIso(words.replace(versionStampPattern, '$<date>t$<time>z')) ??
+    parseAgo(words, nowMs) ??
+    parseClock(words, nowMs);
   if (momentMs === null || !Number.isFinite(momentMs)) {
     throw new CodedError('USAGE', `"${text}" is not a time`, {
       hint: 'write 2026-11-20T14:00, "2 hours ago", "yesterday 14:00" or latest',
@@ -54,40 +61,38 @@ function parseUnixTime(words: string): number | null {
   return match === null ? null : Math.floor(Number(match[1]) * 1000);
 }
 
+/** From the year to the second. */
+type SixNumbers = [number, number, number, number, number, number];
+
 function parseIso(words: string): number | null {
-  const match = isoPattern.exec(words);
-  if (match === null) return null;
-  const [year, month, day, hour, minute, second] = match.slice(1, 7).map((part) => Number(part ?? 0)) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  const ms = Math.floor(Number(`0.${match[7] ?? '0'}`) * 1000);
-  const wallMs = Date.UTC(year, month - 1, day, hour, minute, second, ms);
-  // Date.UTC carries over what is out of range (30 February); a date that comes back different was no date.
+  const parts = isoPattern.exec(words)?.groups;
+  if (parts === undefined) return null;
+  const { year, month, day, hour, minute, second, fraction = '0', offset, utc } = parts;
+  if (offset !== undefined && utc !== undefined) return null;
+  const fields = [year, Number(month) - 1, day, hour ?? 0, minute ?? 0, second ?? 0].map(
+    Number,
+  ) as SixNumbers;
+  const wallMs = Date.UTC(...fields, Math.floor(Number(`0.${fraction}`) * 1000));
+  // Date.UTC carries over what is out of range (30 February, 25:00); what comes back different was no time.
   const wall = new Date(wallMs);
-  if (
-    wall.getUTCMonth() !== month - 1 ||
-    wall.getUTCDate() !== day ||
-    hour > 23 ||
-    minute > 59 ||
-    second > 59
-  ) {
-    return null;
-  }
-  const zone = match[8];
-  if (zone === undefined) return new Date(year, month - 1, day, hour, minute, second, ms).getTime();
-  return wallMs - zoneMinutes(zone) * 60_000;
+  const back = [
+    wall.getUTCFullYear(),
+    wall.getUTCMonth(),
+    wall.getUTCDate(),
+    wall.getUTCHours(),
+    wall.getUTCMinutes(),
+    wall.getUTCSeconds(),
+  ];
+  if (back.join() !== fields.join()) return null;
+  if (utc !== undefined) return wallMs;
+  if (offset !== undefined) return wallMs - offsetMinutes(offset.trim()) * 60_000;
+  return new Date(...fields, wall.getUTCMilliseconds()).getTime();
 }
 
-function zoneMinutes(zone: string): number {
-  if (zone === 'z' || zone === 'utc') return 0;
-  const digits = zone.replaceAll(/\D/g, '');
-  const minutes = Number(digits.slice(0, 2)) * 60 + Number(digits.slice(2, 4) || 0);
-  return zone.startsWith('-') ? -minutes : minutes;
+function offsetMinutes(offset: string): number {
+  const digits = offset.replaceAll(/\D/g, '');
+  const minutes = Number(digits.slice(0, 2)) * 60 + Number(digits.slice(2, 4));
+  return offset.startsWith('-') ? -minutes : minutes;
 }
 
 function parseAgo(words: string, nowMs: number): number | null {

@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import fs from 'node:fs';
 import { promisify } from 'node:util';
+import { crashPoint } from '../../shared/io/crash-point.ts';
 
 const read = promisify(fs.read);
 const write = promisify(fs.write);
@@ -34,18 +35,8 @@ export class PartialFile {
 
   /** Resolves when the kernel has the bytes, which must stay as they are until then. No other write of that range is under way. */
   async write(offset: number, bytes: Uint8Array): Promise<void> {
-    if (bytes.length <= syncBytesMax) {
-      let at = 0;
-      while (at < bytes.length) at += fs.writeSync(this.fd, bytes, at, bytes.length - at, offset + at);
-      this.#noteThere(offset, bytes);
-      return;
-    }
-    const writing = writeRange(this.fd, offset, bytes);
-    const isNext = offset === this.#hashedBytes;
-    if (isNext) this.#add(bytes);
-    await writing;
-    if (isNext) this.#catchUp();
-    else this.#noteThere(offset, bytes);
+    await this.#write(offset, bytes);
+    crashPoint('restore.part-written');
   }
 
   /** The bytes of a range that is there. */
@@ -67,6 +58,21 @@ export class PartialFile {
     this.#closed = true;
     fs.closeSync(this.fd);
     this.#onClose();
+  }
+
+  async #write(offset: number, bytes: Uint8Array): Promise<void> {
+    if (bytes.length <= syncBytesMax) {
+      let at = 0;
+      while (at < bytes.length) at += fs.writeSync(this.fd, bytes, at, bytes.length - at, offset + at);
+      this.#noteThere(offset, bytes);
+      return;
+    }
+    const writing = writeRange(this.fd, offset, bytes);
+    const isNext = offset === this.#hashedBytes;
+    if (isNext) this.#add(bytes);
+    await writing;
+    if (isNext) this.#catchUp();
+    else this.#noteThere(offset, bytes);
   }
 
   /** The file has these bytes there now. */

@@ -6,7 +6,8 @@ import type { DeviceId } from '../../shared/identity/device-id.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import { displayPath } from '../../shared/records/relative-path.ts';
 import { startTimeStamper, type TimeStamper } from './exact-times.ts';
-import { estimateGrowth, type FolderResult, restoreFolder } from './folder-restore.ts';
+import { estimateGrowth } from './estimate-growth.ts';
+import { type FolderResult, restoreFolder } from './folder-restore.ts';
 import { formatMoment } from './moment.ts';
 import { createPathFilter } from './path-filter.ts';
 import {

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import process from 'node:process';
 import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
+import { crashPoint } from '../../shared/io/crash-point.ts';
 import {
   baseName,
   displayPath,
@@ -123,6 +124,7 @@ export class TargetTree {
         else if (openedUp !== null) fs.fchmodSync(held.fd, openedUp);
         this.#release(held);
         this.#forget(held);
+        crashPoint('restore.directory-finished');
       } catch (error) {
         failed.push({ path, error });
       }

@@ -15,6 +15,11 @@ export function isTemporaryName(name: string): boolean {
 }
 
 /** The same name in every run, so that the next one continues; different for another content. */
+export function temporaryFileName(file: PlannedFile): string {
+  return `${prefix}${fileKey(file)}`;
+}
+
+/** The file's temporary name in its directory. */
 export function temporaryFile(place: HeldPlace, file: PlannedFile): Buffer {
   return temporaryIn(place, fileKey(file));
 }

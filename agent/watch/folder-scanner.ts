@@ -179,6 +179,7 @@ export class FolderScanner {
       recentMax: this.options.hotDirectoriesMax,
     });
     this.nextWaiters = [];
+    this.deps.logger.debug({ folder: this.folder.id }, 'full scan begins');
     return true;
   }
 
@@ -292,7 +293,10 @@ export class FolderScanner {
     this.seeded = false;
   }
 
+  /** The look every minute, which finds what the watcher missed. */
   lookAtHotDirectories(): void {
+    const directories = this.watch.hotDirectories.length;
+    this.deps.logger.debug({ folder: this.folder.id, directories }, 'looking at the hot directories');
     if (this.watch.hasEnded) {
       this.forgetHotDirectories();
       this.wantsScan = true;

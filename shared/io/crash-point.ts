@@ -31,6 +31,11 @@ export const crashPoints = [
   'seal.spool-left',
   'seal.spool-removed',
   'seal.epoch-started',
+  'restore.part-written',
+  'restore.written',
+  'restore.stamped',
+  'restore.named',
+  'restore.directory-finished',
 ] as const;
 
 export type CrashPoint = (typeof crashPoints)[number];

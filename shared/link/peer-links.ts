@@ -157,6 +157,7 @@ export class PeerLinks {
 
   #forget(link: LiveLink, reason: CodedError | null): void {
     const { deviceId } = link.peer;
+    this.#noteProgress(link);
     if (this.#live.get(deviceId) === link) this.#live.delete(deviceId);
     const fields = { deviceId, bytesSent: link.channel.bytesSent, bytesReceived: link.channel.bytesReceived };
     if (reason === null) this.#deps.logger.info(fields, 'disconnected');
@@ -236,15 +237,22 @@ export class PeerLinks {
   }
 
   #keepUp(): void {
+    for (const link of this.#live.values()) this.#noteProgress(link);
+    this.#keepBook((book) => book.expire());
+  }
+
+  /** Keeps a restore grant alive that moves data; also at the end of each link, as a bad network may end them all early. */
+  #noteProgress(link: LiveLink): void {
+    const moved = link.channel.bytesSent + link.channel.bytesReceived;
+    if (moved <= link.progressMark) return;
+    link.progressMark = moved;
+    this.#keepBook((book) => book.noteProgress(link.peer.deviceId));
+  }
+
+  #keepBook(change: (book: PeerBook) => void): void {
     const { book, logger } = this.#deps;
     try {
-      for (const link of this.#live.values()) {
-        const moved = link.channel.bytesSent + link.channel.bytesReceived;
-        if (moved <= link.progressMark) continue;
-        link.progressMark = moved;
-        book.noteProgress(link.peer.deviceId);
-      }
-      book.expire();
+      change(book);
     } catch (error) {
       const code = isCoded(error) ? error.code : 'INTERNAL';
       logger.error({ code, reason: String(error) }, 'the paired devices could not be kept up');

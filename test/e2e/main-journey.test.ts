@@ -1,17 +1,21 @@
 import { execFileSync } from 'node:child_process';
+import { hash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { callControl } from '../../shared/io/control-client.ts';
+import { homeAt } from '../../shared/io/home.ts';
 import { formatEndpoint, freePort, type LinkProxy } from '../support/link-proxy.ts';
 import { listeningSockets } from '../support/listening-sockets.ts';
 import { MastodonTree, type Attachment } from '../support/mastodon-tree.ts';
 import { makeOddFiles } from '../support/odd-files.ts';
-import { Device } from '../support/device.ts';
+import { Device, type AgentStatus } from '../support/device.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 import { compareTrees, formatDifferences, type TreeCompareOptions } from '../support/tree-compare.ts';
 import { until } from '../support/until.ts';
 import { listVersionFiles } from '../support/version-files.ts';
 import { Workbench } from '../support/workbench.ts';
+import { Yardstick } from '../support/yardstick.ts';
 
 const seed = process.env['MASTOKEEP_SEED'] ?? 'main journey';
 const treeFiles = 20_000;
@@ -34,9 +38,10 @@ const asRestored: TreeCompareOptions = { ignore: isCache, owners: true };
 
 describe(`20,000 files, two programs, a bad network (seed "${seed}")`, () => {
   const random = new SeededRandom(seed);
-  /** Paths of which a version must exist, in the end; those of the trials have no counterpart in `before`. */
+  /** Paths of which a version must exist, in the end. */
   const gone: string[] = [];
-  const goneInTrials = new Set<string>();
+  /** What the trials replaced, before `before` was made: path and SHA-256. */
+  const replacedInTrials: string[] = [];
   let bench: Workbench;
   let tree: MastodonTree;
   let proxy: LinkProxy;
@@ -51,6 +56,7 @@ describe(`20,000 files, two programs, a bad network (seed "${seed}")`, () => {
     tree = MastodonTree.make(bench.source, { seed, files: treeFiles, cacheFiles: 300 });
     makeOddFiles(path.join(bench.source, 'odd'));
     tree.writeFile('media_attachments/thumbnails/000/000/001/original/large.bin', 9 * mebibyte);
+    bench.agent.env = { MASTOKEEP_LOG: 'debug' };
     await bench.startPaired();
   });
 
@@ -72,12 +78,20 @@ describe(`20,000 files, two programs, a bad network (seed "${seed}")`, () => {
     expect(listVersionFiles(bench.versions)).toEqual([]);
   });
 
+  function rewriteInTrial(attachment: Attachment): string {
+    const file = firstFile(attachment);
+    gone.push(file);
+    replacedInTrials.push(`${file} ${sha256Of(path.join(bench.source, file))}`);
+    // Never the same size twice, by which its arrival is seen.
+    return tree.rewriteOriginal(attachment, 200_000 + replacedInTrials.length);
+  }
+
   it('has a new file of at most 1 MiB under the newest prefixes durable within two seconds', async () => {
     const trials: [string, () => string][] = [
       ['a post', () => firstFile(tree.addUpload({ extension: 'jpg' }))],
       ['a post with a large image', () => firstFile(tree.addUpload({ bytes: mebibyte, extension: 'png' }))],
-      ['a second rendering in a recent directory', () => tree.writeFile(besideNewest(tree), 70_000)],
-      ['a recent video processed again', () => tree.rewriteOriginal(newest(tree), 200_000)],
+      ['a second rendering in a recent directory', () => tree.writeFile(besideNewest(tree, random), 70_000)],
+      ['a recent video processed again', () => rewriteInTrial(newest(tree))],
       ['a post right after another', () => firstFile(burst(tree, 4))],
       [
         'a post under the same prefix as an older recent one',
@@ -89,32 +103,36 @@ describe(`20,000 files, two programs, a bad network (seed "${seed}")`, () => {
       ],
       ['one more post there', () => firstFile(tree.addUpload({ bytes: 300_000, extension: 'mp3' }))],
     ];
-    const took: { what: string; ms: number }[] = [];
-    const { lastScanAt } = await mediaFolder(bench);
+    const yardstick = new Yardstick(bench.directory);
+    await yardstick.calibrate();
+    const took: { what: string; ms: number; takenAwayMs: number }[] = [];
     for (const [what, write] of trials) {
-      const startedAt = performance.now();
-      const file = write();
-      const patience = { timeoutMs: 20_000, everyMs: 10, explain: () => bench.report() };
-      await until(`${what}: ${file} in current/`, () => isStored(bench, file), patience);
-      // In its place it may still lack its syncs; what the receiver acknowledged to the agent is durable.
-      await until(`${what}: acknowledged`, async () => (await missingThere(bench)) === 0, patience);
-      took.push({ what, ms: Math.round(performance.now() - startedAt) });
+      // A trial into which a scan or the look every minute falls proves nothing of the watcher: it is made again.
+      for (let isProven = false; !isProven;) {
+        const scans = scansOf(bench);
+        const { tookMs, takenAwayMs } = await yardstick.measure(async () => {
+          await untilDurable(bench, what, write());
+        });
+        isProven = scansOf(bench) === scans;
+        if (isProven) took.push({ what, ms: tookMs, takenAwayMs });
+      }
     }
-    console.log(`durable after\n${took.map(({ what, ms }) => `  ${what}: ${ms} ms`).join('\n')}`);
-    // The middle one counts: a busy machine may stand still for longer than any single trial takes.
+    const told = took.map(
+      ({ what, ms, takenAwayMs }) =>
+        `  ${what}: ${ms.toFixed()} ms, ${takenAwayMs.toFixed()} ms of them taken away`,
+    );
+    console.log(`durable after\n${told.join('\n')}`);
+    // The limit is on what the programs make of a machine. A busy one takes longer for anything, and how much longer at
+    // this very moment, the yardstick tells: each trial keeps the limit without that, and the middle one as it is.
     const middle = took.toSorted((a, b) => a.ms - b.ms)[Math.floor(took.length / 2)];
     expect(middle?.ms).toBeLessThanOrEqual(durableWithinMs);
-    expect((await mediaFolder(bench)).lastScanAt).toBe(lastScanAt);
+    expect(took.filter(({ ms, takenAwayMs }) => ms - takenAwayMs > durableWithinMs)).toEqual([]);
   });
 
   it('goes on by itself when the connection is cut ten times while 5 % change', async () => {
     await bench.settled();
     execFileSync('cp', ['-a', bench.source, before]);
     beforeChangesAt = new Date();
-    for (const version of listVersionFiles(bench.versions)) {
-      gone.push(version.path);
-      goneInTrials.add(version.path);
-    }
     const touched = random.sample(tree.attachments.slice(0, -100), rounds * attachmentsPerRound);
     const avatars = random.sample(tree.avatars, rounds * avatarsPerRound);
 
@@ -148,13 +166,19 @@ describe(`20,000 files, two programs, a bad network (seed "${seed}")`, () => {
   it('kept exactly one version of everything that was replaced or deleted, with the bytes from before', async () => {
     const versions = listVersionFiles(bench.versions);
     expect(versions.map((version) => version.path).sort()).toEqual([...gone].sort());
-    const wrong = versions
-      .filter((version) => !goneInTrials.has(version.path))
-      .filter((version) => {
-        const old = fs.readFileSync(path.join(before, version.path));
-        return !old.equals(fs.readFileSync(path.join(bench.versions, version.file)));
-      });
+    const inTrials = new Set(replacedInTrials.map((replaced) => replaced.split(' ')[0] ?? ''));
+    const held = versions.map(({ path: name, file }) => ({
+      name,
+      hash: sha256Of(path.join(bench.versions, file)),
+    }));
+    const wrong = held
+      .filter(({ name }) => !inTrials.has(name))
+      .filter(({ name, hash }) => hash !== sha256Of(path.join(before, name)));
     expect(wrong).toEqual([]);
+    const heldOfTrials = held
+      .filter(({ name }) => inTrials.has(name))
+      .map(({ name, hash }) => `${name} ${hash}`);
+    expect(heldOfTrials.sort()).toEqual(replacedInTrials.toSorted());
     const status = await bench.receiver.status();
     expect(status.agents[0]?.folders[0]?.versions).toBe(versions.length);
   });
@@ -187,15 +211,28 @@ describe(`20,000 files, two programs, a bad network (seed "${seed}")`, () => {
 /** An invitation where a program printed it on a line of its own. */
 const invitationPattern = /^mastokeep1-\S+$/m;
 
-/** Files that the agent knows and that its receiver has not acknowledged. */
-async function missingThere(bench: Workbench): Promise<number | undefined> {
-  return (await bench.agent.status()).receivers[0]?.folders[0]?.lagFiles;
+/**
+ * Resolves when the receiver has acknowledged the file: in its place it may still lack its syncs. The agent is asked
+ * without a process for each question, which would take longer than the rest.
+ */
+async function untilDurable(bench: Workbench, what: string, file: string): Promise<void> {
+  const patience = { timeoutMs: 20_000, everyMs: 10, explain: () => bench.report() };
+  await until(`${what}: ${file} in current/`, () => isStored(bench, file), patience);
+  const home = homeAt(bench.agent.home, 'agent.yaml');
+  const missingThere = async (): Promise<number | undefined> => {
+    const status = (await callControl(home, 'status', {})) as AgentStatus;
+    return status.receivers[0]?.folders[0]?.lagFiles;
+  };
+  await until(`${what}: acknowledged`, async () => (await missingThere()) === 0, patience);
 }
 
-async function mediaFolder(bench: Workbench): Promise<{ lastScanAt: string | null }> {
-  const [folder] = (await bench.agent.status()).folders;
-  if (folder === undefined) throw new Error('the agent has no folder');
-  return folder;
+/** How often the agent, whose log tells everything, has begun anything that finds files without the watcher. */
+function scansOf(bench: Workbench): number {
+  return bench.agent.daemon.stderr.match(/"(full scan begins|looking at the hot directories)"/g)?.length ?? 0;
+}
+
+function sha256Of(file: string): string {
+  return hash('sha256', fs.readFileSync(file));
 }
 
 function countDirectories(root: string): number {
@@ -220,8 +257,8 @@ function burst(tree: MastodonTree, count: number): Attachment {
   return tree.addUpload();
 }
 
-function besideNewest(tree: MastodonTree): string {
-  return path.join(newest(tree).directory, 'small', '0123456789abcdef.webp');
+function besideNewest(tree: MastodonTree, random: SeededRandom): string {
+  return path.join(newest(tree).directory, 'small', `${random.hex(16)}.webp`);
 }
 
 /** A new name beside an attachment whose id is in the current 4.2 hours, as a late rendering is. */
@@ -230,7 +267,7 @@ function besideRecent(tree: MastodonTree, random: SeededRandom): string {
   // Only of the last ones, which the changes later leave alone: what is moved takes the new file along.
   const last = tree.attachments.slice(-50);
   const recent = last.filter((attachment) => attachment.directory.startsWith(prefix));
-  return path.join(random.pick(recent).directory, 'original', 'fedcba9876543210.webm');
+  return path.join(random.pick(recent).directory, 'original', `${random.hex(16)}.webm`);
 }
 
 function isStored(bench: Workbench, file: string): boolean {

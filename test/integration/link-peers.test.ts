@@ -1,9 +1,13 @@
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { DeviceId } from '../../shared/identity/device-id.ts';
 import { renewCertificate } from '../../shared/identity/device-identity.ts';
 import type { Channel } from '../../shared/link/channel.ts';
+import { systemClock, type Clock } from '../../shared/link/clock.ts';
 import { dialPeer } from '../../shared/link/link-dialer.ts';
+import type { PeerBook } from '../../shared/link/peer-book.ts';
+import { restoreIdleMaxMs } from '../../shared/link/peer.ts';
 import { LinkDevices, patient, testLimits } from '../support/link-devices.ts';
 import { TcpRelay } from '../support/tcp-relay.ts';
 
@@ -79,6 +83,59 @@ describe('unpairing', () => {
     receiver.book.pair({ deviceId, grant: { role: 'restore', agentId: second }, addresses: [] });
     expect(await served.closed).toMatchObject({ code: 'LINK_UNPAIRED' });
     expect((await receiver.nextChannel()).grant).toEqual({ role: 'restore', agentId: second });
+  });
+});
+
+describe('a restore grant', () => {
+  let shiftMs = 0;
+  const clock: Clock = { ...systemClock, now: () => Date.now() + shiftMs };
+  let startedAt = 0;
+  const startPair = async (limits: { expiryIntervalMs: number } = { expiryIntervalMs: 20 }) => {
+    shiftMs = 0;
+    startedAt = Date.now();
+    const receiver = await devices.start('receiver', { clock, limits });
+    const restorer = await devices.start('restorer', { listen: [] });
+    const grant = { role: 'restore', agentId: receiver.identity.deviceId } as const;
+    receiver.book.pair({ deviceId: restorer.identity.deviceId, grant, addresses: [] });
+    const addresses = receiver.addresses;
+    restorer.book.pair({ deviceId: receiver.identity.deviceId, grant, addresses });
+    const [served, dialled] = await Promise.all([receiver.nextChannel(), restorer.nextChannel()]);
+    return { receiver, restorer, served, dialled, restorerId: restorer.identity.deviceId };
+  };
+
+  /** When data moved last, in ms since the start. */
+  const progressOf = ({ book }: { book: PeerBook }, deviceId: DeviceId): number =>
+    (book.get(deviceId)?.lastProgressAt ?? 0) - startedAt;
+
+  it('that has ended ends its live link, and no other comes up', async () => {
+    const { receiver, served, restorerId } = await startPair();
+    shiftMs = restoreIdleMaxMs;
+    expect(await served.closed).toMatchObject({ code: 'LINK_UNPAIRED' });
+    await receiver.log.line(
+      (line) => line['code'] === 'LINK_UNPAIRED' && line.message === 'connection refused',
+    );
+    expect(receiver.links.isConnected(restorerId)).toBe(false);
+    expect(receiver.book.peers()).toEqual([]);
+  });
+
+  it('goes on while data moves', async () => {
+    const { receiver, served, dialled, restorerId } = await startPair();
+    shiftMs = restoreIdleMaxMs - 60_000;
+    await served.send(Buffer.alloc(100_000));
+    expect(await dialled.receive()).toHaveLength(100_000);
+    await expect.poll(() => progressOf(receiver, restorerId), patient).toBeGreaterThan(shiftMs);
+    shiftMs = restoreIdleMaxMs + 60_000;
+    await expectWorking(served, dialled);
+  });
+
+  it('goes on where data moves over links that all end soon', async () => {
+    const { receiver, served, dialled, restorerId } = await startPair({ expiryIntervalMs: 3_600_000 });
+    shiftMs = restoreIdleMaxMs - 60_000;
+    await served.send(Buffer.alloc(100_000));
+    expect(await dialled.receive()).toHaveLength(100_000);
+    dialled.close();
+    await served.closed;
+    await expect.poll(() => progressOf(receiver, restorerId), patient).toBeGreaterThan(shiftMs);
   });
 });
 

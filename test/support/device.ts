@@ -28,6 +28,7 @@ export type AgentStatus = {
 /** What `status --json` of a receiver says at least. */
 export type ReceiverStatus = {
   deviceId: string;
+  listening: string[];
   agents: {
     deviceId: string;
     connected: boolean;

@@ -3,9 +3,13 @@ import { execFileSync } from 'node:child_process';
 /** Mounting is for root; tests that need it are skipped elsewhere. */
 export const canMount = process.getuid?.() === 0;
 
-/** Mounts a tmpfs of that source name until its `using` variable ends. */
-export function mountTmpfs(source: string, directory: string): { unmount(): void; [Symbol.dispose](): void } {
-  execFileSync('mount', ['-t', 'tmpfs', source, directory]);
+/** Mounts a tmpfs of that source name until its `using` variable ends; `options` as for mount's `-o`. */
+export function mountTmpfs(
+  source: string,
+  directory: string,
+  options: string[] = [],
+): { unmount(): void; [Symbol.dispose](): void } {
+  execFileSync('mount', ['-t', 'tmpfs', ...options.flatMap((option) => ['-o', option]), source, directory]);
   return mounted(directory);
 }
 

@@ -14,7 +14,7 @@ import { joinInvitation } from '../../../shared/link/pairing.ts';
 import { testLimits } from '../../support/link-devices.ts';
 import { LinkProxy } from '../../support/link-proxy.ts';
 import { makeOddFiles } from '../../support/odd-files.ts';
-import { Program, runCommand } from '../../support/program.ts';
+import { mustRun, Program, runCommand } from '../../support/program.ts';
 import {
   inviteToRestore,
   type RestoreReceiver,
@@ -30,6 +30,12 @@ import { until } from '../../support/until.ts';
 
 const mib = 1024 * 1024;
 const agentMain = fileURLToPath(new URL('../../../agent/main.ts', import.meta.url));
+/** A user that has nothing here; only root can become it, and only where it may read the checkout. */
+const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath];
+const canBeNobody =
+  process.getuid?.() === 0 &&
+  spawnSync('setpriv', [...nobody, '-e', `fs.accessSync(${JSON.stringify(agentMain)})`]).status === 0;
+
 let bench: string;
 let source: string;
 let store: MirrorStore;
@@ -200,6 +206,90 @@ it('ends with 3 when a file is in the way, 1 when nothing matches, 2 for usage',
   }
 });
 
+it('ends with 130 when it is interrupted, and the same command goes on', async () => {
+  const { host, port } = parseAddress(receiver.addresses[0] ?? '');
+  const proxy = await LinkProxy.start({ host, port });
+  proxy.bytesPerSecond = 4 * mib;
+  const from = inviteToRestore(receiver, agentId, `127.0.0.1:${proxy.endpoint.port}`);
+  const run = new Program('agent', restoreArgs('--from', from, '--to', to));
+  // The images are there, the large files are not.
+  await proxy.passed('down', 6 * mib);
+  expect(await run.stop('SIGINT'), run.report()).toBe(130);
+  const before = proxy.bytes.down;
+  proxy.bytesPerSecond = Number.POSITIVE_INFINITY;
+  const { code, stdout } = await restore('--from', from, '--to', to);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/files?, [\d.]+ MiB restored to .*; \d+ were there already$/m);
+  // 15 MiB in all.
+  expect(proxy.bytes.down - before).toBeLessThan(11 * mib);
+  await proxy.stop();
+  expectSameTree();
+});
+
+it.runIf(process.getuid?.() === 0)(
+  'gives back owners by default as root, and none with --owner none',
+  async () => {
+    const owned = path.join(source, 'owned');
+    fs.mkdirSync(owned, { recursive: true });
+    fs.writeFileSync(path.join(owned, 'file'), 'owned');
+    fs.symlinkSync('file', path.join(owned, 'link'));
+    for (const name of ['', 'file', 'link']) fs.lchownSync(path.join(owned, name), 1234, 2345);
+    await storeTree(store, source, 500_000);
+    const from = inviteToRestore(receiver, agentId);
+    const ownersIn = (directory: string): string[] =>
+      ['', 'file', 'link'].map((name) => {
+        const { uid, gid } = fs.lstatSync(path.join(to, directory, 'media/owned', name));
+        return `${uid}:${gid}`;
+      });
+    for (const [directory, options, owners] of [
+      ['default', [], '1234:2345'],
+      ['keep', ['--owner', 'keep'], '1234:2345'],
+      ['none', ['--owner', 'none'], '0:0'],
+    ] as const) {
+      const args = ['--from', from, '--to', path.join(to, directory), '--path', '/owned', ...options];
+      const { code, stderr } = await restore(...args);
+      expect([code, stderr]).toEqual([0, '']);
+      expect(ownersIn(directory)).toEqual([owners, owners, owners]);
+    }
+  },
+);
+
+it.runIf(canBeNobody)('tells once that owners cannot be given back, and gives back the rest', async () => {
+  const own = path.join(bench, 'kept-by-nobody');
+  fs.mkdirSync(own);
+  fs.chownSync(own, 65534, 65534);
+  fs.chmodSync(bench, 0o755);
+  const from = inviteToRestore(receiver, agentId);
+  const args = [agentMain, '--home', path.join(own, 'home'), 'restore', '--from', from, '--to', own];
+  const run = (...more: string[]) =>
+    promisify(execFile)('setpriv', [...nobody, ...args, '--path', 'media', ...more]);
+  expect((await run()).stderr).toContain('owners are not restored: that needs root\n');
+  fs.rmSync(path.join(own, 'media'), { recursive: true });
+  const { stderr } = await run('--owner', 'keep');
+  expect(stderr.match(/owners of folder media could not be set: only root may/g)).toHaveLength(1);
+  expect(fs.readdirSync(path.join(own, 'media/media'))).toHaveLength(97);
+});
+
+it('replaces what differs at the configured path with --in-place alone, and asks where to put other folders', async () => {
+  const live = path.join(to, 'live');
+  fs.mkdirSync(live, { recursive: true });
+  fs.writeFileSync(path.join(live, 'private'), 'wrong');
+  fs.writeFileSync(path.join(live, 'mine'), 'mine');
+  await mustRun('agent', ['--home', home, 'init', '--yes']);
+  const from = inviteToRestore(receiver, agentId);
+  const inPlace = ['--from', from, '--in-place', '--path', '/private', '--path', '/one.mp4'];
+  const nowhere = await restore(...inPlace);
+  expect([nowhere.code, nowhere.stderr]).toEqual([
+    2,
+    expect.stringContaining('should folder media be restored'),
+  ]);
+  await mustRun('agent', ['--home', home, 'folder', 'add', 'media', '--kind', 'mirror', '--path', live]);
+  const { code, stdout } = await restore(...inPlace);
+  expect([code, stdout]).toEqual([0, expect.stringContaining(`restored to ${live}`)]);
+  expect(fs.readFileSync(path.join(live, 'private'), 'utf8')).toBe('private');
+  expect(fs.readdirSync(live).sort()).toEqual(['mine', 'one.mp4', 'private']);
+});
+
 it('lists with --dry-run for people', async () => {
   const from = inviteToRestore(receiver, agentId);
   const { code, stdout } = await restore('--from', from, '--to', to, '--dry-run', '--path', 'one.mp4');
@@ -207,12 +297,6 @@ it('lists with --dry-run for people', async () => {
   expect(stdout).toContain('6 MiB  media/one.mp4\n');
   expect(fs.existsSync(to)).toBe(false);
 });
-
-/** A user that has nothing here; only root can become it, and only where it may read the checkout. */
-const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath];
-const canBeNobody =
-  process.getuid?.() === 0 &&
-  spawnSync('setpriv', [...nobody, '-e', `fs.accessSync(${JSON.stringify(agentMain)})`]).status === 0;
 
 it.runIf(canBeNobody)('without root gives back modes of any kind twice over, owners aside', async () => {
   const own = path.join(bench, 'of-nobody');
@@ -223,6 +307,9 @@ it.runIf(canBeNobody)('without root gives back modes of any kind twice over, own
   fs.mkdirSync(path.join(odd, 'closed/inner'), { recursive: true });
   fs.writeFileSync(path.join(odd, 'closed/inner/unreadable'), 'unreadable');
   fs.writeFileSync(path.join(odd, 'closed/file'), 'file');
+  fs.mkdirSync(path.join(odd, 'shut'));
+  fs.writeFileSync(path.join(odd, 'shut/file'), 'shut');
+  fs.chmodSync(path.join(odd, 'shut'), 0);
   fs.chmodSync(path.join(odd, 'closed/inner/unreadable'), 0);
   fs.chmodSync(path.join(odd, 'closed/inner'), 0o500);
   fs.chmodSync(path.join(odd, 'closed'), 0o300);
@@ -240,8 +327,8 @@ it.runIf(canBeNobody)('without root gives back modes of any kind twice over, own
     '--json',
   ];
   for (const [files, skipped] of [
-    [3, 0],
-    [0, 3],
+    [4, 0],
+    [0, 4],
   ]) {
     const { stdout } = await promisify(execFile)('setpriv', [
       ...nobody,

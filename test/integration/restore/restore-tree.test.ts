@@ -170,6 +170,22 @@ it('restores only what --path names, and the directories on the way with their m
   expect(fs.statSync(path.join(target(), 'a')).mode & 0o7777).toBe(0o700);
 });
 
+it('restores only the folders that --folder names', async () => {
+  write('a', 'a');
+  history.putTree(1, source);
+  const [emoji, fonts] = ['emoji', 'fonts'].map((id) => new MemoryHistory(id)) as [
+    MemoryHistory,
+    MemoryHistory,
+  ];
+  for (const other of [emoji, fonts]) other.putTree(1, source);
+  const receiver = createBenchReceiver([emoji, fonts, history]);
+  const result = await restoreFrom(receiver, { to, folders: ['media', 'emoji'] });
+  expect(result.folders.map(({ id }) => id).sort()).toEqual(['emoji', 'media']);
+  expect(fs.readdirSync(to).sort()).toEqual(['emoji', 'media']);
+  await restoreFrom(receiver, { to });
+  expect(fs.readdirSync(to).sort()).toEqual(['emoji', 'fonts', 'media']);
+});
+
 it('leaves a different file alone and says so', async () => {
   write('mine', 'theirs');
   write('other', 'other');
