@@ -9,6 +9,7 @@ import type { RestoreLink } from './restore-link.ts';
 import type { FolderPlan, PathFailure, PlannedFile } from './restore-plan.ts';
 import type { RestoreProgress } from './restore-progress.ts';
 import { asCoded } from '../../shared/transfer/message-link.ts';
+import { hasHash } from '../../shared/transfer/verified-read.ts';
 import { TargetTree } from './target-tree.ts';
 
 /** Files whose content is on its way at once; how many bytes that may be, the fetcher decides. */
@@ -159,9 +160,21 @@ class FolderRestore {
   }
 
   async #restoreFile(file: PlannedFile): Promise<void> {
-    if (file.state.size === 0) await this.#writer.writeWhole(file, Buffer.alloc(0));
+    if (file.state.size === 0) await this.#writeEmpty(file);
     else if (file.state.size <= limits.wholeFileBytesMax) await this.#fetchWhole(file);
     else await this.#fetchLarge(file);
+  }
+
+  /** Nothing is fetched that could be verified, but a listing may still lie. */
+  async #writeEmpty(file: PlannedFile): Promise<void> {
+    const empty = Buffer.alloc(0);
+    if (!hasHash(empty, file.state.hash)) {
+      throw new CodedError(
+        'CONTENT_MISMATCH',
+        `${displayPath(file.path)} is listed as empty, with another hash`,
+      );
+    }
+    await this.#writer.writeWhole(file, empty);
   }
 
   async #fetchWhole(file: PlannedFile): Promise<void> {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { CodedError, isCoded, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { crashPoint } from '../../shared/io/crash-point.ts';
@@ -93,16 +92,10 @@ export class FolderWriter {
   }
 
   /**
-   * Takes the whole content of a file; it gets its name with the next `flush`.
-   * @throws CodedError CONTENT_MISMATCH; RESTORE_CONFLICT; system errors
+   * Takes the whole content of a file, which the caller has verified; it gets its name with the next `flush`.
+   * @throws CodedError RESTORE_CONFLICT; system errors
    */
   async writeWhole(file: PlannedFile, bytes: Uint8Array): Promise<void> {
-    if (
-      bytes.length !== file.state.size ||
-      !createHash('sha256').update(bytes).digest().equals(file.state.hash)
-    ) {
-      throw new CodedError('CONTENT_MISMATCH', `content of ${displayPath(file.path)} does not have its hash`);
-    }
     const place = this.#tree.hold(file.path);
     const temporary = temporaryFile(place, file);
     try {

@@ -180,7 +180,9 @@ it.skipIf(process.getuid?.() !== 0)(
     using setup = setUp();
     const { bench, at } = setup;
     fs.mkdirSync(at('closed/in'), { recursive: true });
-    for (const name of ['closed/a', 'closed/in/b', 'open', 'secret']) fs.writeFileSync(at(name), name);
+    fs.mkdirSync(at('listed'));
+    for (const name of ['closed/a', 'closed/in/b', 'listed/c', 'open', 'secret'])
+      fs.writeFileSync(at(name), name);
     fs.chmodSync(path.dirname(setup.root), 0o755);
     bench.scan();
     const complete = bench.feed.folder().complete_through;
@@ -188,22 +190,26 @@ it.skipIf(process.getuid?.() !== 0)(
     fs.writeFileSync(at('open'), 'changed');
     fs.writeFileSync(at('secret 2'), 'new');
     for (const name of ['secret', 'secret 2', 'closed']) fs.chmodSync(at(name), 0);
+    // Its names can be listed, and nothing else be learned of them.
+    fs.chmodSync(at('listed'), 0o444);
     asNobody(() => {
-      expect(bench.scan()).toMatchObject({ unreadable: 3, files: 4 });
+      expect(bench.scan()).toMatchObject({ unreadable: 4, files: 5 });
     });
-    expect(bench.condition.unreadablePaths.sort()).toEqual(['closed', 'secret', 'secret 2']);
+    expect(bench.condition.unreadablePaths.sort()).toEqual(['closed', 'listed/c', 'secret', 'secret 2']);
     expect([...setup.replay().states.keys()].sort()).toEqual([
       '',
       'closed/a',
       'closed/in/b',
+      'listed',
+      'listed/c',
       'open',
       'secret',
     ]);
     // Not everything could be named, so the mark does not move.
     expect(bench.feed.folder().complete_through).toBe(complete);
     for (const name of ['secret', 'secret 2']) fs.chmodSync(at(name), 0o644);
-    fs.chmodSync(at('closed'), 0o755);
-    expect(bench.scan()).toMatchObject({ unreadable: 0, files: 5 });
+    for (const name of ['closed', 'listed']) fs.chmodSync(at(name), 0o755);
+    expect(bench.scan()).toMatchObject({ unreadable: 0, files: 6 });
     expect(compareWithTree(setup.replay(), describeTree(setup.root))).toEqual([]);
   },
 );

@@ -77,12 +77,15 @@ it('ends the link when a folder is called like a way out', async () => {
   nothingWritten();
 });
 
-it('gives no name to content with another hash, small or large, and restores the rest', async () => {
+it('gives no name to content with another hash, empty, small or large, and restores the rest', async () => {
   const receiver = new HostileReceiver();
   const [small, large, right] = [content('small'), seededBytes('large', 3 * mib), content('right')];
   receiver.add('small', small);
   receiver.add('large', large);
   receiver.add('right', right);
+  const empty = listedFile('empty', content(''));
+  if (empty.state.kind === 'file') empty.state.hash = sha256(content('not empty'));
+  receiver.entries.unshift(empty);
   receiver.contents.set(sha256(small).toString('hex'), content('SMALL'));
   // A chunk list that is consistent with its content, which is not the announced one.
   const other = seededBytes('other', 3 * mib);
@@ -97,6 +100,7 @@ it('gives no name to content with another hash, small or large, and restores the
   };
   const result = await restoreFrom(receiver, { to });
   expect(result.folders[0]?.failed.map(({ path: name, code }) => `${code} ${name}`).sort()).toEqual([
+    'CONTENT_MISMATCH empty',
     'CONTENT_MISMATCH large',
     'CONTENT_MISMATCH small',
   ]);

@@ -232,12 +232,12 @@ it.runIf(process.getuid?.() === 0)(
     const owned = path.join(source, 'owned');
     fs.mkdirSync(owned, { recursive: true });
     fs.writeFileSync(path.join(owned, 'file'), 'owned');
-    fs.symlinkSync('file', path.join(owned, 'link'));
-    for (const name of ['', 'file', 'link']) fs.lchownSync(path.join(owned, name), 1234, 2345);
+    fs.symlinkSync('file', path.join(owned, 'pointer'));
+    for (const name of ['', 'file', 'pointer']) fs.lchownSync(path.join(owned, name), 1234, 2345);
     await storeTree(store, source, 500_000);
     const from = inviteToRestore(receiver, agentId);
     const ownersIn = (directory: string): string[] =>
-      ['', 'file', 'link'].map((name) => {
+      ['', 'file', 'pointer'].map((name) => {
         const { uid, gid } = fs.lstatSync(path.join(to, directory, 'media/owned', name));
         return `${uid}:${gid}`;
       });

@@ -142,6 +142,17 @@ it('listens for a receiver that has no listening socket and joins', async () => 
   expectSameTree();
 });
 
+it('takes nothing from a receiver that joins with the data of another agent than the one that was named', async () => {
+  receiver = await startReceiver(false);
+  const route = { listen: parseAddress('127.0.0.1:0'), advertise: [], agentId: otherAgentId };
+  const onInvitation = (text: string): void => {
+    const options = { addresses: [], agentId, limits: testLimits, signal: AbortSignal.timeout(10_000) };
+    void joinInvitation(receiver, parseInvitation(text), options);
+  };
+  await expect(restoreBy(route, {}, { onInvitation })).rejects.toMatchObject({ code: 'ROLE_REFUSED' });
+  expect(fs.existsSync(to)).toBe(false);
+});
+
 it('dials a receiver that was paired by ID', async () => {
   receiver = await startReceiver(true);
   const { identity } = await prepareRestoreHome(homeOf('new-home'));
