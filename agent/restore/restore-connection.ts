@@ -175,7 +175,10 @@ export class RestoreConnection {
   }
 
   async #listen(route: ListenRoute): Promise<void> {
-    for (const peer of this.#book.peers()) if (peer.addresses.length > 0) this.#book.unpair(peer.deviceId);
+    // Nobody is dialled; who has joined an earlier run of this command may dial again.
+    for (const { deviceId, grant, addresses } of this.#book.peers()) {
+      if (addresses.length > 0) this.#book.pair({ deviceId, grant, addresses: [] });
+    }
     const bound = (await this.#links.start()).map(parseAddress);
     const addresses = advertisedAddresses(route.advertise, bound, this.#deps.machineAddresses());
     const invitation = createInvitation(

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { formatByteSize } from '../../shared/cli/byte-size.ts';
-import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
+import { CodedError, isCoded, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import { displayPath } from '../../shared/records/relative-path.ts';
@@ -253,7 +253,7 @@ function makeTarget(target: string): boolean {
     fs.accessSync(target, fs.constants.W_OK | fs.constants.X_OK);
     return made;
   } catch (cause) {
-    throw new CodedError('TARGET_UNUSABLE', `${target} cannot be written to`, {
+    throw new CodedError('TARGET_UNUSABLE', `${target} cannot be written to (${systemErrorCode(cause)})`, {
       hint: 'restore into another directory with --to, or as root',
       cause,
     });

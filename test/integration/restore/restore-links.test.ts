@@ -17,7 +17,7 @@ import { parseAddress } from '../../../shared/link/address.ts';
 import { joinInvitation } from '../../../shared/link/pairing.ts';
 import { parseInvitation } from '../../../shared/link/invitation.ts';
 import { testLimits } from '../../support/link-devices.ts';
-import { LinkProxy } from '../../support/link-proxy.ts';
+import { freePort, LinkProxy } from '../../support/link-proxy.ts';
 import { makeOddFiles } from '../../support/odd-files.ts';
 import { restoreFrom } from '../../support/restore-bench.ts';
 import {
@@ -151,6 +151,30 @@ it('takes nothing from a receiver that joins with the data of another agent than
   };
   await expect(restoreBy(route, {}, { onInvitation })).rejects.toMatchObject({ code: 'ROLE_REFUSED' });
   expect(fs.existsSync(to)).toBe(false);
+});
+
+it('goes on, listening again, with a receiver that has joined before, though that listens too', async () => {
+  receiver = await startReceiver(true);
+  const listen = parseAddress(`127.0.0.1:${await freePort()}`);
+  const route = { listen, advertise: [], agentId: null };
+  const onInvitation = (text: string): void => {
+    const { addresses } = receiver;
+    const options = { addresses, agentId, limits: testLimits, signal: AbortSignal.timeout(10_000) };
+    void joinInvitation(receiver, parseInvitation(text), options);
+  };
+  await restoreBy(route, {}, { onInvitation });
+  const again = await restoreBy(route);
+  expect(again.folders).toMatchObject([{ id: 'media', files: 0, failed: [] }]);
+});
+
+it('says why a target cannot be used', async () => {
+  receiver = await startReceiver(true);
+  const from = inviteRestore();
+  fs.writeFileSync(to, 'a file');
+  await expect(restoreBy({ from, agentId: null })).rejects.toMatchObject({
+    code: 'TARGET_UNUSABLE',
+    message: expect.stringContaining('(ENOTDIR)') as string,
+  });
 });
 
 it('dials a receiver that was paired by ID', async () => {
