@@ -120,7 +120,6 @@ export class Dumper {
       },
     );
     try {
-      await pipeline.start();
       await this.#cutEntries(pipeline, log, signal);
       const stats = { ...(await pipeline.flush()) };
       const facts = factsBefore.kind === 'postgres' ? factsBefore : await source.describe(signal);

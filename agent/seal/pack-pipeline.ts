@@ -36,7 +36,7 @@ const packBytesDefault = sealedLimits.packPlainBytesMax / 4;
  * and three packs are in memory at any time. One call is under way at a time.
  */
 export class PackPipeline {
-  /** Key IDs that messages are sealed to. */
+  /** Key IDs that messages are sealed to; known once something was sealed. */
   recipientKeyIds: readonly string[] = [];
   readonly #deps: PackPipelineDeps;
   readonly #cutter: Worker;
@@ -49,7 +49,6 @@ export class PackPipeline {
   readonly #emptyBatches = Array.from({ length: batchesMax }, () => new ArrayBuffer(batchBytes));
   #packsUnderWay = 0;
   #failure: Error | null = null;
-  #ready = false;
   #closing = false;
   #file: CutFile | null = null;
   #flushed: FillerStats | null = null;
@@ -67,11 +66,6 @@ export class PackPipeline {
     this.#sealer = this.#thread('seal-worker', sealData);
     this.#cutter.on('message', (event: CutEvent) => this.#cutEvent(event));
     this.#sealer.on('message', (event: SealEvent) => this.#sealEvent(event));
-  }
-
-  /** Resolves when both threads have begun. @throws CodedError INTERNAL */
-  async start(): Promise<void> {
-    await this.#until(() => this.#ready);
   }
 
   /** Takes a piece of the file; resolves when it was copied. @throws CodedError SPOOL_FULL, DISK_FAILED */
@@ -174,10 +168,8 @@ export class PackPipeline {
 
   #sealEvent(event: SealEvent): void {
     if (event.type === 'failed') this.#fail(sealingFailure(event));
-    else if (event.type === 'ready') {
-      this.recipientKeyIds = event.recipientKeyIds;
-      this.#ready = true;
-    } else if (!this.#closing && this.#failure === null) {
+    else if (event.type === 'ready') this.recipientKeyIds = event.recipientKeyIds;
+    else if (!this.#closing && this.#failure === null) {
       const { id, bytes } = event;
       const chunkList = event.chunkList === null ? null : Buffer.from(event.chunkList);
       this.#take({ id, hash: Buffer.from(event.hash), bytes, chunkList }, event.buffer);
