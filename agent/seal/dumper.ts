@@ -61,6 +61,9 @@ export type DumperDeps = {
 
 export type DumperOptions = { folder: string; packBytesMax?: number };
 
+/** Packs whose chunks cannot be found by id yet: the thread that cuts remembers them. */
+const pendingPacksMax = 16;
+
 /** Makes versions of one sealed folder. One at a time. */
 export class Dumper {
   readonly #deps: DumperDeps;
@@ -83,6 +86,7 @@ export class Dumper {
     const sealTo = await this.#deps.sealTo();
     const factsBefore = await source.describe(signal);
     const epoch = this.#currentEpoch(sealTo, startedAt);
+    index.chunks.settle();
     const packs = index.objects.packs(epoch.id);
     const active = keeper.active();
     const known = packs.filter((pack) => isKnown(pack, active, startedAt));
@@ -104,6 +108,8 @@ export class Dumper {
           run.packs += 1;
           run.sealedBytes += bytes;
           this.#deps.onAdded();
+          if (index.chunks.pending() >= pendingPacksMax) index.chunks.settle();
+          return index.chunks.pending() === 0;
         },
         onExtents: (extents) => log.addExtents(extents),
       },

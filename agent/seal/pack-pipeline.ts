@@ -15,8 +15,11 @@ export type SpooledSeal = { id: number; hash: Buffer; bytes: number; chunkList: 
 export type PackPipelineDeps = {
   /** Resolves when the spool has room for so many bytes. */
   waitForRoom(bytes: number): Promise<void>;
-  /** A pack is durable in the spool; when this returns, its chunks can be found in the database. */
-  onPack(sealed: SpooledSeal, plainBytes: number, chunks: Buffer): void;
+  /**
+   * A pack is durable in the spool; when this returns, it is in the database. True when the chunks of this one and all
+   * before it can be found there.
+   */
+  onPack(sealed: SpooledSeal, plainBytes: number, chunks: Buffer): boolean;
   /** Extents of the file that is being written, in order, all of them before its end. */
   onExtents(extents: FlatExtents): void;
 };
@@ -183,8 +186,9 @@ export class PackPipeline {
       this.#sealed.set(sealed.id, sealed);
       return;
     }
+    let findable: boolean;
     try {
-      this.#deps.onPack(sealed, pack.plainBytes, pack.chunks);
+      findable = this.#deps.onPack(sealed, pack.plainBytes, pack.chunks);
     } catch (error) {
       this.#fail(error as Error);
       return;
@@ -193,7 +197,7 @@ export class PackPipeline {
     this.#packsUnderWay -= 1;
     // also what was sent to receivers meanwhile
     this.#collect();
-    this.#post({ type: 'committed', pack: sealed.id, buffer }, [buffer]);
+    this.#post({ type: 'committed', pack: sealed.id, findable, buffer }, [buffer]);
   }
 
   async #emptyBatch(): Promise<Uint8Array<ArrayBuffer>> {

@@ -126,7 +126,9 @@ export class PostgresSource implements Source {
   /** null also where the role may not read the table: the dump itself will say so. */
   async #schemaMigration(table: string | null, signal: AbortSignal): Promise<string | null> {
     if (table === null) return null;
-    const answer = await this.#programs.query(`select 'top', max(version) from ${table}`, signal).catch(withheld);
+    const answer = await this.#programs
+      .query(`select 'top', max(version) from ${table}`, signal)
+      .catch(withheld);
     return answer?.split('|')[1] || null;
   }
 

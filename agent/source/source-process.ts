@@ -193,7 +193,10 @@ let priorityWords: readonly string[] | null = null;
 
 /** `nice 19`, and the last place of best-effort I/O where the machine has ionice. Idle I/O could starve for hours, snapshot open. */
 function lowPriority(): readonly string[] {
-  priorityWords ??= [...wordsThatWork(['nice', '-n', '19']), ...wordsThatWork(['ionice', '-c', '2', '-n', '7'])];
+  priorityWords ??= [
+    ...wordsThatWork(['nice', '-n', '19']),
+    ...wordsThatWork(['ionice', '-c', '2', '-n', '7']),
+  ];
   return priorityWords;
 }
 
