@@ -29,7 +29,7 @@ export type PackPipelineOptions = Omit<CutWorkerData, 'packBytesMax'> &
 
 const batchBytes = 512 * 1024;
 const batchesMax = 3;
-const collectEveryBytes = 4 * 1024 * 1024;
+const collectEveryBytes = 12 * 1024 * 1024;
 const packsUnderWayMax = 2;
 /** A quarter of what a pack may hold: sealing takes about ten times that in memory. */
 const packBytesDefault = sealedLimits.packPlainBytesMax / 4;
@@ -81,10 +81,7 @@ export class PackPipeline {
       from += part.length;
       if (this.#gathered === batchBytes) this.#sendBatch();
     }
-    this.#bytesSinceCollected += bytes.length;
-    if (this.#bytesSinceCollected < collectEveryBytes) return;
-    this.#bytesSinceCollected = 0;
-    this.#collect();
+    this.#passed(bytes.length);
   }
 
   /** The end of the file. */
@@ -195,8 +192,8 @@ export class PackPipeline {
     }
     this.#packs.delete(sealed.id);
     this.#packsUnderWay -= 1;
-    // also what was sent to receivers meanwhile
-    this.#collect();
+    // a receiver is sent about as much meanwhile
+    this.#passed(sealed.bytes);
     this.#post({ type: 'committed', pack: sealed.id, findable, buffer }, [buffer]);
   }
 
@@ -215,6 +212,14 @@ export class PackPipeline {
 
   #post(request: CutRequest, transfer: ArrayBuffer[] = []): void {
     this.#cutter.postMessage(request, transfer);
+  }
+
+  /** So many bytes went through this thread, and left as much garbage. */
+  #passed(bytes: number): void {
+    this.#bytesSinceCollected += bytes;
+    if (this.#bytesSinceCollected < collectEveryBytes) return;
+    this.#bytesSinceCollected = 0;
+    this.#collect();
   }
 
   #fail(error: Error): void {
