@@ -6,6 +6,7 @@ import type { Json } from '../../shared/sealing/canonical-json.ts';
 import { ManifestWriter } from '../../shared/sealing/manifest-writer.ts';
 import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
 import { encodeRootMessage, type SourceFacts } from '../../shared/sealing/root-message.ts';
+import { Sealer } from '../../shared/sealing/sealer.ts';
 import { signRecord } from '../../shared/sealing/signed-record.ts';
 import { encodeVersionRecord } from '../../shared/sealing/version-record.ts';
 import { displayPath } from '../../shared/records/relative-path.ts';
@@ -84,6 +85,7 @@ export class Dumper {
     const startedAt = now();
     keeper.settle();
     const sealTo = await this.#deps.sealTo();
+    const sealer = await sealerTo(sealTo);
     const factsBefore = await source.describe(signal);
     const epoch = this.#currentEpoch(sealTo, startedAt);
     index.chunks.settle();
@@ -122,7 +124,7 @@ export class Dumper {
         firstPack: index.objects.nextId(),
         ...(this.#options.packBytesMax === undefined ? {} : { packBytesMax: this.#options.packBytesMax }),
         spoolDirectory: spool.directory,
-        sealTo,
+        sealer,
       },
     );
     try {
@@ -130,6 +132,7 @@ export class Dumper {
       const stats = { ...(await pipeline.flush()) };
       const facts = factsBefore.kind === 'postgres' ? factsBefore : await source.describe(signal);
       const version = await this.#makeVersion(pipeline, {
+        sealer,
         epoch,
         log,
         facts,
@@ -198,6 +201,7 @@ export class Dumper {
   async #makeVersion(
     pipeline: PackPipeline,
     made: {
+      sealer: Sealer;
       epoch: EpochRow;
       log: CutLog;
       facts: object;
@@ -248,7 +252,7 @@ export class Dumper {
       previous: before?.record_hash ?? null,
       root: rootHash,
       packs: [...use.sizes(), [rootHash, sealedRoot.bytes]],
-      recipients: [...pipeline.recipientKeyIds],
+      recipients: [...made.sealer.recipientKeyIds],
     });
     const signature = signRecord(record, identity.keyPem);
     const name = { number, epoch: epoch.name };
@@ -289,6 +293,12 @@ export class Dumper {
     const used = before.filter((hash) => index.objects.usesPack(Buffer.from(hash, 'hex')));
     return used.length * 2 < before.length ? used : [...before];
   }
+}
+
+async function sealerTo(sealTo: SealTo): Promise<Sealer> {
+  return sealTo.kind === 'recipients'
+    ? Sealer.toRecipients(sealTo.recipients)
+    : Sealer.toPassphrase(sealTo.passphrase);
 }
 
 /**

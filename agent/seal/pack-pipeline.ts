@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { workerEntry } from '../../shared/io/worker-entry.ts';
+import type { Sealer } from '../../shared/sealing/sealer.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import { sealedBytesMax } from '../../shared/sealing/sealed-bytes.ts';
 import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
@@ -25,11 +26,11 @@ export type PackPipelineDeps = {
 };
 
 export type PackPipelineOptions = Omit<CutWorkerData, 'packBytesMax'> &
-  Omit<SealWorkerData, 'nothingKnown'> & { packBytesMax?: number };
+  Omit<SealWorkerData, 'nothingKnown'> & { sealer: Sealer; packBytesMax?: number };
 
 const batchBytes = 512 * 1024;
 const batchesMax = 3;
-const collectEveryBytes = 12 * 1024 * 1024;
+const collectEveryBytes = 6 * 1024 * 1024;
 const packsUnderWayMax = 2;
 /** A quarter of what a pack may hold: sealing takes about ten times that in memory. */
 const packBytesDefault = sealedLimits.packPlainBytesMax / 4;
@@ -39,11 +40,10 @@ const packBytesDefault = sealedLimits.packPlainBytesMax / 4;
  * and three packs are in memory at any time. One call is under way at a time.
  */
 export class PackPipeline {
-  /** Key IDs that messages are sealed to; known once something was sealed. */
-  recipientKeyIds: readonly string[] = [];
   readonly #deps: PackPipelineDeps;
   readonly #cutter: Worker;
-  readonly #sealer: Worker;
+  readonly #sealingThread: Worker;
+  readonly #sealer: Sealer;
   readonly #collect = garbageCollector();
   #bytesSinceCollected = 0;
   /** Gathers pieces of the file, so that threads hand over few large messages; `#gathered` bytes are in it. */
@@ -62,13 +62,14 @@ export class PackPipeline {
 
   constructor(deps: PackPipelineDeps, options: PackPipelineOptions) {
     this.#deps = deps;
-    const { spoolDirectory, sealTo, ...cut } = options;
+    const { spoolDirectory, sealer, ...cut } = options;
+    this.#sealer = sealer;
     const cutData: CutWorkerData = { packBytesMax: packBytesDefault, ...cut };
-    const sealData: SealWorkerData = { spoolDirectory, sealTo, nothingKnown: cut.known.length === 0 };
+    const sealData: SealWorkerData = { spoolDirectory, nothingKnown: cut.known.length === 0 };
     this.#cutter = this.#thread('cut-worker', cutData);
-    this.#sealer = this.#thread('seal-worker', sealData);
+    this.#sealingThread = this.#thread('seal-worker', sealData);
     this.#cutter.on('message', (event: CutEvent) => this.#cutEvent(event));
-    this.#sealer.on('message', (event: SealEvent) => this.#sealEvent(event));
+    this.#sealingThread.on('message', (event: SealEvent) => this.#sealEvent(event));
   }
 
   /** Takes a piece of the file; resolves when it was copied. @throws CodedError SPOOL_FULL, DISK_FAILED */
@@ -105,7 +106,8 @@ export class PackPipeline {
   async sealRoot(content: Uint8Array<ArrayBuffer>): Promise<SpooledSeal> {
     const id = -1;
     await this.#deps.waitForRoom(sealedBytesMax(content.length));
-    this.#sealer.postMessage({ kind: 'root', id, content } satisfies SealRequest);
+    const key = await this.#sealer.createMessageKey();
+    this.#sealingThread.postMessage({ kind: 'root', id, content, key } satisfies SealRequest);
     await this.#until(() => this.#sealed.has(id));
     return this.#sealed.get(id) as SpooledSeal;
   }
@@ -114,7 +116,7 @@ export class PackPipeline {
   async close(): Promise<void> {
     this.#closing = true;
     this.#wake();
-    await Promise.all([this.#cutter.terminate(), this.#sealer.terminate()]);
+    await Promise.all([this.#cutter.terminate(), this.#sealingThread.terminate()]);
   }
 
   #thread(name: string, workerData: object): Worker {
@@ -158,17 +160,17 @@ export class PackPipeline {
 
   async #seal({ pack, content, chunks }: FilledPack): Promise<void> {
     await this.#deps.waitForRoom(sealedBytesMax(content.length));
+    const key = await this.#sealer.createMessageKey();
     if (this.#failure !== null || this.#closing) return;
     this.#packs.set(pack, { plainBytes: content.length, chunks: Buffer.from(chunks) });
-    const request: SealRequest = { kind: 'pack', id: pack, content };
-    this.#sealer.postMessage(request, [content.buffer]);
+    const request: SealRequest = { kind: 'pack', id: pack, content, key };
+    this.#sealingThread.postMessage(request, [content.buffer]);
     while (this.#packs.has(pack) && this.#failure === null && !this.#closing)
-      await once(this.#sealer, 'message');
+      await once(this.#sealingThread, 'message');
   }
 
   #sealEvent(event: SealEvent): void {
     if (event.type === 'failed') this.#fail(sealingFailure(event));
-    else if (event.type === 'ready') this.recipientKeyIds = event.recipientKeyIds;
     else if (!this.#closing && this.#failure === null) {
       const { id, bytes } = event;
       const chunkList = event.chunkList === null ? null : Buffer.from(event.chunkList);
