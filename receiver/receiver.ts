@@ -1,7 +1,8 @@
+import path from 'node:path';
 import { AlarmBoard } from '../shared/alarm-board.ts';
 import type { Daemon } from '../shared/cli/run-daemon.ts';
 import { isCoded } from '../shared/errors/coded-error.ts';
-import { shortDeviceId } from '../shared/identity/device-id.ts';
+import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import { startControlServer } from '../shared/io/control-server.ts';
 import type { Home } from '../shared/io/home.ts';
@@ -16,6 +17,8 @@ import { PairingDesk } from '../shared/link/pairing-desk.ts';
 import { PeerBook } from '../shared/link/peer-book.ts';
 import { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
+import { KeptClock } from './retention/kept-clock.ts';
+import { PointBooks } from './point-books.ts';
 import { AgentCopies } from './agent-copies.ts';
 import { writeRestoreText } from './restore-text.ts';
 import { AgentSessions } from './agent-sessions.ts';
@@ -70,7 +73,22 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
       );
     }
   }
-  const sessions = new AgentSessions({ copies, alarms, logger, now });
+  const steadyNow = (): number => performance.now();
+  const clock = new KeptClock(
+    { wallNow: now, steadyNow },
+    { file: path.join(config.data, 'retention-clock.json') },
+  );
+  const points = new PointBooks({
+    copies,
+    dataDirectory: config.data,
+    disk: nodeDisk,
+    retentionNow: () => clock.nowMs(),
+    now,
+    steadyNow,
+    logger,
+  });
+  for (const agentId of copies.agentIds()) await openPoints(points, agentId, alarms);
+  const sessions = new AgentSessions({ copies, points, alarms, logger, now });
   const restores = new RestoreSessions({ copies, logger, now });
   const links = new PeerLinks(
     {
@@ -121,8 +139,29 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
       await control.close();
       await links.stop();
       await Promise.all([sessions.ended(), restores.ended()]);
+      await points.close();
+      clock.store();
       await copies.close();
       logger.info({}, 'receiver stopped');
     },
   };
+}
+
+/** What is lost of the points, or keeps them from being read, is an alarm; replication goes on. */
+async function openPoints(points: PointBooks, agentId: DeviceId, alarms: AlarmBoard): Promise<void> {
+  const agent = shortDeviceId(agentId);
+  try {
+    const { damaged } = await points.of(agentId);
+    if (damaged.length === 0) return;
+    const message = `restore points of agent ${agent} are lost or damaged: ${damaged.slice(0, 5).join(', ')}`;
+    alarms.raise(`points ${agentId} damaged`, 'RECORD_INVALID', message);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const code = isCoded(error) ? error.code : 'INTERNAL';
+    alarms.raise(
+      `points ${agentId}`,
+      code,
+      `the restore points of agent ${agent} cannot be read: ${message}`,
+    );
+  }
 }

@@ -75,10 +75,11 @@ export class Dumper {
 
   /**
    * Reads the source once and makes a version of it, durable in the spool when it resolves. When it rejects, there is
-   * no version; packs that were sealed stay and are not sealed again by the next run.
+   * no version; packs that were sealed stay and are not sealed again by the next run. `onFirstOutput`: called once, when
+   * the source gives its first bytes.
    * @throws CodedError SOURCE_FAILED, SPOOL_FULL, DISK_FAILED, KEY_INVALID, KEY_UNUSABLE, PG_DUMP_TOO_OLD
    */
-  async dump(signal: AbortSignal): Promise<DumpResult> {
+  async dump(signal: AbortSignal, onFirstOutput: () => void = () => {}): Promise<DumpResult> {
     const { index, keeper, spool, bound, source, now } = this.#deps;
     const startedAt = now();
     keeper.settle();
@@ -120,7 +121,7 @@ export class Dumper {
     );
     try {
       await pipeline.start();
-      const entries = await this.#cutEntries(pipeline, signal);
+      const entries = await this.#cutEntries(pipeline, signal, onFirstOutput);
       const stats = { ...(await pipeline.flush()) };
       const facts = factsBefore.kind === 'postgres' ? factsBefore : await source.describe(signal);
       const version = await this.#makeVersion(pipeline, {
@@ -173,14 +174,23 @@ export class Dumper {
     return name;
   }
 
-  async #cutEntries(pipeline: PackPipeline, signal: AbortSignal): Promise<CutEntry[]> {
+  async #cutEntries(
+    pipeline: PackPipeline,
+    signal: AbortSignal,
+    onFirstOutput: () => void,
+  ): Promise<CutEntry[]> {
     const cut: CutEntry[] = [];
+    let hasOutput = false;
     for await (const entry of this.#deps.source.entries(signal)) {
       if (entry.content === null) {
         cut.push({ entry, file: null });
         continue;
       }
-      for await (const piece of entry.content) await pipeline.write(piece);
+      for await (const piece of entry.content) {
+        if (!hasOutput) onFirstOutput();
+        hasOutput = true;
+        await pipeline.write(piece);
+      }
       cut.push({ entry: { ...entry, content: null }, file: await pipeline.endFile() });
     }
     signal.throwIfAborted();

@@ -21,6 +21,12 @@ export const crashPoints = [
   'store.snapshot-indexed',
   'store.tail-rewritten',
   'store.replayed',
+  'points.signature-written',
+  'points.record-written',
+  'points.fact-written',
+  'points.fact-synced',
+  'points.file-removed',
+  'points.facts-replaced',
 ] as const;
 
 export type CrashPoint = (typeof crashPoints)[number];

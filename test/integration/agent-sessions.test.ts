@@ -4,12 +4,14 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ServeSession } from '../../agent/serve/serve-session.ts';
 import { AgentCopies } from '../../receiver/agent-copies.ts';
 import { AgentSessions } from '../../receiver/agent-sessions.ts';
+import { PointBooks } from '../../receiver/point-books.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
 import { homeAt } from '../../shared/io/home.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { Channel } from '../../shared/link/channel.ts';
+import { noPoints } from '../support/no-points.ts';
 import { createChannelPair } from '../support/channel-pair.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { until } from '../support/replication-bench.ts';
@@ -45,7 +47,16 @@ beforeEach(() => {
     onRefused: () => {},
   });
   alarms = new AlarmBoard({ logger: silentLogger, now });
-  sessions = new AgentSessions({ copies, alarms, logger: silentLogger, now });
+  const points = new PointBooks({
+    copies,
+    dataDirectory: data,
+    disk: nodeDisk,
+    retentionNow: now,
+    now,
+    steadyNow: now,
+    logger: silentLogger,
+  });
+  sessions = new AgentSessions({ copies, points, alarms, logger: silentLogger, now });
   links = [];
 });
 
@@ -66,7 +77,7 @@ function connect(): Channel {
 function serve(feed: FakeFolderFeed): void {
   const folders = { list: () => [feed], onChange: () => () => {} };
   const serving = new ServeSession(
-    { channel: connect(), folders, logger: silentLogger },
+    { channel: connect(), folders, points: noPoints, logger: silentLogger },
     { programVersion: '0.0.0' },
   );
   void serving.run();
