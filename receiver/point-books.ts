@@ -5,7 +5,7 @@ import type { Logger } from '../shared/io/logger.ts';
 import type { PointRecord } from '../shared/sealing/point-record.ts';
 import type { AgentCopies } from './agent-copies.ts';
 import { provePoint, type PointProof } from './points/folder-evidence.ts';
-import { PointBook, type HeldPoint, type PointAnswer } from './points/point-book.ts';
+import { PointBook, resolvePointId, type HeldPoint, type PointAnswer } from './points/point-book.ts';
 import type { PointRules } from './retention/point-retention.ts';
 
 type Deps = {
@@ -53,6 +53,19 @@ export class PointBooks {
   async list(agentId: DeviceId): Promise<ProvedPoint[]> {
     const book = await this.of(agentId);
     return book.list().map((point) => Object.assign(point, { proof: this.#prove(agentId, point.record) }));
+  }
+
+  /** The point that a text stands for, among those of these agents. @throws CodedError POINT_UNKNOWN */
+  async find(text: string, agentIds: readonly DeviceId[]): Promise<{ book: PointBook; id: string }> {
+    const held = new Map<string, PointBook>();
+    for (const agentId of agentIds) {
+      const book = await this.of(agentId);
+      for (const { id } of book.list()) held.set(id, book);
+    }
+    const id = resolvePointId(text, held.keys());
+    const book = held.get(id);
+    if (book === undefined) throw new Error('a point was found that nobody holds');
+    return { book, id };
   }
 
   /** What is known without a look at the disk: nothing before the book was opened. */

@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { AlarmBoard } from '../shared/alarm-board.ts';
 import type { Daemon } from '../shared/cli/run-daemon.ts';
 import { isCoded } from '../shared/errors/coded-error.ts';
@@ -17,8 +16,10 @@ import { PairingDesk } from '../shared/link/pairing-desk.ts';
 import { PeerBook } from '../shared/link/peer-book.ts';
 import { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
-import { KeptClock } from './retention/kept-clock.ts';
-import { PointBooks } from './point-books.ts';
+import { createPointBooks } from './create-point-books.ts';
+import type { PointBooks } from './point-books.ts';
+import { startPointExpiry } from './points/point-expiry.ts';
+import { defaultPointRules } from './retention/point-retention.ts';
 import { AgentCopies } from './agent-copies.ts';
 import { writeRestoreText } from './restore-text.ts';
 import { AgentSessions } from './agent-sessions.ts';
@@ -73,20 +74,7 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
       );
     }
   }
-  const steadyNow = (): number => performance.now();
-  const clock = new KeptClock(
-    { wallNow: now, steadyNow },
-    { file: path.join(config.data, 'retention-clock.json') },
-  );
-  const points = new PointBooks({
-    copies,
-    dataDirectory: config.data,
-    disk: nodeDisk,
-    retentionNow: () => clock.nowMs(),
-    now,
-    steadyNow,
-    logger,
-  });
+  const { points, clock } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
   for (const agentId of copies.agentIds()) await openPoints(points, agentId, alarms);
   const sessions = new AgentSessions({ copies, points, alarms, logger, now });
   const restores = new RestoreSessions({ copies, logger, now });
@@ -111,6 +99,7 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
     book,
     links,
     copies,
+    points,
     sessions,
     alarms,
     listening,
@@ -121,6 +110,7 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
     book,
     desk,
     copies: async () => copies,
+    points: async () => points,
     running: {
       status: () => receiverStatus(statusDeps),
       withoutSession: async (agentId, action) => sessions.withoutSession(agentId, action),
@@ -128,6 +118,17 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
   });
   const control = await startControlServer({ home, routes: receiverRoutes(commands), logger });
   const expiry = startVersionExpiry({ copies, leases: restores.leases, alarms, logger, now });
+  const pointExpiry = startPointExpiry(
+    {
+      points,
+      agentIds: () => copies.agentIds(),
+      isRead: (agentId) => restores.leases.holds(agentId),
+      storeClock: () => clock.store(),
+      alarms,
+      logger,
+    },
+    { rules: defaultPointRules },
+  );
   logger.info(
     { deviceId: identity.deviceId, version: programVersion, listening, data: config.data },
     'receiver started',
@@ -136,6 +137,7 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
     failed: new Promise(() => {}),
     stop: async () => {
       await expiry.stop();
+      await pointExpiry.stop();
       await control.close();
       await links.stop();
       await Promise.all([sessions.ended(), restores.ended()]);

@@ -3,6 +3,7 @@ import { addReceiverConfigCommands } from './config-commands.ts';
 import { addInitCommand } from './init-command.ts';
 import { addPairingCommands } from './pairing-commands.ts';
 import { defaultReceiverHome, receiverProgram } from './receiver-home.ts';
+import { addPointsCommands } from './points-command.ts';
 import { addReindexCommand } from './reindex-command.ts';
 import { addRunCommand } from './run-command.ts';
 import { addStatusCommand } from './status-command.ts';
@@ -20,6 +21,7 @@ export async function runReceiverProgram(argv: readonly string[]): Promise<void>
   addPairingCommands(program);
   addStatusCommand(program);
   addVersionsCommand(program);
+  addPointsCommands(program);
   addReindexCommand(program);
   addReceiverConfigCommands(program);
   await runProgram(program, argv);

@@ -30,7 +30,7 @@ export type HeldPoint = {
 export type PointAnswer = { held: boolean; code: string | null };
 
 /** Pins that an agent may set; the owner's are not counted. */
-export const agentPinsMax = 20;
+const agentPinsMax = 20;
 /** Of refused points only so often a note is written. */
 const refusedNoteMs = 3_600_000;
 
@@ -141,11 +141,6 @@ export class PointBook {
       this.#records.set(id, { record: point, hash });
       return { held: true, code: point.pin !== null && pin === null ? 'POINTS_LIMITED' : null };
     });
-  }
-
-  /** The ID that a text may stand for: whole, or cut off where that is unambiguous. @throws CodedError POINT_UNKNOWN */
-  resolve(text: string): string {
-    return resolvePointId(text, this.#records.keys());
   }
 
   /** The owner's pin, in place of any other. @throws CodedError DISK_FAILED, STORE_FULL */
@@ -323,12 +318,11 @@ export class PointBook {
   }
 }
 
-/** @throws CodedError POINT_UNKNOWN */
+/** The ID that a text stands for: whole, or its beginning where that is of no other. @throws CodedError POINT_UNKNOWN */
 export function resolvePointId(text: string, known: Iterable<string>): string {
   const matching = [...known].filter((id) => id.startsWith(text));
   const [only, ...more] = matching;
-  if (only !== undefined && (more.length === 0 || matching.includes(text)))
-    return more.length === 0 ? only : text;
+  if (only !== undefined && more.length === 0) return only;
   if (only === undefined) {
     throw new CodedError('POINT_UNKNOWN', `no restore point "${text}" is held`, {
       hint: '"mastokeep-receiver points" lists them',

@@ -2,7 +2,7 @@
 export type PointRate = { left: number; atMs: number };
 
 /** A day of hourly points may come at once, then one in ten minutes. */
-export const pointRateRules = { burst: 24, perHour: 6 } as const;
+const pointRateRules = { burst: 24, perHour: 6 } as const;
 
 export function fullPointRate(steadyMs: number): PointRate {
   return { left: pointRateRules.burst, atMs: steadyMs };

@@ -37,7 +37,10 @@ it.each(named)('holds what it acknowledged when it is killed at %s', async (cras
     expect(run.stderr).toBe('');
     if (run.signal === 'SIGKILL') kills += 1;
     for (const [word, id = ''] of run.stdout.split('\n').map((line) => line.split(' '))) {
-      if (word === 'held') (held.add(id), gone.delete(id));
+      if (word === 'held') {
+        held.add(id);
+        gone.delete(id);
+      }
       if (word === 'pinned') pinned.add(id);
       if (word === 'gone') gone.add(id);
       if (word === 'expiring') expiring = true;

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { PointBook } from '../../receiver/points/point-book.ts';
+import { PointBook, resolvePointId } from '../../receiver/points/point-book.ts';
 import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
 import type { Disk } from '../../shared/io/disk.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
@@ -184,7 +184,12 @@ it('finds a point by a part of its name that stands for no other', async () => {
   const [first, second] = [signer.point(1), signer.point(2)];
   await take(first);
   await take(second);
-  expect(book.resolve(first.id.slice(0, 15))).toBe(first.id);
-  expect(() => book.resolve('2026')).toThrow(expect.objectContaining({ code: 'POINT_UNKNOWN' }) as Error);
-  expect(() => book.resolve('1999')).toThrow(expect.objectContaining({ code: 'POINT_UNKNOWN' }) as Error);
+  const ids = book.list().map(({ id }) => id);
+  expect(resolvePointId(first.id.slice(0, 15), ids)).toBe(first.id);
+  expect(() => resolvePointId('2026', ids)).toThrow(
+    expect.objectContaining({ code: 'POINT_UNKNOWN' }) as Error,
+  );
+  expect(() => resolvePointId('1999', ids)).toThrow(
+    expect.objectContaining({ code: 'POINT_UNKNOWN' }) as Error,
+  );
 });
