@@ -12,6 +12,7 @@ import type { PointBooks } from './point-books.ts';
 import type { PointAnswer } from './points/point-book.ts';
 import { PullSession } from './pull/pull-session.ts';
 import type { PullStore } from './pull/pull-store.ts';
+import type { RecipientWatch } from './recipient-watch.ts';
 
 /** How long a full store waits before it tries again. */
 const retryDelayMs = 30_000;
@@ -22,6 +23,7 @@ type Deps = {
   copies: AgentCopies;
   points: PointBooks;
   alarms: AlarmBoard;
+  recipients: RecipientWatch;
   logger: Logger;
   now: () => number;
 };
@@ -150,6 +152,7 @@ export class AgentSessions {
       commit: async (batch) => {
         await store.commit(batch);
         this.#durableAt.set(`${agentId}/${folder}`, now());
+        if (store.kind === 'sealed') this.#deps.recipients.check(agentId, folder, store);
         onDurable();
         logger.debug(
           { agentId, folder, records: batch.records.length, through: batch.through },

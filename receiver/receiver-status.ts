@@ -8,7 +8,8 @@ import { programVersion } from '../shared/program-version.ts';
 import type { AgentCopies } from './agent-copies.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { PointBooks } from './point-books.ts';
-import type { ReceiverAgentStatus, ReceiverStatus } from './receiver-commands.ts';
+import type { ReceiverAgentStatus, ReceiverRecipients, ReceiverStatus } from './receiver-commands.ts';
+import type { RecipientHistory } from './store/recipient-history.ts';
 
 type Deps = {
   identity: DeviceIdentity;
@@ -31,7 +32,7 @@ export function receiverStatus(deps: Deps): ReceiverStatus {
     version: programVersion,
     listening: [...deps.listening],
     agents: [...agentIds].map((agentId) => agentStatus(deps, agentId)),
-    disk: diskStatus(deps.dataDirectory),
+    disk: deps.copies.isDiskGone() ? { freeBytes: 0, usedBytes: 0 } : diskStatus(deps.dataDirectory),
     scrub: { coveredAt: null, damaged: 0 },
     alarms: deps.alarms.list(),
   };
@@ -62,6 +63,7 @@ function agentStatus(
           versionBytes: 0,
           durableSequence: position?.sequence ?? 0,
           lastDurableAt: lastDurableAt === null ? null : new Date(lastDurableAt).toISOString(),
+          recipients: recipientStatus(store.recipients()),
         };
       }
       const durableAt = sessions.lastDurableAt(agentId, id) ?? (position === null ? null : store.changedAt());
@@ -75,6 +77,7 @@ function agentStatus(
         versionBytes,
         durableSequence: position?.sequence ?? 0,
         lastDurableAt: durableAt === null ? null : new Date(durableAt).toISOString(),
+        recipients: null,
       };
     }),
   };
@@ -92,6 +95,15 @@ function pointsStatus(points: PointBooks, agentId: DeviceId): ReceiverAgentStatu
     oldestAt: at(held[0]),
     refused: book?.refused ?? 0,
   };
+}
+
+const changesShownMax = 20;
+
+function recipientStatus({ keyIds, changes }: RecipientHistory): ReceiverRecipients {
+  const shown = changes.slice(0, changesShownMax).map(({ at, number, epoch, added, removed }) => {
+    return { at: new Date(at).toISOString(), number, epoch, added, removed };
+  });
+  return { keyIds, changes: shown };
 }
 
 function diskStatus(directory: string): { freeBytes: number; usedBytes: number } {

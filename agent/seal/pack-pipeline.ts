@@ -3,9 +3,10 @@ import { Worker } from 'node:worker_threads';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { workerEntry } from '../../shared/io/worker-entry.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
+import { sealedBytesMax } from '../../shared/sealing/sealed-bytes.ts';
 import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
 import { garbageCollector } from './garbage-collector.ts';
-import type { CutFile, FilledPack, FillerStats } from './pack-filler.ts';
+import type { CutFile, FilledPack, FillerStats, FlatExtents } from './pack-filler.ts';
 import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
 
 /** An object that lies in the spool, durable, and is not in the database yet. */
@@ -16,6 +17,8 @@ export type PackPipelineDeps = {
   waitForRoom(bytes: number): Promise<void>;
   /** A pack is durable in the spool; when this returns, its chunks can be found in the database. */
   onPack(sealed: SpooledSeal, plainBytes: number, chunks: Buffer): void;
+  /** Extents of the file that is being written, in order, all of them before its end. */
+  onExtents(extents: FlatExtents): void;
 };
 
 export type PackPipelineOptions = Omit<CutWorkerData, 'packBytesMax'> &
@@ -107,7 +110,7 @@ export class PackPipeline {
   /** Seals a root message, which the caller adds to the database. Call it behind a flush. */
   async sealRoot(content: Uint8Array<ArrayBuffer>): Promise<SpooledSeal> {
     const id = -1;
-    await this.#deps.waitForRoom(content.length);
+    await this.#deps.waitForRoom(sealedBytesMax(content.length));
     this.#sealer.postMessage({ kind: 'root', id, content } satisfies SealRequest);
     await this.#until(() => this.#sealed.has(id));
     return this.#sealed.get(id) as SpooledSeal;
@@ -137,8 +140,11 @@ export class PackPipeline {
       case 'taken':
         this.#emptyBatches.push(event.buffer);
         break;
+      case 'extents':
+        this.#deps.onExtents(event.extents);
+        break;
       case 'file':
-        this.#file = { ...event, hash: Buffer.from(event.hash) };
+        this.#file = { size: event.size, hash: Buffer.from(event.hash) };
         break;
       case 'pack':
         this.#packsUnderWay += 1;
@@ -157,7 +163,7 @@ export class PackPipeline {
   }
 
   async #seal({ pack, content, chunks }: FilledPack): Promise<void> {
-    await this.#deps.waitForRoom(content.length);
+    await this.#deps.waitForRoom(sealedBytesMax(content.length));
     if (this.#failure !== null || this.#closing) return;
     this.#packs.set(pack, { plainBytes: content.length, chunks: Buffer.from(chunks) });
     const request: SealRequest = { kind: 'pack', id: pack, content };
@@ -193,6 +199,8 @@ export class PackPipeline {
     }
     this.#packs.delete(sealed.id);
     this.#packsUnderWay -= 1;
+    // also what was sent to receivers meanwhile
+    this.#collect();
     this.#post({ type: 'committed', pack: sealed.id, buffer }, [buffer]);
   }
 

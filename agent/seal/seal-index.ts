@@ -199,7 +199,7 @@ export class SealIndex {
         version.sealed_bytes,
         version.manifest_packs,
       );
-      this.objects.setUsed(used, objects.rootHash);
+      this.objects.setUsed(used, objects.rootHash, sequence);
       return sequence;
     });
   }

@@ -77,6 +77,7 @@ export const errorTable = {
     retryable: true,
     crossesWire: true,
   }),
+  RECIPIENTS_CHANGED: entry('the versions of a sealed folder are sealed to other keys than before'),
   RECORD_FORGED: entry(
     'a signed record (a version, a restore point) is not signed by the agent that it names, or belongs elsewhere',
     {

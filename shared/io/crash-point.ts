@@ -27,6 +27,16 @@ export const crashPoints = [
   'points.fact-synced',
   'points.file-removed',
   'points.facts-replaced',
+  'seal.pack-written',
+  'seal.pack-indexed',
+  'seal.root-written',
+  'seal.root-indexed',
+  'seal.signature-written',
+  'seal.record-written',
+  'seal.version-indexed',
+  'seal.spool-left',
+  'seal.spool-removed',
+  'seal.epoch-started',
 ] as const;
 
 export type CrashPoint = (typeof crashPoints)[number];

@@ -148,7 +148,8 @@ export class MastodonDatabase {
   }
 }
 
-function* copyBlock(table: string, lines: Iterable<string>): Generator<string, void, void> {
+/** A table as the COPY block of a script, in pieces. */
+export function* copyBlock(table: string, lines: Iterable<string>): Generator<string, void, void> {
   const columns = mastodonTables
     .get(table)
     ?.columns.map((column) => `"${column.name}"`)
