@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
 import { agentProgram, defaultAgentHome } from './agent-home.ts';
 import { addAgentConfigCommands } from './config-commands.ts';
@@ -12,8 +13,8 @@ import { addRunCommand } from './run-command.ts';
 import { addScanCommands } from './scan-commands.ts';
 import { addStatusCommand } from './status-command.ts';
 
-/** Runs `mastokeep-agent` with these arguments and ends the process. */
-export async function runAgentProgram(argv: readonly string[]): Promise<void> {
+/** All commands of `mastokeep-agent`. */
+export function createAgentProgram(): Command {
   const program = createProgram(
     agentProgram,
     'Replicates the media and sealed dumps of a Mastodon server to receivers of your own.',
@@ -30,5 +31,10 @@ export async function runAgentProgram(argv: readonly string[]): Promise<void> {
   addDumpCommand(program);
   addRestoreCommand(program);
   addAgentConfigCommands(program);
-  await runProgram(program, argv);
+  return program;
+}
+
+/** Runs `mastokeep-agent` with these arguments and ends the process. */
+export async function runAgentProgram(argv: readonly string[]): Promise<void> {
+  await runProgram(createAgentProgram(), argv);
 }

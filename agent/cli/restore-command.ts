@@ -54,7 +54,7 @@ export function addRestoreCommand(program: Command): void {
       [],
     )
     .option('--to <DIR>', 'each folder goes to DIR/<folder>/')
-    .option('--agent <DEVICE-ID>', 'whose data')
+    .option('--agent <DEVICE-ID>', 'whose data; the whole ID, because signatures are checked against it')
     .option('--folder <ID>', 'only this folder; may be repeated', collectOption, [])
     .option(
       '--path <PATTERN>',

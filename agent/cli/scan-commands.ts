@@ -3,6 +3,7 @@ import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { describeFuture, parseDuration } from '../../shared/cli/duration.ts';
 import { formatTable } from '../../shared/cli/table.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { ScanSummary } from '../agent-commands.ts';
 import { showWaitProgress } from './wait-progress.ts';
 import { withAgent, withRunningAgent } from './with-agent.ts';
@@ -73,6 +74,8 @@ export function addScanCommands(program: Command): void {
     .option('--json', 'print JSON')
     .action(async (options: { for?: string; json?: true }, command: Command) => {
       const durationMs = options.for === undefined ? null : parseDuration(options.for);
+      if (durationMs === 0)
+        throw new CodedError('USAGE', 'a pause of no time is none', { hint: 'use "resume" to end one' });
       const paused = await withAgent(command, async (commands) => commands.pause({ durationMs }));
       if (options.json === true) printJson(paused);
       else if (paused.pausedUntil === null) printText('paused until "resume"');

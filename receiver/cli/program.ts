@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
 import { addReceiverConfigCommands } from './config-commands.ts';
 import { addInitCommand } from './init-command.ts';
@@ -9,8 +10,8 @@ import { addRunCommand } from './run-command.ts';
 import { addStatusCommand } from './status-command.ts';
 import { addVersionsCommand } from './versions-command.ts';
 
-/** Runs `mastokeep-receiver` with these arguments and ends the process. */
-export async function runReceiverProgram(argv: readonly string[]): Promise<void> {
+/** All commands of `mastokeep-receiver`. */
+export function createReceiverProgram(): Command {
   const program = createProgram(
     receiverProgram,
     'Keeps versioned copies of what agents on your servers offer.',
@@ -24,5 +25,10 @@ export async function runReceiverProgram(argv: readonly string[]): Promise<void>
   addPointsCommands(program);
   addReindexCommand(program);
   addReceiverConfigCommands(program);
-  await runProgram(program, argv);
+  return program;
+}
+
+/** Runs `mastokeep-receiver` with these arguments and ends the process. */
+export async function runReceiverProgram(argv: readonly string[]): Promise<void> {
+  await runProgram(createReceiverProgram(), argv);
 }

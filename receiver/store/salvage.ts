@@ -66,7 +66,8 @@ class Salvager {
     await this.#findVersions();
     await this.#compareCurrent();
     await this.#dropLiveWithoutBytes();
-    for (const [path, found] of this.#found) for (const one of found) await this.#adopt(path, one);
+    for (const [path, found] of this.#found)
+      for (const one of found.toSorted((a, b) => a.at - b.at)) await this.#adopt(path, one);
     this.#apply();
     this.#deps.logger.warn(
       { changes: this.#counted },
@@ -113,10 +114,24 @@ class Salvager {
       const state = this.#read(placeBelow(this.#layout.current, path), stat);
       await yieldToOthers();
       if (said?.kind === 'file' && said.hash.equals(state.hash)) continue;
-      const holding = { state, ...unannounced, receivedAt: this.#begin.at };
+      // What a known row had ends now; so this begins now.
+      const receivedAt = row === null ? this.#arrivedAt(path, stat) : this.#begin.at;
+      const holding = { state, ...unannounced, receivedAt };
       const replaced = row === null ? null : this.#replaced(row);
       await this.#change({ type: 'set', path, holding, namedIn: unknownIndexId, temp: null, replaced });
     }
+  }
+
+  /**
+   * Since when the path surely has had this content: its file got its name when it arrived, and not before what it
+   * replaced left. Later than that where somebody has copied the tree since, or touched the file.
+   */
+  #arrivedAt(path: RelativePath, { ctimeNs }: DiskStat): number {
+    const left = [
+      ...this.#index.versionsOf(path).map(({ replacedAt }) => replacedAt),
+      ...(this.#found.get(path) ?? []).map(({ at }) => at),
+    ];
+    return Math.max(Math.min(this.#begin.at, Number(ctimeNs / 1_000_000n)), ...left);
   }
 
   async #dropLiveWithoutBytes(): Promise<void> {

@@ -8,6 +8,8 @@ export type DiskStat = {
   kind: 'file' | 'directory' | 'symlink' | 'other';
   size: number;
   mtimeNs: bigint;
+  /** When a name was last given to it, or its content, mode or owner changed; no program can set it. */
+  ctimeNs: bigint;
   /** Device and inode: equal for two names of one file. */
   identity: string;
 };

@@ -97,6 +97,7 @@ function statPath(path: DiskPath): DiskStat | null {
           : 'other',
     size: Number(stats.size),
     mtimeNs: stats.mtimeNs,
+    ctimeNs: stats.ctimeNs,
     identity: `${stats.dev}:${stats.ino}`,
   };
 }

@@ -63,6 +63,8 @@ describe(`20,000 files, two programs, a bad network (seed "${seed}")`, () => {
     const comparison = compareTrees(bench.source, bench.current, asStored);
     expect(formatDifferences(comparison.differences)).toBe('');
     expect(comparison.files).toBeGreaterThan(treeFiles);
+    const directories = countDirectories(path.join(bench.source, 'media_attachments/files'));
+    expect(directories / tree.attachments.length).toBeGreaterThanOrEqual(3);
     const status = await bench.agent.status();
     expect(status.folders[0]).toMatchObject({ id: 'media', kind: 'mirror', files: comparison.files });
     expect(status.receivers[0]?.folders[0]).toMatchObject({ lagBytes: 0, lagFiles: 0 });
@@ -135,6 +137,11 @@ describe(`20,000 files, two programs, a bad network (seed "${seed}")`, () => {
     proxy.bytesPerSecond = Number.POSITIVE_INFINITY;
     await bench.settled({ timeoutS: 200 });
     expect(proxy.connections - connectionsBefore).toBeGreaterThanOrEqual(rounds);
+    const isFile = (file: string): boolean => fs.statSync(file, { throwIfNoEntry: false })?.isFile() === true;
+    const changed = compareTrees(before, bench.source, asStored).differences.filter((difference) =>
+      [before, bench.source].some((root) => isFile(path.join(root, difference.path))),
+    );
+    expect(changed.length / treeFiles).toBeGreaterThanOrEqual(0.05);
     expect(formatDifferences(compareTrees(bench.source, bench.current, asStored).differences)).toBe('');
   });
 
@@ -189,6 +196,11 @@ async function mediaFolder(bench: Workbench): Promise<{ lastScanAt: string | nul
   const [folder] = (await bench.agent.status()).folders;
   if (folder === undefined) throw new Error('the agent has no folder');
   return folder;
+}
+
+function countDirectories(root: string): number {
+  const entries = fs.readdirSync(root, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).length;
 }
 
 function firstFile(attachment: Attachment): string {

@@ -115,6 +115,12 @@ describe('init of an agent', () => {
   });
 });
 
+it('refuses a pause of no time', async () => {
+  await agent('init', '--yes');
+  expectError(await agent('pause', '--for', '0s'), 'USAGE', 2);
+  expect((await agent('resume', '--json')).stdout).toContain('false');
+});
+
 describe('init of a receiver', () => {
   it('asks nothing without a terminal, but says what is missing', async () => {
     expectError(await receiver('init'), 'USAGE', 2);

@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Device, type AgentStatus, type ReceiverStatus } from '../support/device.ts';
 import type { ProgramName } from '../support/program.ts';
+import { keys, TerminalSession } from '../support/terminal-session.ts';
 import { until } from '../support/until.ts';
 
 type AnyStatus = Pick<AgentStatus, 'deviceId'> & Partial<AgentStatus & ReceiverStatus>;
@@ -90,6 +91,20 @@ describe.each<ProgramName>(['agent', 'receiver'])('a running %s', (name) => {
   });
 });
 
+it.each<ProgramName>(['agent', 'receiver'])(
+  'a running %s logs readable lines on a terminal',
+  async (name) => {
+    const device = await initialised(name);
+    const session = new TerminalSession(name, ['--home', device.home, 'run']);
+    onTestFinished(() => session.end());
+    await session.said(new RegExp(`^\\[\\d\\d:\\d\\d:\\d\\d\\] INFO: ${name} started$`, 'm'));
+    session.type(keys.interrupt);
+    await session.said(new RegExp(`INFO: ${name} stopped$`, 'm'));
+    expect(await session.exited).toBe(0);
+    expect(session.text).not.toContain('"msg"');
+  },
+);
+
 describe.each([true, false])('pairing by hand and unpairing, with the programs running: %s', (isRunning) => {
   it('does the same either way', async () => {
     const agent = await initialised('agent');
@@ -146,9 +161,16 @@ describe('a running agent', () => {
     expect(JSON.parse(await agent.must(['resume', '--json']))).toEqual({ wasPaused: true });
     await agent.must(['scan']);
 
-    await agent.must(['pause', '--for', '2s']);
-    const paused = await agent.status();
-    expect(paused).toMatchObject({ paused: true, pausedUntil: expect.any(String) as unknown });
+    await agent.must(['pause', '--for', '1h']);
+    expect(await agent.status()).toMatchObject({
+      paused: true,
+      pausedUntil: expect.any(String) as unknown,
+      folders: [{ state: 'paused' }],
+    });
+    // Shorter now; what this short pause does is only looked at after its end, which may come at any time.
+    expect(JSON.parse(await agent.must(['pause', '--for', '1s', '--json']))).toEqual({
+      pausedUntil: expect.any(String) as unknown,
+    });
     await until('the pause is over', async () => (await agent.status()).folders?.[0]?.state === 'idle');
     expect(await agent.status()).toMatchObject({ paused: false, pausedUntil: null });
   });
@@ -163,9 +185,15 @@ describe('a running agent', () => {
 
   it('tells a command that waits when it is stopped', async () => {
     const agent = await running('agent');
+    const tree = path.join(scratch, 'tree');
+    fs.mkdirSync(tree);
+    await agent.must(['folder', 'add', 'extra', '--kind', 'mirror', '--path', tree]);
+    await agent.must(['scan']);
+    const scannedAt = async (): Promise<unknown> => (await agent.status()).folders?.[0]?.lastScanAt;
+    const before = await scannedAt();
     const waiting = agent.run(['wait', '--copies', '1', '--timeout', '60']);
-    await until('the command is served', async () => fs.existsSync(path.join(agent.home, 'control.sock')));
-    setTimeout(() => void agent.stop(), 1500);
+    await until('the scan of the command has ended', async () => (await scannedAt()) !== before);
+    expect(await agent.stop()).toBe(0);
     const result = await waiting;
     expect(result.code).toBe(1);
     expect(result.stderr).toContain('error NOT_RUNNING');
@@ -177,7 +205,7 @@ it('ends at once with 130 on the second signal', async () => {
     import { createProgram, runProgram, takeInterrupts } from './shared/cli/run-program.ts';
     const program = createProgram('test', 'test', '/');
     program.command('run').action(async () => {
-      takeInterrupts(() => {});
+      takeInterrupts(() => console.log('interrupted'));
       console.log('ready');
       await new Promise((resolve) => setTimeout(resolve, 60_000));
     });
@@ -188,7 +216,7 @@ it('ends at once with 130 on the second signal', async () => {
   });
   await once(child.stdout, 'data');
   child.kill('SIGTERM');
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(String(await once(child.stdout, 'data'))).toBe('interrupted\n');
   expect(child.exitCode).toBeNull();
   child.kill('SIGTERM');
   expect(await once(child, 'exit')).toEqual([130, null]);

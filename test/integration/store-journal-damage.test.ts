@@ -2,8 +2,9 @@ import fs from 'node:fs';
 import { afterEach, expect, it } from 'vitest';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
-import { FeedFake, readTree, storeFixture, symlinkState } from '../support/store-fixture.ts';
+import { FeedFake, readTree, sha256, storeFixture, symlinkState } from '../support/store-fixture.ts';
 import { removeDatabase } from '../support/store-harness.ts';
+import { until } from '../support/until.ts';
 
 let store: MirrorStore;
 
@@ -100,6 +101,36 @@ it('keeps all bytes when journal and database are lost', async () => {
   await feed.send({ a: 'three' });
   await feed.complete();
   expect(readTree(`${root}/versions`)).toEqual(versions);
+});
+
+it('knows the state of an earlier moment when journal and database are lost', async () => {
+  const { open, root, databasePath } = storeFixture();
+  store = await open();
+  const feed = new FeedFake(() => store);
+  await feed.send({ kept: 'kept', changed: 'first', deleted: 'gone soon' });
+  const between = Date.now();
+  // Names of versions tell whole seconds.
+  await until('the next second', () => Math.floor(Date.now() / 1000) > Math.floor(between / 1000));
+  await feed.send({ changed: 'second', deleted: null, added: 'new' });
+  const after = Date.now();
+  await store.close();
+  removeDatabase(databasePath);
+  fs.rmSync(`${root}/journal`, { recursive: true });
+  store = await open();
+  const contentAt = (at: number): string[] =>
+    store
+      .entriesAt({ at, after: null, limit: 10 })
+      .entries.map(({ path, state }) => `${path} ${state.kind === 'file' ? state.hash.toString('hex') : ''}`);
+  const listing = (tree: Record<string, string>): string[] =>
+    Object.entries(tree).map(([name, content]) => `${name} ${sha256(content).toString('hex')}`);
+  expect(contentAt(between)).toEqual(listing({ changed: 'first', deleted: 'gone soon', kept: 'kept' }));
+  expect(contentAt(after)).toEqual(listing({ added: 'new', changed: 'second', kept: 'kept' }));
+
+  // The agent names everything again: that is no news of what is held.
+  feed.renew(Buffer.from('cccccccccccccccc', 'hex'));
+  await feed.send({ kept: 'kept', changed: 'second', added: 'new' });
+  await feed.complete();
+  expect(contentAt(between)).toEqual(listing({ changed: 'first', deleted: 'gone soon', kept: 'kept' }));
 });
 
 it('keeps everything from the database when the journal is lost', async () => {
