@@ -29,17 +29,22 @@ export function addPointsCommands(program: Command): void {
     .description('keep a restore point for ever')
     .argument('<POINT>', 'its name, as "points" shows it; the beginning will do')
     .argument('<LABEL>', 'why, or what it shall be called', parsePinLabel)
-    .action(async (point: string, label: string, _: object, command: Command) => {
+    .option('--json', 'print JSON')
+    .action(async (point: string, label: string, options: { json?: true }, command: Command) => {
       const { id } = await withReceiver(command, async (commands) => commands.pin({ point, label }));
-      printText(`restore point ${id} is pinned: ${label}`);
+      if (options.json === true) printJson({ id, label });
+      else printText(`restore point ${id} is pinned: ${label}`);
     });
   program
     .command('unpin')
     .description('let the rules of retention decide about a restore point again')
     .argument('<POINT>', 'its name, as "points" shows it; the beginning will do')
-    .action(async (point: string, _: object, command: Command) => {
+    .option('--json', 'print JSON')
+    .action(async (point: string, options: { json?: true }, command: Command) => {
       const { id, wasPinned } = await withReceiver(command, async (commands) => commands.unpin({ point }));
-      printText(wasPinned ? `restore point ${id} is no longer pinned` : `restore point ${id} had no pin`);
+      if (options.json === true) printJson({ id, wasPinned });
+      else
+        printText(wasPinned ? `restore point ${id} is no longer pinned` : `restore point ${id} had no pin`);
     });
 }
 
