@@ -169,7 +169,7 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
   const { runRestore } = await import('../restore/run-restore.ts');
   const { createPathFilter } = await import('../restore/path-filter.ts');
   const { configuredPaths } = await import('../restore/configured-paths.ts');
-  const { commandUnsealer } = await import('../restore/command-unsealer.ts');
+  const { commandUnsealers } = await import('../restore/command-unsealers.ts');
   const at = parseMoment(options.at, Date.now());
   createPathFilter(options.path);
   const agentId = options.agent === undefined ? null : parseDeviceId(options.agent);
@@ -208,9 +208,9 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
       {
         nextChannel: (signal) => connection.nextChannel(signal),
         display,
-        openUnsealer: describesOnly
+        unsealers: describesOnly
           ? null
-          : commandUnsealer(
+          : commandUnsealers(
               {
                 key: options.key ?? null,
                 keyPassphrase: options.keyPassphraseFile ?? null,

@@ -64,7 +64,7 @@ function describeEntries({ id, entries = [] }: RestoredFolder): string[] {
 function describeVersion({ id, version, versions = [] }: RestoredFolder): string[] {
   if (version === undefined) return [];
   const { signer, signerVerified } = version;
-  const others = versions.filter(({ packsLacking, ...other }) => packsLacking > 0 || !isSame(other, version));
+  const others = versions.filter((other) => !isSame(other, version));
   return [
     ...others.slice(0, versionsShownMax).map((other) => {
       const lacking = other.packsLacking === 0 ? '' : `, ${count(other.packsLacking, 'pack')} missing`;

@@ -186,8 +186,8 @@ class FolderRestore {
         const target = {
           size: partial.bytesThere,
           read: (offset: number, length: number) => partial.read(offset, length),
-          write: (offset: number, bytes: Uint8Array) => {
-            partial.write(offset, bytes);
+          write: async (offset: number, bytes: Uint8Array) => {
+            await partial.write(offset, bytes);
             counted += bytes.length;
             this.#received(bytes.length);
           },

@@ -1,6 +1,6 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
-import type { Unsealer } from '../../shared/sealing/unsealer.ts';
+import type { UnsealerSource } from './command-unsealers.ts';
 import type { PathFilter } from './path-filter.ts';
 import type { RestoreLink } from './restore-link.ts';
 import { SealedContent } from './sealed-content.ts';
@@ -29,9 +29,6 @@ export type ChosenVersion = ToldVersion & {
   source: string | null;
 };
 
-/** Makes what opens packs: sealed to keys, or by a passphrase. @throws CodedError KEY_INVALID, KEY_WRONG, USAGE */
-export type OpenUnsealer = (sealedTo: 'keys' | 'passphrase') => Promise<Unsealer>;
-
 export type OpenedSealedFolder = SealedPlan & {
   version: ChosenVersion;
   content: SealedContent;
@@ -39,7 +36,7 @@ export type OpenedSealedFolder = SealedPlan & {
 
 type Deps = {
   link: RestoreLink;
-  openUnsealer: OpenUnsealer;
+  unsealers: UnsealerSource;
   note: (line: string) => void;
 };
 
@@ -113,7 +110,7 @@ function tell({ record, lacking }: FoundVersion): ToldVersion {
  */
 export async function openSealedFolder(deps: Deps, query: Query): Promise<OpenedSealedFolder> {
   const { objects, found, version } = await chooseVersion(deps, query);
-  const unsealer = await deps.openUnsealer(found.record.recipients.length === 0 ? 'passphrase' : 'keys');
+  const unsealer = await deps.unsealers.open(found.record.recipients.length === 0 ? 'passphrase' : 'keys');
   const content = new SealedContent({ objects, unsealer }, found.record);
   const root = await content.readRoot();
   const entries = await content.readEntries(root);

@@ -3,16 +3,21 @@ import fs from 'node:fs';
 import { promisify } from 'node:util';
 
 const read = promisify(fs.read);
+const write = promisify(fs.write);
 const pieceBytes = 1024 * 1024;
+/** Less is written at once: that takes less than to have another thread do it. */
+const syncBytesMax = 128 * 1024;
 
 /** A large file on its way: a temporary file that is filled by ranges in any order and outlives the run. */
 export class PartialFile {
   readonly fd: number;
   readonly #sizeBytes: number;
   readonly #onClose: () => void;
-  /** Of everything up to `hashedBytes`, as long as ranges come in order from the start. */
+  /** Of everything up to `hashedBytes`: it follows ranges that come in order, and catches up with those that came early. */
   #hash: Hash = createHash('sha256');
   #hashedBytes = 0;
+  /** Ranges above that were written or read already: where each ends, by its begin. */
+  readonly #early = new Map<number, number>();
   #closed = false;
 
   /** Takes over `fd`, open for reading and writing. */
@@ -27,16 +32,26 @@ export class PartialFile {
     return fs.fstatSync(this.fd).size;
   }
 
-  write(offset: number, bytes: Uint8Array): void {
-    let at = 0;
-    while (at < bytes.length) at += fs.writeSync(this.fd, bytes, at, bytes.length - at, offset + at);
-    this.#hashInOrder(offset, bytes);
+  /** Resolves when the kernel has the bytes, which must stay as they are until then. No other write of that range is under way. */
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    if (bytes.length <= syncBytesMax) {
+      let at = 0;
+      while (at < bytes.length) at += fs.writeSync(this.fd, bytes, at, bytes.length - at, offset + at);
+      this.#noteThere(offset, bytes);
+      return;
+    }
+    const writing = writeRange(this.fd, offset, bytes);
+    const isNext = offset === this.#hashedBytes;
+    if (isNext) this.#add(bytes);
+    await writing;
+    if (isNext) this.#catchUp();
+    else this.#noteThere(offset, bytes);
   }
 
   /** The bytes of a range that is there. */
   async read(offset: number, length: number): Promise<Buffer> {
     const bytes = await readRange(this.fd, offset, length);
-    if (offset === this.#hashedBytes) this.#hashInOrder(offset, bytes);
+    if (offset >= this.#hashedBytes) this.#noteThere(offset, bytes);
     return bytes;
   }
 
@@ -54,15 +69,47 @@ export class PartialFile {
     this.#onClose();
   }
 
-  #hashInOrder(offset: number, bytes: Uint8Array): void {
+  /** The file has these bytes there now. */
+  #noteThere(offset: number, bytes: Uint8Array): void {
     if (offset < this.#hashedBytes) {
       // Hashed and written again: the running hash no longer speaks of the file.
       this.#hash = createHash('sha256');
       this.#hashedBytes = 0;
     }
-    if (offset !== this.#hashedBytes) return;
+    if (offset > this.#hashedBytes) {
+      this.#early.set(offset, offset + bytes.length);
+      return;
+    }
+    this.#add(bytes);
+    this.#catchUp();
+  }
+
+  /** Reads again what came before its turn: mostly small parts, which the kernel still has in memory. */
+  #catchUp(): void {
+    for (;;) {
+      const end = this.#early.get(this.#hashedBytes);
+      if (end === undefined) return;
+      this.#early.delete(this.#hashedBytes);
+      const piece = Buffer.allocUnsafe(Math.min(pieceBytes, end - this.#hashedBytes));
+      while (this.#hashedBytes < end) {
+        const length = Math.min(piece.length, end - this.#hashedBytes);
+        const bytesRead = fs.readSync(this.fd, piece, 0, length, this.#hashedBytes);
+        if (bytesRead === 0) return;
+        this.#add(piece.subarray(0, bytesRead));
+      }
+    }
+  }
+
+  #add(bytes: Uint8Array): void {
     this.#hash.update(bytes);
     this.#hashedBytes += bytes.length;
+  }
+}
+
+async function writeRange(fd: number, offset: number, bytes: Uint8Array): Promise<void> {
+  let at = 0;
+  while (at < bytes.length) {
+    at += (await write(fd, bytes, at, bytes.length - at, offset + at)).bytesWritten;
   }
 }
 

@@ -14,9 +14,9 @@ import {
   openSealedFolder,
   type ChosenVersion,
   type OpenedSealedFolder,
-  type OpenUnsealer,
   type ToldVersion,
 } from './open-sealed-folder.ts';
+import type { UnsealerSource } from './command-unsealers.ts';
 import { restoreSealed } from './sealed-restore.ts';
 import { browseFolder, browseFolders, type FolderListing } from './restore-listing.ts';
 import { RestoreLink } from './restore-link.ts';
@@ -28,8 +28,8 @@ export type RunRestoreDeps = {
   /** The next link to the receiver, whoever dials; waits for it. Rejects when the signal aborts. */
   nextChannel(signal: AbortSignal): Promise<Channel>;
   display: ProgressDisplay;
-  /** Opens sealed folders; null, for `dryRun` only: they are told about as far as that takes no key. */
-  openUnsealer: OpenUnsealer | null;
+  /** Open sealed folders, and are closed at the end; null, for `dryRun` only: they are told about as far as that takes no key. */
+  unsealers: UnsealerSource | null;
   /** Where `--in-place` puts a folder without `to`; null when none is configured. */
   configuredPath(folder: string): string | null;
 };
@@ -119,14 +119,14 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
       const sealedDeps = { link, note: (line: string) => deps.display.note(line) };
       try {
         const query = { folder: id, at: listing.at, filter, agentId: options.agentId };
-        if (deps.openUnsealer === null) {
+        if (deps.unsealers === null) {
           untouched.push({
             ...emptyResult(id, target.target),
             ...(await describeSealedFolder(sealedDeps, query)),
           });
           continue;
         }
-        const sealed = await openSealedFolder({ ...sealedDeps, openUnsealer: deps.openUnsealer }, query);
+        const sealed = await openSealedFolder({ ...sealedDeps, unsealers: deps.unsealers }, query);
         plans.push({ ...target, plan: sealed.plan, sealed });
       } catch (error) {
         // who restores everything without the key of this folder gets everything else
@@ -168,6 +168,7 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
     return finish(results);
   } finally {
     link.close();
+    await deps.unsealers?.close();
     deps.display.stop(progress);
   }
 }

@@ -3,27 +3,41 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Extent } from '../../shared/sealing/extents.ts';
 import type { ManifestEntry } from '../../shared/sealing/manifest-entry.ts';
 import { readManifest } from '../../shared/sealing/manifest-reader.ts';
+import { packName } from '../../shared/sealing/object-name.ts';
+import { releaseMemory } from '../../shared/sealing/released-memory.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import { unsealRootMessage, type RootMessage } from '../../shared/sealing/root-message.ts';
-import { unsealPack, type Unsealer } from '../../shared/sealing/unsealer.ts';
 import type { VersionRecord } from '../../shared/sealing/version-record.ts';
+import { damagedObject } from './damaged-object.ts';
 import type { SealedObjects } from './sealed-objects.ts';
+import type { UnsealThread } from './unseal-thread.ts';
 
-/** Packs on their way while one is opened. */
-const packsAheadMax = 2;
+/** Packs that are opened while another one is used: each may be 16 MiB. */
+const packsOpenMax = 2;
+/** What is fetched ahead, as sealed: lost when a restore is killed, and enough to fill a gigabit over 60 ms. */
+const sealedBytesAheadMax = 8 * 1024 * 1024;
+
+/** `chunks`: null as long as nobody opens it. */
+type PackUnderWay = {
+  hash: string;
+  sealedBytes: number;
+  sealed: Promise<Buffer<ArrayBuffer>>;
+  chunks: Promise<Buffer> | null;
+};
 
 /** Opens the packs of one version; only those that its record names. */
 export class SealedContent {
   readonly #objects: SealedObjects;
   readonly #record: VersionRecord;
-  readonly #unsealer: Unsealer;
-  readonly #named: ReadonlySet<string>;
+  readonly #unsealer: UnsealThread;
+  /** Bytes of each pack, as sealed. */
+  readonly #named: ReadonlyMap<string, number>;
 
-  constructor(deps: { objects: SealedObjects; unsealer: Unsealer }, record: VersionRecord) {
+  constructor(deps: { objects: SealedObjects; unsealer: UnsealThread }, record: VersionRecord) {
     this.#objects = deps.objects;
     this.#unsealer = deps.unsealer;
     this.#record = record;
-    this.#named = new Set(record.packs.map(([hash]) => hash));
+    this.#named = new Map(record.packs);
   }
 
   /** Hash of the root message: no two versions have the same. */
@@ -33,7 +47,9 @@ export class SealedContent {
 
   /** @throws CodedError KEY_WRONG, PACK_CORRUPT, MANIFEST_INVALID, RECORD_FORGED, CONTENT_GONE */
   async readRoot(): Promise<RootMessage> {
-    const message = await this.#objects.readPack(this.#record.root);
+    const { root } = this.#record;
+    const message = await this.#objects.fetchPack(root);
+    if (createHash('sha256').update(message).digest('hex') !== root) throw damagedObject(packName(root));
     return unsealRootMessage(message, this.#unsealer, this.#record);
   }
 
@@ -61,36 +77,60 @@ export class SealedContent {
     return Array.fromAsync(readManifest([bytes], this.#record));
   }
 
-  /** The chunks of each pack, in that order; the next ones are on their way meanwhile. @throws CodedError as `readRoot` */
+  /**
+   * The chunks of each pack, in that order; the next ones are fetched and opened meanwhile. What is yielded is
+   * valid until the next is asked for.
+   * @throws CodedError as `readRoot`
+   */
   async *packs(hashes: readonly string[]): AsyncGenerator<{ hash: string; chunks: Buffer }> {
-    const ahead: { hash: string; pack: Promise<Buffer> }[] = [];
     const rest = hashes.values();
-    const fetchMore = (): void => {
-      while (ahead.length < packsAheadMax) {
-        const next = rest.next();
-        if (next.done === true) return;
-        const pack = this.#fetch(next.value);
-        // a failure is seen by whoever takes the pack; until then it is not unhandled
-        pack.catch(() => {});
-        ahead.push({ hash: next.value, pack });
+    const queue: PackUnderWay[] = [];
+    let upcoming = rest.next();
+    let bytesAhead = 0;
+    const advance = (): void => {
+      while (upcoming.done !== true) {
+        const sealedBytes = this.#sealedBytes(upcoming.value);
+        if (queue.length > packsOpenMax && bytesAhead + sealedBytes > sealedBytesAheadMax) break;
+        queue.push(this.#fetch(upcoming.value, sealedBytes));
+        bytesAhead += sealedBytes;
+        upcoming = rest.next();
       }
+      for (const pack of queue.slice(0, packsOpenMax)) pack.chunks ??= this.#open(pack);
     };
-    fetchMore();
-    for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) {
-      const pack = await next.pack;
-      fetchMore();
-      yield { hash: next.hash, chunks: await unsealPack(pack, this.#unsealer) };
+    advance();
+    for (;;) {
+      const [next] = queue;
+      if (next === undefined) return;
+      const chunks = await (next.chunks ?? this.#open(next));
+      queue.shift();
+      bytesAhead -= next.sealedBytes;
+      advance();
+      yield { hash: next.hash, chunks };
+      releaseMemory(chunks);
     }
   }
 
-  async #fetch(hash: string): Promise<Buffer> {
-    if (!this.#named.has(hash)) {
-      throw new CodedError(
-        'MANIFEST_INVALID',
-        `pack ${hash} is used by a version whose record does not name it`,
-      );
-    }
-    return this.#objects.readPack(hash);
+  #fetch(hash: string, sealedBytes: number): PackUnderWay {
+    const sealed = this.#objects.fetchPack(hash);
+    // a failure is seen by whoever takes the pack; until then it is not unhandled
+    sealed.catch(() => {});
+    return { hash, sealedBytes, sealed, chunks: null };
+  }
+
+  #open({ hash, sealed }: PackUnderWay): Promise<Buffer> {
+    const chunks = sealed.then(async (pack) => this.#unsealer.unsealPack(hash, pack));
+    chunks.catch(() => {});
+    return chunks;
+  }
+
+  /** @throws CodedError MANIFEST_INVALID: the record does not name the pack */
+  #sealedBytes(hash: string): number {
+    const bytes = this.#named.get(hash);
+    if (bytes !== undefined) return bytes;
+    throw new CodedError(
+      'MANIFEST_INVALID',
+      `pack ${hash} is used by a version whose record does not name it`,
+    );
   }
 }
 

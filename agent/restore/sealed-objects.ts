@@ -5,6 +5,7 @@ import type { FileState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName } from '../../shared/sealing/object-name.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
+import { damagedObject } from './damaged-object.ts';
 import { goneError } from './folder-restore.ts';
 import { browseFolder } from './restore-listing.ts';
 import type { RestoreLink } from './restore-link.ts';
@@ -12,7 +13,7 @@ import type { RestoreLink } from './restore-link.ts';
 /** Larger than any object: a version record is the largest. */
 const objectBytesMax = Math.max(sealedLimits.packBytesMax, sealedLimits.versionRecordBytesMax);
 
-/** The objects of one sealed folder on a receiver, as it lists them; each is verified by its hash when it is read. */
+/** The objects of one sealed folder on a receiver, as it lists them. */
 export class SealedObjects {
   readonly #link: RestoreLink;
   readonly #folder: string;
@@ -49,6 +50,26 @@ export class SealedObjects {
    * @throws CodedError CONTENT_GONE (not held), PACK_CORRUPT (damaged there), LINK_TIMEOUT
    */
   async read(name: string): Promise<Buffer> {
+    const { content, hash } = await this.#fetch(name);
+    if (createHash('sha256').update(content).digest().equals(hash)) return content;
+    throw damagedObject(name);
+  }
+
+  /**
+   * A pack as the receiver gives it, alone in its memory: that it has the hash of its name is the caller's to check.
+   * @throws CodedError as `read`, and PACK_CORRUPT: the receiver lists another hash under that name
+   */
+  async fetchPack(hash: string): Promise<Buffer<ArrayBuffer>> {
+    const name = packName(hash);
+    const listed = this.#states.get(name);
+    if (listed !== undefined && listed.hash.toString('hex') !== hash) {
+      throw new CodedError('PACK_CORRUPT', `the receiver holds something else under the name ${name}`);
+    }
+    const { content } = await this.#fetch(name);
+    return content;
+  }
+
+  async #fetch(name: string): Promise<{ content: Buffer<ArrayBuffer>; hash: Buffer }> {
     const state = this.#states.get(name);
     const path = name as RelativePath;
     if (state === undefined) throw goneError({ path }, 'vanished');
@@ -56,7 +77,6 @@ export class SealedObjects {
       throw new CodedError('PROTOCOL_VIOLATION', `the receiver says that ${name} has ${state.size} bytes`);
     }
     const wanted = { folder: this.#folder, path, hash: state.hash, size: state.size };
-    // filled by what is fetched: its hash is compared before anybody sees it
     const content = Buffer.allocUnsafeSlow(state.size);
     const outcome = await this.#link.run(async ({ fetcher }) => {
       if (state.size <= limits.wholeFileBytesMax) {
@@ -76,22 +96,8 @@ export class SealedObjects {
       const fetched = await fetcher.fetchChunked(wanted, target, []);
       return typeof fetched === 'string' ? fetched : 'taken';
     });
-    const isWhole = outcome === 'taken' && createHash('sha256').update(content).digest().equals(state.hash);
-    if (isWhole) return content;
+    if (outcome === 'taken') return { content, hash: state.hash };
     // A receiver that verifies what it gives away says itself that its copy is another one now.
-    if (outcome !== 'taken' && outcome !== 'changed') throw goneError({ path }, outcome);
-    throw new CodedError('PACK_CORRUPT', `${name} is damaged on the receiver`, {
-      hint: 'another receiver may have a whole one, or another moment',
-    });
-  }
-
-  /** A pack, proved by its name. @throws CodedError as `read`, and PACK_CORRUPT: the receiver lists another hash under that name */
-  async readPack(hash: string): Promise<Buffer> {
-    const name = packName(hash);
-    const listed = this.#states.get(name);
-    if (listed !== undefined && listed.hash.toString('hex') !== hash) {
-      throw new CodedError('PACK_CORRUPT', `the receiver holds something else under the name ${name}`);
-    }
-    return this.read(name);
+    throw outcome === 'changed' ? damagedObject(name) : goneError({ path }, outcome);
   }
 }

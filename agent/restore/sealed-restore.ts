@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import type { ManifestEntry, ManifestFile } from '../../shared/sealing/manifest-entry.ts';
 import { CodedError, isCoded, systemErrorCode } from '../../shared/errors/coded-error.ts';
@@ -11,7 +10,7 @@ import type { PathFilter } from './path-filter.ts';
 import { planFolder, type FolderPlan, type PlannedFile, type RestoreEntry } from './restore-plan.ts';
 import { PackUses, type PackUse } from './pack-uses.ts';
 import { sliceOf, type SealedContent } from './sealed-content.ts';
-import { hashParts, StagingLedger } from './staging-ledger.ts';
+import { checksumParts, StagingLedger } from './staging-ledger.ts';
 import { TargetTree } from './target-tree.ts';
 import { fileKey, temporaryNote } from './temporary-file.ts';
 
@@ -198,9 +197,9 @@ class SealedRestore {
       for (const { file, parts } of uses.of(hash)) {
         const written = parts.map((part) => sliceOf(chunks, part));
         const partial = this.#partial(file);
-        for (const [index, bytes] of written.entries()) partial.write(parts[index]?.at ?? 0, bytes);
+        for (const [index, bytes] of written.entries()) await partial.write(parts[index]?.at ?? 0, bytes);
         this.#deps.onProgress({ fetched: sumLength(parts) });
-        lines.push({ pack: hash, file: fileKey(file), parts: hashParts(written) });
+        lines.push({ pack: hash, file: fileKey(file), parts: checksumParts(written) });
       }
       this.#ledger.add(lines);
     }
@@ -214,9 +213,9 @@ class SealedRestore {
       const told = this.#ledger.partsOf(pack, fileKey(file));
       if (told === null) return false;
       const partial = this.#partial(file);
-      const hash = createHash('sha256');
-      for (const { at, length } of parts) hash.update(await partial.read(at, length));
-      if (hash.digest('hex') !== told) return false;
+      const kept = [];
+      for (const { at, length } of parts) kept.push(await partial.read(at, length));
+      if (checksumParts(kept) !== told) return false;
       bytes += sumLength(parts);
     }
     this.#deps.onProgress({ kept: bytes });

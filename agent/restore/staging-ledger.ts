@@ -1,13 +1,13 @@
-import { createHash } from 'node:crypto';
 import fs from 'node:fs';
+import { crc32 } from 'node:zlib';
 import { openTemporary, writeAll } from './temporary-file.ts';
 
-const linePattern = /^(?<pack>[0-9a-f]{64}) (?<file>[0-9a-f]{32}) (?<parts>[0-9a-f]{64})$/;
+const linePattern = /^(?<pack>[0-9a-f]{64}) (?<file>[0-9a-f]{32}) (?<parts>[0-9a-f]{8})$/;
 
 /**
- * What an interrupted restore has written already: for each pack and file the SHA-256 of the parts of the one that are
+ * What an interrupted restore has written already: for each pack and file the checksum of the parts of the one that are
  * in the other's temporary content. It only says what is worth reading again: parts count as kept when they still have
- * that hash, and the whole file's own hash decides in the end. So a line that is lost, torn or wrong costs time only,
+ * that checksum, and the whole file's own hash decides in the end. So a line that is lost, torn or wrong costs time only,
  * and nothing has to be synced.
  */
 export class StagingLedger {
@@ -33,7 +33,7 @@ export class StagingLedger {
     return this.#kept.size > 0;
   }
 
-  /** The hash that the parts of the pack in that file had when they were written; null: they were not. `file`: 32 hexadecimal digits. */
+  /** The checksum that the parts of the pack in that file had when they were written; null: they were not. `file`: 32 hexadecimal digits. */
   partsOf(pack: string, file: string): string | null {
     return this.#kept.get(`${pack} ${file}`) ?? null;
   }
@@ -56,9 +56,9 @@ export class StagingLedger {
   }
 }
 
-/** SHA-256 of parts, one after the other, hexadecimal. */
-export function hashParts(parts: Iterable<Uint8Array>): string {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return hash.digest('hex');
+/** CRC-32 of parts, one after the other, hexadecimal. */
+export function checksumParts(parts: Iterable<Uint8Array>): string {
+  let sum = 0;
+  for (const part of parts) sum = crc32(part, sum);
+  return sum.toString(16).padStart(8, '0');
 }

@@ -1,11 +1,13 @@
 import { decryptKey, decryptSessionKeys, readMessage, readPrivateKeys, type PrivateKey } from 'openpgp';
 import { CodedError } from '../errors/coded-error.ts';
 import type { RunProgram } from '../io/run-program.ts';
+import { hashInPieces } from './iterated-key.ts';
 import { checkMessageFraming } from './message-framing.ts';
 import { tagIntegrityProtected } from './packet-header.ts';
 import { decodePack } from './pack.ts';
 import { padmeLength } from './padme.ts';
 import { openProtectedData } from './protected-data.ts';
+import { releaseMemory } from './released-memory.ts';
 import { sealedLimits } from './sealed-limits.ts';
 
 /** Opens sealed messages: a private key, a passphrase, or the machine's own gpg with its agent. */
@@ -19,7 +21,12 @@ export type Unsealer = {
 
 /** The chunks of a pack. The pack's hash is the caller's to check. @throws CodedError KEY_WRONG, PACK_CORRUPT */
 export async function unsealPack(pack: Uint8Array, unsealer: Unsealer): Promise<Buffer> {
-  return decodePack(await unsealer.unsealMessage(pack, packContentBytesMax));
+  const content = await unsealer.unsealMessage(pack, packContentBytesMax);
+  try {
+    return decodePack(content);
+  } finally {
+    releaseMemory(content);
+  }
 }
 
 /** Incompressible chunks grow by three bytes a block of 128 KiB and the frame's header, then by the padding. */
@@ -164,6 +171,7 @@ async function unlock(key: PrivateKey, passphrase: string | null): Promise<Priva
       hint: 'give its passphrase',
     });
   }
+  hashInPieces(key);
   try {
     return await decryptKey({ privateKey: key, passphrase });
   } catch (cause) {

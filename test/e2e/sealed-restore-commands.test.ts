@@ -228,6 +228,33 @@ describe('sealed folders, as a user restores them', () => {
   });
 });
 
+it('a receiver whose database is deleted while it runs still gives everything by the script of its RESTORE.txt', async () => {
+  const sealed = await SealedWorkbench.create('by-hand');
+  try {
+    const directory = temporaryDirectory();
+    fs.writeFileSync(path.join(directory, '.env.production'), 'SECRET_KEY_BASE=1\n');
+    await sealed.addFolder('secrets', '--path', directory);
+    await sealed.dump('secrets');
+    const { bench, owner } = sealed;
+    const databases = path.join(bench.receiver.home, 'db');
+    expect(fs.readdirSync(databases, { recursive: true })).toContainEqual(expect.stringMatching(/\.db$/));
+    fs.rmSync(databases, { recursive: true });
+    expect(bench.receiver.isRunning).toBe(true);
+    const extract = "sed -n '/^~~~python/,/^~~~$/p' RESTORE.txt | sed '1d;$d' > restore.py";
+    execFileSync('sh', ['-c', extract], { cwd: bench.data });
+    const to = path.join(directory, 'restored');
+    const [version = ''] = fs.readdirSync(path.join(sealed.held('secrets'), 'versions')).toSorted();
+    const gpg = `gpg --homedir ${owner.gpg.directory} --pinentry-mode loopback --passphrase-file ${owner.passphraseFile}`;
+    execFileSync('python3', ['restore.py', sealed.held('secrets'), path.basename(version, '.json'), to], {
+      cwd: bench.data,
+      env: { ...process.env, GPG: gpg },
+    });
+    expect(fs.readFileSync(path.join(to, directory, '.env.production'), 'utf8')).toBe('SECRET_KEY_BASE=1\n');
+  } finally {
+    await sealed.dispose();
+  }
+});
+
 describe('a folder that is sealed by a passphrase', () => {
   let sealed: SealedWorkbench;
   let passphraseFile: string;

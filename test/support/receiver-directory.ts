@@ -19,6 +19,8 @@ export type TreeEntry =
 
 type Where = { pack: string; offset: number };
 
+const keyOf = (block: Buffer): string => createHash('sha256').update(block).digest('base64');
+
 /**
  * A receiver's data directory made by the formats alone: every version cuts its files into fixed blocks and refers to
  * those that an earlier version sealed. Paths are byte strings.
@@ -116,7 +118,7 @@ export class ReceiverDirectory {
     await this.#sealUnknown(blocks, packBytes);
     const extents: Extent<string>[] = [];
     for (const block of blocks) {
-      const where = this.#known.get(block.toString('latin1'));
+      const where = this.#known.get(keyOf(block));
       if (where === undefined) throw new Error('a block was not sealed');
       appendExtent(extents, { ...where, length: block.length });
       used.set(where.pack, this.#sizes.get(where.pack) ?? 0);
@@ -133,13 +135,13 @@ export class ReceiverDirectory {
       const name = this.#writePack(pack);
       let offset = 0;
       for (const block of open) {
-        this.#known.set(block.toString('latin1'), { pack: name, offset });
+        this.#known.set(keyOf(block), { pack: name, offset });
         offset += block.length;
       }
       open = [];
       openBytes = 0;
     };
-    const fresh = new Map(blocks.map((block) => [block.toString('latin1'), block]));
+    const fresh = new Map(blocks.map((block) => [keyOf(block), block]));
     for (const [key, block] of fresh) {
       if (this.#known.has(key)) continue;
       if (openBytes + block.length > packBytes) await close();

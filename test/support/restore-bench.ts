@@ -1,6 +1,6 @@
 import { type RestoreResult, runRestore, type RunRestoreOptions } from '../../agent/restore/run-restore.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import type { OpenUnsealer } from '../../agent/restore/open-sealed-folder.ts';
+import type { UnsealerSource } from '../../agent/restore/command-unsealers.ts';
 import { silentDisplay } from '../../agent/restore/progress-display.ts';
 import { RestoreLeases } from '../../receiver/serve/restore-lease.ts';
 import { serveRestore } from '../../receiver/serve/restore-session.ts';
@@ -64,18 +64,23 @@ export function createBenchReceiver(
   return receiver;
 }
 
+const noKey: UnsealerSource = {
+  open: async () => {
+    throw new CodedError('KEY_WRONG', 'the test gave no key');
+  },
+  close: async () => {},
+};
+
 /** Runs a restore against anything that gives channels. */
 export function restoreFrom(
   receiver: { nextChannel(signal: AbortSignal): Promise<Channel>; notes?: string[] },
   options: Partial<RunRestoreOptions>,
   configuredPath: (folder: string) => string | null = () => null,
-  openUnsealer: OpenUnsealer | null = async () => {
-    throw new CodedError('KEY_WRONG', 'the test gave no key');
-  },
+  unsealers: UnsealerSource | null = noKey,
 ): Promise<RestoreResult> {
   const display = { ...silentDisplay, note: (line: string) => void receiver.notes?.push(line) };
   return runRestore(
-    { nextChannel: (signal) => receiver.nextChannel(signal), display, configuredPath, openUnsealer },
+    { nextChannel: (signal) => receiver.nextChannel(signal), display, configuredPath, unsealers },
     { ...restoreDefaults, ...options },
   );
 }

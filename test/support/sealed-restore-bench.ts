@@ -2,8 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
-import { commandUnsealer } from '../../agent/restore/command-unsealer.ts';
-import type { OpenUnsealer } from '../../agent/restore/open-sealed-folder.ts';
+import type { UnsealerSource } from '../../agent/restore/command-unsealers.ts';
 import type { RestoreResult, RunRestoreOptions } from '../../agent/restore/run-restore.ts';
 import { AgentKey } from '../../receiver/store/agent-key.ts';
 import { AgentQuota } from '../../receiver/store/agent-quota.ts';
@@ -18,11 +17,12 @@ import type { ChannelPairOptions } from './channel-pair.ts';
 import { ReceiverDirectory, type TreeEntry } from './receiver-directory.ts';
 import { restoreFrom } from './restore-bench.ts';
 import { sealedReceiver, type Lie } from './sealed-receiver.ts';
+import { unsealersOf } from './unsealers-of.ts';
 
 export const keyPassphrase = 'correct horse battery staple';
 
 type RestoreCall = Partial<RunRestoreOptions> & {
-  openUnsealer?: OpenUnsealer | null;
+  unsealers?: UnsealerSource | null;
   folder?: string;
   lie?: Lie;
   onMessage?: ChannelPairOptions['onMessage'];
@@ -52,13 +52,18 @@ export class SealedRestoreBench {
   readonly #keys: SealedKeys;
   #store: SealedStore | null = null;
 
-  constructor(directory: string, keys: SealedKeys, packBytes = 1_500_000, deviceKey?: KeyObject) {
+  constructor(
+    directory: string,
+    keys: SealedKeys,
+    packBytes = 1_500_000,
+    { deviceKey, blockBytes = 50_000 }: { deviceKey?: KeyObject; blockBytes?: number } = {},
+  ) {
     this.directory = directory;
     this.#keys = keys;
     this.data = new ReceiverDirectory(path.join(directory, 'data'), {
       folder: 'database',
       sealer: keys.sealer,
-      blockBytes: 50_000,
+      blockBytes,
       packBytes,
       ...(deviceKey === undefined ? {} : { deviceKey }),
     });
@@ -97,7 +102,7 @@ export class SealedRestoreBench {
   async restore(call: RestoreCall = {}): Promise<RestoreResult> {
     const {
       folder = 'database',
-      openUnsealer = this.unsealer(this.#keys.pair),
+      unsealers = this.unsealers(this.#keys.pair),
       lie,
       onMessage,
       ...rest
@@ -111,15 +116,12 @@ export class SealedRestoreBench {
       ...(onMessage === undefined ? {} : { onMessage }),
     });
     const options = { to: this.target, folders: [folder], agentId, ...rest };
-    return restoreFrom({ nextChannel, notes: this.notes }, options, () => null, openUnsealer);
+    return restoreFrom({ nextChannel, notes: this.notes }, options, () => null, unsealers);
   }
 
   /** Opens with that private key, as `restore --key` does. */
-  unsealer(pair: GeneratedKeyPair, passphrase = keyPassphrase): OpenUnsealer {
-    const [key, secret] = [path.join(this.directory, 'used.asc'), path.join(this.directory, 'used.txt')];
-    fs.writeFileSync(key, pair.privateArmored);
-    fs.writeFileSync(secret, `${passphrase}\n`);
-    return commandUnsealer({ key, keyPassphrase: secret, passphrase: null }, null);
+  unsealers(pair: GeneratedKeyPair, passphrase = keyPassphrase): UnsealerSource {
+    return unsealersOf(pair, this.directory, passphrase);
   }
 
   expectTree(tree: readonly TreeEntry[]): void {

@@ -77,6 +77,27 @@ it('leaves no database behind when the dump is damaged', async () => {
   expect(server.sql('postgres', `select count(*) from pg_database where datname = 'half'`)).toBe('0');
 });
 
+it('stops at the first thing that cannot be made, tells it, and leaves no database behind', async () => {
+  server.createDatabase('extended');
+  server.sql(
+    'extended',
+    'create extension file_fdw; create table after_it as select 1 as one; create index on after_it (one)',
+  );
+  const extended = path.join(directory, 'extended');
+  server.runInto(extended, 'pg_dump', ['-Fc', '-d', server.connection('extended')]);
+  server.sql('postgres', 'create role maker login createdb');
+  const notes: string[] = [];
+  const target = parsePostgresTarget(server.connection('made').replace('user=postgres', 'user=maker'));
+  const deps = { note: (line: string) => void notes.push(line), signal: never };
+  await expect(restoreDatabase(deps, extended, target, 1)).rejects.toMatchObject({
+    code: 'RESTORE_INCOMPLETE',
+    message: expect.stringMatching(/dropped again: .*permission denied to create extension/s) as string,
+    hint: expect.stringContaining('an extension') as string,
+  });
+  expect(notes.join('\n')).not.toContain('after_it');
+  expect(server.sql('postgres', `select count(*) from pg_database where datname = 'made'`)).toBe('0');
+});
+
 it('finds out first that no database can be made', async () => {
   const odd = server.connection('x').replace('dbname=x', `dbname='it\\'s new'`);
   await checkDatabase(parsePostgresTarget(odd));

@@ -8,31 +8,31 @@ import { sealRootMessage } from '../../../shared/sealing/root-message.ts';
 import { sealPack } from '../../../shared/sealing/sealer.ts';
 import { signRecord } from '../../../shared/sealing/signed-record.ts';
 import { encodeVersionRecord } from '../../../shared/sealing/version-record.ts';
-import { openKeyUnsealer, type Unsealer } from '../../../shared/sealing/unsealer.ts';
 import { HostileReceiver } from '../../support/hostile-receiver.ts';
 import { restoreFrom } from '../../support/restore-bench.ts';
 import { createSealedKeys, keyPassphrase, type SealedKeys } from '../../support/sealed-restore-bench.ts';
 import { sha256 } from '../../support/store-fixture.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { unsealersOf } from '../../support/unsealers-of.ts';
 
 /**
  * Whoever has the public key can seal, and sign with a key of his own: where nobody names the agent, everything that
  * such a receiver has made must be harmless, and where somebody does, refused.
  */
 let keys: SealedKeys;
-let unsealer: Unsealer;
+
+let workplace: string;
 let to: string;
 let outside: string;
 
 beforeAll(async () => {
   keys = await createSealedKeys('owner');
-  unsealer = await openKeyUnsealer(keys.pair.privateArmored, keyPassphrase);
 });
 
 beforeEach(() => {
-  const directory = temporaryDirectory();
-  to = path.join(directory, 'to');
-  outside = path.join(directory, 'outside');
+  workplace = temporaryDirectory();
+  to = path.join(workplace, 'to');
+  outside = path.join(workplace, 'outside');
   fs.mkdirSync(outside);
   fs.writeFileSync(path.join(outside, 'precious'), 'precious');
 });
@@ -110,12 +110,7 @@ async function receiverOf({ entries, manifestTimes = 1, named = true }: Version)
 
 function restore(receiver: HostileReceiver, agentId: DeviceId | null = null) {
   const options = { to, folders: ['database'], agentId };
-  return restoreFrom(
-    receiver,
-    options,
-    () => null,
-    async () => unsealer,
-  );
+  return restoreFrom(receiver, options, () => null, unsealersOf(keys.pair, workplace, keyPassphrase));
 }
 
 function expectNothingRestored(): void {

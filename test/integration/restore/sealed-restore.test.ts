@@ -83,7 +83,7 @@ it('takes an older version that is complete, and says so', async () => {
 
 it('goes on with other folders where the key of one is not there', async () => {
   await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
-  const result = await bench.restore({ openUnsealer: bench.unsealer(strange.pair), folders: [] });
+  const result = await bench.restore({ unsealers: bench.unsealers(strange.pair), folders: [] });
   expect(result.folders).toMatchObject([{ id: 'database', files: 0, failed: [{ code: 'KEY_WRONG' }] }]);
 });
 
@@ -101,11 +101,11 @@ describe('what fails leaves nothing half-restored', () => {
   });
 
   it('another private key', async () => {
-    await fails('KEY_WRONG', { openUnsealer: bench.unsealer(strange.pair) });
+    await fails('KEY_WRONG', { unsealers: bench.unsealers(strange.pair) });
   });
 
   it('a wrong passphrase', async () => {
-    await fails('KEY_WRONG', { openUnsealer: bench.unsealer(keys.pair, 'wrong') });
+    await fails('KEY_WRONG', { unsealers: bench.unsealers(keys.pair, 'wrong') });
   });
 
   it('another agent than the one that was named', async () => {

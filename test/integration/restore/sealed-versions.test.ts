@@ -24,7 +24,7 @@ beforeAll(async () => {
 /** A version an hour, each with some of the earlier content, received five minutes after it was made. */
 beforeEach(async () => {
   const deviceKey = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
-  bench = new SealedRestoreBench(temporaryDirectory(), keys, 200_000, deviceKey);
+  bench = new SealedRestoreBench(temporaryDirectory(), keys, 200_000, { deviceKey });
   let nowMs = begin;
   bench.now = () => nowMs;
   const sent = new ReceiverDirectory(path.join(bench.directory, 'sent'), {
@@ -86,7 +86,7 @@ it('says that nothing was held before the first version came', async () => {
 
 it('tells with --dry-run and without any key what it would restore, by the signed records', async () => {
   const at = begin + 3 * hourMs + 600_000;
-  const result = await bench.restore({ at, dryRun: true, openUnsealer: null });
+  const result = await bench.restore({ at, dryRun: true, unsealers: null });
   const [folder] = result.folders;
   expect(folder).toMatchObject({
     id: 'database',
@@ -111,7 +111,7 @@ it('tells with --dry-run which versions lack packs', async () => {
   expect(packs.length).toBeGreaterThan(2);
   const result = await bench.restore({
     dryRun: true,
-    openUnsealer: null,
+    unsealers: null,
     lie: (entries) => {
       const lost = entries.findIndex(({ path: name }) => name === `packs/${root}.pgp`);
       if (lost >= 0) entries.splice(lost, 1);

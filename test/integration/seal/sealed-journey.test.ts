@@ -10,6 +10,7 @@ import { createTestKey, SealedBench, type TestKey } from '../../support/sealed-b
 import { sealedReceiver } from '../../support/sealed-receiver.ts';
 import { sealedStoreFixture } from '../../support/sealed-store-fixture.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
+import { unsealersOf } from '../../support/unsealers-of.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const mib = 1024 * 1024;
@@ -59,7 +60,7 @@ async function restored(): Promise<Buffer> {
     { nextChannel },
     { to, folders: ['database'], agentId },
     () => null,
-    async () => key.unsealer,
+    unsealersOf(key, directory),
   );
   expect(result.folders[0]?.failed).toEqual([]);
   const [name = ''] = fs.readdirSync(path.join(to, 'database'));
