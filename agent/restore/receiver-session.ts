@@ -93,6 +93,8 @@ export class ReceiverSession {
       case 'indexEnd':
       case 'durable':
       case 'missing':
+      case 'point':
+      case 'pointTaken':
       case 'want':
       case 'wantChunks':
       case 'browse':

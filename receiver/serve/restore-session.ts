@@ -115,6 +115,8 @@ class RestoreSession {
       case 'indexEnd':
       case 'durable':
       case 'missing':
+      case 'point':
+      case 'pointTaken':
       case 'refuse':
       case 'content':
       case 'gone':

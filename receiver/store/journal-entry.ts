@@ -1,6 +1,6 @@
-import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import { encodeCheckedLine, isIntactLine, parseCheckedLine } from '../../shared/io/checked-line.ts';
 import type { DirectoryState, FileState, SymlinkState } from '../../shared/records/file-record.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { parseRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
@@ -73,24 +73,16 @@ export type JournalEntry = HeaderEntry | BeginEntry | ChangeEntry | IntentEntry 
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** One line: the CRC-32 of the JSON in 8 hex digits, a space, the JSON, a newline. */
+/** One line of checked-line.ts. */
 export function encodeJournalLine(entry: JournalEntry): Buffer {
-  const json = Buffer.from(JSON.stringify(formatEntry(entry)), 'utf8');
-  return Buffer.concat([Buffer.from(`${checksum(json)} `), json, newline]);
-}
-
-const newline = Buffer.from('\n');
-
-/** True when the line (without its newline) is what was written. */
-export function isIntactLine(line: Buffer): boolean {
-  return line.length > 9 && line[8] === 0x20 && line.toString('latin1', 0, 8) === checksum(line.subarray(9));
+  return encodeCheckedLine(formatEntry(entry));
 }
 
 /** @throws CodedError JOURNAL_DAMAGED: a checksum that differs, or an entry of an unknown shape. */
 export function decodeJournalLine(line: Buffer): JournalEntry {
   if (!isIntactLine(line)) throw damaged('a line whose checksum differs', undefined);
   try {
-    return entrySchema.parse(JSON.parse(line.toString('utf8', 9)));
+    return entrySchema.parse(parseCheckedLine(line));
   } catch (error) {
     throw damaged('an entry that this version does not understand', error);
   }
@@ -98,10 +90,6 @@ export function decodeJournalLine(line: Buffer): JournalEntry {
 
 function damaged(what: string, cause: unknown): CodedError {
   return new CodedError('JOURNAL_DAMAGED', `the journal has ${what}`, { cause });
-}
-
-function checksum(bytes: Buffer): string {
-  return crc32(bytes).toString(16).padStart(8, '0');
 }
 
 type Json = Record<string, unknown>;

@@ -1,10 +1,10 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import { isIntactLine } from '../../shared/io/checked-line.ts';
 import { crashPoint } from '../../shared/io/crash-point.ts';
 import type { Disk, DiskPath } from '../../shared/io/disk.ts';
 import {
   decodeJournalLine,
   encodeJournalLine,
-  isIntactLine,
   type HeaderEntry,
   type JournalFormat,
   type JournalEntry,

@@ -2,6 +2,7 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
+import type { PartProof, PointPart } from '../points/folder-evidence.ts';
 import { expiringVersions, type VersionRetention } from '../retention/version-retention.ts';
 import { recordBytes } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
@@ -134,6 +135,20 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       }
       return { deletedFiles };
     });
+  }
+
+  /**
+   * Complete when the index that the part speaks of has named every live path and was taken up to the part's end; nothing
+   * is known of an index that is not the one at hand.
+   */
+  provePart(part: PointPart): PartProof {
+    const { position, completeIndexId } = this.meta();
+    const isReached =
+      part.kind === 'mirror' &&
+      position?.indexId.toString('hex') === part.index &&
+      position.sequence >= part.to &&
+      completeIndexId?.equals(position.indexId) === true;
+    return { state: isReached ? 'complete' : 'unknown', bytes: null };
   }
 
   /** Newest first. */

@@ -4,6 +4,7 @@ import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { sameContent, type FileRecord, type FileState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName, parseSealedObjectName } from '../../shared/sealing/object-name.ts';
+import type { PartProof, PointPart } from '../points/folder-evidence.ts';
 import { AgentKeyObject, agentKeyPath } from './agent-key-object.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
@@ -148,6 +149,17 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     return this.parts.versions
       .list()
       .map((version) => Object.assign(version, { complete: !incomplete.has(versionKey(version)) }));
+  }
+
+  /** Complete when exactly that version is held with all packs that it needs. */
+  provePart(part: PointPart): PartProof {
+    if (part.kind !== 'sealed') return { state: 'unknown', bytes: null };
+    const version = this.parts.versions.get(part.number, part.epoch);
+    if (version?.hash.toString('hex') !== part.record) return { state: 'incomplete', files: 1, bytes: null };
+    const { bytes } = version;
+    if (this.parts.lacking.incomplete().has(versionKey(version)))
+      return { state: 'incomplete', files: 1, bytes };
+    return { state: 'complete', bytes };
   }
 
   /** Who can read the newest version, and when that changed. */

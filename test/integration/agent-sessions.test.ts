@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ServeSession } from '../../agent/serve/serve-session.ts';
 import { AgentCopies } from '../../receiver/agent-copies.ts';
 import { AgentSessions } from '../../receiver/agent-sessions.ts';
+import { PointBooks } from '../../receiver/point-books.ts';
 import { RecipientWatch } from '../../receiver/recipient-watch.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
@@ -12,6 +13,7 @@ import { homeAt } from '../../shared/io/home.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { Channel } from '../../shared/link/channel.ts';
+import { noPoints } from '../support/no-points.ts';
 import { createChannelPair } from '../support/channel-pair.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { until } from '../support/replication-bench.ts';
@@ -48,8 +50,17 @@ beforeEach(() => {
     onRefused: () => {},
   });
   alarms = new AlarmBoard({ logger: silentLogger, now });
+  const points = new PointBooks({
+    copies,
+    dataDirectory: data,
+    disk: nodeDisk,
+    retentionNow: now,
+    now,
+    steadyNow: now,
+    logger: silentLogger,
+  });
   const recipients = new RecipientWatch({ copies, alarms, now });
-  sessions = new AgentSessions({ copies, alarms, recipients, logger: silentLogger, now });
+  sessions = new AgentSessions({ copies, points, alarms, recipients, logger: silentLogger, now });
   links = [];
 });
 
@@ -70,7 +81,7 @@ function connect(): Channel {
 function serve(feed: FakeFolderFeed): void {
   const folders = { list: () => [feed], onChange: () => () => {} };
   const serving = new ServeSession(
-    { channel: connect(), folders, logger: silentLogger },
+    { channel: connect(), folders, points: noPoints, logger: silentLogger },
     { programVersion: '0.0.0' },
   );
   void serving.run();
@@ -116,7 +127,7 @@ it('alarms as soon as a version comes that is sealed to other keys', async () =>
     sessions.begin(receiverSide);
     const folders = { list: () => [agent.feed], onChange: () => () => {} };
     void new ServeSession(
-      { channel: agentSide, folders, logger: silentLogger },
+      { channel: agentSide, folders, points: noPoints, logger: silentLogger },
       { programVersion: '0.0.0' },
     ).run();
     await until(() => {

@@ -67,6 +67,7 @@ function connect(answerTimeoutMs = 60_000): void {
         if (!placeFor(folder)) throw new CodedError('QUOTA_REACHED', 'no more folders are taken');
         return folder === 'media' ? store : new FakeMirrorStore();
       },
+      takePoint: async () => ({ held: true, code: null }),
       sleep: async () => {},
       onBlocked: (folder, reason) => blocked.push(`${folder} ${reason?.code}`),
       logger: silentLogger,

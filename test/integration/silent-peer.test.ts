@@ -77,6 +77,7 @@ describe('a pull ends a link that is alive', () => {
       {
         channel,
         openStore: async () => store,
+        takePoint: async () => ({ held: true, code: null }),
         sleep: async () => {},
         onBlocked: () => {},
         logger: silentLogger,

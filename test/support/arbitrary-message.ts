@@ -123,6 +123,16 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     },
     plain,
   ),
+  fc.record({ type: fc.constant('point' as const), record: bytes(1, 2000), signature: bytes(1, 128) }, plain),
+  fc.record(
+    {
+      type: fc.constant('pointTaken' as const),
+      hash,
+      held: fc.boolean(),
+      code: nullable(fc.constantFrom('POINTS_LIMITED', 'RECORD_FORGED')),
+    },
+    plain,
+  ),
   fc.record(
     {
       type: fc.constant('want' as const),

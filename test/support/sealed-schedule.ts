@@ -111,6 +111,10 @@ export class SealedSchedule {
           return () => this.#ticks.delete(tick);
         },
         connected: () => [],
+        around: async (_, work) => ({
+          result: (await work({ onFirstOutput: () => {} })).result,
+          point: null,
+        }),
       },
       { spoolBytesMax: null },
     );

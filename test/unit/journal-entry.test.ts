@@ -2,10 +2,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { isIntactLine } from '../../shared/io/checked-line.ts';
 import {
   decodeJournalLine,
   encodeJournalLine,
-  isIntactLine,
   type JournalEntry,
   type LiveState,
 } from '../../receiver/store/journal-entry.ts';

@@ -100,6 +100,7 @@ it('a receiver that pulls from an agent answers no browse and no want of it', as
       {
         channel,
         openStore: () => Promise.reject(new Error('nothing is offered')),
+        takePoint: async () => ({ held: true, code: null }),
         sleep: () => Promise.resolve(),
         onBlocked: () => {},
         logger: silentLogger,
