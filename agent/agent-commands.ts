@@ -114,7 +114,11 @@ export type AgentCommands = {
   status: (input: Input<'status'>) => Promise<AgentStatus>;
   /** Resolves when full scans of the folder, or of all, begun by this call have ended. */
   scan: (input: Input<'scan'>, signal?: AbortSignal) => Promise<{ folders: ScanSummary[] }>;
-  /** Resolves when all that full scans begun by this call found is durable on that many receivers. @throws CodedError TIMED_OUT */
+  /**
+   * Resolves when all that full scans begun by this call found, and the latest version of every sealed folder, is durable on
+   * that many receivers.
+   * @throws CodedError TIMED_OUT
+   */
   wait: (input: Input<'wait'>, signal?: AbortSignal) => Promise<{ copies: number; folders: ScanSummary[] }>;
   /**
    * Makes a version of the sealed folder, or of all, and a restore point, pinned with the label `pin`; with `copies`, resolves when they are durable on that many receivers.

@@ -141,6 +141,7 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
         {
           scan: async () => folders.scan(null),
           feed: (folderId) => indexer.feed(folderId),
+          latestVersions: () => sealed.latestVersions(),
           receivers,
           obstacles: () => describeObstacles(running.status()),
           pollIntervalMs: durablePollMs,

@@ -16,6 +16,8 @@ type Deps = {
   /** Full scans begun by the call. */
   scan(): Promise<ScanSummary[]>;
   feed(folderId: string): AwaitedFeed;
+  /** Of each sealed folder that has a version, one that tells whether a receiver holds its latest as of now, durably. */
+  latestVersions(): readonly ((receiverId: DeviceId) => boolean)[];
   receivers(): DeviceId[];
   /** For people: what keeps copies from being made now. */
   obstacles(): string[];
@@ -23,8 +25,8 @@ type Deps = {
 };
 
 /**
- * Resolves when full scans begun by this call have ended and all that they found is durable on that many receivers.
- * An index that is renewed meanwhile counts anew.
+ * Resolves when full scans begun by this call have ended, and all that they found and the latest version of every sealed
+ * folder as of then are durable on that many receivers. An index that is renewed meanwhile counts anew.
  * @throws CodedError TIMED_OUT, what the scans throw, the signal's reason
  */
 export async function waitForCopies(
@@ -42,11 +44,14 @@ export async function waitForCopies(
         const feed = deps.feed(id);
         return { feed, indexId: feed.indexId(), sequence };
       });
+      const versions = deps.latestVersions();
       while (targets.every(({ feed, indexId }) => feed.indexId().equals(indexId))) {
         reached = deps
           .receivers()
-          .filter((receiverId) =>
-            targets.every(({ feed, sequence }) => feed.acknowledgedBy(receiverId) >= sequence),
+          .filter(
+            (receiverId) =>
+              targets.every(({ feed, sequence }) => feed.acknowledgedBy(receiverId) >= sequence) &&
+              versions.every((isHeldBy) => isHeldBy(receiverId)),
           ).length;
         if (reached >= copies) return summaries;
         await delay(deps.pollIntervalMs, undefined, { signal });

@@ -28,7 +28,9 @@ export function addScanCommands(program: Command): void {
     });
   program
     .command('wait')
-    .description('compare everything now, and wait until all that was found is durable on receivers')
+    .description(
+      'compare everything now, and wait until all that was found and every sealed version is durable on receivers',
+    )
     .option('--copies <N>', 'on how many receivers', parseCount, 1)
     .option('--timeout <SECONDS>', 'how long to wait at most', parseSeconds, 3600)
     .option('--json', 'print JSON')

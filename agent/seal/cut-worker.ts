@@ -20,7 +20,8 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
   const lookup = new ChunkLookup(database, (pack) => filler.isUsable(pack));
   const filler: PackFiller = new PackFiller(
     {
-      find: (id, key) => lookup.find(id, key),
+      findNext: (key) => lookup.findNext(key),
+      find: (key) => lookup.find(key),
       onPack: (pack) => {
         post({ type: 'pack', ...pack }, [pack.content.buffer, pack.chunks.buffer]);
       },

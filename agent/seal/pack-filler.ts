@@ -1,9 +1,10 @@
 import { createHash, type Hash } from 'node:crypto';
 import { ChunkCutter } from '../../shared/chunking/chunk-cutter.ts';
 import type { ChunkingParameters } from '../../shared/chunking/chunking-parameters.ts';
-import { chunkId } from '../../shared/sealing/chunk-id.ts';
+import { ChunkNamer } from '../../shared/sealing/chunk-id.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import { chunkEntryBytes } from './chunk-entry.ts';
+import { ChunkFilter } from './chunk-filter.ts';
 import type { ChunkLocation } from './chunk-lookup.ts';
 
 /** A full pack, not sealed yet. `chunks`: entries of `chunkEntryBytes`. */
@@ -20,8 +21,10 @@ export type FillerStats = { plainBytes: number; newBytes: number; resealedBytes:
 const extentNumbersMax = 3 * sealedLimits.manifestExtentsPerLine;
 
 type Deps = {
+  /** Where a chunk was sealed before, in a pack that may be referred to, if that is easily told. `key`: its id as latin1 text. */
+  findNext(key: string): ChunkLocation | null;
   /** Where a chunk was sealed before, in whatever pack. */
-  find(id: Buffer, key: string): ChunkLocation | null;
+  find(key: string): ChunkLocation | null;
   onPack(pack: FilledPack): void;
   onExtents(extents: FlatExtents): void;
   /** Where a pack's content is gathered: `packBytesMax` bytes, which go away with the pack. */
@@ -48,6 +51,7 @@ export class PackFiller {
   /** The chunk that began in an earlier piece. */
   readonly #carry: Buffer;
   #carried = 0;
+  readonly #namer: ChunkNamer;
   #cutter: ChunkCutter;
   #hash: Hash = createHash('sha256');
   #size = 0;
@@ -60,14 +64,18 @@ export class PackFiller {
   readonly #fresh = new Map<string, ChunkLocation>();
   readonly #freshKeys = new Map<number, string[]>();
   readonly #sealedNow = new Set<number>();
+  /** Chunks in the database that may be referred to, where they are all of this run: most chunks of a first dump need no look-up. */
+  readonly #committed: ChunkFilter | null;
 
   constructor(deps: Deps, options: Options) {
     this.#deps = deps;
     this.#options = options;
     this.#packBytesMax = options.packBytesMax ?? sealedLimits.packPlainBytesMax;
     this.#carry = Buffer.allocUnsafeSlow(options.chunking.bytesMax);
+    this.#namer = new ChunkNamer(options.secret, options.chunking.bytesMax);
     this.#cutter = new ChunkCutter(options.chunking);
     this.#pack = options.firstPack;
+    this.#committed = options.known.size === 0 ? new ChunkFilter() : null;
   }
 
   /** More of the file. */
@@ -125,7 +133,10 @@ export class PackFiller {
 
   /** The pack's chunks can be found in the database from here on. */
   committed(pack: number): void {
-    for (const key of this.#freshKeys.get(pack) ?? []) this.#fresh.delete(key);
+    for (const key of this.#freshKeys.get(pack) ?? []) {
+      this.#fresh.delete(key);
+      this.#committed?.add(key);
+    }
     this.#freshKeys.delete(pack);
   }
 
@@ -137,29 +148,33 @@ export class PackFiller {
 
   #take(chunk: Uint8Array): void {
     this.stats.plainBytes += chunk.length;
-    const id = chunkId(this.#options.secret, chunk);
-    const key = id.toString('latin1');
+    const key = this.#namer.name(chunk);
+    const next = this.#deps.findNext(key);
+    if (next !== null) {
+      this.#refer(next.pack, next.offset, next.length);
+      return;
+    }
     const fresh = this.#fresh.get(key);
     if (fresh !== undefined) {
       this.#refer(fresh.pack, fresh.offset, fresh.length);
       return;
     }
-    const found = this.#deps.find(id, key);
+    const found = this.#committed?.mayHold(key) === false ? null : this.#deps.find(key);
     if (found !== null && this.isUsable(found.pack)) {
       this.#refer(found.pack, found.offset, found.length);
       return;
     }
     if (found !== null && this.#options.forgotten.has(found.pack)) this.stats.resealedBytes += chunk.length;
     else this.stats.newBytes += chunk.length;
-    this.#add(id, key, chunk);
+    this.#add(key, chunk);
   }
 
-  #add(id: Buffer, key: string, chunk: Uint8Array): void {
+  #add(key: string, chunk: Uint8Array): void {
     if (this.#filled + chunk.length > this.#packBytesMax) this.flush();
     this.#content ??= Buffer.from(this.#deps.takeRoom());
     this.#content.set(chunk, this.#filled);
     const entry = Buffer.allocUnsafe(chunkEntryBytes);
-    id.copy(entry, 0);
+    entry.write(key, 0, 'latin1');
     entry.writeUInt32BE(this.#filled, 16);
     entry.writeUInt32BE(chunk.length, 20);
     this.#entries.push(entry);

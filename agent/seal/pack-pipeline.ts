@@ -22,7 +22,7 @@ export type PackPipelineDeps = {
 };
 
 export type PackPipelineOptions = Omit<CutWorkerData, 'packBytesMax'> &
-  SealWorkerData & { packBytesMax?: number };
+  Omit<SealWorkerData, 'nothingKnown'> & { packBytesMax?: number };
 
 const batchBytes = 512 * 1024;
 const batchesMax = 3;
@@ -62,7 +62,7 @@ export class PackPipeline {
     this.#deps = deps;
     const { spoolDirectory, sealTo, ...cut } = options;
     const cutData: CutWorkerData = { packBytesMax: packBytesDefault, ...cut };
-    const sealData: SealWorkerData = { spoolDirectory, sealTo };
+    const sealData: SealWorkerData = { spoolDirectory, sealTo, nothingKnown: cut.known.length === 0 };
     this.#cutter = this.#thread('cut-worker', cutData);
     this.#sealer = this.#thread('seal-worker', sealData);
     this.#cutter.on('message', (event: CutEvent) => this.#cutEvent(event));

@@ -6,7 +6,12 @@ export type SealTo =
   | { kind: 'passphrase'; passphrase: string };
 
 /** What the sealing thread begins with. */
-export type SealWorkerData = { spoolDirectory: string; sealTo: SealTo };
+export type SealWorkerData = {
+  spoolDirectory: string;
+  sealTo: SealTo;
+  /** No chunk may be referred to yet: a first dump. */
+  nothingKnown: boolean;
+};
 
 /** To the sealing thread: `pack` holds chunks to be compressed and padded, `root` a root message as it is. */
 export type SealRequest = { kind: 'pack' | 'root'; id: number; content: Uint8Array<ArrayBuffer> };

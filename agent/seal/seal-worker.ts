@@ -30,7 +30,7 @@ async function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerD
   };
   let takenBytes = 0;
   const seal = async ({ kind, id, content }: SealRequest): Promise<void> => {
-    const effort = packEffort(takenBytes);
+    const effort = packEffort(takenBytes, data.nothingKnown);
     takenBytes += content.length;
     const sealed =
       kind === 'pack'

@@ -203,6 +203,14 @@ export class SealedFolders implements ServedFolders {
     return receivers.filter((receiverId) => folder.holds(receiverId, result.sequence)).length;
   }
 
+  /** Of each folder that has a version, one that tells whether a receiver holds its latest as of now, durably. */
+  latestVersions(): ((receiverId: string) => boolean)[] {
+    return this.#entries.flatMap(({ folder }) => {
+      const version = folder.index.lastVersion();
+      return version === null ? [] : [(receiverId) => folder.holds(receiverId, version.sequence)];
+    });
+  }
+
   forgetReceiver(receiverId: string): void {
     for (const { folder } of this.#entries) folder.keeper.forget(receiverId);
   }

@@ -49,7 +49,7 @@ export function resticRepository(directory: string): DumpStore {
   };
 }
 
-/** A Borg repository encrypted by a key in it, compressed with zstd at level 3, which is what we use. */
+/** A Borg repository encrypted by a key in it, compressed with zstd at level 3. */
 export function borgRepository(directory: string): DumpStore {
   const repository = path.join(directory, 'borg');
   const env = {

@@ -63,15 +63,21 @@ export class SealedPair {
     fs.writeFileSync(path.join(this.#directory, 'passphrase'), passphrase, { mode: 0o600 });
     const listen = { host: '127.0.0.1', port: await freePort() };
     if (countLink) this.#proxy = await LinkProxy.start(listen);
-    const init = ['init', '--yes', '--recipient', path.join(this.#directory, 'public.asc')];
     const advertised = formatEndpoint(this.#proxy?.endpoint ?? listen);
-    await this.agent.must([...init, '--listen', formatEndpoint(listen), '--advertise', advertised]);
+    const data = path.join(this.#directory, 'data');
+    await Promise.all([
+      this.#setUpAgent(folders, ['--listen', formatEndpoint(listen), '--advertise', advertised]),
+      this.receiver.must(['init', '--yes', '--data', data]),
+    ]);
+  }
+
+  async #setUpAgent(folders: readonly SealedFolderPlan[], addresses: readonly string[]): Promise<void> {
+    const recipient = ['--recipient', path.join(this.#directory, 'public.asc')];
+    await this.agent.must(['init', '--yes', ...recipient, ...addresses]);
     for (const { id, source } of folders) {
       const kind = ['--kind', 'sealed', '--schedule', neverSchedule];
       await this.agent.must(['folder', 'add', id, ...kind, ...source]);
     }
-    const data = path.join(this.#directory, 'data');
-    await this.receiver.must(['init', '--yes', '--data', data]);
     this.#agentId = await this.agent.id();
   }
 

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { chunkId, chunkIdBytes, generateChunkSecret } from '../../shared/sealing/chunk-id.ts';
 import { appendExtent, extentsLength, type Extent } from '../../shared/sealing/extents.ts';
 
 it('names the same bytes in the same order, in as few extents as there are breaks', () => {
@@ -34,12 +33,4 @@ it('leaves the extents that it is given as they are', () => {
   appendExtent(extents, { pack: 'a', offset: 5, length: 5 });
   expect(given.length).toBe(5);
   expect(extents).toEqual([{ pack: 'a', offset: 0, length: 10 }]);
-});
-
-it('identifies a chunk by the first half of its HMAC-SHA-256', () => {
-  // RFC 4231, test case 2
-  const id = chunkId(Buffer.from('Jefe'), Buffer.from('what do ya want for nothing?'));
-  expect(id.toString('hex')).toBe('5bdcc146bf60754e6a042426089575c7');
-  expect(id.length).toBe(chunkIdBytes);
-  expect(chunkId(generateChunkSecret(), id).equals(chunkId(generateChunkSecret(), id))).toBe(false);
 });

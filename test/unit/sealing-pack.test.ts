@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { decodePack, encodePack, type PackEffort } from '../../shared/sealing/pack.ts';
 import { padmeLength } from '../../shared/sealing/padme.ts';
-import { RowRandom } from '../support/row-random.ts';
+import { MastodonRows } from '../support/mastodon-rows.ts';
 
 const corrupt: unknown = expect.objectContaining({ code: 'PACK_CORRUPT' });
 const skippable = (bytes: number): Buffer => {
@@ -43,9 +43,8 @@ it.each([1, 255, 256, 65_791, 65_792, 16 * 1024 * 1024])('holds %i bytes that do
 });
 
 it('makes less of rows of a database with more effort', () => {
-  const random = new RowRandom(1, 'rows');
-  const rows = Array.from({ length: 20_000 }, (_, id) => `${id}\t${random.hexBytes(4)}\t${id % 7}\tpublic\n`);
-  const chunks = Buffer.from(rows.join(''));
+  const rows = new MastodonRows(1, 2000, { first: 0, startMs: Date.UTC(2026, 0, 1), stepMs: 60_000 });
+  const chunks = Buffer.from([...rows.lines('statuses', 0, 2000)].join(''));
   expect(encodePack(chunks, 'thorough').length).toBeLessThan(encodePack(chunks, 'fast').length);
 });
 

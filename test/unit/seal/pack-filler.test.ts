@@ -48,7 +48,8 @@ function run(
   let extents: number[] = [];
   const filler = new PackFiller(
     {
-      find: (_, key) => sealed.chunks.get(key) ?? null,
+      findNext: () => null,
+      find: (key) => sealed.chunks.get(key) ?? null,
       onPack: (pack) => {
         packs.push(pack.pack);
         expect(pack.content.length).toBeLessThanOrEqual(packBytesMax);

@@ -26,8 +26,9 @@ it('knows no other parameters', () => {
   expect(chunkingByName('fastcdc-1k')).toBeNull();
 });
 
-it('compresses thoroughly what an hour brings, and a first dump only at its beginning', () => {
-  expect(packEffort(0)).toBe('thorough');
-  expect(packEffort(40 * mib)).toBe('thorough');
-  expect(packEffort(800 * mib)).toBe('fast');
+it('compresses thoroughly what an hour brings, and nothing of a first dump', () => {
+  expect(packEffort(0, false)).toBe('thorough');
+  expect(packEffort(40 * mib, false)).toBe('thorough');
+  expect(packEffort(800 * mib, false)).toBe('fast');
+  expect(packEffort(0, true)).toBe('fast');
 });

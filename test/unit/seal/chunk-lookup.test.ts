@@ -1,0 +1,96 @@
+import fs from 'node:fs';
+import Database from 'better-sqlite3';
+import fc from 'fast-check';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { ChunkLookup, type ChunkLocation } from '../../../agent/seal/chunk-lookup.ts';
+import { openSealDatabase } from '../../../agent/seal/seal-database.ts';
+import { seededBytes } from '../../support/seeded-bytes.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+
+const [packsInAll, chunksPerPack, chunkBytes] = [150, 40, 1000];
+
+let file: string;
+let asked: string[];
+let database: Database.Database;
+
+beforeEach(() => {
+  file = path.join(temporaryDirectory(), 'seal.db');
+  asked = [];
+  openSealDatabase(file).close();
+  database = new Database(file, { verbose: (sql) => void asked.push(String(sql)) });
+});
+afterEach(() => {
+  database.close();
+  fs.rmSync(path.dirname(file), { recursive: true });
+});
+
+function keyOf(pack: number, at: number): string {
+  return seededBytes(`chunk ${at} of pack ${pack}`, 16).toString('latin1');
+}
+
+/** Packs 1 and up, each with its chunks one behind the other. */
+function fill(packs: number): void {
+  const insert = database.prepare('INSERT INTO chunks (id, pack, offset, length) VALUES (?, ?, ?, ?)');
+  database.transaction(() => {
+    for (let pack = 1; pack <= packs; pack += 1)
+      for (let at = 0; at < chunksPerPack; at += 1)
+        insert.run(Buffer.from(keyOf(pack, at), 'latin1'), pack, at * chunkBytes, chunkBytes);
+  })();
+  asked.length = 0;
+}
+
+/** As a pack filler asks. */
+function locate(lookup: ChunkLookup, key: string): ChunkLocation | null {
+  return lookup.findNext(key) ?? lookup.find(key);
+}
+
+it('asks the database about once for each pack and each new chunk, when an hour has changed little', () => {
+  fill(packsInAll);
+  const lookup = new ChunkLookup(database, () => true);
+  let [found, unknown] = [0, 0];
+  for (let pack = 1; pack <= packsInAll; pack += 1) {
+    for (let at = 0; at < chunksPerPack; at += 1) {
+      // one chunk of each pack has changed
+      const changed = at === pack % chunksPerPack;
+      const location = locate(lookup, changed ? `changed ${pack}`.padEnd(16) : keyOf(pack, at));
+      if (location === null) unknown += 1;
+      else found += 1;
+    }
+  }
+  expect([found, unknown]).toEqual([packsInAll * (chunksPerPack - 1), packsInAll]);
+  // of a pack: where its first chunk is, and all of its chunks
+  expect(asked.length).toBeLessThanOrEqual(2 * packsInAll + unknown);
+});
+
+it('finds every chunk where it is, and no other, in whatever order they are asked for', () => {
+  const packs = 70;
+  fill(packs);
+  const chunk = fc.record({
+    pack: fc.integer({ min: 1, max: packs + 1 }),
+    at: fc.integer({ min: 0, max: chunksPerPack - 1 }),
+    count: fc.integer({ min: 1, max: chunksPerPack }),
+  });
+  fc.assert(
+    fc.property(fc.array(chunk, { maxLength: 90 }), (runs) => {
+      const lookup = new ChunkLookup(database, (pack) => pack % 7 !== 0);
+      for (const { pack, at, count } of runs) {
+        for (let n = at; n < Math.min(chunksPerPack, at + count); n += 1) {
+          const location = locate(lookup, keyOf(pack, n));
+          if (pack > packs) expect(location).toBeNull();
+          else expect(location).toMatchObject({ pack, offset: n * chunkBytes, length: chunkBytes });
+        }
+      }
+    }),
+    { numRuns: 30 },
+  );
+});
+
+it('tells nothing of the next chunk from packs that may not be referred to', () => {
+  fill(2);
+  const lookup = new ChunkLookup(database, (pack) => pack === 2);
+  expect(lookup.find(keyOf(1, 0))).toMatchObject({ pack: 1 });
+  expect(lookup.findNext(keyOf(1, 1))).toBeNull();
+  expect(lookup.find(keyOf(2, 0))).toMatchObject({ pack: 2 });
+  expect(lookup.findNext(keyOf(2, 1))).toMatchObject({ pack: 2, offset: chunkBytes });
+});
