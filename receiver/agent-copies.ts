@@ -36,6 +36,9 @@ type Deps = {
 export type AgentStore = MirrorStore | SealedStore;
 export type FolderKind = AgentStore['kind'];
 
+/** A folder of which something is, or was, held. */
+export type HeldFolder = { agentId: DeviceId; folder: string };
+
 type AgentCopy = {
   quota: AgentQuota;
   key: AgentKey;
@@ -59,8 +62,8 @@ export class AgentCopies {
    * Opens every store that there was; one that cannot be opened, or is no longer on the disk, is left out and reported.
    * @throws CodedError DISK_FAILED when the data directory cannot be read
    */
-  async openAll(): Promise<{ agentId: DeviceId; folder: string; error: unknown }[]> {
-    const failures: { agentId: DeviceId; folder: string; error: unknown }[] = [];
+  async openAll(): Promise<(HeldFolder & { error: unknown })[]> {
+    const failures: (HeldFolder & { error: unknown })[] = [];
     for (const { agentId, folder } of this.#known()) {
       try {
         await this.open(agentId, folder);
@@ -78,15 +81,21 @@ export class AgentCopies {
 
   /**
    * The store of one folder, made where there never was one: of that kind, or (null) of the kind that is on the disk.
+   * `beginsAnew`: a person says that the disk is here, whatever is missing on it.
    * @throws CodedError DISK_FAILED (there was one, and its disk is not here), PROTOCOL_VIOLATION (too many folders, or of
    *   the other kind here), those of openMirrorStore and openSealedStore
    */
-  async open(agentId: DeviceId, folder: string, kind: FolderKind | null = null): Promise<AgentStore> {
+  async open(
+    agentId: DeviceId,
+    folder: string,
+    kind: FolderKind | null = null,
+    beginsAnew = false,
+  ): Promise<AgentStore> {
     const agent = this.#agent(agentId);
     const store = agent.stores.get(folder);
     if (store !== undefined) return ofKind(store, folder, kind);
     const found = kind ?? this.#kindOnDisk(agentId, folder);
-    const opening = agent.opening.get(folder) ?? this.#open(agentId, folder, found, agent);
+    const opening = agent.opening.get(folder) ?? this.#open(agentId, folder, found, agent, beginsAnew);
     agent.opening.set(folder, opening);
     try {
       return ofKind(await opening, folder, kind);
@@ -95,10 +104,11 @@ export class AgentCopies {
     }
   }
 
-  /** The open store of a folder. @throws CodedError FOLDER_UNKNOWN */
+  /** The open store of a folder. @throws CodedError FOLDER_UNKNOWN, DISK_FAILED (its disk is not here) */
   get(agentId: DeviceId, folder: string): AgentStore {
     const store = this.#agents.get(agentId)?.stores.get(folder);
     if (store !== undefined) return store;
+    if (this.hasVanished(agentId, folder)) throw this.missing(agentId, folder);
     const known = this.foldersOf(agentId).map(([id]) => id);
     throw new CodedError('FOLDER_UNKNOWN', `folder "${folder}" is not held of this agent`, {
       hint: known.length === 0 ? 'nothing is held of it' : `there is ${known.join(', ')}`,
@@ -132,8 +142,30 @@ export class AgentCopies {
   }
 
   /** Folders whose copy is gone from the disk together with its files, while the home still knows of them. */
-  vanished(): { agentId: DeviceId; folder: string }[] {
-    return this.#known().filter(({ agentId, folder }) => this.#hasVanished(agentId, folder));
+  vanished(): HeldFolder[] {
+    return this.#withDatabase().filter(({ agentId, folder }) => this.hasVanished(agentId, folder));
+  }
+
+  hasVanished(agentId: DeviceId, folder: string): boolean {
+    return (
+      fs.existsSync(this.#databasePath(agentId, folder)) &&
+      !fs.existsSync(path.join(this.#deps.config.data, agentId, folder))
+    );
+  }
+
+  /** Says that its directory is gone. */
+  missing(agentId: DeviceId, folder: string): CodedError {
+    const place = path.join(this.#deps.config.data, agentId, folder);
+    return new CodedError('DISK_FAILED', `${place} is missing, and it held a copy of folder ${folder}`, {
+      hint: 'is the disk mounted? if the copy is really lost, "reindex" begins an empty one',
+    });
+  }
+
+  /** Whether the disk with the copies seems not to be here: its directory is missing, or everything that was in it. */
+  isDiskGone(): boolean {
+    if (!fs.existsSync(this.#deps.config.data)) return true;
+    const known = this.#withDatabase();
+    return known.length > 0 && known.every(({ agentId, folder }) => this.hasVanished(agentId, folder));
   }
 
   /**
@@ -146,7 +178,7 @@ export class AgentCopies {
     for (const suffix of ['', '-wal', '-shm']) {
       fs.rmSync(`${this.#databasePath(agentId, folder)}${suffix}`, { force: true });
     }
-    return this.open(agentId, folder, kind);
+    return this.open(agentId, folder, kind, true);
   }
 
   /** Waits for what is under way in the store and forgets it until it is opened again. */
@@ -165,14 +197,19 @@ export class AgentCopies {
     }
   }
 
-  async #open(agentId: DeviceId, folder: string, kind: FolderKind, agent: AgentCopy): Promise<AgentStore> {
+  async #open(
+    agentId: DeviceId,
+    folder: string,
+    kind: FolderKind,
+    agent: AgentCopy,
+    beginsAnew: boolean,
+  ): Promise<AgentStore> {
     const { config, disk, logger, now, onRefused } = this.#deps;
-    if (this.#hasVanished(agentId, folder)) {
-      throw new CodedError(
-        'DISK_FAILED',
-        `${path.join(config.data, agentId, folder)} is missing, and it held a copy of folder ${folder}`,
-        { hint: 'is the disk mounted? if the copy is really lost, "reindex" begins an empty one' },
-      );
+    if (this.hasVanished(agentId, folder)) throw this.missing(agentId, folder);
+    if (!beginsAnew && this.isDiskGone()) {
+      throw new CodedError('DISK_FAILED', `nothing of what ${config.data} held is there`, {
+        hint: 'is the disk mounted? if the copies are really lost, "reindex" begins empty ones',
+      });
     }
     if (agent.stores.size + agent.opening.size >= limits.foldersMax) {
       throw new CodedError(
@@ -225,7 +262,7 @@ export class AgentCopies {
   #kindOf(agentId: DeviceId, folder: string): FolderKind {
     const open = this.#agents.get(agentId)?.stores.get(folder);
     if (open !== undefined) return open.kind;
-    if (!this.#hasVanished(agentId, folder)) return this.#kindOnDisk(agentId, folder);
+    if (!this.hasVanished(agentId, folder)) return this.#kindOnDisk(agentId, folder);
     return isSealedDatabase(this.#databasePath(agentId, folder)) ? 'sealed' : 'mirror';
   }
 
@@ -257,30 +294,31 @@ export class AgentCopies {
     return path.join(this.#deps.home.directory, 'db', agentId, `${folder}${databaseSuffix}`);
   }
 
-  #hasVanished(agentId: DeviceId, folder: string): boolean {
-    return (
-      fs.existsSync(this.#databasePath(agentId, folder)) &&
-      !fs.existsSync(path.join(this.#deps.config.data, agentId, folder))
-    );
-  }
-
   /** What is on the disk, and what the home's databases know of. */
-  #known(): { agentId: DeviceId; folder: string }[] {
-    const { config, home } = this.#deps;
-    const databases = path.join(home.directory, 'db');
-    const known = new Map<string, { agentId: DeviceId; folder: string }>();
-    const add = (agentId: DeviceId, folder: string): void => {
-      if (folderIdPattern.test(folder)) known.set(`${agentId}/${folder}`, { agentId, folder });
-    };
+  #known(): HeldFolder[] {
+    const { config } = this.#deps;
+    const known = new Map(
+      this.#withDatabase().map((folder) => [`${folder.agentId}/${folder.folder}`, folder]),
+    );
     for (const agentId of directoriesIn(config.data).filter(isDeviceId)) {
-      for (const folder of directoriesIn(path.join(config.data, agentId))) add(agentId, folder);
-    }
-    for (const agentId of fs.existsSync(databases) ? directoriesIn(databases).filter(isDeviceId) : []) {
-      for (const name of fs.readdirSync(path.join(databases, agentId))) {
-        if (name.endsWith(databaseSuffix)) add(agentId, name.slice(0, -databaseSuffix.length));
+      for (const folder of directoriesIn(path.join(config.data, agentId))) {
+        if (folderIdPattern.test(folder)) known.set(`${agentId}/${folder}`, { agentId, folder });
       }
     }
     return [...known.values()];
+  }
+
+  #withDatabase(): HeldFolder[] {
+    const databases = path.join(this.#deps.home.directory, 'db');
+    const agents = fs.existsSync(databases) ? directoriesIn(databases).filter(isDeviceId) : [];
+    return agents.flatMap((agentId) =>
+      fs
+        .readdirSync(path.join(databases, agentId))
+        .filter((name) => name.endsWith(databaseSuffix))
+        .map((name) => name.slice(0, -databaseSuffix.length))
+        .filter((folder) => folderIdPattern.test(folder))
+        .map((folder) => ({ agentId, folder })),
+    );
   }
 }
 

@@ -9,13 +9,20 @@ import { defaultAnswerTimeoutMs } from '../shared/transfer/answer-deadline.ts';
 import type { AgentCopies, FolderKind } from './agent-copies.ts';
 import { PullSession } from './pull/pull-session.ts';
 import type { PullStore } from './pull/pull-store.ts';
+import type { RecipientWatch } from './recipient-watch.ts';
 
 /** How long a full store waits before it tries again. */
 const retryDelayMs = 30_000;
 /** A session that lived so long without having anything to take shows that what ended the one before is over. */
 const steadyAfterMs = 60_000;
 
-type Deps = { copies: AgentCopies; alarms: AlarmBoard; logger: Logger; now: () => number };
+type Deps = {
+  copies: AgentCopies;
+  alarms: AlarmBoard;
+  recipients: RecipientWatch;
+  logger: Logger;
+  now: () => number;
+};
 
 /** The pull sessions with all agents; of one agent, one session follows the other and never two use its stores at once. */
 export class AgentSessions {
@@ -140,6 +147,7 @@ export class AgentSessions {
       commit: async (batch) => {
         await store.commit(batch);
         this.#durableAt.set(`${agentId}/${folder}`, now());
+        if (store.kind === 'sealed') this.#deps.recipients.check(agentId, folder, store);
         onDurable();
         logger.debug(
           { agentId, folder, records: batch.records.length, through: batch.through },

@@ -12,9 +12,9 @@ import type { PeerBook } from '../shared/link/peer-book.ts';
 import type { PeerGrant } from '../shared/link/peer.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { parseFolderId } from '../shared/records/folder-id.ts';
-import { baseName, displayPath, parseTypedPath } from '../shared/records/relative-path.ts';
 import type { AgentCopies } from './agent-copies.ts';
-import type { ReceiverCommands, ReceiverStatus, VersionListing } from './receiver-commands.ts';
+import { listVersions } from './list-versions.ts';
+import type { ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
 
 /** What only a running receiver can do. */
 type RunningReceiver = {
@@ -64,7 +64,7 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
     versions: async ({ folder, path, agent }) => {
       const copies = await deps.copies();
       const agentId = agent === null ? agentWithFolder(copies, parseFolderId(folder)) : await agentFor(agent);
-      return { agent: agentId, versions: listVersions(copies, agentId, folder, path) };
+      return { agent: agentId, ...listVersions(copies.get(agentId, parseFolderId(folder)), folder, path) };
     },
     reindex: async () => ({ folders: await reindexAll(await deps.copies(), deps.running) }),
   };
@@ -99,47 +99,6 @@ function agentWithFolder(copies: AgentCopies, folder: string): DeviceId {
   throw new CodedError('FOLDER_UNKNOWN', `no folder "${folder}" is held here`, {
     hint: known.length === 0 ? 'nothing is held yet' : `there is ${known.join(', ')}`,
   });
-}
-
-function listVersions(
-  copies: AgentCopies,
-  agentId: DeviceId,
-  folder: string,
-  typed: string,
-): VersionListing[] {
-  const store = copies.get(agentId, parseFolderId(folder));
-  if (store.kind === 'sealed') {
-    throw new CodedError(
-      'USAGE',
-      `folder "${folder}" is sealed: it has versions of the whole, none of a file`,
-      {
-        hint: 'status tells how many; whoever has the private key lists them with "mastokeep-agent restore --dry-run"',
-      },
-    );
-  }
-  const path = parseTypedPath(typed);
-  const now = store.current(path);
-  const versions: VersionListing[] = store
-    .listVersions(path)
-    .map(({ name, state, receivedAt, replacedAt }) => ({
-      name: name === null ? displayPath(baseName(path) as typeof path) : displayPath(name as typeof path),
-      kind: state.kind,
-      size: state.kind === 'file' ? state.size : 0,
-      receivedAt: new Date(receivedAt).toISOString(),
-      replacedAt: new Date(replacedAt).toISOString(),
-      current: false,
-    }));
-  if (now === null || now.record.state.kind === 'deleted') return versions;
-  const { state } = now.record;
-  const current: VersionListing = {
-    name: displayPath(path),
-    kind: state.kind,
-    size: state.kind === 'file' ? state.size : 0,
-    receivedAt: new Date(now.receivedAt).toISOString(),
-    replacedAt: null,
-    current: true,
-  };
-  return [current, ...versions];
 }
 
 async function reindexAll(copies: AgentCopies, running: RunningReceiver | null) {

@@ -17,6 +17,22 @@ type ReceiverFolderStatus = {
   durableSequence: number;
   /** When the last batch (of a sealed folder: the newest version that is complete) arrived; ISO 8601, null before the first. */
   lastDurableAt: string | null;
+  /** Who can read a sealed folder; null for a mirror folder. */
+  recipients: ReceiverRecipients | null;
+};
+
+/** By what the agent said of its versions. */
+export type ReceiverRecipients = {
+  /** Key IDs that the newest version is sealed to; none: a passphrase. Null before the first version. */
+  keyIds: readonly string[] | null;
+  /** When the set became another one, newest first; `number` and `epoch` name the first version with the new set. */
+  changes: {
+    at: string;
+    number: number;
+    epoch: string;
+    added: readonly string[];
+    removed: readonly string[];
+  }[];
 };
 
 export type ReceiverAgentStatus = {
@@ -37,6 +53,7 @@ export type ReceiverStatus = {
   version: string;
   listening: string[];
   agents: ReceiverAgentStatus[];
+  /** Of the data directory; both 0 where it is not there. */
   disk: { freeBytes: number; usedBytes: number };
   scrub: { coveredAt: string | null; damaged: number };
   alarms: Alarm[];
@@ -53,6 +70,21 @@ export type VersionListing = {
   current: boolean;
 };
 
+/** A version of a whole sealed folder. Times ISO 8601; `createdAt` by the agent's clock. */
+export type SealedVersionListing = {
+  number: number;
+  epoch: string;
+  createdAt: string;
+  receivedAt: string;
+  /** How many packs it needs, and their bytes; other versions may share them. */
+  packs: number;
+  bytes: number;
+  /** Key IDs of those who can read it; none: a passphrase. */
+  recipients: readonly string[];
+  /** Everything that it needs is held. */
+  complete: boolean;
+};
+
 const role = z.enum(['replica', 'restore']);
 const agent = z.string().nullable();
 
@@ -64,7 +96,7 @@ const inputs = {
   pair: z.strictObject({ deviceId: z.string(), addresses: z.array(z.string()), role, agent }),
   unpair: z.strictObject({ deviceId: z.string() }),
   status: z.strictObject({}),
-  versions: z.strictObject({ folder: z.string(), path: z.string(), agent }),
+  versions: z.strictObject({ folder: z.string(), path: z.string().nullable(), agent }),
   reindex: z.strictObject({}),
 };
 
@@ -89,8 +121,16 @@ export type ReceiverCommands = {
   unpair: (input: Input<'unpair'>) => Promise<{ deviceId: string }>;
   /** @throws CodedError NOT_RUNNING */
   status: (input: Input<'status'>) => Promise<ReceiverStatus>;
-  /** Newest first, the current content included. @throws CodedError FOLDER_UNKNOWN, PATH_INVALID */
-  versions: (input: Input<'versions'>) => Promise<{ agent: string; versions: VersionListing[] }>;
+  /**
+   * Newest first: of a file in a mirror folder, the current content included, or of a sealed folder, which has no paths.
+   * @throws CodedError FOLDER_UNKNOWN, PATH_INVALID, USAGE (a path for a sealed folder, or none for a mirror folder)
+   */
+  versions: (
+    input: Input<'versions'>,
+  ) => Promise<
+    | { agent: string; kind: 'mirror'; versions: VersionListing[] }
+    | { agent: string; kind: 'sealed'; versions: SealedVersionListing[] }
+  >;
   /** Builds the databases again from the plain files. */
   reindex: (
     input: Input<'reindex'>,

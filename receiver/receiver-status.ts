@@ -7,7 +7,8 @@ import type { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
 import type { AgentCopies } from './agent-copies.ts';
 import type { AgentSessions } from './agent-sessions.ts';
-import type { ReceiverAgentStatus, ReceiverStatus } from './receiver-commands.ts';
+import type { ReceiverAgentStatus, ReceiverRecipients, ReceiverStatus } from './receiver-commands.ts';
+import type { RecipientHistory } from './store/recipient-history.ts';
 
 type Deps = {
   identity: DeviceIdentity;
@@ -29,7 +30,7 @@ export function receiverStatus(deps: Deps): ReceiverStatus {
     version: programVersion,
     listening: [...deps.listening],
     agents: [...agentIds].map((agentId) => agentStatus(deps, agentId)),
-    disk: diskStatus(deps.dataDirectory),
+    disk: deps.copies.isDiskGone() ? { freeBytes: 0, usedBytes: 0 } : diskStatus(deps.dataDirectory),
     scrub: { coveredAt: null, damaged: 0 },
     alarms: deps.alarms.list(),
   };
@@ -57,6 +58,7 @@ function agentStatus({ book, links, copies, sessions }: Deps, agentId: DeviceId)
           versionBytes: 0,
           durableSequence: position?.sequence ?? 0,
           lastDurableAt: lastDurableAt === null ? null : new Date(lastDurableAt).toISOString(),
+          recipients: recipientStatus(store.recipients()),
         };
       }
       const durableAt = sessions.lastDurableAt(agentId, id) ?? (position === null ? null : store.changedAt());
@@ -70,9 +72,19 @@ function agentStatus({ book, links, copies, sessions }: Deps, agentId: DeviceId)
         versionBytes,
         durableSequence: position?.sequence ?? 0,
         lastDurableAt: durableAt === null ? null : new Date(durableAt).toISOString(),
+        recipients: null,
       };
     }),
   };
+}
+
+const changesShownMax = 20;
+
+function recipientStatus({ keyIds, changes }: RecipientHistory): ReceiverRecipients {
+  const shown = changes.slice(0, changesShownMax).map(({ at, number, epoch, added, removed }) => {
+    return { at: new Date(at).toISOString(), number, epoch, added, removed };
+  });
+  return { keyIds, changes: shown };
 }
 
 function diskStatus(directory: string): { freeBytes: number; usedBytes: number } {

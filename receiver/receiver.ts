@@ -20,9 +20,11 @@ import { AgentCopies } from './agent-copies.ts';
 import { writeRestoreText } from './restore-text.ts';
 import { AgentSessions } from './agent-sessions.ts';
 import { readReceiverConfig } from './config.ts';
+import { DataWatch } from './data-watch.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import { receiverRoutes } from './receiver-commands.ts';
 import { receiverStatus } from './receiver-status.ts';
+import { RecipientWatch } from './recipient-watch.ts';
 import { RestoreSessions } from './restore-sessions.ts';
 import { startVersionExpiry } from './version-expiry.ts';
 
@@ -36,11 +38,6 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
   const now = (): number => Date.now();
   const book = PeerBook.open({ file: home.peersFile, self: 'receiver' });
   const alarms = new AlarmBoard({ logger, now });
-  try {
-    writeRestoreText(config.data);
-  } catch (error) {
-    alarms.raise('RESTORE.txt', 'DISK_FAILED', error instanceof Error ? error.message : String(error));
-  }
   const copies = new AgentCopies({
     home,
     config,
@@ -60,6 +57,11 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
       `the copy of folder ${folder} of agent ${shortDeviceId(agentId)} cannot be opened: ${message}`,
     );
   }
+  try {
+    if (!copies.isDiskGone()) writeRestoreText(config.data);
+  } catch (error) {
+    alarms.raise('RESTORE.txt', 'DISK_FAILED', error instanceof Error ? error.message : String(error));
+  }
   for (const agentId of copies.agentIds()) {
     for (const [folder, { opened }] of copies.foldersOf(agentId)) {
       if (opened.damagedJournal === null) continue;
@@ -70,7 +72,16 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
       );
     }
   }
-  const sessions = new AgentSessions({ copies, alarms, logger, now });
+  const recipients = new RecipientWatch({ copies, alarms, now });
+  recipients.start();
+  const sessions = new AgentSessions({ copies, alarms, recipients, logger, now });
+  const dataWatch = new DataWatch({
+    copies,
+    alarms,
+    logger,
+    withoutSession: async (agentId, action) => sessions.withoutSession(agentId, action),
+  });
+  dataWatch.start();
   const restores = new RestoreSessions({ copies, logger, now });
   const links = new PeerLinks(
     {
@@ -117,6 +128,8 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
   return {
     failed: new Promise(() => {}),
     stop: async () => {
+      recipients.stop();
+      await dataWatch.stop();
       await expiry.stop();
       await control.close();
       await links.stop();

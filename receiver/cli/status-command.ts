@@ -25,13 +25,34 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
   const moment = (at: string | null): string => describeMoment(at === null ? null : Date.parse(at), nowMs);
   const parts = [
     `device ${status.deviceId}\n`,
-    `disk   ${formatByteSize(status.disk.usedBytes)} used, ${formatByteSize(status.disk.freeBytes)} free\n`,
+    `disk   ${formatDisk(status.disk)}\n`,
     '\n',
     formatAgents(status.agents, moment),
+    ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatRecipients(folder, moment))),
   ];
   for (const alarm of status.alarms)
     parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${alarm.message}\n`);
   return parts.join('');
+}
+
+function formatDisk({ usedBytes, freeBytes }: ReceiverStatus['disk']): string {
+  if (usedBytes + freeBytes === 0) return 'not there';
+  return `${formatByteSize(usedBytes)} used, ${formatByteSize(freeBytes)} free`;
+}
+
+/** Who can read a sealed folder, and the latest change of that. */
+function formatRecipients(
+  { id, recipients }: ReceiverAgentStatus['folders'][number],
+  moment: (at: string | null) => string,
+): string[] {
+  if (recipients === null || recipients.keyIds === null) return [];
+  const readers = recipients.keyIds.length === 0 ? 'a passphrase' : `keys ${recipients.keyIds.join(', ')}`;
+  const lines = [`\nfolder ${id} is readable with ${readers}\n`];
+  for (const { at, number, added, removed } of recipients.changes.slice(0, 3)) {
+    const signs = [...added.map((keyId) => `+${keyId}`), ...removed.map((keyId) => `-${keyId}`)];
+    lines.push(`  changed ${moment(at)} with version ${number}: ${signs.join(' ')}\n`);
+  }
+  return lines;
 }
 
 function formatAgents(agents: readonly ReceiverAgentStatus[], moment: (at: string | null) => string): string {

@@ -8,10 +8,18 @@ import type { Journal } from './journal.ts';
 import type { MirrorIndex } from './mirror-index.ts';
 import { snapshotEntries } from './snapshot-entries.ts';
 import type { StoreLayout } from './store-layout.ts';
+import type { StorePlace } from './store-place.ts';
 import { carryOut, inParallel } from './tree-writer.ts';
 import type { VersionNamer } from './version-namer.ts';
 
-type Deps = { disk: Disk; logger: Logger; index: MirrorIndex; journal: Journal; namer: VersionNamer };
+type Deps = {
+  disk: Disk;
+  logger: Logger;
+  index: MirrorIndex;
+  journal: Journal;
+  namer: VersionNamer;
+  place: StorePlace;
+};
 
 const syncsAtOnce = 16;
 
@@ -56,6 +64,7 @@ export class BatchWriter {
   ): Promise<void> {
     this.assertUsable();
     try {
+      this.#deps.place.assertThere();
       if (contents.length > 0) await this.#syncContents(contents);
       await this.#writeJournalAndTrees(begin, changes);
       this.#deps.index.apply(begin, changes, [], this.#deps.journal.mark);
@@ -99,6 +108,8 @@ export class BatchWriter {
       const { disk, logger, index, namer } = this.#deps;
       const deps = { disk, logger, ...treeQuestions(index, namer, this.#layout) };
       await carryOut(deps, this.#layout, { begin, changes }, false);
+      // else names were changed in one directory and noted in the journal of another
+      this.#deps.place.assertThere();
       journal.append([commit]);
     }
     crashPoint('store.commit-written');

@@ -10,6 +10,7 @@ import type { Journal } from './journal.ts';
 import type { IndexMeta, MirrorIndex } from './mirror-index.ts';
 import type { PartialContent } from './partial-contents.ts';
 import type { Staging } from './staging.ts';
+import type { StorePlace } from './store-place.ts';
 import type { VersionNamer } from './version-namer.ts';
 
 /** What opening a store had to do. `damagedJournal`: where the journal was damaged; the agent is asked for everything again. */
@@ -30,6 +31,7 @@ export type FolderStoreParts = {
   freeSpace: FreeSpace;
   namer: VersionNamer;
   lock: DirectoryLock;
+  place: StorePlace;
   /** Content that arrived in part is kept so long for another attempt. */
   partialDaysMax: number;
   opened: StoreOpening;
@@ -62,6 +64,11 @@ export class FolderStore<Parts extends FolderStoreParts> {
   /** True after a failure below a batch: close it and open it again, which recovers it. Reading goes on meanwhile. */
   get mustReopen(): boolean {
     return this.parts.writer.hasFailed;
+  }
+
+  /** False when its directory has vanished, or another one has come into its place: close it. */
+  isInPlace(): boolean {
+    return this.parts.place.isThere();
   }
 
   /** Whether so much content more may arrive, before it is asked for. @throws CodedError STORE_FULL, QUOTA_REACHED */

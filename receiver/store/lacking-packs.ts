@@ -25,10 +25,9 @@ export class LackingPacks {
 
   /** Versions that lack a pack, or whose record cannot be read. */
   incomplete(): Set<string> {
-    return new Set([
-      ...this.#unreadable,
-      ...[...this.#neededBy.values()].flatMap((versions) => [...versions]),
-    ]);
+    const incomplete = new Set(this.#unreadable);
+    for (const versions of this.#neededBy.values()) for (const version of versions) incomplete.add(version);
+    return incomplete;
   }
 
   /** It is not there, and no held version needs it. */

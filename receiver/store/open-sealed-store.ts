@@ -133,6 +133,7 @@ function findLacking(
   for (const version of all) {
     if (!versionFiles(version).every((name) => found.has(name))) lacking.noteUnreadable(versionKey(version));
   }
-  for (const hash of versions.expired()) lacking.noteUnneeded(hash.toString('hex'));
+  const gone = versions.expired().filter((hash) => index.live(packName(hash) as RelativePath) === null);
+  for (const hash of gone) lacking.noteUnneeded(hash.toString('hex'));
   return lacking;
 }

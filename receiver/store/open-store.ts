@@ -34,6 +34,7 @@ import { snapshotEntries } from './snapshot-entries.ts';
 import { cleanIncoming } from './partial-contents.ts';
 import { Staging } from './staging.ts';
 import type { StoreLayout } from './store-layout.ts';
+import { StorePlace } from './store-place.ts';
 import { carryOut } from './tree-writer.ts';
 import { VersionNamer } from './version-namer.ts';
 
@@ -104,7 +105,8 @@ export async function openStore(
       { path: layout.root, floorFraction: options.freeSpaceFloor },
     );
     const staging = new Staging({ ...deps, quota, freeSpace }, { directory: layout.incoming });
-    const writer = new BatchWriter({ ...deps, index, journal, namer }, layout);
+    const place = new StorePlace(deps, layout.root);
+    const writer = new BatchWriter({ ...deps, index, journal, namer, place }, layout);
     const { partialDaysMax } = options;
     return {
       ...deps,
@@ -116,6 +118,7 @@ export async function openStore(
       freeSpace,
       namer,
       lock,
+      place,
       partialDaysMax,
       opened,
     };

@@ -25,5 +25,5 @@ export function recipientHistory(
     const removed = known.filter((keyId) => !recipients.includes(keyId));
     if (added.length + removed.length > 0) changes.push({ at: receivedAt, number, epoch, added, removed });
   }
-  return { keyIds: before, changes: changes.reverse() };
+  return { keyIds: before, changes: changes.toReversed() };
 }

@@ -111,10 +111,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
       const entries = [...this.#packEntries(records, begin), ...halves];
       const contents = entries.filter(({ path, holding }) => !this.#holds(path, holding.state));
       const claimed = await this.claimContents(contents, async (hash) => this.stageHeld(hash));
-      await this.parts.writer.write(begin, entries, contents, () => {
-        this.parts.versions.add(accepted);
-        this.parts.versions.removeExpired(entries.map(({ holding }) => hashOf(holding.state)));
-      });
+      await this.parts.writer.write(begin, entries, contents, () => this.parts.versions.add(accepted));
       this.parts.staging.committed(claimed);
       this.#noteArrivals(entries, accepted, batch.missing);
       for (const one of taken.refused) this.parts.onRefused(one);
@@ -150,7 +147,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     const incomplete = this.parts.lacking.incomplete();
     return this.parts.versions
       .list()
-      .map((version) => ({ ...version, complete: !incomplete.has(versionKey(version)) }));
+      .map((version) => Object.assign(version, { complete: !incomplete.has(versionKey(version)) }));
   }
 
   /** Who can read the newest version, and when that changed. */

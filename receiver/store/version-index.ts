@@ -87,15 +87,7 @@ export class VersionIndex {
     );
   }
 
-  /** The packs are there again. */
-  removeExpired(packs: readonly Buffer[]): void {
-    run(() =>
-      this.#database.transaction(() => {
-        for (const hash of packs) this.#statements.removeExpired.run(hash);
-      })(),
-    );
-  }
-
+  /** Those noted last, also where they have come back since. */
   expired(): Buffer[] {
     return run(() => this.#statements.expired.all() as { hash: Buffer }[]).map(({ hash }) => hash);
   }
@@ -154,7 +146,6 @@ function prepareStatements(database: Database.Database) {
     forgetExpired: database.prepare(
       'DELETE FROM sealed_expired WHERE rowid <= (SELECT max(rowid) FROM sealed_expired) - ?',
     ),
-    removeExpired: database.prepare('DELETE FROM sealed_expired WHERE hash = ?'),
     expired: database.prepare('SELECT hash FROM sealed_expired ORDER BY rowid'),
   };
 }

@@ -69,6 +69,7 @@ export const errorTable = {
     retryable: true,
     crossesWire: true,
   }),
+  RECIPIENTS_CHANGED: entry('the versions of a sealed folder are sealed to other keys than before'),
   RECORD_FORGED: entry('a version record is not signed by the agent that it names, or belongs elsewhere', {
     crossesWire: true,
   }),

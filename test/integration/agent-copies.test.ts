@@ -10,6 +10,7 @@ import { limits } from '../../shared/protocol/limits.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
+const otherAgentId = parseDeviceId('P56IOI7-MZJNU2Y-IQGDREY-DM2MGTI-MGL3BXN-PQ6W5BM-TBBZ4TJ-XZWICQ2');
 
 let scratch: string;
 let data: string;
@@ -63,12 +64,41 @@ it('begins no empty copy below the mount point of a disk that is not mounted', a
   expect((await copies.open(agentId, 'media')).opened.rebuiltIndex).toBe(false);
 });
 
-it('begins an empty copy in place of a lost one when a person asks for it', async () => {
+it('begins nothing where the data directory is missing, though it knows of no copy', async () => {
+  fs.rmdirSync(data);
+  await expect(copies.open(agentId, 'media')).rejects.toMatchObject({ code: 'DISK_FAILED' });
+  expect(fs.existsSync(data)).toBe(false);
+});
+
+it('begins no new copy either where all others are missing, whoever it is for', async () => {
   await copies.open(agentId, 'media');
   await copies.close();
+  fs.renameSync(data, `${data}.unmounted`);
+  copies = restarted();
+  expect(copies.isDiskGone()).toBe(true);
+  const gone = { code: 'DISK_FAILED' };
+  await expect(copies.open(otherAgentId, 'media')).rejects.toMatchObject(gone);
+  fs.mkdirSync(data);
+  expect(copies.isDiskGone()).toBe(true);
+  await expect(copies.open(otherAgentId, 'media')).rejects.toMatchObject(gone);
+  await expect(copies.open(agentId, 'database', 'sealed')).rejects.toMatchObject(gone);
+  expect(fs.readdirSync(data)).toEqual([]);
+  expect(() => copies.get(agentId, 'media')).toThrowError(expect.objectContaining(gone));
+
+  fs.rmdirSync(data);
+  fs.renameSync(`${data}.unmounted`, data);
+  expect(copies.isDiskGone()).toBe(false);
+  await copies.open(otherAgentId, 'media');
+});
+
+it('begins empty copies in place of lost ones when a person asks for it', async () => {
+  await copies.open(agentId, 'media');
+  await copies.open(agentId, 'other');
+  await copies.close();
   fs.rmSync(path.join(data, agentId), { recursive: true });
-  expect(copies.vanished()).toEqual([{ agentId, folder: 'media' }]);
-  expect((await copies.reindex(agentId, 'media')).position()).toBeNull();
+  const lost = ['media', 'other'].map((folder) => ({ agentId, folder }));
+  expect(copies.vanished()).toEqual(lost);
+  for (const { folder } of lost) expect((await copies.reindex(agentId, folder)).position()).toBeNull();
   expect(copies.vanished()).toEqual([]);
 });
 

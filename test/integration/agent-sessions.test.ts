@@ -1,9 +1,11 @@
+import { createPublicKey } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ServeSession } from '../../agent/serve/serve-session.ts';
 import { AgentCopies } from '../../receiver/agent-copies.ts';
 import { AgentSessions } from '../../receiver/agent-sessions.ts';
+import { RecipientWatch } from '../../receiver/recipient-watch.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
 import { homeAt } from '../../shared/io/home.ts';
@@ -13,6 +15,7 @@ import type { Channel } from '../../shared/link/channel.ts';
 import { createChannelPair } from '../support/channel-pair.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { until } from '../support/replication-bench.ts';
+import { createTestKey, SealedBench } from '../support/sealed-bench.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
@@ -45,7 +48,8 @@ beforeEach(() => {
     onRefused: () => {},
   });
   alarms = new AlarmBoard({ logger: silentLogger, now });
-  sessions = new AgentSessions({ copies, alarms, logger: silentLogger, now });
+  const recipients = new RecipientWatch({ copies, alarms, now });
+  sessions = new AgentSessions({ copies, alarms, recipients, logger: silentLogger, now });
   links = [];
 });
 
@@ -97,4 +101,35 @@ it('ends the alarm of a failed session where the next finds that nothing is miss
   await failOnce();
   serve(feed);
   await until(() => alarms.list().length === 0, 'the alarm is over');
+});
+
+it('alarms as soon as a version comes that is sealed to other keys', async () => {
+  const home = path.join(temporaryDirectory(), 'agent');
+  fs.mkdirSync(home);
+  const [ann, bob] = [await createTestKey('ann'), await createTestKey('bob')];
+  let agent = await SealedBench.create(home, [ann.recipient]);
+  const { deviceId, certificatePem } = agent.identity;
+  const firstKey = createPublicKey(certificatePem).export({ type: 'spki', format: 'der' });
+  const bring = async (versions: number): Promise<void> => {
+    await agent.dump(Buffer.from(`dump ${versions}`));
+    const [agentSide, receiverSide] = createChannelPair({ firstId: deviceId, firstKey });
+    sessions.begin(receiverSide);
+    const folders = { list: () => [agent.feed], onChange: () => () => {} };
+    void new ServeSession(
+      { channel: agentSide, folders, logger: silentLogger },
+      { programVersion: '0.0.0' },
+    ).run();
+    await until(() => {
+      const [store] = copies.foldersOf(deviceId).map(([, one]) => one);
+      return store?.kind === 'sealed' && store.usage().versions === versions;
+    }, `version ${versions}`);
+    agentSide.close();
+    await sessions.ended();
+    agent.close();
+  };
+  await bring(1);
+  expect(alarms.list()).toEqual([]);
+  agent = SealedBench.reuse(home, [ann.recipient, bob.recipient], agent.identity);
+  await bring(2);
+  expect(alarms.list()).toMatchObject([{ code: 'RECIPIENTS_CHANGED' }]);
 });

@@ -153,6 +153,20 @@ it('refuses batches that go back', async () => {
   await expect(feed.send({ a: 'two' })).rejects.toMatchObject({ code: 'PROTOCOL_VIOLATION' });
 });
 
+it('deletes nothing at the end of an index that it has not reached, or of another one', async () => {
+  const { open, root } = storeFixture();
+  store = await open();
+  const feed = new FeedFake(() => store);
+  await feed.send({ a: 'one' });
+  feed.renew(indexB);
+  const violation = { code: 'PROTOCOL_VIOLATION' };
+  await expect(feed.complete()).rejects.toMatchObject(violation);
+  await feed.send({ b: 'two' });
+  feed.sequence += 1;
+  await expect(feed.complete()).rejects.toMatchObject(violation);
+  expect(text(readTree(`${root}/current`))).toEqual({ a: 'one', b: 'two' });
+});
+
 it('opens only once', async () => {
   const { open } = storeFixture();
   store = await open();

@@ -1,10 +1,11 @@
-import { createPublicKey } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentQuota } from '../../receiver/store/agent-quota.ts';
 import type { SealedStore } from '../../receiver/store/sealed-store.ts';
-import { deviceIdOfKey } from '../../shared/identity/device-id.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import type { Disk } from '../../shared/io/disk.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import { signRecord } from '../../shared/sealing/signed-record.ts';
@@ -15,6 +16,7 @@ import {
   packObject,
   SealedFeedFake,
   sealedStoreFixture,
+  strangeAgentId,
   strangeKey,
   versionObjects,
   type SealedObject,
@@ -26,7 +28,7 @@ import { memoryDirectory } from '../support/temporary-directory.ts';
 const [root, a, b, c] = [packObject('root'), packObject('a'), packObject('b'), packObject('c')];
 const first = versionObjects(1, [root, a]);
 const second = versionObjects(2, [b, a], { previous: first.hash });
-const otherAgent = deviceIdOfKey(createPublicKey(strangeKey).export({ type: 'spki', format: 'der' }));
+const third = versionObjects(3, [b, a], { previous: first.hash });
 
 let directory: string;
 let fixture: ReturnType<typeof sealedStoreFixture>;
@@ -99,13 +101,17 @@ describe('a version record that is not what it claims', () => {
     'in place of one that is held': other,
     'of another agent, signed by this one': versionObjects(2, [b, a], {
       previous: first.hash,
-      agent: otherAgent,
+      agent: strangeAgentId,
     }),
     'of another agent, signed by it': versionObjects(2, [b, a], {
       previous: first.hash,
-      agent: otherAgent,
+      agent: strangeAgentId,
       key: strangeKey,
     }),
+    'of a later number under the name of this one': {
+      json: { ...second.json, content: third.json.content },
+      signature: { ...second.signature, content: third.signature.content },
+    },
     'of a later epoch under the name of this one': {
       json: {
         ...second.json,
@@ -192,6 +198,27 @@ describe('a version record that is not what it claims', () => {
     expect(versions()).toEqual([[1, true]]);
   });
 
+  it('is not refused because the disk fails: the batch is', async () => {
+    await store.close();
+    let fails = false;
+    const disk: Disk = {
+      ...nodeDisk,
+      read: (...args) => {
+        if (fails) throw new CodedError('DISK_FAILED', 'the disk refused read (EIO)');
+        return nodeDisk.read(...args);
+      },
+    };
+    const failing = sealedStoreFixture(directory, { disk });
+    store = await failing.open();
+    fails = true;
+    await expect(sendFirst()).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    fails = false;
+    expect(failing.refused).toEqual([]);
+    feed.sequence = 0;
+    await sendFirst();
+    expect(versions()).toEqual([[1, true]]);
+  });
+
   it('is refused with another signature once it is held, though that one is right too', async () => {
     await sendFirst();
     await feed.send([resigned(first.json.content, first).signature]);
@@ -261,6 +288,33 @@ describe('packs', () => {
     expect(versions()).toEqual([[1, false]]);
     expect(store.missingPacks()).toEqual([sha256(packObject('never').content)]);
   });
+});
+
+it('refuses batches that go back, and the end of an index that was not reached', async () => {
+  await sendFirst();
+  const violation = { code: 'PROTOCOL_VIOLATION' };
+  feed.sequence -= 1;
+  await expect(
+    store.commit({ ...feed.position(), records: [], missing: [], through: 1 }),
+  ).rejects.toMatchObject(violation);
+  feed.sequence += 10;
+  await expect(store.completeIndex(feed.position())).rejects.toMatchObject(violation);
+  await expect(store.completeIndex({ ...feed.position(), indexId: indexB })).rejects.toMatchObject(violation);
+  expect(versions()).toEqual([[1, true]]);
+});
+
+it('refuses records too when the journal would eat up the free-space floor', async () => {
+  await store.close();
+  const space = { totalBytes: 1000, freeBytes: 1000 };
+  const disk: Disk = { ...nodeDisk, space: () => ({ ...space }) };
+  const full = sealedStoreFixture(directory, { disk }, { freeSpaceFloor: 0.05 });
+  store = await full.open();
+  space.freeBytes = 20;
+  await store.close();
+  store = await full.open();
+  feed.sequence += 1;
+  const batch = { ...feed.position(), records: [], missing: [], through: feed.sequence };
+  await expect(store.commit(batch)).rejects.toMatchObject({ code: 'STORE_FULL' });
 });
 
 it('takes no record that is larger than records may be, without fetching it', () => {

@@ -120,6 +120,8 @@ it('has everything again from the plain files when database and journal are lost
     [2, true],
   ]);
   expect(store.position()).toBeNull();
+  const listed = store.entriesAt({ at: null, after: null, limit: 100 }).entries;
+  expect(listed.map((entry): string => entry.path)).not.toContain(bad.path);
   feed.sequence = 0;
   feed.indexId = indexB;
   const record = { path: a.path, sequence: 1, replaces: null, state: fileState(a.content) };

@@ -10,16 +10,22 @@ export function mountTmpfs(source: string, directory: string): { unmount(): void
 }
 
 /** Shows `from` at `directory` until its `using` variable ends. */
-export function mountBind(from: string, directory: string): { unmount(): void; [Symbol.dispose](): void } {
+export function mountBind(
+  from: string,
+  directory: string,
+): { unmount(): void; detach(): void; [Symbol.dispose](): void } {
   execFileSync('mount', ['--bind', from, directory]);
   return mounted(directory);
 }
 
 function mounted(directory: string) {
   let stands = true;
-  const unmount = () => {
-    if (stands) execFileSync('umount', [directory]);
+  const end = (options: string[]) => {
+    if (stands) execFileSync('umount', [...options, directory]);
     stands = false;
   };
-  return { unmount, [Symbol.dispose]: unmount };
+  const unmount = () => end([]);
+  /** Takes it away although it is in use, as an unplugged disk goes. */
+  const detach = () => end(['--lazy']);
+  return { unmount, detach, [Symbol.dispose]: unmount };
 }

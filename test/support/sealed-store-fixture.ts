@@ -23,9 +23,22 @@ const sealedFolder = 'database';
 /** An agent's device key; the same in every process, so that a child that is killed signs as its parent does. */
 export const agentPrivateKey: KeyObject = fixedKey();
 export const agentPublicKey: KeyObject = createPublicKey(agentPrivateKey);
-const agentId: DeviceId = deviceIdOfKey(agentPublicKey.export({ type: 'spki', format: 'der' }));
+export const sealedAgentId: DeviceId = deviceIdOfKey(agentPublicKey.export({ type: 'spki', format: 'der' }));
 /** Of a stranger. */
 export const strangeKey: KeyObject = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
+
+export const strangePublicKey: KeyObject = createPublicKey(strangeKey);
+export const strangeAgentId: DeviceId = deviceIdOfKey(
+  strangePublicKey.export({ type: 'spki', format: 'der' }),
+);
+
+/** A version that the stranger says of itself. */
+export function strangeVersionObjects(
+  number: number,
+  packs: readonly SealedObject[],
+): ReturnType<typeof versionObjects> {
+  return versionObjects(number, packs, { agent: strangeAgentId, key: strangeKey });
+}
 
 function fixedKey(): KeyObject {
   const key = process.env['MASTOKEEP_TEST_KEY'];
@@ -45,7 +58,7 @@ export function sealedStoreFixture(
   deps: Partial<SealedStoreDeps> = {},
   options: Partial<StoreOptions> = {},
 ): { open: () => Promise<SealedStore>; root: string; databasePath: string; refused: RefusedVersion[] } {
-  const root = path.join(directory, 'data', agentId, sealedFolder);
+  const root = path.join(directory, 'data', sealedAgentId, sealedFolder);
   const databasePath = path.join(directory, 'database.db');
   const refused: RefusedVersion[] = [];
   return {
@@ -66,7 +79,7 @@ export function sealedStoreFixture(
         {
           directory: root,
           databasePath,
-          agentId,
+          agentId: sealedAgentId,
           folderId: sealedFolder,
           freeSpaceFloor: 0,
           partialDaysMax: 7,
@@ -97,7 +110,7 @@ export function versionObjects(
     content.length,
   ]);
   const record: VersionRecord = {
-    agent: agentId,
+    agent: sealedAgentId,
     folder: sealedFolder,
     epoch: epochA,
     number,

@@ -2,6 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { CodedError } from '../../../shared/errors/coded-error.ts';
 import type { SealedStore } from '../../../receiver/store/sealed-store.ts';
 import { ReplicationLink, until } from '../../support/replication-bench.ts';
 import { restoreFrom } from '../../support/restore-bench.ts';
@@ -17,6 +18,7 @@ let agent: SealedBench;
 let key: TestKey;
 let fixture: ReturnType<typeof sealedStoreFixture>;
 let store: SealedStore;
+let now: number;
 
 beforeEach(async () => {
   directory = temporaryDirectory();
@@ -26,7 +28,8 @@ beforeEach(async () => {
   agent = await SealedBench.create(home, [key.recipient]);
   const publicKey = createPublicKey(agent.identity.certificatePem);
   const { deviceId: agentId } = agent.identity;
-  fixture = sealedStoreFixture(directory, { agentKey: () => publicKey }, { agentId });
+  now = Date.now();
+  fixture = sealedStoreFixture(directory, { agentKey: () => publicKey, now: () => now }, { agentId });
   store = await fixture.open();
 });
 
@@ -114,6 +117,22 @@ it('heals a lost pack with the next dump', async () => {
   expect((await restored()).equals(second)).toBe(true);
 });
 
+it('tells what was announced and never came before it acknowledges the announcement', async () => {
+  await agent.dump(seededBytes('first dump', 2 * mib));
+  const feed = new Proxy(agent.feed, {
+    get: (target, property) => {
+      if (property === 'openSource') return () => null;
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+  const link = new ReplicationLink({ feeds: [feed], stores: new Map([['database', store]]) });
+  await until(() => link.count('durable') > 0, 'the first batch');
+  const told = link.messages.map(({ type }) => type).filter((type) => /^(missing|durable)$/.test(type));
+  expect(told[0]).toBe('missing');
+  await link.close();
+});
+
 it('sends nothing again when the receiver has lost its database', async () => {
   await agent.dump(seededBytes('first dump', 4 * mib));
   await pull();
@@ -123,3 +142,43 @@ it('sends nothing again when the receiver has lost its database', async () => {
   expect((await pull()).bytes).toBe(0);
   expect(store.listVersions()).toHaveLength(1);
 });
+
+/** A dump of which nearly all was sealed when its source failed; its packs are on the receiver. */
+async function failedDump(content: Buffer): Promise<void> {
+  agent.content = async function* () {
+    for (let at = 0; at < 36 * mib; at += mib) yield content.subarray(at, at + mib);
+    throw new CodedError('SOURCE_FAILED', 'pg_dump failed: the server closed the connection');
+  };
+  await expect(agent.sealed.dump(new AbortController().signal)).rejects.toMatchObject({
+    code: 'SOURCE_FAILED',
+  });
+  await pull();
+}
+
+const packCount = (): number => fs.readdirSync(path.join(fixture.root, 'packs')).length;
+
+it.each([
+  { days: 6, sent: 'only the rest' },
+  { days: 8, sent: 'all of it, and says first what it no longer has' },
+])(
+  'sends $sent after a dump that failed $days days ago, over a restart of the receiver',
+  async ({ days }) => {
+    const content = seededBytes('failed dump', 40 * mib);
+    await failedDump(content);
+    const leased = packCount();
+    expect(leased).toBeGreaterThan(0);
+    now += days * 86_400_000;
+    await store.expire(now);
+    expect(packCount()).toBe(days < 7 ? leased : 0);
+    await store.close();
+    store = await fixture.open();
+    expect((await pull()).missing).toBe(days < 7 ? 0 : 1);
+
+    const { newBytes } = await agent.dump(content);
+    if (days < 7) expect(newBytes).toBeLessThan(content.length / 2);
+    else expect(newBytes).toBeGreaterThanOrEqual(content.length);
+    await pull();
+    expect(store.listVersions().map(({ complete }) => complete)).toEqual([true]);
+    expect((await restored()).equals(content)).toBe(true);
+  },
+);

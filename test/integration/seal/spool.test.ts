@@ -106,6 +106,18 @@ it('goes on for one receiver while another is dead, and carries what that one la
   }
 });
 
+it('seals a dump once and gives every receiver the same packs, however many there are', async () => {
+  const receivers = [new HeldObjects('one'), new HeldObjects('two'), new HeldObjects('three')];
+  const { newBytes } = await bench.dump(seededBytes('for all', 2 * mib));
+  const spooled = bench.spoolNames();
+  for (const held of receivers) held.pull(bench.feed);
+  const [first, ...others] = receivers.map(({ files }) => new Map([...files].toSorted()));
+  for (const other of others) expect(other).toEqual(first);
+  expect(first?.size).toBe(spooled.length);
+  const packs = [...(first ?? [])].filter(([name]) => name.startsWith('packs/'));
+  expect(packs.reduce((sum, [, bytes]) => sum + bytes.length, 0)).toBeLessThan(1.2 * newBytes);
+});
+
 it('announces nothing that it no longer has, and no signature apart from its record', async () => {
   const held = new HeldObjects('receiver');
   for (let hour = 0; hour < 3; hour += 1) await bench.dump(seededBytes(`hour ${hour}`, mib / 2));

@@ -129,6 +129,29 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
             versionBytes: 2 ** 30,
             durableSequence: 9,
             lastDurableAt: '2026-11-21T11:59:48Z',
+            recipients: null,
+          },
+          {
+            id: 'database',
+            kind: 'sealed',
+            files: null,
+            bytes: 2 ** 30,
+            versions: 3,
+            versionBytes: 0,
+            durableSequence: 40,
+            lastDurableAt: '2026-11-21T11:59:48Z',
+            recipients: {
+              keyIds: ['AAAAAAAAAAAAAAAA', 'BBBBBBBBBBBBBBBB'],
+              changes: [
+                {
+                  at: '2026-11-21T10:00:00Z',
+                  number: 3,
+                  epoch: '00000000000000aa',
+                  added: ['BBBBBBBBBBBBBBBB'],
+                  removed: ['CCCCCCCCCCCCCCCC'],
+                },
+              ],
+            },
           },
         ],
       },
@@ -150,8 +173,12 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
   expect(formatReceiverStatus(status, now)).toBe(`device CCCCCCC-DDDDDDD
 disk   90 GiB used, 10 GiB free
 
-AGENT    LINK       USED            FOLDER  FILES  SIZE   VERSIONS  LAST RECEIVED
-AAAAAAA  connected  4 GiB of 1 TiB  media   5      3 GiB  2, 1 GiB  12 seconds ago
-FFFFFFF  unpaired   0 B             -       -      -      -         -
+AGENT    LINK       USED            FOLDER    FILES  SIZE   VERSIONS  LAST RECEIVED
+AAAAAAA  connected  4 GiB of 1 TiB  media     5      3 GiB  2, 1 GiB  12 seconds ago
+AAAAAAA  connected  4 GiB of 1 TiB  database  -      1 GiB  3         12 seconds ago
+FFFFFFF  unpaired   0 B             -         -      -      -         -
+
+folder database is readable with keys AAAAAAAAAAAAAAAA, BBBBBBBBBBBBBBBB
+  changed 2 hours ago with version 3: +BBBBBBBBBBBBBBBB -CCCCCCCCCCCCCCCC
 `);
 });

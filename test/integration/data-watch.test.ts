@@ -1,0 +1,94 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { AgentCopies } from '../../receiver/agent-copies.ts';
+import { DataWatch } from '../../receiver/data-watch.ts';
+import { AlarmBoard } from '../../shared/alarm-board.ts';
+import { parseDeviceId, type DeviceId } from '../../shared/identity/device-id.ts';
+import { homeAt } from '../../shared/io/home.ts';
+import { silentLogger } from '../../shared/io/logger.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
+import { memoryDirectory } from '../support/temporary-directory.ts';
+
+const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
+
+let data: string;
+let copies: AgentCopies;
+let alarms: AlarmBoard;
+let watch: DataWatch;
+/** Agents whose session was ended for the time of an action. */
+let interrupted: DeviceId[];
+
+beforeEach(async () => {
+  const scratch = memoryDirectory();
+  data = path.join(scratch, 'data');
+  fs.mkdirSync(data);
+  const now = (): number => Date.now();
+  copies = new AgentCopies({
+    home: homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
+    config: {
+      data,
+      listen: [],
+      advertise: [],
+      freeSpaceFloor: 0,
+      versions: { keep: 6, minAgeMs: 0 },
+      quotaBytes: null,
+      sealedReserve: 0,
+      quotas: new Map(),
+    },
+    disk: nodeDisk,
+    logger: silentLogger,
+    onRefused: () => {},
+    now,
+  });
+  alarms = new AlarmBoard({ logger: silentLogger, now });
+  interrupted = [];
+  watch = new DataWatch({
+    copies,
+    alarms,
+    logger: silentLogger,
+    withoutSession: async (agent, action) => {
+      interrupted.push(agent);
+      await action();
+    },
+  });
+  await copies.open(agentId, 'media');
+});
+
+afterEach(async () => {
+  await copies.close();
+});
+
+it('leaves copies alone that are where they were', async () => {
+  const store = copies.get(agentId, 'media');
+  await watch.check();
+  expect(copies.get(agentId, 'media')).toBe(store);
+  expect(interrupted).toEqual([]);
+});
+
+it('closes a copy whose directory is gone, alarms, and opens it when it is back', async () => {
+  fs.renameSync(data, `${data}.away`);
+  await watch.check();
+  expect(interrupted).toEqual([agentId]);
+  expect(alarms.list()).toMatchObject([
+    { code: 'DISK_FAILED', message: expect.stringContaining('is the disk mounted?') as string },
+  ]);
+  expect(() => copies.get(agentId, 'media')).toThrowError(expect.objectContaining({ code: 'DISK_FAILED' }));
+  await watch.check();
+  expect(interrupted).toEqual([agentId]);
+  fs.renameSync(`${data}.away`, data);
+  await watch.check();
+  expect(copies.get(agentId, 'media').isInPlace()).toBe(true);
+  expect(alarms.list()).toEqual([]);
+});
+
+it('opens a copy anew where another directory stands in the place of its own', async () => {
+  const store = copies.get(agentId, 'media');
+  fs.renameSync(data, `${data}.away`);
+  fs.cpSync(`${data}.away`, data, { recursive: true });
+  await watch.check();
+  expect(interrupted).toEqual([agentId]);
+  expect(copies.get(agentId, 'media')).not.toBe(store);
+  expect(copies.get(agentId, 'media').isInPlace()).toBe(true);
+  expect(alarms.list()).toEqual([]);
+});

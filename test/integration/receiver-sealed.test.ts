@@ -1,0 +1,165 @@
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { AgentKey } from '../../receiver/store/agent-key.ts';
+import { RecipientWatch } from '../../receiver/recipient-watch.ts';
+import type { AgentCopies } from '../../receiver/agent-copies.ts';
+import { AlarmBoard } from '../../shared/alarm-board.ts';
+import { silentLogger } from '../../shared/io/logger.ts';
+import { Device, type ReceiverStatus } from '../support/device.ts';
+import {
+  agentPublicKey,
+  packObject,
+  sealedAgentId,
+  SealedFeedFake,
+  sealedStoreFixture,
+  versionObjects,
+} from '../support/sealed-store-fixture.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+
+const dayMs = 86_400_000;
+const [ann, bob] = ['AAAAAAAAAAAAAAAA', 'BBBBBBBBBBBBBBBB'];
+const [epochA, epochB] = ['00000000000000aa', '00000000000000bb'];
+const [root, a, b, lost] = [packObject('root'), packObject('a'), packObject('b'), packObject('lost')];
+const first = versionObjects(1, [root, a], { recipients: [ann], epoch: epochA });
+const second = versionObjects(2, [b, lost], { recipients: [ann, bob], epoch: epochB, previous: first.hash });
+
+let scratch: string;
+let receiver: Device<ReceiverStatus>;
+
+beforeEach(async () => {
+  scratch = temporaryDirectory();
+  receiver = new Device<ReceiverStatus>('receiver', path.join(scratch, 'home'));
+  await receiver.must(['init', '--yes', '--listen', '127.0.0.1:0', '--data', path.join(scratch, 'data')]);
+});
+
+afterEach(async () => {
+  await receiver.kill().catch(() => {});
+});
+
+/** What the receiver holds before it starts: two versions, the second for one more recipient and without a pack. */
+async function holdTwoVersions(receivedAt: number): Promise<void> {
+  let now = receivedAt;
+  const agentDirectory = path.join(scratch, 'data', sealedAgentId);
+  const { open } = sealedStoreFixture(
+    scratch,
+    { now: () => now },
+    { databasePath: path.join(receiver.home, 'db', sealedAgentId, 'database.db') },
+  );
+  const store = await open();
+  const feed = new SealedFeedFake(() => store);
+  await feed.send([root, a, first.json, first.signature]);
+  now += 60_000;
+  await feed.send([b, second.json, second.signature], { gone: [lost] });
+  await store.close();
+  const key = new AgentKey(sealedAgentId, { directory: agentDirectory });
+  key.learn(agentPublicKey.export({ type: 'spki', format: 'der' }));
+}
+
+it('lists the versions of a sealed folder, newest first, running or not', async () => {
+  const receivedAt = Date.now() - 10 * dayMs;
+  await holdTwoVersions(receivedAt);
+  const size = root.content.length + a.content.length;
+  const listed = {
+    agent: sealedAgentId,
+    folder: 'database',
+    kind: 'sealed',
+    path: null,
+    versions: [
+      {
+        number: 2,
+        epoch: epochB,
+        createdAt: '2026-11-21T08:40:00.000Z',
+        receivedAt: new Date(receivedAt + 60_000).toISOString(),
+        packs: 2,
+        bytes: b.content.length + lost.content.length,
+        recipients: [ann, bob],
+        complete: false,
+      },
+      {
+        number: 1,
+        epoch: epochA,
+        createdAt: '2026-11-21T08:40:00.000Z',
+        receivedAt: new Date(receivedAt + 1).toISOString(),
+        packs: 2,
+        bytes: size,
+        recipients: [ann],
+        complete: true,
+      },
+    ],
+  };
+  expect(JSON.parse(await receiver.must(['versions', 'database', '--json']))).toEqual(listed);
+  await receiver.start();
+  expect(JSON.parse(await receiver.must(['versions', 'database', '--json']))).toEqual(listed);
+  const [head, ...rows] = (await receiver.must(['versions', 'database'])).trimEnd().split('\n');
+  expect(head).toMatch(/^VERSION +MADE +PACKS +SIZE +EPOCH +READABLE WITH +COMPLETE$/);
+  expect(rows).toEqual([
+    expect.stringMatching(
+      /^2 +2026-11-21T08:40:00Z \(.*\) +2 +\d+ B +0{14}bb +A{16} B{16} +no: packs are missing$/,
+    ),
+    expect.stringMatching(/^1 +2026-11-21T08:40:00Z \(.*\) +2 +\d+ B +0{14}aa +A{16} +yes$/),
+  ]);
+  const wrong = await receiver.run(['versions', 'database', 'dump']);
+  expect(wrong.code).toBe(2);
+  expect(wrong.stderr).toContain('leave the path out');
+  const unknown = await receiver.run(['versions', 'secrets']);
+  expect(unknown.code).toBe(2);
+  expect(unknown.stderr).toContain('there is database');
+});
+
+it('says who can read a sealed folder and alarms when that changed, again after a restart and a reindex', async () => {
+  const receivedAt = Date.now() - dayMs;
+  await holdTwoVersions(receivedAt);
+  const changed = {
+    keyIds: [ann, bob],
+    changes: [
+      {
+        at: new Date(receivedAt + 60_000).toISOString(),
+        number: 2,
+        epoch: epochB,
+        added: [bob],
+        removed: [],
+      },
+    ],
+  };
+  const expectTold = async (): Promise<void> => {
+    const { agents, alarms } = await receiver.status();
+    expect(agents[0]?.folders[0]).toMatchObject({ id: 'database', recipients: changed });
+    expect(alarms).toMatchObject([
+      { code: 'RECIPIENTS_CHANGED', message: expect.stringContaining(`${bob} came`) as string },
+    ]);
+  };
+  await receiver.start();
+  await expectTold();
+  await receiver.must(['reindex']);
+  await expectTold();
+  expect(await receiver.stop()).toBe(0);
+  await receiver.start();
+  await expectTold();
+  expect(await receiver.must(['status'])).toContain(`changed 24 hours ago with version 2: +${bob}`);
+});
+
+it('alarms at the version that brings other recipients, and for seven days', async () => {
+  let now = 1_800_000_000_000;
+  const { open } = sealedStoreFixture(scratch, { now: () => now });
+  const store = await open();
+  const feed = new SealedFeedFake(() => store);
+  const alarms = new AlarmBoard({ logger: silentLogger, now: () => now });
+  const copies = {
+    agentIds: () => [sealedAgentId],
+    foldersOf: () => [['database', store]],
+  } as unknown as AgentCopies;
+  const watch = new RecipientWatch({ copies, alarms, now: () => now });
+  const codes = (): string[] => {
+    watch.check(sealedAgentId, 'database', store);
+    return alarms.list().map(({ code }) => code);
+  };
+  await feed.send([root, a, first.json, first.signature]);
+  expect(codes()).toEqual([]);
+  await feed.send([b, lost, second.json, second.signature]);
+  expect(codes()).toEqual(['RECIPIENTS_CHANGED']);
+  now += 7 * dayMs - 1000;
+  expect(codes()).toEqual(['RECIPIENTS_CHANGED']);
+  now += 2000;
+  expect(codes()).toEqual([]);
+  await store.close();
+});
