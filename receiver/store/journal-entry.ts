@@ -4,21 +4,29 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { DirectoryState, FileState, SymlinkState } from '../../shared/records/file-record.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { parseRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
+import type { Moment } from './moment.ts';
 
 /** What can be alive at a path. */
 export type LiveState = FileState | SymlinkState | DirectoryState;
 
-/** One state of one path: as announced (`indexId`, `sequence`, `replaces`) and when its content arrived (ms, the receiver's clock). */
+/**
+ * One state of one path: as announced (`indexId`, `sequence`, `replaces`), when its content arrived (ms, the receiver's
+ * clock), and since when the path has this content (`begun`: the record that brought it; 0 in a sealed folder).
+ */
 export type Holding = {
   state: LiveState;
   indexId: Buffer;
   sequence: number;
   replaces: number | null;
   receivedAt: number;
+  begun: Moment;
 };
 
-/** A holding that was replaced or deleted. `name`: its file below `versions/`, a byte string; null where it has no bytes. */
-export type Replaced = { id: number; name: string | null; holding: Holding };
+/**
+ * A holding that was replaced or deleted. `name`: its file below `versions/`, a byte string; null where it has no bytes.
+ * `ended`: the record that replaced or deleted it.
+ */
+export type Replaced = { id: number; name: string | null; holding: Holding; ended: Moment };
 
 /** `temp`: the file in `incoming/` that becomes the content; null where the content stays as it is. */
 export type SetEntry = {
@@ -34,13 +42,44 @@ export type RemoveEntry = { type: 'remove'; path: RelativePath; replaced: Replac
 type MissingEntry = { type: 'missing'; path: RelativePath; namedIn: Buffer };
 type VersionEntry = { type: 'version'; path: RelativePath; replaced: Replaced; replacedAt: number };
 export type ExpireEntry = { type: 'expire'; path: RelativePath; id: number; name: string | null };
+/**
+ * From `begun` on, and before `ended` (null: still), the path may have had contents that never came. Replaces the gap of
+ * the same path and `begun`.
+ */
+export type GapEntry = { type: 'gap'; path: RelativePath; begun: Moment; ended: Moment | null };
+/** An index that the store has met (in snapshots). */
+export type IndexEntry = { type: 'index' } & MetIndex;
 
-/** What a batch does to one path. */
-export type ChangeEntry = SetEntry | RemoveEntry | MissingEntry | VersionEntry | ExpireEntry;
+/**
+ * An index and what can be proved of it. `reached`: the last durable sequence. `settled`: the last sequence at which
+ * the agent had nothing later; what was alive up to there is known, as far as no gap says otherwise. `complete`: it has
+ * named every live path. `provenFrom`: what was alive before is not known for sure, because journal lines were lost;
+ * null: nothing is yet.
+ */
+export type MetIndex = {
+  number: number;
+  indexId: Buffer;
+  reached: number;
+  settled: number | null;
+  complete: boolean;
+  provenFrom: number | null;
+};
+
+/** What a batch does to one path, or what it says of an index. */
+export type ChangeEntry =
+  | SetEntry
+  | RemoveEntry
+  | MissingEntry
+  | VersionEntry
+  | ExpireEntry
+  | GapEntry
+  | IndexEntry;
 
 /**
  * Opens a batch. `at`: the batch's time (ms), strictly later than that of any earlier one. `position`: where the feed
- * stands after it; null leaves it. `completes`: the index of `position` has named every live path. `forgets`: the position is dropped.
+ * stands after it; null leaves it. `indexNumber`: of the index of `position` (0: none, or a sealed folder). `completes`: that
+ * index has named every live path. `settles`: the agent had nothing later. `forgets`: the position is dropped, and what
+ * was alive until then can no longer be proved. `doubtful`: lines were lost, and no index was complete since.
  */
 export type BeginEntry = {
   type: 'begin';
@@ -48,8 +87,11 @@ export type BeginEntry = {
   at: number;
   nextVersionId: number;
   position: FeedPosition | null;
+  indexNumber: number;
   completes: boolean;
+  settles: boolean;
   forgets: boolean;
+  doubtful: boolean;
 };
 /** The batch's changes are whole: `entries` of them. From here on a crash completes it. */
 type IntentEntry = { type: 'intent'; batch: number; entries: number };
@@ -158,19 +200,31 @@ function formatEntry(entry: JournalEntry): Json {
         id: entry.id,
         ...formatName(entry.name),
       };
+    case 'gap':
+      return {
+        type: 'gap',
+        ...formatBytes('path', entry.path),
+        begun: entry.begun.toString(),
+        ended: entry.ended?.toString() ?? null,
+      };
+    case 'index': {
+      const { indexId, ...rest } = entry;
+      return { ...rest, index: indexId.toString('hex') };
+    }
   }
 }
 
-function formatReplaced({ id, name, holding }: Replaced): Json {
-  return { id, ...formatName(name), ...formatHolding(holding) };
+function formatReplaced({ id, name, holding, ended }: Replaced): Json {
+  return { id, ...formatName(name), ...formatHolding(holding), ended: ended.toString() };
 }
 
 function formatName(name: string | null): Json {
   return name === null ? { name: null } : formatBytes('name', name);
 }
 
-function formatHolding({ state, indexId, sequence, replaces, receivedAt }: Holding): Json {
-  return { ...formatState(state), index: indexId.toString('hex'), sequence, replaces, receivedAt };
+function formatHolding({ state, indexId, sequence, replaces, receivedAt, begun }: Holding): Json {
+  const announced = { index: indexId.toString('hex'), sequence, replaces };
+  return { ...formatState(state), ...announced, receivedAt, begun: begun.toString() };
 }
 
 function formatState(state: LiveState): Json {
@@ -214,6 +268,11 @@ const nanoseconds = z
   .regex(/^-?\d{1,19}$/)
   .transform(BigInt);
 
+const momentField = z
+  .string()
+  .regex(/^\d{1,19}$/)
+  .transform(BigInt);
+
 type BytesFields<K extends string> = Partial<Record<K | `${K}Base64`, string | null | undefined>>;
 
 function parseBytes<K extends string>(key: K, fields: BytesFields<K>): string | null {
@@ -229,7 +288,13 @@ function parsePath(fields: BytesFields<'path'>): RelativePath {
 
 const pathFields = { path: z.string().optional(), pathBase64: z.string().optional() };
 const nameFields = { name: z.string().nullish(), nameBase64: z.string().optional() };
-const holdingFields = { index: hex(8), sequence: count, replaces: count.nullable(), receivedAt: count };
+const holdingFields = {
+  index: hex(8),
+  sequence: count,
+  replaces: count.nullable(),
+  receivedAt: count,
+  begun: momentField,
+};
 const fileFields = {
   kind: z.literal('file'),
   size: count,
@@ -249,15 +314,17 @@ const symlinkFields = {
 };
 const directoryFields = { kind: z.literal('directory'), mode: count, uid: count, gid: count };
 
-type HoldingFields = { index: Buffer; sequence: number; replaces: number | null; receivedAt: number } & (
-  | FileState
-  | (Omit<SymlinkState, 'target'> & BytesFields<'target'>)
-  | DirectoryState
-);
+type HoldingFields = {
+  index: Buffer;
+  sequence: number;
+  replaces: number | null;
+  receivedAt: number;
+  begun: Moment;
+} & (FileState | (Omit<SymlinkState, 'target'> & BytesFields<'target'>) | DirectoryState);
 
 function parseHolding(fields: HoldingFields): Holding {
-  const { index: indexId, sequence, replaces, receivedAt } = fields;
-  return { state: parseState(fields), indexId, sequence, replaces, receivedAt };
+  const { index: indexId, sequence, replaces, receivedAt, begun } = fields;
+  return { state: parseState(fields), indexId, sequence, replaces, receivedAt, begun };
 }
 
 function parseState(fields: HoldingFields): LiveState {
@@ -277,16 +344,18 @@ function parseState(fields: HoldingFields): LiveState {
   }
 }
 
+const replacedFields = { id: count, ...nameFields, ...holdingFields, ended: momentField };
 const replacedSchema = z
   .discriminatedUnion('kind', [
-    z.object({ id: count, ...nameFields, ...holdingFields, ...fileFields }),
-    z.object({ id: count, ...nameFields, ...holdingFields, ...symlinkFields }),
-    z.object({ id: count, ...nameFields, ...holdingFields, ...directoryFields }),
+    z.object({ ...replacedFields, ...fileFields }),
+    z.object({ ...replacedFields, ...symlinkFields }),
+    z.object({ ...replacedFields, ...directoryFields }),
   ])
   .transform((fields): Replaced => ({
     id: fields.id,
     name: parseBytes('name', fields),
     holding: parseHolding(fields),
+    ended: fields.ended,
   }));
 
 const setFields = {
@@ -346,9 +415,31 @@ const entrySchema: z.ZodType<JournalEntry> = z.union([
       .object({ index: hex(8), sequence: count, token: tokenSchema })
       .transform(({ index: indexId, sequence, token }): FeedPosition => ({ indexId, sequence, token }))
       .nullable(),
+    indexNumber: count,
     completes: z.boolean(),
+    settles: z.boolean(),
     forgets: z.boolean(),
+    doubtful: z.boolean(),
   }),
+  z
+    .object({ type: z.literal('gap'), ...pathFields, begun: momentField, ended: momentField.nullable() })
+    .transform((fields) => ({
+      type: fields.type,
+      path: parsePath(fields),
+      begun: fields.begun,
+      ended: fields.ended,
+    })),
+  z
+    .object({
+      type: z.literal('index'),
+      index: hex(8),
+      number: count,
+      reached: count,
+      settled: count.nullable(),
+      complete: z.boolean(),
+      provenFrom: count.nullable(),
+    })
+    .transform(({ index: indexId, ...rest }) => ({ ...rest, indexId })),
   z.object({ type: z.literal('intent'), batch: count, entries: count }),
   z.object({
     type: z.literal('commit'),

@@ -126,6 +126,8 @@ export function* committedBatches(
         case 'missing':
         case 'version':
         case 'expire':
+        case 'gap':
+        case 'index':
           changes.push(entry);
           if (isSnapshot && begin !== null && changes.length >= changesAtOnce) {
             yield { begin, changes, undone: [], last: false, mark };
@@ -146,8 +148,11 @@ function lostBegin(commit: CommitEntry, changes: readonly ChangeEntry[]): BeginE
     at: Math.max(0, ...holdings),
     nextVersionId: Math.max(0, ...ids) + 1,
     position: null,
+    indexNumber: 0,
     completes: false,
+    settles: false,
     forgets: false,
+    doubtful: true,
   };
 }
 

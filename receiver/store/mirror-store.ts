@@ -8,9 +8,11 @@ import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
+import type { MomentInterval } from './interval-index.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
-import { sizeOf, type ChangeEntry, type LiveState } from './journal-entry.ts';
+import { sizeOf, type ChangeEntry, type GapEntry, type LiveState } from './journal-entry.ts';
 import type { StoreUsage } from './mirror-index.ts';
+import { laterMoment, momentLimits, momentOf, type Moment } from './moment.ts';
 import type { HeldCopy, ReadableContent } from './readable-content.ts';
 
 /** A live record as stored. `receivedAt` (ms, the receiver's clock): when this content arrived. */
@@ -19,17 +21,37 @@ export type StoredFile = { record: FileRecord; indexId: Buffer; receivedAt: numb
 /** A replaced or deleted state. `name`: its file below `versions/` (byte string); null where it has no bytes. */
 export type StoredVersion = StoredEntry & { id: number; name: string | null; replacedAt: number };
 
-/** A state that was alive from `receivedAt` until `replacedAt` (null: it still is); ms, the receiver's clock. */
+/**
+ * A state that was alive from `receivedAt` until `replacedAt` (null: it still is); ms, the receiver's clock. By the agent's
+ * own order: from `begun` until `ended`.
+ */
 export type StoredEntry = {
   path: RelativePath;
   state: LiveState;
   sequence: number;
   receivedAt: number;
   replacedAt: number | null;
+  begun: Moment;
+  ended: Moment | null;
+};
+
+/** Of a folder's index: what was alive at sequence `from`, or came up to `to`; of one path the last content. */
+export type SequenceInterval = { indexId: Buffer; from: number; to: number };
+
+/**
+ * What can be proved of an interval. `reached`: everything up to its end has come. `intact`: no lines of the journal were
+ * lost that may have told of it. `lacking`: how many paths may have had another content than the one that is here, or one
+ * where none is; `paths`: the first of them, in byte order.
+ */
+export type IntervalEvidence = {
+  reached: boolean;
+  intact: boolean;
+  lacking: { count: number; paths: readonly RelativePath[] };
 };
 
 export type MirrorStoreParts = FolderStoreParts & { held: HeldContent; retention: VersionRetention };
 
+const lackingShownMax = 20;
 const deletionsAtOnce = 1000;
 const expiriesAtOnce = 1000;
 
@@ -97,9 +119,20 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       assertInOrder(batch, meta.position);
       this.parts.freeSpace.assertRoomForJournal();
       const { indexId, through: sequence, token } = batch;
-      const begin = nextBegin(meta, this.parts.now(), { indexId, sequence, token });
-      const plan = planBatch(this.parts.index, batch.records, {
+      const { intervals } = this.parts.index;
+      const indexNumber = intervals.numberFor(indexId);
+      momentOf(indexNumber, sequence);
+      const latest = intervals.latest();
+      const settled = latest?.number === indexNumber ? (latest.settled ?? 0) : 0;
+      const begin = {
+        ...nextBegin(meta, this.parts.now(), { indexId, sequence, token }),
+        indexNumber,
+        settles: batch.isHead,
+      };
+      const plan = planBatch(this.parts.index, batch, {
         indexId,
+        indexNumber,
+        settled,
         at: begin.at,
         nextVersionId: meta.nextVersionId,
         nameVersion: this.#nameVersions(begin.at),
@@ -108,7 +141,11 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       const claimed = await this.claimContents(plan.contents, async (hash, size) =>
         this.stageHeld(hash, size),
       );
-      const missing = batch.missing.map((path): ChangeEntry => ({ type: 'missing', path, namedIn: indexId }));
+      const missing = batch.missing.map(({ path }): ChangeEntry => ({
+        type: 'missing',
+        path,
+        namedIn: indexId,
+      }));
       await this.parts.writer.write(
         { ...begin, nextVersionId: plan.nextVersionId },
         [...plan.entries, ...missing],
@@ -164,6 +201,50 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
   }
 
+  /**
+   * The last content of each path that was alive at `from` or came up to `to`, in byte order of the paths, page by page;
+   * nothing of an index that was never met. Whether that is all of it `evidence` tells.
+   */
+  contentBetween(
+    interval: SequenceInterval,
+    after: RelativePath | null,
+    limit: number,
+  ): { entries: StoredEntry[]; next: RelativePath | null } {
+    const moments = this.#momentsOf(interval);
+    const rows = moments === null ? [] : this.parts.index.aliveBetween(moments, after, limit);
+    const entries = rows.map((row) => ('replaced' in row ? versionEntry(row) : liveEntry(row)));
+    return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
+  }
+
+  /** What can be proved of the interval now. Later records may still show that a path is lacking. */
+  evidence(interval: SequenceInterval): IntervalEvidence {
+    const { intervals } = this.parts.index;
+    const index = intervals.byId(interval.indexId);
+    const moments = this.#momentsOf(interval);
+    if (index === null || moments === null)
+      return { reached: false, intact: true, lacking: { count: 0, paths: [] } };
+    const { settled, complete, provenFrom } = index;
+    return {
+      reached: complete && settled !== null && settled >= interval.to,
+      intact: provenFrom !== null && provenFrom <= interval.from,
+      lacking: {
+        count: intervals.countLacking(moments),
+        paths: intervals.lacking(moments, null, lackingShownMax),
+      },
+    };
+  }
+
+  /** All paths that `evidence` counts as lacking, in byte order, page by page. */
+  lackingBetween(interval: SequenceInterval, after: RelativePath | null, limit: number): RelativePath[] {
+    const moments = this.#momentsOf(interval);
+    return moments === null ? [] : this.parts.index.intervals.lacking(moments, after, limit);
+  }
+
+  /** Since when, and until when, contents of paths were missed; by path and begin, after the last one of a page. */
+  gaps(after: GapEntry | null, limit: number): GapEntry[] {
+    return this.parts.index.intervals.gapsAfter(after, limit);
+  }
+
   usage(): StoreUsage {
     return this.parts.index.usage();
   }
@@ -188,9 +269,16 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     }
   }
 
+  #momentsOf({ indexId, from, to }: SequenceInterval): MomentInterval | null {
+    const index = this.parts.index.intervals.byId(indexId);
+    if (index === null || to > momentLimits.sequenceMax) return null;
+    return { from: momentOf(index.number, from), to: momentOf(index.number, to) };
+  }
+
   async #delete(rows: readonly LiveRow[], reached: FeedPosition, completes: boolean): Promise<void> {
     const meta = this.meta();
-    const begin = { ...nextBegin(meta, this.parts.now(), reached), completes };
+    const indexNumber = this.parts.index.intervals.numberFor(reached.indexId);
+    const begin = { ...nextBegin(meta, this.parts.now(), reached), indexNumber, completes };
     const nameVersion = this.#nameVersions(begin.at);
     const changes = rows.map(({ path, holding }, at): ChangeEntry => ({
       type: 'remove',
@@ -199,6 +287,8 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
         id: meta.nextVersionId + at,
         name: holding.state.kind === 'file' ? nameVersion(path) : null,
         holding,
+        // it was gone before the index began that does not name it
+        ended: laterMoment(holding.begun, momentOf(indexNumber, 0)),
       },
     }));
     await this.parts.writer.write({ ...begin, nextVersionId: meta.nextVersionId + rows.length }, changes, []);
@@ -231,17 +321,19 @@ function expiringRows(rows: readonly VersionRow[], nowMs: number, retention: Ver
   );
 }
 
-function liveEntry({ path, holding: { state, sequence, receivedAt } }: LiveRow): StoredEntry {
-  return { path, state, sequence, receivedAt, replacedAt: null };
+function liveEntry({ path, holding: { state, sequence, receivedAt, begun } }: LiveRow): StoredEntry {
+  return { path, state, sequence, receivedAt, replacedAt: null, begun, ended: null };
 }
 
-function versionEntry({ path, replaced: { holding }, replacedAt }: VersionRow): StoredEntry {
+function versionEntry({ path, replaced: { holding, ended }, replacedAt }: VersionRow): StoredEntry {
   return {
     path,
     state: holding.state,
     sequence: holding.sequence,
     receivedAt: holding.receivedAt,
     replacedAt,
+    begun: holding.begun,
+    ended,
   };
 }
 

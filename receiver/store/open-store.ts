@@ -289,8 +289,11 @@ async function startJournal({ now }: StoreDeps, { index, journal }: Recovered): 
     at: now(),
     nextVersionId: 1,
     position: null,
+    indexNumber: 0,
     completes: false,
+    settles: false,
     forgets: false,
+    doubtful: false,
   };
   const frame: JournalEntry[] = [
     begin,

@@ -38,7 +38,7 @@ it('takes nothing more after a failed sync until it is opened again', async () =
   const store = await open();
   const indexId = 'aaaaaaaaaaaaaaaa';
   const send = (sequence: number, content: string) =>
-    perform(store, { do: 'send', indexId, sequence, changes: [['a', content]], missing: [] });
+    perform(store, { do: 'send', indexId, sequence, changes: [['a', content, null]], missing: [] });
   await send(1, 'c1');
   fails = true;
   await expect(send(2, 'c2')).rejects.toMatchObject({ code: 'DISK_FAILED' });

@@ -36,7 +36,7 @@ function records(list: FileRecord[], through: number | null): Message {
     folder: 'media',
     indexId,
     records: list,
-    checkpoint: through === null ? null : { through, token },
+    checkpoint: through === null ? null : { through, token, isHead: true },
   };
 }
 

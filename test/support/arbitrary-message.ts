@@ -99,7 +99,7 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
         fc.record({ path: anyPath, sequence: safeInteger, replaces: nullable(safeInteger), state: anyState }),
         { maxLength: 8 },
       ),
-      checkpoint: nullable(fc.record({ through: safeInteger, token })),
+      checkpoint: nullable(fc.record({ through: safeInteger, token, isHead: fc.boolean() })),
     },
     plain,
   ),
