@@ -30,7 +30,7 @@ export type BatchPlan = {
   addedRows: number;
 };
 
-/** `at`: the last record that touched the path. */
+/** `at`: when what was there before ended, by the last record that touched the path. */
 type Touched = { before: LiveRow | null; after: Holding | null; at: Moment };
 
 /**
@@ -43,6 +43,7 @@ export function planBatch(
   options: PlanOptions,
 ): BatchPlan {
   const draft = new Draft(view);
+  const start = momentOf(options.indexNumber, 0);
   for (const record of records.toSorted((a, b) => a.sequence - b.sequence)) {
     const { state, path, sequence, replaces } = record;
     const moment = momentOf(options.indexNumber, sequence);
@@ -53,7 +54,8 @@ export function planBatch(
     for (let above = parentPath(path); above !== null; above = parentPath(above))
       draft.clearWay(above, moment);
     if (state.kind !== 'directory') draft.clearBelow(path, moment);
-    draft.put(path, holdingOf(state, path, draft, { ...options, sequence, replaces, moment }), moment);
+    const after = holdingOf(state, path, draft, { ...options, sequence, replaces, moment });
+    draft.put(path, after, isNewHere(draft.before(path), record, options) ? start : moment);
   }
   const plan = describe(draft.touched(), options);
   const gaps = [
@@ -62,6 +64,11 @@ export function planBatch(
     ...records.flatMap((record) => neverKept(draft, record, options)),
   ];
   return { ...plan, entries: [...plan.entries, ...gaps], addedRows: plan.addedRows + gaps.length };
+}
+
+/** Whether the index never had an earlier state of the path: what is there of another index was gone before this one began. */
+function isNewHere(before: LiveRow | null, { replaces }: FileRecord, { indexId }: PlanOptions): boolean {
+  return replaces === null && before !== null && !before.holding.indexId.equals(indexId);
 }
 
 /**

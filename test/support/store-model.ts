@@ -34,7 +34,13 @@ export type StoreImage = {
   gaps: [path: string, gaps: ModelGap[]][];
 };
 
-type ModelLive = { state: ModelState; namedIn: string; begun: ModelMoment };
+/** `sequence`: of the index in which it was announced last. */
+type ModelLive = {
+  state: ModelState;
+  namedIn: string;
+  begun: ModelMoment;
+  announced: ModelMoment;
+};
 
 export class StoreModel {
   #position: { indexId: string; sequence: number } | null = null;
@@ -44,9 +50,8 @@ export class StoreModel {
   #live = new Map<string, ModelLive>();
   #versions = new Map<string, ModelVersion[]>();
   #gaps = new Map<string, ModelGap[]>();
-  /** The last sequence of each path that was seen in this index. */
-  #seen = new Map<string, number>();
-  /** When each path was touched last. */
+  #before: ReadonlyMap<string, ModelLive> = new Map();
+  /** When what was at each path ended. */
   #touched = new Map<string, ModelMoment>();
 
   /** The model after the operation. A batch counts as a whole: what only some of its records say leaves no version. */
@@ -82,10 +87,10 @@ export class StoreModel {
     copy.#completeIndexId = this.#completeIndexId;
     copy.#indexNumber = this.#indexNumber;
     copy.#settled = this.#settled;
+    copy.#before = this.#live;
     copy.#live = new Map([...this.#live].map(([path, live]) => [path, { ...live }]));
     copy.#versions = new Map([...this.#versions].map(([path, states]) => [path, [...states]]));
     copy.#gaps = new Map([...this.#gaps].map(([path, gaps]) => [path, gaps.map(([b, e]) => [b, e])]));
-    copy.#seen = new Map(this.#seen);
     return copy;
   }
 
@@ -108,16 +113,14 @@ export class StoreModel {
     if (this.#position?.indexId !== indexId) {
       this.#indexNumber += 1;
       this.#settled = 0;
-      this.#seen = new Map();
     }
     for (const [at, [path, , replaces]] of changes.entries())
       this.#noteGap(path, sequence + at, replaces, false);
-    for (const [at, [path, state]] of changes.entries()) {
-      this.#put(path, state, indexId, sequence + at);
-      this.#seen.set(path, sequence + at);
-    }
-    for (const [at, [path, replaces]] of missing.entries()) {
+    for (const [at, [path, replaces]] of missing.entries())
       this.#noteGap(path, sequence + changes.length + at, replaces, true);
+    for (const [at, [path, state, replaces]] of changes.entries())
+      this.#put(path, state, indexId, sequence + at, replaces === null);
+    for (const [path] of missing) {
       const held = this.#live.get(path);
       if (held !== undefined) this.#live.set(path, { ...held, namedIn: indexId });
     }
@@ -136,7 +139,7 @@ export class StoreModel {
     const gaps = this.#gaps.get(path) ?? [];
     const last = gaps.at(-1);
     const moment = this.#moment(sequence);
-    const seen = Math.max(this.#seen.get(path) ?? 0, this.#settled);
+    const seen = Math.max(this.#seen(path), this.#settled);
     const skips = replaces !== null && replaces > seen;
     if (last !== undefined && last[1] === null) {
       last[1] = moment;
@@ -145,6 +148,19 @@ export class StoreModel {
       gaps.push([skips ? this.#moment(seen + 1) : moment, isMissing ? null : moment]);
     }
     if (gaps.length > 0) this.#gaps.set(path, gaps);
+  }
+
+  /** The last sequence of the path in this index that something is kept of. */
+  #seen(path: string): number {
+    const live = this.#live.get(path)?.announced;
+    const versions = this.#versions.get(path) ?? [];
+    const gaps = this.#gaps.get(path) ?? [];
+    const ends = [...versions.map(([, , ended]) => ended), ...gaps.map(([, ended]) => ended ?? '')];
+    const kept = live === undefined ? ends : [live];
+    const sequences = kept
+      .filter((moment) => moment.startsWith(`${this.#indexNumber}:`))
+      .map((moment) => Number(moment.split(':')[1]));
+    return Math.max(0, ...sequences);
   }
 
   #complete(indexId: string): void {
@@ -168,23 +184,21 @@ export class StoreModel {
     this.#touched.set(path, at);
   }
 
-  #put(path: string, state: ModelState | null, namedIn: string, sequence: number): void {
+  #put(path: string, state: ModelState | null, namedIn: string, sequence: number, isFirst: boolean): void {
     const moment = this.#moment(sequence);
     if (state === null) {
       this.#remove(path, moment);
       return;
     }
-    const clear = (other: string): void => {
-      this.#remove(other, moment);
-      this.#seen.set(other, sequence);
-    };
+    const clear = (other: string): void => this.#remove(other, moment);
     const isDirectory = state.startsWith('dir:');
     for (const [other, { state: held }] of this.#live) {
       if (path.startsWith(`${other}/`) && !held.startsWith('dir:')) clear(other);
       if (other.startsWith(`${path}/`) && !isDirectory) clear(other);
     }
-    this.#live.set(path, { state, namedIn, begun: moment });
-    this.#touched.set(path, moment);
+    const isOlder = this.#before.get(path)?.announced.startsWith(`${this.#indexNumber}:`) === false;
+    this.#live.set(path, { state, namedIn, begun: moment, announced: moment });
+    this.#touched.set(path, isFirst && isOlder ? this.#moment(0) : moment);
   }
 }
 
