@@ -30,17 +30,10 @@ export function reviewAgentAlarms(deps: {
     } else if (reason !== null) alarms.raise(stopped, 'DISK_FAILED', `folder ${id}: ${reason}`);
     else alarms.clear(stopped);
 
-    const unread = `folder ${id} unreadable`;
-    if (unreadable > 0) {
-      const some = unreadablePaths.slice(0, 3).join(', ');
-      alarms.raise(
-        unread,
-        'SOURCE_UNREADABLE',
-        `folder ${id}: ${unreadable} paths cannot be read, such as ${some}`,
-      );
-    } else alarms.clear(unread);
+    reviewUnreadable(alarms, id, unreadable, unreadablePaths);
   }
-  for (const { config, failure } of deps.sealed.status()) {
+  for (const { config, failure, unreadable } of deps.sealed.status()) {
+    reviewUnreadable(alarms, config.id, unreadable.count, unreadable.paths);
     const key = `folder ${config.id} dump`;
     if (failure === null) alarms.clear(key);
     else {
@@ -63,6 +56,16 @@ export function reviewAgentAlarms(deps: {
         );
     }
   }
+}
+
+function reviewUnreadable(alarms: AlarmBoard, id: string, count: number, paths: readonly string[]): void {
+  const key = `folder ${id} unreadable`;
+  if (count === 0) {
+    alarms.clear(key);
+    return;
+  }
+  const some = paths.slice(0, 3).join(', ');
+  alarms.raise(key, 'SOURCE_UNREADABLE', `folder ${id}: ${count} paths cannot be read, such as ${some}`);
 }
 
 /** Keys matter where something is sealed to them. */

@@ -93,8 +93,8 @@ function sealedStatus(status: SealedFolderStatus): AgentFolderStatus {
     lastVersionAt: isoTime(status.lastVersionAt),
     watching: 'off',
     watchingReason: null,
-    unreadable: 0,
-    unreadablePaths: [],
+    unreadable: status.unreadable.count,
+    unreadablePaths: status.unreadable.paths,
     skippedSpecial: 0,
   };
 }

@@ -4,6 +4,8 @@ import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { formatTable } from '../../shared/cli/table.ts';
 import { withRunningAgent } from './with-agent.ts';
 
+const unreadableShownMax = 20;
+
 type DumpOptions = { waitCopies: number; timeout: number; json?: true };
 
 /** `dump`: a version of sealed folders now. */
@@ -32,6 +34,13 @@ export function addDumpCommand(program: Command): void {
         formatByteSize(version.sealedBytes),
         `${(version.durationMs / 1000).toFixed(1)} s`,
       ]);
+      for (const { folder: id, unreadable } of done.versions) {
+        if (unreadable.count === 0) continue;
+        process.stderr.write(
+          `warning: ${unreadable.count} paths of ${id} cannot be read and are not in the version:\n`,
+        );
+        for (const line of unreadable.paths.slice(0, unreadableShownMax)) process.stderr.write(`  ${line}\n`);
+      }
       printText(
         formatTable(['FOLDER', 'VERSION', 'SIZE', 'NEW', 'TO SEND', 'TIME'], rows),
         ...(copies > 0 ? [`durable on ${copies} receiver${copies === 1 ? '' : 's'}`] : []),

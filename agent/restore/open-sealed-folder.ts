@@ -41,7 +41,6 @@ type Deps = {
   link: RestoreLink;
   openUnsealer: OpenUnsealer;
   note: (line: string) => void;
-  onBytes: (bytes: number) => void;
 };
 
 type Query = {
@@ -115,7 +114,7 @@ function tell({ record, lacking }: FoundVersion): ToldVersion {
 export async function openSealedFolder(deps: Deps, query: Query): Promise<OpenedSealedFolder> {
   const { objects, found, version } = await chooseVersion(deps, query);
   const unsealer = await deps.openUnsealer(found.record.recipients.length === 0 ? 'passphrase' : 'keys');
-  const content = new SealedContent({ objects, unsealer, onBytes: deps.onBytes }, found.record);
+  const content = new SealedContent({ objects, unsealer }, found.record);
   const root = await content.readRoot();
   const entries = await content.readEntries(root);
   const planned = planSealed(query.folder, entries, query.filter);

@@ -83,6 +83,7 @@ function createBar(stream: NodeJS.WriteStream): ProgressDisplay {
 function createLines(stream: NodeJS.WriteStream): ProgressDisplay {
   const meter = new RateMeter();
   let shownAt = performance.now();
+  meter.add(shownAt, 0);
   return {
     update: (progress) => {
       const now = performance.now();

@@ -4,7 +4,7 @@ export type RestoreProgress = {
   bytesTotal: number;
   files: number;
   bytes: number;
-  /** Of `bytes`, what came over the link in this run. */
+  /** Of `bytes`, what this run has fetched; of sealed folders as it is when opened. */
   bytesReceived: number;
   failed: number;
 };

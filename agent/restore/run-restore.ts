@@ -116,8 +116,7 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
         plans.push({ ...target, plan: planFolder(id, entries, filter), sealed: null });
         continue;
       }
-      const onBytes = (bytes: number): void => void (progress.bytesReceived += bytes);
-      const sealedDeps = { link, note: (line: string) => deps.display.note(line), onBytes };
+      const sealedDeps = { link, note: (line: string) => deps.display.note(line) };
       try {
         const query = { folder: id, at: listing.at, filter, agentId: options.agentId };
         if (deps.openUnsealer === null) {
@@ -150,9 +149,10 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
     progress.filesTotal = sum(plans, ({ plan }) => plan.files.length + plan.symlinks.length);
     progress.bytesTotal = sum(plans, ({ plan }) => plan.bytes);
     const run = { link, progress, onProgress: () => deps.display.update(progress) };
-    const count = ({ files, bytes }: { files: number; bytes: number }): void => {
+    const count: CountSealed = ({ files = 0, fetched = 0, kept = 0 }) => {
       progress.files += files;
-      progress.bytes += bytes;
+      progress.bytes += fetched + kept;
+      progress.bytesReceived += fetched;
       deps.display.update(progress);
     };
     const results: RestoreResult['folders'] = [];
@@ -172,6 +172,7 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
   }
 }
 
+type CountSealed = Parameters<typeof restoreSealed>[0]['onProgress'];
 type TargetedPlan = { plan: FolderPlan; target: string; sealed: OpenedSealedFolder | null };
 
 /** What keeps one sealed folder from being restored and says nothing about the others. */
@@ -222,7 +223,7 @@ function targetOf(deps: RunRestoreDeps, options: RunRestoreOptions, folder: stri
 
 async function restoreInto(
   run: Omit<Parameters<typeof restoreFolder>[0], 'stamper'>,
-  count: (progress: { files: number; bytes: number }) => void,
+  count: CountSealed,
   { plan, target, sealed }: TargetedPlan,
   options: RunRestoreOptions,
 ): Promise<FolderResult> {

@@ -3,6 +3,7 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Extent } from '../../shared/sealing/extents.ts';
 import type { ManifestEntry } from '../../shared/sealing/manifest-entry.ts';
 import { readManifest } from '../../shared/sealing/manifest-reader.ts';
+import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import { unsealRootMessage, type RootMessage } from '../../shared/sealing/root-message.ts';
 import { unsealPack, type Unsealer } from '../../shared/sealing/unsealer.ts';
 import type { VersionRecord } from '../../shared/sealing/version-record.ts';
@@ -16,16 +17,11 @@ export class SealedContent {
   readonly #objects: SealedObjects;
   readonly #record: VersionRecord;
   readonly #unsealer: Unsealer;
-  readonly #onBytes: (bytes: number) => void;
   readonly #named: ReadonlySet<string>;
 
-  constructor(
-    deps: { objects: SealedObjects; unsealer: Unsealer; onBytes: (bytes: number) => void },
-    record: VersionRecord,
-  ) {
+  constructor(deps: { objects: SealedObjects; unsealer: Unsealer }, record: VersionRecord) {
     this.#objects = deps.objects;
     this.#unsealer = deps.unsealer;
-    this.#onBytes = deps.onBytes;
     this.#record = record;
     this.#named = new Set(record.packs.map(([hash]) => hash));
   }
@@ -37,12 +33,15 @@ export class SealedContent {
 
   /** @throws CodedError KEY_WRONG, PACK_CORRUPT, MANIFEST_INVALID, RECORD_FORGED, CONTENT_GONE */
   async readRoot(): Promise<RootMessage> {
-    const message = await this.#objects.readPack(this.#record.root, this.#onBytes);
+    const message = await this.#objects.readPack(this.#record.root);
     return unsealRootMessage(message, this.#unsealer, this.#record);
   }
 
   /** All entries, once the manifest's hash was checked. @throws CodedError as `readRoot`, and PATH_INVALID */
   async readEntries({ manifest }: RootMessage): Promise<ManifestEntry[]> {
+    if (manifest.size > sealedLimits.manifestBytesMax) {
+      throw new CodedError('MANIFEST_INVALID', `a manifest of ${manifest.size} bytes is too large`);
+    }
     const bytes = Buffer.alloc(manifest.size);
     const uses = new Map<string, { at: number; extent: Extent<string> }[]>();
     let at = 0;
@@ -91,7 +90,7 @@ export class SealedContent {
         `pack ${hash} is used by a version whose record does not name it`,
       );
     }
-    return this.#objects.readPack(hash, this.#onBytes);
+    return this.#objects.readPack(hash);
   }
 }
 

@@ -45,10 +45,10 @@ export class SealedObjects {
   }
 
   /**
-   * The whole object. `onBytes` is told of what comes over the link.
+   * The whole object.
    * @throws CodedError CONTENT_GONE (not held), PACK_CORRUPT (damaged there), LINK_TIMEOUT
    */
-  async read(name: string, onBytes: (bytes: number) => void = () => {}): Promise<Buffer> {
+  async read(name: string): Promise<Buffer> {
     const state = this.#states.get(name);
     const path = name as RelativePath;
     if (state === undefined) throw goneError({ path }, 'vanished');
@@ -56,16 +56,13 @@ export class SealedObjects {
       throw new CodedError('PROTOCOL_VIOLATION', `the receiver says that ${name} has ${state.size} bytes`);
     }
     const wanted = { folder: this.#folder, path, hash: state.hash, size: state.size };
-    const content = Buffer.alloc(state.size);
-    const arrived = (bytes: number): void => {
-      this.#link.noteProgress();
-      onBytes(bytes);
-    };
+    // filled by what is fetched: its hash is compared before anybody sees it
+    const content = Buffer.allocUnsafeSlow(state.size);
     const outcome = await this.#link.run(async ({ fetcher }) => {
       if (state.size <= limits.wholeFileBytesMax) {
         return fetcher.fetchWhole(wanted, (bytes) => {
           content.set(bytes);
-          arrived(bytes.length);
+          this.#link.noteProgress();
         });
       }
       const target = {
@@ -73,7 +70,7 @@ export class SealedObjects {
         read: (offset: number, length: number) => content.subarray(offset, offset + length),
         write: (offset: number, bytes: Uint8Array) => {
           content.set(bytes, offset);
-          arrived(bytes.length);
+          this.#link.noteProgress();
         },
       };
       const fetched = await fetcher.fetchChunked(wanted, target, []);
@@ -89,12 +86,12 @@ export class SealedObjects {
   }
 
   /** A pack, proved by its name. @throws CodedError as `read`, and PACK_CORRUPT: the receiver lists another hash under that name */
-  async readPack(hash: string, onBytes?: (bytes: number) => void): Promise<Buffer> {
+  async readPack(hash: string): Promise<Buffer> {
     const name = packName(hash);
     const listed = this.#states.get(name);
     if (listed !== undefined && listed.hash.toString('hex') !== hash) {
       throw new CodedError('PACK_CORRUPT', `the receiver holds something else under the name ${name}`);
     }
-    return this.read(name, onBytes);
+    return this.read(name);
   }
 }

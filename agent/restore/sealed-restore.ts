@@ -49,8 +49,8 @@ function toRestoreEntry(entry: ManifestEntry): RestoreEntry {
 type Deps = {
   content: SealedContent;
   stamper: TimeStamper;
-  /** A file is in its place, or so many bytes of files are written. */
-  onProgress(progress: { files: number; bytes: number }): void;
+  /** A file is in its place, or so many bytes of files are there: `fetched` by this run, `kept` from before. */
+  onProgress(progress: { files?: number; fetched?: number; kept?: number }): void;
 };
 
 /**
@@ -134,7 +134,7 @@ class SealedRestore {
       onWritten: (_, bytes) => {
         this.#result.files += 1;
         this.#result.bytes += bytes;
-        deps.onProgress({ files: 1, bytes: 0 });
+        deps.onProgress({ files: 1 });
       },
       onFailed: (failure) => this.#result.failed.push(failure),
     });
@@ -175,7 +175,7 @@ class SealedRestore {
         continue;
       }
       this.#result.skipped += 1;
-      this.#deps.onProgress({ files: 1, bytes: file.state.size });
+      this.#deps.onProgress({ files: 1, kept: file.state.size });
     }
     await this.#writer.flush();
     if (failures.length > 0) throw failures[0];
@@ -199,7 +199,7 @@ class SealedRestore {
         const written = parts.map((part) => sliceOf(chunks, part));
         const partial = this.#partial(file);
         for (const [index, bytes] of written.entries()) partial.write(parts[index]?.at ?? 0, bytes);
-        this.#deps.onProgress({ files: 0, bytes: sumLength(parts) });
+        this.#deps.onProgress({ fetched: sumLength(parts) });
         lines.push({ pack: hash, file: fileKey(file), parts: hashParts(written) });
       }
       this.#ledger.add(lines);
@@ -219,7 +219,7 @@ class SealedRestore {
       if (hash.digest('hex') !== told) return false;
       bytes += sumLength(parts);
     }
-    this.#deps.onProgress({ files: 0, bytes });
+    this.#deps.onProgress({ kept: bytes });
     return true;
   }
 

@@ -72,10 +72,18 @@ export class Confirmations {
     return sets;
   }
 
-  /** The object leaves the spool: whoever has not acknowledged it lacks it from here on. */
-  noteLeaving({ id, sequence }: SealedObject, receivers: readonly ReceiverFacts[]): void {
+  /**
+   * The object has left the spool: whoever has not acknowledged it lacks it from here on. A receiver that will never
+   * get the record which names a pack keeps the pack for the time of the lease only, and so counts as lacking it.
+   */
+  noteLeaving(object: SealedObject, receivers: readonly ReceiverFacts[]): void {
     for (const { receiverId, durableSequence } of receivers) {
-      if (sequence > durableSequence) this.#lack(id, receiverId);
+      if (object.sequence > durableSequence) this.#lack(object.id, receiverId);
+    }
+    const named = object.kind === 'version' ? object.sequence : object.named_sequence;
+    if (named === null) return;
+    for (const { receiverId, durableSequence } of receivers) {
+      if (named > durableSequence) this.#lackUnnamed(receiverId, durableSequence);
     }
   }
 
@@ -88,6 +96,7 @@ export class Confirmations {
       this.#folderId,
       sequence,
     );
+    this.#lackUnnamed(receiverId, sequence);
   }
 
   /**
@@ -133,6 +142,19 @@ export class Confirmations {
       receiverId,
     );
     return (row?.count ?? 0) > 0;
+  }
+
+  /** Packs out of the spool whose first record lies behind `sequence` and has left the spool as well. */
+  #lackUnnamed(receiverId: string, sequence: number): void {
+    this.#sql.run(
+      `INSERT OR IGNORE INTO lacking (object, receiver)
+       SELECT id, ? FROM objects AS pack WHERE folder = ? AND kind = 'pack' AND in_spool = 0 AND named_sequence > ?
+       AND NOT EXISTS (SELECT 1 FROM objects AS record WHERE record.folder = pack.folder AND record.kind = 'version'
+         AND record.in_spool = 1 AND record.sequence = pack.named_sequence)`,
+      receiverId,
+      this.#folderId,
+      sequence,
+    );
   }
 
   #lack(objectId: number, receiverId: string): void {

@@ -1,4 +1,4 @@
-import type { CutFile, FilledPack, FillerStats } from './pack-filler.ts';
+import type { FilledPack, FillerStats, FlatExtents } from './pack-filler.ts';
 
 /** What the cutting thread begins with. */
 export type CutWorkerData = {
@@ -24,7 +24,9 @@ export type CutRequest =
 
 export type CutEvent =
   | { type: 'taken'; buffer: ArrayBuffer }
-  | ({ type: 'file' } & Omit<CutFile, 'hash'> & { hash: Uint8Array })
+  /** Of the file that is being cut, in order, all of them before its `file`. */
+  | { type: 'extents'; extents: FlatExtents }
+  | { type: 'file'; size: number; hash: Uint8Array }
   | ({ type: 'pack' } & FilledPack)
   | { type: 'flushed'; stats: FillerStats }
   | { type: 'failed'; message: string };

@@ -24,6 +24,7 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
       onPack: (pack) => {
         post({ type: 'pack', ...pack }, [pack.content.buffer, pack.chunks.buffer]);
       },
+      onExtents: (extents) => post({ type: 'extents', extents }, [extents.buffer]),
       takeRoom: () => spare.pop() ?? new ArrayBuffer(data.packBytesMax),
     },
     {
@@ -47,7 +48,7 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
         return;
       case 'endFile': {
         const file = filler.endFile();
-        post({ type: 'file', ...file }, [file.extents.buffer]);
+        post({ type: 'file', ...file });
         return;
       }
       case 'flush':

@@ -1,20 +1,22 @@
 import { createHash } from 'node:crypto';
 import type { DeviceIdentity } from '../../shared/identity/device-identity.ts';
+import { crashPoint } from '../../shared/io/crash-point.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { Json } from '../../shared/sealing/canonical-json.ts';
-import type { Extent } from '../../shared/sealing/extents.ts';
-import type { ManifestEntry } from '../../shared/sealing/manifest-entry.ts';
 import { ManifestWriter } from '../../shared/sealing/manifest-writer.ts';
 import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
 import { encodeRootMessage, type SourceFacts } from '../../shared/sealing/root-message.ts';
 import { signRecord } from '../../shared/sealing/signed-record.ts';
 import { encodeVersionRecord } from '../../shared/sealing/version-record.ts';
-import type { Source, SourceEntry } from '../source/source.ts';
+import { displayPath } from '../../shared/records/relative-path.ts';
+import type { Source } from '../source/source.ts';
+import { CutLog, type LoggedFile } from './cut-log.ts';
 import { choosePacksToForget, isKnown } from './known-packs.ts';
-import type { CutFile } from './pack-filler.ts';
+import { manifestPieces } from './manifest-pieces.ts';
 import { PackPipeline } from './pack-pipeline.ts';
+import { PackUse } from './pack-use.ts';
 import { chooseChunking } from './seal-chunking.ts';
-import type { EpochRow, SealIndex } from './seal-index.ts';
+import type { EpochRow, SealIndex, Unreadable } from './seal-index.ts';
 import type { SealTo } from './seal-message.ts';
 import type { NewObject } from './sealed-object.ts';
 import type { SpoolBound } from './spool-bound.ts';
@@ -37,6 +39,8 @@ export type DumpResult = {
   /** What receivers pull for this version, all packs, root message and record. */
   sealedBytes: number;
   durationMs: number;
+  /** What is not in the version because it could not be read. */
+  unreadable: Unreadable;
 };
 
 export type DumperDeps = {
@@ -56,9 +60,6 @@ export type DumperDeps = {
 };
 
 export type DumperOptions = { folder: string; packBytesMax?: number };
-
-/** An entry of which the extents still name packs by number. */
-type CutEntry = { entry: SourceEntry; file: CutFile | null };
 
 /** Makes versions of one sealed folder. One at a time. */
 export class Dumper {
@@ -87,6 +88,7 @@ export class Dumper {
     const known = packs.filter((pack) => isKnown(pack, active, startedAt));
     const budget = index.lastVersion()?.new_bytes ?? 0;
     const run = { packs: 0, sealedBytes: 0 };
+    const log = new CutLog(spool.directory);
     const pipeline = new PackPipeline(
       {
         waitForRoom: async (bytes) => bound.waitForRoom(bytes, signal),
@@ -98,10 +100,12 @@ export class Dumper {
             chunks,
             now(),
           );
+          crashPoint('seal.pack-indexed');
           run.packs += 1;
           run.sealedBytes += bytes;
           this.#deps.onAdded();
         },
+        onExtents: (extents) => log.addExtents(extents),
       },
       {
         databaseFile: this.#deps.databaseFile,
@@ -117,12 +121,12 @@ export class Dumper {
     );
     try {
       await pipeline.start();
-      const entries = await this.#cutEntries(pipeline, signal);
+      await this.#cutEntries(pipeline, log, signal);
       const stats = { ...(await pipeline.flush()) };
       const facts = factsBefore.kind === 'postgres' ? factsBefore : await source.describe(signal);
       const version = await this.#makeVersion(pipeline, {
         epoch,
-        entries,
+        log,
         facts,
         stats,
         startedAt,
@@ -139,9 +143,12 @@ export class Dumper {
         newPacks: run.packs,
         sealedBytes: run.sealedBytes,
         durationMs: now() - startedAt,
+        unreadable: unreadableOf(facts),
       };
     } finally {
       await pipeline.close();
+      log.close();
+      keeper.reconcile();
     }
   }
 
@@ -152,6 +159,7 @@ export class Dumper {
     const epoch = index.epoch();
     if (epoch?.recipients === recipients) return epoch;
     const begun = index.startEpoch(recipients, nowMs);
+    crashPoint('seal.epoch-started');
     logger.info(
       { folder: this.#options.folder, epoch: begun.name },
       'a new epoch begins: everything is sealed and sent once more',
@@ -169,25 +177,24 @@ export class Dumper {
     return name;
   }
 
-  async #cutEntries(pipeline: PackPipeline, signal: AbortSignal): Promise<CutEntry[]> {
-    const cut: CutEntry[] = [];
-    for await (const entry of this.#deps.source.entries(signal)) {
-      if (entry.content === null) {
-        cut.push({ entry, file: null });
-        continue;
+  async #cutEntries(pipeline: PackPipeline, log: CutLog, signal: AbortSignal): Promise<void> {
+    for await (const { content, ...entry } of this.#deps.source.entries(signal)) {
+      let file: LoggedFile | null = null;
+      if (content !== null) {
+        for await (const piece of content) await pipeline.write(piece);
+        const { size, hash } = await pipeline.endFile();
+        file = log.endFile(size, hash);
       }
-      for await (const piece of entry.content) await pipeline.write(piece);
-      cut.push({ entry: { ...entry, content: null }, file: await pipeline.endFile() });
+      log.addEntry({ entry, file });
     }
     signal.throwIfAborted();
-    return cut;
   }
 
   async #makeVersion(
     pipeline: PackPipeline,
     made: {
       epoch: EpochRow;
-      entries: readonly CutEntry[];
+      log: CutLog;
       facts: object;
       stats: { plainBytes: number; newBytes: number };
       startedAt: number;
@@ -197,25 +204,18 @@ export class Dumper {
   ): Promise<{ number: number; sequence: number }> {
     const { index, spool, bound, identity, now } = this.#deps;
     const { folder } = this.#options;
-    const { epoch, run } = made;
+    const { epoch, log, run } = made;
     const before = index.lastVersion();
     const number = (before?.number ?? 0) + 1;
     const createdAt = new Date(made.startedAt).toISOString();
-    const use = new PackUse(index);
-
-    const listed = this.#manifestPacks(
-      before === null || before.epoch !== epoch.id ? [] : parseList(before.manifest_packs),
+    const use = new PackUse(index.objects);
+    const listed = new Set(
+      this.#manifestPacks(before?.epoch === epoch.id ? parseList(before.manifest_packs) : []),
     );
     const writer = new ManifestWriter({ folder, createdAt });
-    await pipeline.write(writer.begin());
-    if (listed.length > 0) await pipeline.write(writer.packs(listed));
-    const names = new Set(listed);
-    for (const { entry, file } of made.entries) {
-      const written = manifestEntry(entry, file, use);
-      if (written.type === 'file') for (const { pack } of written.extents) names.add(pack);
-      await pipeline.write(writer.entry(written));
-    }
-    const manifest = await pipeline.endFile();
+    for (const piece of manifestPieces(log, { writer, use, listed })) await pipeline.write(piece);
+    const { size, hash } = await pipeline.endFile();
+    const manifest = log.endFile(size, hash);
     await pipeline.flush();
     const root = encodeRootMessage({
       folder,
@@ -226,11 +226,12 @@ export class Dumper {
       manifest: {
         size: manifest.size,
         sha256: manifest.hash.toString('hex'),
-        extents: use.extents(manifest.extents),
+        extents: [...log.extents(manifest.extents)].flatMap((block) => use.extents(block)),
       },
     });
     const sealedRoot = await pipeline.sealRoot(new Uint8Array(root));
     index.addRoot(epoch.id, newObject('root', packName(sealedRoot.hash), sealedRoot), now());
+    crashPoint('seal.root-indexed');
 
     const rootHash = sealedRoot.hash.toString('hex');
     const record = encodeVersionRecord({
@@ -248,7 +249,9 @@ export class Dumper {
     const name = { number, epoch: epoch.name };
     await bound.waitForRoom(record.length + signature.length, made.signal);
     spool.write(versionSignatureName(name), signature);
+    crashPoint('seal.signature-written');
     spool.write(versionName(name), record);
+    crashPoint('seal.record-written');
     run.sealedBytes += sealedRoot.bytes + record.length + signature.length;
     const sequence = index.addVersion(
       epoch.id,
@@ -263,11 +266,12 @@ export class Dumper {
         plain_bytes: made.stats.plainBytes,
         new_bytes: made.stats.newBytes,
         sealed_bytes: run.sealedBytes,
-        manifest_packs: JSON.stringify([...names]),
+        manifest_packs: JSON.stringify([...listed]),
       },
       use.used,
       now(),
     );
+    crashPoint('seal.version-indexed');
     return { number, sequence };
   }
 
@@ -280,62 +284,6 @@ export class Dumper {
     const used = before.filter((hash) => index.objects.usesPack(Buffer.from(hash, 'hex')));
     return used.length * 2 < before.length ? used : [...before];
   }
-}
-
-/** Names packs by their hashes and sums up how much of each is used. */
-class PackUse {
-  /** Plaintext bytes by pack. */
-  readonly used = new Map<number, number>();
-  readonly #index: SealIndex;
-  readonly #packs = new Map<number, { hash: string; bytes: number }>();
-
-  constructor(index: SealIndex) {
-    this.#index = index;
-  }
-
-  extents(flat: Float64Array): Extent<string>[] {
-    const extents: Extent<string>[] = [];
-    for (let at = 0; at < flat.length; at += 3) {
-      const [id = 0, offset = 0, length = 0] = flat.subarray(at, at + 3);
-      this.used.set(id, (this.used.get(id) ?? 0) + length);
-      extents.push({ pack: this.#pack(id).hash, offset, length });
-    }
-    return extents;
-  }
-
-  sizes(): [string, number][] {
-    return [...this.#packs.values()].map(({ hash, bytes }) => [hash, bytes]);
-  }
-
-  #pack(id: number): { hash: string; bytes: number } {
-    let pack = this.#packs.get(id);
-    if (pack === undefined) {
-      const object = this.#index.objects.byId(id);
-      if (object === null) throw new Error(`pack ${id} is not in the database`);
-      pack = { hash: object.hash.toString('hex'), bytes: object.bytes };
-      this.#packs.set(id, pack);
-    }
-    return pack;
-  }
-}
-
-function manifestEntry(
-  { path, kind, mode, uid, gid, mtimeNs, target }: SourceEntry,
-  file: CutFile | null,
-  use: PackUse,
-): ManifestEntry {
-  const common = { path, uid, gid, mtimeNs };
-  if (kind === 'directory') return { ...common, type: 'directory', mode };
-  if (kind === 'symlink') return { ...common, type: 'symlink', target: target ?? Buffer.alloc(0) };
-  if (file === null) throw new Error('a file has no content');
-  return {
-    ...common,
-    type: 'file',
-    mode,
-    size: file.size,
-    hash: file.hash,
-    extents: use.extents(file.extents),
-  };
 }
 
 /** A text that differs when the recipients do, whatever their order. */
@@ -359,6 +307,12 @@ function newObject(
 
 function plainObject(bytes: Buffer): { hash: Buffer; bytes: number; chunkList: null } {
   return { hash: createHash('sha256').update(bytes).digest(), bytes: bytes.length, chunkList: null };
+}
+
+function unreadableOf(facts: Awaited<ReturnType<Source['describe']>>): Unreadable {
+  if (facts.kind !== 'paths') return { count: 0, paths: [] };
+  const paths = facts.skipped.map(({ path, reason }) => `/${displayPath(path)}: ${reason}`);
+  return { count: facts.skippedFiles, paths };
 }
 
 function toFacts(facts: object): SourceFacts {

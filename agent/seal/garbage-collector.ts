@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** What this thread may hold outside of V8's heap before everything is looked through. */
-const externalBytesMax = 40 * 1024 * 1024;
+const externalBytesMax = 32 * 1024 * 1024;
 
 /**
  * A function that collects this thread's young garbage at once, or all of it where much has gathered. A dump leaves

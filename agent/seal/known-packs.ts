@@ -6,6 +6,8 @@ export type PackFacts = {
   createdAt: number;
   inSpool: boolean;
   sequence: number;
+  /** Of the first version record that names it; null while none does. */
+  namedSequence: number | null;
   /** Receivers that do not hold it although they acknowledged its sequence. */
   lackedBy: ReadonlySet<string>;
 };
@@ -28,20 +30,29 @@ export function activeReceivers(receivers: readonly ReceiverFacts[], nowMs: numb
   return receivers.filter(({ lastSeenAt, passedOver }) => !passedOver && nowMs - lastSeenAt < activeForMs);
 }
 
-/** Whether the receiver holds the pack, as far as it has told. */
+/**
+ * Whether the receiver holds the pack, as far as it has told. Before it has a version that names the pack, it keeps the
+ * pack for the time of the lease only.
+ */
 export function isConfirmed(
-  pack: Pick<PackFacts, 'sequence' | 'lackedBy'>,
+  { sequence, namedSequence, createdAt, lackedBy }: ConfirmedFacts,
   { receiverId, durableSequence }: ReceiverFacts,
+  nowMs: number,
 ): boolean {
-  return pack.sequence <= durableSequence && !pack.lackedBy.has(receiverId);
+  if (sequence > durableSequence || lackedBy.has(receiverId)) return false;
+  const isNamed = namedSequence !== null && namedSequence <= durableSequence;
+  return isNamed || nowMs - createdAt < leaseMs;
 }
+
+type ConfirmedFacts = Pick<PackFacts, 'sequence' | 'namedSequence' | 'createdAt' | 'lackedBy'>;
 
 /** Whether every active receiver, and at least one, holds the pack. */
 export function isConfirmedByAll(
-  pack: Pick<PackFacts, 'sequence' | 'lackedBy'>,
+  pack: ConfirmedFacts,
   active: readonly ReceiverFacts[],
+  nowMs: number,
 ): boolean {
-  return active.length > 0 && active.every((receiver) => isConfirmed(pack, receiver));
+  return active.length > 0 && active.every((receiver) => isConfirmed(pack, receiver, nowMs));
 }
 
 /**
@@ -50,7 +61,7 @@ export function isConfirmedByAll(
  */
 export function isKnown(pack: PackFacts, active: readonly ReceiverFacts[], nowMs: number): boolean {
   if (pack.usedBytes === 0 && nowMs - pack.createdAt > leaseMs) return false;
-  return pack.inSpool || isConfirmedByAll(pack, active);
+  return pack.inSpool || isConfirmedByAll(pack, active, nowMs);
 }
 
 /**

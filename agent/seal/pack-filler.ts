@@ -9,15 +9,21 @@ import type { ChunkLocation } from './chunk-lookup.ts';
 /** A full pack, not sealed yet. `chunks`: entries of `chunkEntryBytes`. */
 export type FilledPack = { pack: number; content: Uint8Array<ArrayBuffer>; chunks: Uint8Array<ArrayBuffer> };
 
-/** A file that was read to its end. `extents`: pack, offset and length, one after the other. */
-export type CutFile = { size: number; hash: Buffer; extents: Float64Array<ArrayBuffer> };
+/** Extents of the file that is being cut: pack, offset and length, one after the other. */
+export type FlatExtents = Float64Array<ArrayBuffer>;
+
+/** A file that was read to its end. */
+export type CutFile = { size: number; hash: Buffer };
 
 export type FillerStats = { plainBytes: number; newBytes: number; resealedBytes: number };
+
+const extentNumbersMax = 3 * sealedLimits.manifestExtentsPerLine;
 
 type Deps = {
   /** Where a chunk was sealed before, in whatever pack. */
   find(id: Buffer, key: string): ChunkLocation | null;
   onPack(pack: FilledPack): void;
+  onExtents(extents: FlatExtents): void;
   /** Where a pack's content is gathered: `packBytesMax` bytes, which go away with the pack. */
   takeRoom(): ArrayBuffer;
 };
@@ -95,11 +101,11 @@ export class PackFiller {
       this.#carried = 0;
       this.#take(this.#carry.subarray(0, length));
     }
-    const file = { size: this.#size, hash: this.#hash.digest(), extents: Float64Array.from(this.#extents) };
+    this.#giveExtents(this.#extents.length);
+    const file = { size: this.#size, hash: this.#hash.digest() };
     this.#cutter = new ChunkCutter(this.#options.chunking);
     this.#hash = createHash('sha256');
     this.#size = 0;
-    this.#extents = [];
     return file;
   }
 
@@ -166,6 +172,10 @@ export class PackFiller {
     this.#refer(location.pack, location.offset, location.length);
   }
 
+  #giveExtents(numbers: number): void {
+    if (numbers > 0) this.#deps.onExtents(Float64Array.from(this.#extents.splice(0, numbers)));
+  }
+
   #refer(pack: number, offset: number, length: number): void {
     const extents = this.#extents;
     const last = extents.length - 3;
@@ -176,6 +186,8 @@ export class PackFiller {
     ) {
       extents[last + 2] = (extents[last + 2] as number) + length;
     } else {
+      // none of them grows any more
+      if (extents.length >= extentNumbersMax) this.#giveExtents(extents.length);
       extents.push(pack, offset, length);
     }
   }

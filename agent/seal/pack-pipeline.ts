@@ -5,7 +5,7 @@ import { workerEntry } from '../../shared/io/worker-entry.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
 import { garbageCollector } from './garbage-collector.ts';
-import type { CutFile, FilledPack, FillerStats } from './pack-filler.ts';
+import type { CutFile, FilledPack, FillerStats, FlatExtents } from './pack-filler.ts';
 import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
 
 /** An object that lies in the spool, durable, and is not in the database yet. */
@@ -16,6 +16,8 @@ export type PackPipelineDeps = {
   waitForRoom(bytes: number): Promise<void>;
   /** A pack is durable in the spool; when this returns, its chunks can be found in the database. */
   onPack(sealed: SpooledSeal, plainBytes: number, chunks: Buffer): void;
+  /** Extents of the file that is being written, in order, all of them before its end. */
+  onExtents(extents: FlatExtents): void;
 };
 
 export type PackPipelineOptions = Omit<CutWorkerData, 'packBytesMax'> &
@@ -137,8 +139,11 @@ export class PackPipeline {
       case 'taken':
         this.#emptyBatches.push(event.buffer);
         break;
+      case 'extents':
+        this.#deps.onExtents(event.extents);
+        break;
       case 'file':
-        this.#file = { ...event, hash: Buffer.from(event.hash) };
+        this.#file = { size: event.size, hash: Buffer.from(event.hash) };
         break;
       case 'pack':
         this.#packsUnderWay += 1;
@@ -193,6 +198,8 @@ export class PackPipeline {
     }
     this.#packs.delete(sealed.id);
     this.#packsUnderWay -= 1;
+    // also what was sent to receivers meanwhile
+    this.#collect();
     this.#post({ type: 'committed', pack: sealed.id, buffer }, [buffer]);
   }
 

@@ -1,31 +1,33 @@
 import type { ChunkingParameters } from '../../shared/chunking/chunking-parameters.ts';
 
-const kib = 1024;
+const [kib, gib] = [1024, 1024 ** 3];
 
-/** Sealed folders up to 32 GiB. */
-const fineChunking = {
-  name: 'fastcdc-16k',
-  bytesMin: 4 * kib,
-  bytesAverage: 16 * kib,
-  bytesMax: 64 * kib,
-} as const satisfies ChunkingParameters;
+/** Parameters for dumps up to `bytesMax`. */
+type Tier = { bytesMax: number; parameters: ChunkingParameters };
 
-/** Larger ones: fewer chunks to remember. */
-const coarseChunking = {
-  name: 'fastcdc-64k',
-  bytesMin: 16 * kib,
-  bytesAverage: 64 * kib,
-  bytesMax: 256 * kib,
-} as const satisfies ChunkingParameters;
+/** A row that changed costs the chunk around it, a chunk costs about 60 bytes in the agent's database for ever. */
+const tiers: readonly Tier[] = [
+  { bytesMax: 8 * gib, parameters: tier('fastcdc-4k', 4 * kib) },
+  { bytesMax: 32 * gib, parameters: tier('fastcdc-8k', 8 * kib) },
+  { bytesMax: 64 * gib, parameters: tier('fastcdc-16k', 16 * kib) },
+  { bytesMax: Number.POSITIVE_INFINITY, parameters: tier('fastcdc-64k', 64 * kib) },
+];
 
-const coarseFromBytes = 32 * kib ** 3;
-
-/** The parameters for a folder whose first dump will probably have that many bytes; they stay for its whole life. */
+/**
+ * The parameters for a folder whose first dump will probably have that many bytes; they stay for its whole life.
+ * @see docs/decisions/0006-small-chunks-for-dumps.md
+ */
 export function chooseChunking(expectedBytes: number): ChunkingParameters {
-  return expectedBytes > coarseFromBytes ? coarseChunking : fineChunking;
+  const chosen = tiers.find(({ bytesMax }) => expectedBytes <= bytesMax);
+  if (chosen === undefined) throw new RangeError(`no chunking for ${expectedBytes} bytes`);
+  return chosen.parameters;
 }
 
 /** The parameters of that name, or null where this program does not know them. */
 export function chunkingByName(name: string): ChunkingParameters | null {
-  return [fineChunking, coarseChunking].find((parameters) => parameters.name === name) ?? null;
+  return tiers.find(({ parameters }) => parameters.name === name)?.parameters ?? null;
+}
+
+function tier(name: string, bytesAverage: number): ChunkingParameters {
+  return { name, bytesMin: bytesAverage / 4, bytesAverage, bytesMax: bytesAverage * 4 };
 }

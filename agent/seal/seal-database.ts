@@ -3,13 +3,13 @@ import { openSchemaDatabase, type DatabaseSchema } from '../../shared/io/schema-
 
 /**
  * `objects` are what a sealed folder gave out and may still be needed: packs, root messages, version records and their
- * signatures. `used_bytes` counts the plaintext of a pack that the latest version refers to; `named` tells that some
- * version ever did. `chunks` tells where the
+ * signatures. `used_bytes` counts the plaintext of a pack that the latest version refers to; `named_sequence` is
+ * that of the first version record which names the object (its own for a record). `chunks` tells where the
  * chunks of the current epoch lie; ids of different epochs never meet, because each has a secret of its own.
  * `lacking` names packs that a receiver does not hold although its acknowledged sequence is behind them.
  */
 const schema: DatabaseSchema = {
-  version: 2,
+  version: 4,
   sql: `
   CREATE TABLE folders (
     id INTEGER PRIMARY KEY,
@@ -22,7 +22,8 @@ const schema: DatabaseSchema = {
     last_started_at INTEGER,
     last_duration_ms INTEGER,
     last_fingerprint TEXT,
-    failure TEXT
+    failure TEXT,
+    unreadable TEXT
   );
   CREATE TABLE epochs (
     id INTEGER PRIMARY KEY,
@@ -42,7 +43,7 @@ const schema: DatabaseSchema = {
     bytes INTEGER NOT NULL,
     plain_bytes INTEGER NOT NULL,
     used_bytes INTEGER NOT NULL DEFAULT 0,
-    named INTEGER NOT NULL DEFAULT 0,
+    named_sequence INTEGER,
     sequence INTEGER NOT NULL,
     replaces INTEGER,
     created_at INTEGER NOT NULL,

@@ -20,7 +20,12 @@ export type FolderRow = {
   last_fingerprint: string | null;
   /** JSON of the last run's failure; null when it made a version. */
   failure: string | null;
+  /** JSON of what the latest version lacks because it could not be read; null before the first. */
+  unreadable: string | null;
 };
+
+/** Files of the source that could not be read; the first of them with the reason, for people. */
+export type Unreadable = { count: number; paths: string[] };
 
 export type EpochRow = { id: number; name: string; secret: Buffer; recipients: string };
 
@@ -90,6 +95,20 @@ export class SealIndex {
       fingerprint,
       this.folderId,
     );
+  }
+
+  noteUnreadable(unreadable: Unreadable): void {
+    this.#sql.run(
+      'UPDATE folders SET unreadable = ? WHERE id = ?',
+      JSON.stringify(unreadable),
+      this.folderId,
+    );
+  }
+
+  /** What the latest version lacks. */
+  unreadable(): Unreadable {
+    const { unreadable } = this.folder();
+    return unreadable === null ? { count: 0, paths: [] } : (JSON.parse(unreadable) as Unreadable);
   }
 
   epoch(): EpochRow | null {
@@ -173,7 +192,7 @@ export class SealIndex {
         version.sealed_bytes,
         version.manifest_packs,
       );
-      this.objects.setUsed(used, objects.rootHash);
+      this.objects.setUsed(used, objects.rootHash, sequence);
       return sequence;
     });
   }

@@ -2,10 +2,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { ChunkListBuilder } from '../../shared/chunking/chunk-list.ts';
 import { fileChunking } from '../../shared/chunking/chunking-parameters.ts';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
+import { crashPoint } from '../../shared/io/crash-point.ts';
 import { packName } from '../../shared/sealing/object-name.ts';
 import { nameSealed, Sealer, sealPack } from '../../shared/sealing/sealer.ts';
 import { chunkedAboveBytes, encodeChunkList } from '../index/chunk-list-blob.ts';
 import { garbageCollector } from './garbage-collector.ts';
+import { packEffort } from './pack-effort.ts';
 import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
 import { Spool } from './spool.ts';
 
@@ -26,12 +28,16 @@ async function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerD
     if (message.length < bytes) message = Buffer.allocUnsafeSlow(bytes);
     return message.subarray(0, bytes);
   };
+  let takenBytes = 0;
   const seal = async ({ kind, id, content }: SealRequest): Promise<void> => {
+    const effort = packEffort(takenBytes);
+    takenBytes += content.length;
     const sealed =
       kind === 'pack'
-        ? await sealPack(content, sealer, room)
+        ? await sealPack(content, sealer, { effort, room })
         : nameSealed(await sealer.sealMessage(content, room));
     spool.write(packName(sealed.hash), sealed.bytes);
+    crashPoint(kind === 'pack' ? 'seal.pack-written' : 'seal.root-written');
     const { hash, bytes } = sealed;
     const { buffer } = content;
     post({ type: 'sealed', id, hash, bytes: bytes.length, chunkList: chunkListOf(bytes), buffer }, [buffer]);

@@ -93,6 +93,7 @@ export class SealedFolder {
         return null;
       }
       const result = await this.#dumper.dump(signal);
+      this.index.noteUnreadable(result.unreadable);
       this.index.noteEnd(result.durationMs, null, fingerprint);
       return result;
     } catch (error) {

@@ -17,6 +17,7 @@ import { createSource } from './create-source.ts';
 import type { DumpResult } from './dumper.ts';
 import { RecipientDirectory } from './recipient-directory.ts';
 import { openSealDatabase } from './seal-database.ts';
+import type { Unreadable } from './seal-index.ts';
 import { SealedFolder } from './sealed-folder.ts';
 import { SpoolBound, spoolBoundDefaults } from './spool-bound.ts';
 
@@ -40,6 +41,8 @@ export type SealedFolderStatus = {
   failure: { message: string; at: number } | null;
   /** Every how many-th moment of the schedule is used: more than 1 where dumps take too long for all. */
   stretch: number;
+  /** What the latest version lacks because it could not be read. */
+  unreadable: Unreadable;
   packs: number;
   bytes: number;
   sequence: number;
@@ -139,6 +142,7 @@ export class SealedFolders implements ServedFolders {
         state: dumping ? 'dumping' : waiting > 0 ? 'waiting' : 'idle',
         failure: row.failure === null ? null : (JSON.parse(row.failure) as { message: string; at: number }),
         stretch: this.#decide(entry).stretch,
+        unreadable: folder.index.unreadable(),
         packs,
         bytes,
         sequence: row.sequence,

@@ -14,6 +14,7 @@ export type SealedObject = {
   plain_bytes: number;
   used_bytes: number;
   sequence: number;
+  named_sequence: number | null;
   replaces: number | null;
   created_at: number;
   in_spool: 0 | 1;
@@ -31,7 +32,7 @@ export type NewObject = {
 };
 
 export const objectColumns =
-  'id, kind, name, hash, bytes, plain_bytes, used_bytes, sequence, replaces, created_at, in_spool FROM objects';
+  'id, kind, name, hash, bytes, plain_bytes, used_bytes, sequence, named_sequence, replaces, created_at, in_spool FROM objects';
 
 /** How the object is announced. */
 export function recordOf(object: SealedObject): FileRecord {

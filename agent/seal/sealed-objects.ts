@@ -51,14 +51,17 @@ export class SealedObjects {
     return this.#sql.get<SealedObject>(`SELECT ${objectColumns} WHERE id = ?`, id);
   }
 
-  /** Packs of an epoch. */
+  /** Packs of an epoch that the latest version uses or that were sealed since: no other has chunks that can be found. */
   packs(epoch: number): PackFacts[] {
     const lacking = this.#deps.confirmations.lacking();
     return this.#sql
       .all<SealedObject>(
-        `SELECT ${objectColumns} WHERE folder = ? AND epoch = ? AND kind = 'pack' ORDER BY id`,
+        `SELECT ${objectColumns} WHERE folder = ? AND epoch = ? AND kind = 'pack'
+         AND (used_bytes > 0 OR sequence > (SELECT coalesce(max(sequence), 0) FROM versions WHERE folder = ?))
+         ORDER BY id`,
         this.#folderId,
         epoch,
+        this.#folderId,
       )
       .map((row) => ({
         id: row.id,
@@ -67,6 +70,7 @@ export class SealedObjects {
         createdAt: row.created_at,
         inSpool: row.in_spool === 1,
         sequence: row.sequence,
+        namedSequence: row.named_sequence,
         lackedBy: lacking.get(row.id) ?? nobody,
       }));
   }
@@ -96,7 +100,13 @@ export class SealedObjects {
         `SELECT ${objectColumns} WHERE folder = ? AND in_spool = 1 ORDER BY sequence`,
         this.#folderId,
       )
-      .map((row) => ({ ...row, createdAt: row.created_at, lackedBy: lacking.get(row.id) ?? nobody }));
+      .map((row) =>
+        Object.assign(row, {
+          createdAt: row.created_at,
+          namedSequence: row.named_sequence,
+          lackedBy: lacking.get(row.id) ?? nobody,
+        }),
+      );
   }
 
   spooledAfter(sequence: number, limit: number): SealedObject[] {
@@ -128,7 +138,7 @@ export class SealedObjects {
   abandoned(): number[] {
     return this.#sql
       .all<{ id: number }>(
-        `SELECT id FROM objects WHERE folder = ? AND in_spool = 1 AND named = 0 AND kind IN ('pack', 'root')
+        `SELECT id FROM objects WHERE folder = ? AND in_spool = 1 AND named_sequence IS NULL AND kind IN ('pack', 'root')
          AND sequence < (SELECT coalesce(max(sequence), 0) FROM versions WHERE folder = ?)`,
         this.#folderId,
         this.#folderId,
@@ -145,13 +155,27 @@ export class SealedObjects {
     return row?.chunk_list ?? null;
   }
 
-  /** A version was made: it refers to so many plaintext bytes of these packs, by id, and to nothing of any other. */
-  setUsed(used: ReadonlyMap<number, number>, rootHash: Buffer): void {
+  /**
+   * A version was made whose record has that sequence: it refers to so many plaintext bytes of these packs, by id, and
+   * to nothing of any other.
+   */
+  setUsed(used: ReadonlyMap<number, number>, rootHash: Buffer, sequence: number): void {
     this.#sql.run('UPDATE objects SET used_bytes = 0 WHERE folder = ? AND used_bytes > 0', this.#folderId);
     for (const [id, bytes] of used) {
-      this.#sql.run('UPDATE objects SET used_bytes = ?, named = 1 WHERE id = ?', bytes, id);
+      this.#sql.run(
+        'UPDATE objects SET used_bytes = ?, named_sequence = coalesce(named_sequence, ?) WHERE id = ?',
+        bytes,
+        sequence,
+        id,
+      );
     }
-    this.#sql.run('UPDATE objects SET named = 1 WHERE folder = ? AND hash = ?', this.#folderId, rootHash);
+    this.#sql.run(
+      `UPDATE objects SET named_sequence = ? WHERE folder = ? AND named_sequence IS NULL
+       AND (hash = ? OR kind IN ('version', 'signature'))`,
+      sequence,
+      this.#folderId,
+      rootHash,
+    );
     this.#sql.run(
       `DELETE FROM chunks WHERE pack IN (SELECT id FROM objects WHERE folder = ? AND kind = 'pack' AND used_bytes = 0)`,
       this.#folderId,
@@ -175,8 +199,8 @@ export class SealedObjects {
       for (const id of ids) {
         const object = this.byId(id);
         if (object === null) continue;
-        this.#deps.confirmations.noteLeaving(object, receivers);
         this.#sql.run('UPDATE objects SET in_spool = 0, chunk_list = NULL WHERE id = ?', id);
+        this.#deps.confirmations.noteLeaving(object, receivers);
       }
       this.#dropUnneeded();
     });

@@ -86,6 +86,7 @@ export class SpoolBound {
     const evictions = chooseEvictions(
       parts.map((part) => part.share()),
       bytesNeeded,
+      this.#now(),
     );
     if (evictions === null) return false;
     for (const [at, eviction] of evictions.entries()) {

@@ -1,3 +1,4 @@
+import { crashPoint } from '../../shared/io/crash-point.ts';
 import { activeReceivers, type ReceiverFacts } from './known-packs.ts';
 import type { SealIndex } from './seal-index.ts';
 import type { SpoolPart } from './spool-bound.ts';
@@ -27,7 +28,7 @@ export class SpoolKeeper implements SpoolPart {
     this.#deps = deps;
     const receivers = deps.index.confirmations.receivers();
     this.#receivers = new Map(receivers.map((receiver) => [receiver.receiverId, receiver]));
-    this.#reconcile();
+    this.reconcile();
   }
 
   receivers(): ReceiverFacts[] {
@@ -94,7 +95,10 @@ export class SpoolKeeper implements SpoolPart {
     this.#settling = null;
     const { objects } = this.#deps.index;
     this.#save();
-    this.#remove([...chooseDelivered(objects.spooled(), this.active()), ...objects.abandoned()]);
+    this.#remove([
+      ...chooseDelivered(objects.spooled(), this.active(), this.#deps.now()),
+      ...objects.abandoned(),
+    ]);
   }
 
   /** Lets go at the spool's bound; whoever lacks something of it is not active until it reports again. */
@@ -110,6 +114,18 @@ export class SpoolKeeper implements SpoolPart {
   /** An object in the spool turned out to be damaged or gone. */
   lose(objectId: number): void {
     this.#remove([objectId]);
+  }
+
+  /**
+   * After a start, or a dump that broke off: files without a row go, rows without a file are no longer in the spool. Not
+   * while anything is being sealed.
+   */
+  reconcile(): void {
+    const { index, spool } = this.#deps;
+    const spooled = index.objects.spooled();
+    const lost = spooled.filter(({ name, bytes }) => !spool.holds(name, bytes)).map(({ id }) => id);
+    if (lost.length > 0) index.objects.leaveSpool(lost, this.receivers());
+    spool.removeOthers(new Set(index.objects.spooled().map(({ name }) => name)));
   }
 
   close(): void {
@@ -132,21 +148,14 @@ export class SpoolKeeper implements SpoolPart {
     const { index, spool, onChange } = this.#deps;
     const names = ids.flatMap((id) => index.objects.byId(id)?.name ?? []);
     index.objects.leaveSpool(ids, this.receivers());
+    crashPoint('seal.spool-left');
     spool.remove(names);
+    crashPoint('seal.spool-removed');
     onChange();
   }
 
   #settleSoon(): void {
     this.#settling ??= setTimeout(() => this.settle(), settleDelayMs);
     this.#settling.unref();
-  }
-
-  /** After a start: files without a row go, rows without a file are no longer in the spool. */
-  #reconcile(): void {
-    const { index, spool } = this.#deps;
-    const spooled = index.objects.spooled();
-    const lost = spooled.filter(({ name, bytes }) => !spool.holds(name, bytes)).map(({ id }) => id);
-    if (lost.length > 0) index.objects.leaveSpool(lost, this.receivers());
-    spool.removeOthers(new Set(index.objects.spooled().map(({ name }) => name)));
   }
 }

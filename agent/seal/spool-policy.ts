@@ -1,13 +1,10 @@
-import { isConfirmed, isConfirmedByAll, type ReceiverFacts } from './known-packs.ts';
+import { isConfirmed, isConfirmedByAll, type PackFacts, type ReceiverFacts } from './known-packs.ts';
 
 /** Something that lies in the spool. */
-export type SpooledObject = {
-  id: number;
-  bytes: number;
-  sequence: number;
-  createdAt: number;
-  lackedBy: ReadonlySet<string>;
-};
+export type SpooledObject = { bytes: number } & Pick<
+  PackFacts,
+  'id' | 'sequence' | 'namedSequence' | 'createdAt' | 'lackedBy'
+>;
 
 /** What a folder has in the spool, and the folder's receivers. */
 export type SpoolShare = { objects: readonly SpooledObject[]; receivers: readonly ReceiverFacts[] };
@@ -19,19 +16,24 @@ export type Eviction = { objects: number[]; passedOver: string[] };
 export function chooseDelivered(
   objects: readonly SpooledObject[],
   active: readonly ReceiverFacts[],
+  nowMs: number,
 ): number[] {
-  return objects.filter((object) => isConfirmedByAll(object, active)).map(({ id }) => id);
+  return objects.filter((object) => isConfirmedByAll(object, active, nowMs)).map(({ id }) => id);
 }
 
 /**
  * What may go at the bound so that `bytesNeeded` become free, for each share: the oldest of all first, only what some
  * receiver holds. Gives null where that is not enough, so that whoever needs the room waits.
  */
-export function chooseEvictions(shares: readonly SpoolShare[], bytesNeeded: number): Eviction[] | null {
+export function chooseEvictions(
+  shares: readonly SpoolShare[],
+  bytesNeeded: number,
+  nowMs: number,
+): Eviction[] | null {
   const evictions = shares.map((): Eviction => ({ objects: [], passedOver: [] }));
   const candidates = shares.flatMap(({ objects, receivers }, share) =>
     objects
-      .filter((object) => receivers.some((receiver) => isConfirmed(object, receiver)))
+      .filter((object) => receivers.some((receiver) => isConfirmed(object, receiver, nowMs)))
       .map((object) => ({ object, receivers, eviction: evictions[share] as Eviction })),
   );
   candidates.sort((a, b) => a.object.createdAt - b.object.createdAt || a.object.sequence - b.object.sequence);
@@ -41,7 +43,7 @@ export function chooseEvictions(shares: readonly SpoolShare[], bytesNeeded: numb
     free += object.bytes;
     eviction.objects.push(object.id);
     for (const receiver of receivers) {
-      if (isConfirmed(object, receiver) || eviction.passedOver.includes(receiver.receiverId)) continue;
+      if (isConfirmed(object, receiver, nowMs) || eviction.passedOver.includes(receiver.receiverId)) continue;
       eviction.passedOver.push(receiver.receiverId);
     }
   }

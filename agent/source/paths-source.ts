@@ -33,8 +33,8 @@ const entriesPerTurn = 64;
 /**
  * Files and whole trees with modes, owners, links and times; entries are named by their absolute path without the
  * leading slash. A link that is itself one of the paths is followed, any other is kept as a link. What cannot be read
- * (or is a socket, pipe or device) is skipped, counted and named in the facts: one bad file must not keep all others
- * from being saved. One of the paths themselves that is missing or cannot be read fails the source: what vanished is not a deletion.
+ * is skipped, counted and named in the facts: one bad file must not keep all others from being saved. Sockets, pipes and
+ * devices are left out. One of the paths themselves that is missing or cannot be read fails the source: what vanished is not a deletion.
  * @throws CodedError CONFIG_INVALID (a path is not absolute)
  */
 export class PathsSource implements Source {
@@ -42,7 +42,7 @@ export class PathsSource implements Source {
   readonly #ignore: Ignore;
   readonly #entriesMax: number;
   #lastFacts: PathsFacts | null = null;
-  /** Files that failed half-way in an earlier run: skipped from then on, so that they do not fail every run. */
+  /** Files that failed half-way in an earlier run: tried out first, so that they do not fail every run. */
   readonly #unreadable = new Set<RelativePath>();
 
   constructor(options: Pick<PathsSourceOptions, 'paths'> & Partial<PathsSourceOptions>) {
@@ -67,9 +67,13 @@ export class PathsSource implements Source {
         count(facts, found, 0);
         continue;
       }
-      if (this.#unreadable.delete(found.path)) {
-        skip(facts, found.path, 'could not be read to its end in the run before');
-        continue;
+      if (this.#unreadable.has(found.path)) {
+        const reason = await tryOut(found.path, signal);
+        if (reason !== null) {
+          skip(facts, found.path, reason);
+          continue;
+        }
+        this.#unreadable.delete(found.path);
       }
       yield* this.#fileEntry(found, facts, signal);
     }
@@ -115,7 +119,7 @@ export class PathsSource implements Source {
       }
       count(facts, found, file.bytesRead);
     } finally {
-      if (file.failed) this.#unreadable.add(found.path);
+      if (file.failed && !isRoot) this.#unreadable.add(found.path);
       file.close();
     }
   }
@@ -182,12 +186,32 @@ export class PathsSource implements Source {
       if (stats.isSymbolicLink()) {
         return { path: name, stats, target: fs.readlinkSync(absolute(name), { encoding: 'buffer' }) };
       }
-      skip(facts, name, 'not a file, directory or link');
+      facts.specialFiles += 1;
     } catch (error) {
       const code = systemErrorCode(error) ?? 'failed';
       if (code !== 'ENOENT') skip(facts, name, code);
     }
     return null;
+  }
+}
+
+/** Reads a file to its end; null when that works, or when there is nothing to read any more. */
+async function tryOut(name: RelativePath, signal: AbortSignal): Promise<string | null> {
+  let file: SourceFile | null;
+  try {
+    file = SourceFile.open(absolute(name), { followLink: false });
+  } catch (error) {
+    return systemErrorCode(error) ?? 'failed';
+  }
+  if (file === null) return null;
+  try {
+    for await (const piece of file.read(signal)) if (piece.length === 0) break;
+    return null;
+  } catch (error) {
+    if (!file.failed) throw error;
+    return 'cannot be read to its end';
+  } finally {
+    file.close();
   }
 }
 
@@ -236,7 +260,16 @@ function entryOf(
 }
 
 function emptyFacts(): PathsFacts {
-  return { kind: 'paths', files: 0, directories: 0, symlinks: 0, bytes: 0, skippedFiles: 0, skipped: [] };
+  return {
+    kind: 'paths',
+    files: 0,
+    directories: 0,
+    symlinks: 0,
+    bytes: 0,
+    specialFiles: 0,
+    skippedFiles: 0,
+    skipped: [],
+  };
 }
 
 function count(facts: PathsFacts, found: Found, bytes: number): void {

@@ -33,13 +33,17 @@ export type PostgresFacts = {
 
 type SkippedPath = { path: RelativePath; reason: string };
 
-/** `skippedFiles` counts all that could not be read; `skipped` names the first hundred of them. */
+/**
+ * `skippedFiles` counts all that could not be read; `skipped` names the first hundred of them. `specialFiles`: sockets,
+ * pipes and devices, which are left out.
+ */
 export type PathsFacts = {
   kind: 'paths';
   files: number;
   directories: number;
   symlinks: number;
   bytes: number;
+  specialFiles: number;
   skippedFiles: number;
   skipped: SkippedPath[];
 };

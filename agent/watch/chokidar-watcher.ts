@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import path from 'node:path';
 import { watch, type FSWatcher } from 'chokidar';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
 import type { DirectoryWatcher, WatchEvent } from './directory-watcher.ts';
@@ -12,9 +13,9 @@ type Batch = {
 };
 
 /** Directories that come together share a chokidar instance, because only an instance says when its watches stand. */
-const batchDirectoriesMax = 256;
-/** chokidar lists what it begins to watch; few at a time keep memory low. */
-const openingMax = 2;
+const batchDirectoriesMax = 32;
+/** chokidar lists what it begins to watch; few directories at a time keep memory low. */
+const openingMax = 1;
 const openingMsMax = 10_000;
 const gatherMs = 5;
 const namesMax = 64;
@@ -29,6 +30,7 @@ export class ChokidarWatcher implements DirectoryWatcher {
   private readonly batches = new Map<string, Batch>();
   private readonly joining = new Set<string>();
   private readonly changed = new Map<string, Set<string>>();
+  private readonly ended = new Set<string>();
   private readonly refusing = new Set<Batch>();
   private opening = 0;
   private events = 0;
@@ -89,8 +91,15 @@ export class ChokidarWatcher implements DirectoryWatcher {
   }
 
   private openBatch(directories: readonly string[]): void {
-    const options = { depth: 0, followSymlinks: false, ignoreInitial: true, atomic: false } as const;
-    const watcher = watch([...directories], options);
+    const asked = new Set(directories);
+    const watcher = watch([...directories], {
+      depth: 0,
+      followSymlinks: false,
+      ignoreInitial: true,
+      atomic: false,
+      // What is in the directories costs no memory then; raw events come all the same.
+      ignored: (name) => !asked.has(name),
+    });
     const batch: Batch = {
       watcher,
       directories: new Set(directories),
@@ -115,10 +124,10 @@ export class ChokidarWatcher implements DirectoryWatcher {
 
   private noteError(batch: Batch, error: unknown): void {
     const code = systemErrorCode(error) ?? 'UNKNOWN';
-    const path =
+    const place =
       error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : null;
-    if (path !== null && batch.directories.has(path)) {
-      batch.refused.set(path, code);
+    if (place !== null && batch.directories.has(place)) {
+      batch.refused.set(place, code);
       this.refusing.add(batch);
     } else this.listener({ type: 'refused', directories: [], code });
     // Errors after `ready` are told with the next events.
@@ -141,6 +150,8 @@ export class ChokidarWatcher implements DirectoryWatcher {
     const names = this.changed.get(directory) ?? new Set();
     this.changed.set(directory, names);
     if (name !== null && names.size < namesMax) names.add(name);
+    // The end of a watch is told by the directory's own name, as if it were something in it.
+    if (name === path.basename(directory)) this.ended.add(directory);
     this.tellTimer ??= setTimeout(() => this.tell(), gatherMs);
   }
 
@@ -149,6 +160,8 @@ export class ChokidarWatcher implements DirectoryWatcher {
     for (const batch of this.refusing) this.tellRefused(batch);
     if (this.events >= this.burstEvents) this.listener({ type: 'overflow' });
     this.events = 0;
+    if (this.ended.size > 0) this.listener({ type: 'ended', directories: [...this.ended] });
+    this.ended.clear();
     if (this.changed.size === 0) return;
     const directories = new Map([...this.changed].map(([directory, names]) => [directory, [...names]]));
     this.changed.clear();

@@ -4,6 +4,8 @@ export type WatchEvent =
   | { type: 'watching'; directories: readonly string[] }
   /** Something happened in these directories; with them names that appeared or went. */
   | { type: 'changed'; directories: ReadonlyMap<string, readonly string[]> }
+  /** These were deleted, moved or unmounted; what is at their place now may not be watched. */
+  | { type: 'ended'; directories: readonly string[] }
   /** No watch for these, by that system error. */
   | { type: 'refused'; directories: readonly string[]; code: string }
   /** So many events at once that the kernel may have dropped some. */

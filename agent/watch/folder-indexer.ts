@@ -1,24 +1,17 @@
-import fs from 'node:fs';
 import type Database from 'better-sqlite3';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
-import { displayPath, parentPath, rootPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { isDamage } from '../../shared/io/schema-database.ts';
-import { checkpointRecordsMax, FolderIndex, type PathChange } from '../index/folder-index.ts';
-import { openDirectoryBelow } from '../index/source-file.ts';
-import { ChangeBatch } from './change-batch.ts';
+import { FolderIndex } from '../index/folder-index.ts';
 import type { Clock } from './clock.ts';
 import type { ContentReader } from './content-reader.ts';
-import { scanDirectory } from './directory-scan.ts';
 import type { CreateDirectoryWatcher } from './directory-watcher.ts';
-import { FolderLooks } from './folder-looks.ts';
-import { FolderWatch, type LookRequest } from './folder-watch.ts';
-import { FullScan, type ScanReport, type ScanWaiter } from './full-scan.ts';
+import { FolderScanner } from './folder-scanner.ts';
+import type { ScanWaiter } from './full-scan.ts';
 import { createIgnoreRules, type IgnoreRules } from './ignore-rules.ts';
 import type { FolderCondition, IndexedFolder, IndexerOptions } from './indexer-options.ts';
-import type { ScanSink } from './scan-sink.ts';
-import { signatureOf } from './signature.ts';
-import { lookAtSource, type SourceBaseline, type SourceLook } from './source-guard.ts';
+import { lookAtSource, type IntactSource, type SourceBaseline, type SourceLook } from './source-guard.ts';
 
 export type FolderIndexerDeps = {
   database: Database.Database;
@@ -35,14 +28,9 @@ export type FolderIndexerDeps = {
   onCondition(condition: FolderCondition): void;
 };
 
-const lookAgainMs = 100;
-const commitDelayMs = 500;
-const pathsReportedMax = 20;
-const pathsKeptMax = 10_000;
-
 /**
- * Keeps one folder's index like its source: full scans, looks at single directories, files that have to settle, and
- * the guard that records nothing from a source that vanished. Works in slices; looks go before the full scan.
+ * One folder of the agent: when it is scanned, paused or stopped, and the guard that records nothing from a source that
+ * vanished. The work itself is its scanner's.
  */
 export class FolderIndexer {
   readonly index: FolderIndex;
@@ -50,27 +38,11 @@ export class FolderIndexer {
   private readonly deps: FolderIndexerDeps;
   private readonly options: IndexerOptions;
   private readonly rules: IgnoreRules;
-  private readonly watch: FolderWatch;
-  private readonly sink: ScanSink;
-  private readonly looks: FolderLooks;
-  private readonly batch = new ChangeBatch();
-  private readonly touched = new Set<RelativePath>();
-  private scan: FullScan | null = null;
-  private nextWaiters: ScanWaiter[] = [];
-  private wantsScan = false;
-  private network = false;
+  private readonly scanner: FolderScanner;
   private state: 'idle' | 'stopped' | 'paused' = 'idle';
   private stateReason: string | null = null;
-  private lastUnreadable: ReadonlySet<RelativePath> = new Set();
-  private lastSpecials = 0;
-  private oldestChangeMs = 0;
   private nextFullScanMs: number;
   private nextHotScanMs: number;
-  private seeded = false;
-  private slices = 0;
-  /** Whether a look, not the walk, found something that waits for its commit. */
-  private urgent = false;
-  private current: 'look' | 'walk' = 'walk';
   private told = '';
 
   constructor(deps: FolderIndexerDeps, folder: IndexedFolder, options: IndexerOptions) {
@@ -79,38 +51,30 @@ export class FolderIndexer {
     this.options = options;
     this.index = new FolderIndex(deps.database, folder.id);
     this.rules = createIgnoreRules(folder.ignore);
-    this.watch = new FolderWatch(
-      { createWatcher: deps.createWatcher, look: (request) => this.requestLook(request) },
+    this.scanner = new FolderScanner(
+      {
+        ...deps,
+        index: this.index,
+        rules: this.rules,
+        takesLooks: () => this.state === 'idle',
+        requireSource: () => this.requireSource(),
+        onScanned: () => this.scanned(),
+      },
+      folder,
       options,
     );
-    this.sink = this.createSink();
-    this.looks = new FolderLooks({
-      clock: deps.clock,
-      isNetwork: () => this.network,
-      root: folder.root,
-      sink: this.sink,
-      requestLook: (request) => this.requestLook(request),
-      vanished: (directory) => this.watch.vanished(directory),
-      requireSource: () => {
-        this.requireSource();
-      },
-    });
     const now = deps.clock.monotonicMs();
     this.nextFullScanMs = now + options.fullScanIntervalMs;
     this.nextHotScanMs = now + options.hotScanIntervalMs;
-    this.wantsScan = true;
   }
 
   get condition(): FolderCondition {
-    const { watching, reason } = this.watch.status;
     return {
-      state: this.state === 'idle' && this.scan !== null ? 'scanning' : this.state,
+      state: this.state === 'idle' && this.scanner.isScanning ? 'scanning' : this.state,
       stateReason: this.stateReason,
-      unreadable: this.lastUnreadable.size,
-      unreadablePaths: [...this.lastUnreadable].slice(0, pathsReportedMax).map((path) => displayPath(path)),
-      skippedSpecial: this.lastSpecials,
-      watching,
-      reason,
+      ...this.scanner.lastScan,
+      // Nothing is watched while the source is away.
+      ...(this.state === 'stopped' ? { watching: 'off', reason: null } : this.scanner.watchStatus),
     };
   }
 
@@ -120,14 +84,13 @@ export class FolderIndexer {
       waiter.reject(new CodedError('FOLDER_PAUSED', `folder ${this.folder.id} is paused`));
       return;
     }
-    this.nextWaiters.push(waiter);
-    this.wantsScan = true;
+    this.scanner.wantScan(waiter);
     if (this.state === 'stopped') this.recheckSource();
   }
 
   pause(): void {
     this.finishBatch();
-    this.abandon(new CodedError('FOLDER_PAUSED', `folder ${this.folder.id} was paused`));
+    this.scanner.abandon(new CodedError('FOLDER_PAUSED', `folder ${this.folder.id} was paused`));
     this.state = 'paused';
     this.stateReason = null;
     this.tell();
@@ -136,7 +99,7 @@ export class FolderIndexer {
   resume(): void {
     if (this.state !== 'paused') return;
     this.state = 'idle';
-    this.wantsScan = true;
+    this.scanner.wantScan();
     this.tell();
   }
 
@@ -152,8 +115,7 @@ export class FolderIndexer {
   }
 
   markDirty(path: RelativePath): void {
-    if (this.batch.has(path)) this.commit();
-    this.index.markDirty(path);
+    this.scanner.markDirty(path);
   }
 
   /** An acknowledgement of another indexId is about another history. */
@@ -165,7 +127,7 @@ export class FolderIndexer {
     this.finishBatch();
     this.deps.logger.warn({ folder: this.folder.id, reason }, 'index renewed');
     this.index.renew();
-    this.restartScan();
+    this.scanner.restartScan();
     this.deps.onChange();
   }
 
@@ -173,7 +135,7 @@ export class FolderIndexer {
   step(): boolean {
     if (this.state !== 'idle') return false;
     try {
-      return this.work();
+      return this.scanner.work();
     } catch (error) {
       this.recover(error);
       return false;
@@ -190,149 +152,26 @@ export class FolderIndexer {
       this.nextHotScanMs =
         now + (stopped ? this.options.sourceCheckIntervalMs : this.options.hotScanIntervalMs);
       if (stopped) this.recheckSource();
-      else if (this.state === 'idle') this.lookAtHotDirectories();
+      else if (this.state === 'idle') this.scanner.lookAtHotDirectories();
     }
     if (now >= this.nextFullScanMs) {
       this.nextFullScanMs = now + this.options.fullScanIntervalMs;
-      this.wantsScan = true;
+      this.scanner.wantScan();
     }
-    const due = this.state === 'idle' ? this.looks.nextDueMs() : null;
-    const deadline = this.scan?.deadlineMs ?? Number.POSITIVE_INFINITY;
-    return Math.min(this.nextHotScanMs, this.nextFullScanMs, due ?? Number.POSITIVE_INFINITY, deadline);
+    return Math.min(this.nextHotScanMs, this.nextFullScanMs, this.scanner.nextDueMs());
   }
 
   /** Commits what was found and ends; nothing is recorded afterwards. */
   async stop(): Promise<void> {
     if (this.state === 'idle') this.finishBatch();
-    this.abandon(new CodedError('NOT_RUNNING', 'the indexer stops'));
+    this.scanner.abandon(new CodedError('NOT_RUNNING', 'the indexer stops'));
     this.state = 'paused';
-    await this.watch.close();
-  }
-
-  private work(): boolean {
-    this.slices += 1;
-    // Looks go first, but a storm of them leaves every fourth slice to the walk.
-    const walksFirst = this.slices % 4 === 0 && this.scan?.waitingFor === null;
-    while (!this.deps.sliceIsOver()) {
-      if (!walksFirst && this.looks.begin()) {
-        this.advanceLook();
-        continue;
-      }
-      const now = this.deps.clock.monotonicMs();
-      const patience = this.scan?.waitingFor === null && !this.urgent ? commitDelayMs : 0;
-      if (this.batch.size > 0 && now - this.oldestChangeMs >= patience) this.commit();
-      if (this.scan === null && !this.startScan()) return false;
-      if (this.scan !== null && !this.advanceScan(this.scan)) {
-        return this.batch.size > 0 || this.looks.isBusy;
-      }
-    }
-    return true;
-  }
-
-  private advanceLook(): void {
-    this.current = 'look';
-    const settled = this.looks.advance();
-    this.current = 'walk';
-    if (settled !== null) this.scan?.waitingFor?.delete(settled);
-  }
-
-  /** Begins a full scan where one is wanted; false when there is nothing to do. */
-  private startScan(): boolean {
-    if (!this.wantsScan) return false;
-    const baseline = JSON.stringify(this.requireSource());
-    this.wantsScan = false;
-    const known = this.index.readSource();
-    if (known.baseline !== baseline) this.index.writeSource(baseline, known.acceptEmpty);
-    this.scan = new FullScan({
-      waiters: this.nextWaiters,
-      startedAtMs: this.deps.clock.monotonicMs(),
-      walk: this.walkAll(),
-      recentMax: this.options.hotDirectoriesMax,
-    });
-    this.nextWaiters = [];
-    return true;
-  }
-
-  private *walkAll(): Generator<undefined, void> {
-    const fd = openDirectoryBelow(this.folder.root, rootPath);
-    try {
-      const stat = fs.fstatSync(fd, { bigint: true });
-      yield* scanDirectory(this.sink, { path: rootPath, fd, stat, parentStat: null }, 'all');
-    } finally {
-      fs.closeSync(fd);
-    }
-  }
-
-  /** Goes on with the full scan; false when it waits for files to settle. */
-  private advanceScan(scan: FullScan): boolean {
-    const now = this.deps.clock.monotonicMs();
-    if (scan.waitingFor === null) {
-      if (scan.walk.next().done !== true) return true;
-      scan.waitingFor = new Set(this.looks.settlingPaths());
-      scan.deadlineMs = now + this.options.settleWaitMsMax;
-      return true;
-    }
-    if (scan.waitingFor.size > 0 && now < scan.deadlineMs) return false;
-    this.finishScan(scan, scan.waitingFor);
-    return true;
-  }
-
-  private finishScan(scan: FullScan, unsettled: ReadonlySet<RelativePath>): void {
-    this.commit();
-    const unnamed = [...unsettled].some((path) => this.index.get(path) === null);
-    this.index.finishScan(this.deps.clock.wallMs(), !scan.incomplete && !unnamed);
-    this.index.pruneCheckpoints();
-    this.scan = null;
-    const now = this.deps.clock.monotonicMs();
-    this.nextFullScanMs = now + this.options.fullScanIntervalMs;
-    this.stateReason = null;
-    this.reportUnreadable(scan);
-    this.lastSpecials = scan.specials;
-    if (this.seeded) this.watch.madeGood();
-    else this.watch.touched(scan.recentDirectories());
-    this.seeded = true;
-    const { files, bytes } = this.index.totals;
-    const report: ScanReport = {
-      folderId: this.folder.id,
-      files,
-      bytes,
-      changed: scan.changed,
-      unreadable: scan.unreadable.size,
-      unsettled: unsettled.size,
-      skippedSpecial: scan.specials,
-      durationMs: Math.round(now - scan.startedAtMs),
-    };
-    this.deps.logger.info({ folder: this.folder.id, ...report }, 'full scan done');
-    this.deps.onChange();
-    for (const waiter of scan.waiters) waiter.resolve(report);
-  }
-
-  private reportUnreadable(scan: FullScan): void {
-    const fresh = [...scan.unreadable].filter((path) => !this.lastUnreadable.has(path));
-    if (fresh.length > 0) {
-      const paths = fresh.slice(0, pathsReportedMax).map((path) => displayPath(path));
-      this.deps.logger.warn({ folder: this.folder.id, count: fresh.length, paths }, 'paths cannot be read');
-    }
-    this.lastUnreadable = scan.unreadable;
-  }
-
-  /** Commits what was found. @throws CodedError SOURCE_STOPPED, and nothing is recorded, when the source has vanished meanwhile */
-  private commit(): void {
-    if (this.batch.size === 0) return;
-    this.requireSource();
-    this.urgent = false;
-    const { records } = this.index.commit(this.batch.take());
-    const touched = [...this.touched];
-    this.touched.clear();
-    if (records === 0) return;
-    if (this.scan !== null) this.scan.changed += records;
-    if (this.seeded) this.watch.touched(touched);
-    this.deps.onChange();
+    await this.scanner.close();
   }
 
   private finishBatch(): void {
     try {
-      this.commit();
+      this.scanner.commit();
     } catch (error) {
       this.recover(error);
     }
@@ -350,12 +189,15 @@ export class FolderIndexer {
   }
 
   /** @throws CodedError SOURCE_STOPPED when the source is not what it was; `recover` stops the folder then */
-  private requireSource(): SourceBaseline {
+  private requireSource(): IntactSource {
     const look = this.lookAtSource();
     if (look.problem !== null) throw this.stoppedError(look.reason);
-    this.network = look.network;
-    this.watch.setRoot(look.realRoot);
-    return look.current;
+    return look;
+  }
+
+  private scanned(): void {
+    this.nextFullScanMs = this.deps.clock.monotonicMs() + this.options.fullScanIntervalMs;
+    this.stateReason = null;
   }
 
   /** A stopped folder goes on by itself when its source is back as it was. */
@@ -368,9 +210,10 @@ export class FolderIndexer {
   private halt(reason: string): void {
     const error = this.stoppedError(reason);
     const isNew = this.state !== 'stopped';
-    this.abandon(error);
+    this.scanner.abandon(error);
     this.state = 'stopped';
     this.stateReason = reason;
+    this.scanner.forgetHotDirectories();
     this.nextHotScanMs = this.deps.clock.monotonicMs() + this.options.sourceCheckIntervalMs;
     if (isNew) {
       const fields = { folder: this.folder.id, code: error.code, reason };
@@ -380,9 +223,11 @@ export class FolderIndexer {
   }
 
   private proceed(): void {
+    // What the watcher told meanwhile was about the old watches.
+    this.scanner.forgetHotDirectories();
     this.state = 'idle';
     this.stateReason = null;
-    this.wantsScan = true;
+    this.scanner.wantScan();
     this.nextHotScanMs = this.deps.clock.monotonicMs() + this.options.hotScanIntervalMs;
     this.tell();
   }
@@ -393,62 +238,28 @@ export class FolderIndexer {
     });
   }
 
-  /** Drops work and uncommitted findings; the index and the tree still differ there, so a later scan finds them. */
-  private abandon(error: Error): void {
-    this.scan?.walk.return();
-    const waiters = [...(this.scan?.waiters ?? []), ...this.nextWaiters];
-    this.scan = null;
-    this.nextWaiters = [];
-    this.batch.take();
-    this.urgent = false;
-    this.touched.clear();
-    this.looks.clear();
-    for (const waiter of waiters) waiter.reject(error);
-  }
-
-  private restartScan(): void {
-    this.scan?.walk.return();
-    this.nextWaiters = [...(this.scan?.waiters ?? []), ...this.nextWaiters];
-    this.scan = null;
-    this.wantsScan = true;
-  }
-
   /**
    * What was thrown ended all work under way. A vanished source stops the folder; where the database or the file
    * system failed, the next scan begins soon. Anything else is a defect.
    */
   private recover(error: unknown): void {
     if (!(error instanceof Error && 'code' in error) || isDamage(error)) throw error;
-    this.current = 'walk';
     const look = this.lookAtSource();
     if (look.problem !== null) {
       this.halt(look.reason);
       return;
     }
     if (isCoded(error, 'SOURCE_STOPPED')) {
-      this.restartScan();
+      this.scanner.restartScan();
       return;
     }
     const reason = `scan failed: ${error.message}`;
     const failure = new CodedError('DISK_FAILED', `folder ${this.folder.id}: ${reason}`, { cause: error });
     this.deps.logger.error({ folder: this.folder.id, reason }, 'scan failed');
-    this.abandon(failure);
+    this.scanner.abandon(failure);
     this.stateReason = reason;
     const soon = this.deps.clock.monotonicMs() + this.options.hotScanIntervalMs;
     this.nextFullScanMs = Math.min(this.nextFullScanMs, soon);
-  }
-
-  private lookAtHotDirectories(): void {
-    for (const directory of this.watch.hotDirectories) this.requestLook({ directory, into: [] });
-    for (const path of this.index.dirtyPaths(this.options.settlingMax)) {
-      this.looks.settle(path, '', 0, Number.POSITIVE_INFINITY);
-    }
-  }
-
-  private requestLook(request: LookRequest): void {
-    if (this.state !== 'idle') return;
-    this.looks.request(request);
-    this.deps.wake();
   }
 
   private tell(): void {
@@ -457,55 +268,5 @@ export class FolderIndexer {
     if (text === this.told) return;
     this.told = text;
     this.deps.onCondition(condition);
-  }
-
-  private addChange(change: PathChange): void {
-    if (this.batch.has(change.path) || this.batch.size >= checkpointRecordsMax) this.commit();
-    if (this.current === 'look') this.urgent = true;
-    if (this.batch.size === 0) this.oldestChangeMs = this.deps.clock.monotonicMs();
-    this.batch.add(change);
-    if (change.state.kind === 'deleted') return;
-    const directory = parentPath(change.path) ?? rootPath;
-    // The last one counts as the most recent.
-    this.touched.delete(directory);
-    this.touched.add(directory);
-    if (change.state.kind === 'directory') this.touched.add(change.path);
-  }
-
-  private queue(path: RelativePath, signature: string, delayMs: number): void {
-    if (this.looks.settle(path, signature, delayMs, this.options.settlingMax)) return;
-    this.wantsScan = true;
-    if (this.scan !== null) this.scan.incomplete = true;
-  }
-
-  private createSink(): ScanSink {
-    return {
-      index: this.index,
-      rules: this.rules,
-      reader: this.deps.reader,
-      isNetwork: () => this.network,
-      nowMs: () => this.deps.clock.wallMs(),
-      sliceIsOver: () => this.deps.sliceIsOver(),
-      beforeDirectory: (directory) => {
-        if (this.batch.concerns(directory)) this.commit();
-      },
-      change: (change) => this.addChange(change),
-      unsettled: (path, stat, lookAgainInMs) =>
-        this.queue(path, signatureOf(stat, this.network), lookAgainInMs),
-      lookAgain: (directory) => this.queue(directory, '', lookAgainMs),
-      unreadable: (path, _error, named) => {
-        if (this.scan === null) return;
-        if (!named) this.scan.incomplete = true;
-        if (this.scan.unreadable.size < pathsKeptMax) this.scan.unreadable.add(path);
-      },
-      special: () => {
-        if (this.scan !== null && this.current === 'walk') this.scan.specials += 1;
-      },
-      listed: (directory, newestNs) => this.noteListed(directory, newestNs),
-    };
-  }
-
-  private noteListed(directory: RelativePath, newestNs: bigint): void {
-    if (!this.seeded) this.scan?.noteDirectory(directory, newestNs);
   }
 }

@@ -21,7 +21,8 @@ const limitCodes = new Set(['ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM']);
 
 /**
  * A folder's hot set and the watcher that follows it. Whatever goes wrong here costs latency only: the scans find it.
- * Directories whose path is not UTF-8 cannot be named to chokidar; they are looked at every minute like all hot ones.
+ * Directories whose path is not UTF-8 or holds a backslash cannot be named to chokidar, which takes it for a slash; they
+ * are looked at every minute like all hot ones.
  */
 export class FolderWatch {
   private readonly options: FolderWatchOptions;
@@ -29,17 +30,29 @@ export class FolderWatch {
   private readonly watcher: DirectoryWatcher | null;
   private hotSet: HotSet;
   private root = '';
+  private ended = false;
   private trouble: WatchStatus | null = null;
   private unwatched = 0;
+  /** Hot directories that would be watched if their paths could be named. */
+  private unnameable = 0;
 
   constructor(
-    deps: { createWatcher: CreateDirectoryWatcher; look: (request: LookRequest) => void },
+    deps: {
+      createWatcher: CreateDirectoryWatcher;
+      look: (request: LookRequest) => void;
+      /** Called after everything that the watcher told; `status` may be another one. */
+      onEvent: () => void;
+    },
     options: FolderWatchOptions,
   ) {
     this.options = options;
     this.look = deps.look;
     this.hotSet = emptyHotSet(Math.max(1, options.hotDirectoriesMax), options.watchLimit);
-    this.watcher = options.watchLimit > 0 ? deps.createWatcher((event) => this.handle(event)) : null;
+    const listen = (event: WatchEvent) => {
+      this.handle(event);
+      deps.onEvent();
+    };
+    this.watcher = options.watchLimit > 0 ? deps.createWatcher(listen) : null;
   }
 
   get hotDirectories(): readonly RelativePath[] {
@@ -49,8 +62,11 @@ export class FolderWatch {
   get status(): WatchStatus {
     if (this.watcher === null) return { watching: 'off', reason: 'the limit for watches is 0' };
     if (this.trouble !== null) return this.trouble;
-    if (this.unwatched === 0) return { watching: 'ok', reason: null };
-    const reason = `${this.unwatched} directories could not be watched`;
+    if (this.unwatched > 0) {
+      return { watching: 'degraded', reason: `${this.unwatched} directories could not be watched` };
+    }
+    if (this.unnameable === 0) return { watching: 'ok', reason: null };
+    const reason = `the names of ${this.unnameable} directories cannot be watched (a backslash, or not UTF-8); they are looked at every minute`;
     return { watching: 'degraded', reason };
   }
 
@@ -61,6 +77,18 @@ export class FolderWatch {
     this.advance({ type: 'vanished', directory: rootPath });
     this.root = root;
     this.advance({ type: 'touched', directories: all });
+  }
+
+  /** Whether the watches may be on what was mounted here before: then the hot set is to be made anew. */
+  get hasEnded(): boolean {
+    return this.ended;
+  }
+
+  /** Lets go of every directory and watch: the source is away, or is another one now. */
+  release(): void {
+    if (this.ended) this.trouble = null;
+    this.ended = false;
+    this.advance({ type: 'vanished', directory: rootPath });
   }
 
   /** These directories changed, oldest first; new ones are watched first and looked at when the watch stands. */
@@ -91,6 +119,7 @@ export class FolderWatch {
     const absolute = (paths: RelativePath[]) =>
       paths.map((path) => this.absolute(path)).filter((path) => path !== null);
     const [unwatch, watch] = [absolute(actions.unwatch), absolute(actions.watch)];
+    this.unnameable += actions.watch.length - watch.length - (actions.unwatch.length - unwatch.length);
     if (unwatch.length + watch.length > 0) this.watcher?.update(unwatch, watch);
   }
 
@@ -110,6 +139,11 @@ export class FolderWatch {
       case 'refused':
         this.refused(event.directories, event.code);
         return;
+      case 'ended':
+        if (!event.directories.includes(this.root)) return;
+        this.ended = true;
+        this.trouble = { watching: 'degraded', reason: 'the source was mounted anew, watches follow' };
+        return;
       case 'overflow':
         this.trouble = { watching: 'degraded', reason: 'events came faster than the kernel keeps them' };
         for (const directory of this.hotSet.order) this.look({ directory, into: [] });
@@ -125,7 +159,8 @@ export class FolderWatch {
     const directories = paths.map((path) => this.relative(path)).filter((path) => path !== null);
     this.advance({ type: 'refused', directories });
     const held = this.hotSet.watchMax;
-    const reason = `the system allows ${held} watches, ${this.options.watchLimit} are wanted (${code}; see fs.inotify.max_user_watches)`;
+    const setting = code === 'EMFILE' ? 'max_user_instances' : 'max_user_watches';
+    const reason = `the system allows ${held} watches, ${this.options.watchLimit} are wanted (${code}; see fs.inotify.${setting})`;
     this.trouble = { watching: 'degraded', reason };
   }
 
@@ -138,8 +173,8 @@ export class FolderWatch {
     const bytes = Buffer.from(path, 'latin1');
     const text = bytes.toString('utf8');
     if (!Buffer.from(text, 'utf8').equals(bytes)) return null;
-    const root = this.root === '/' ? '' : this.root;
-    return path === '' ? this.root : `${root}/${text}`;
+    const absolute = path === '' ? this.root : `${this.root === '/' ? '' : this.root}/${text}`;
+    return absolute.includes('\\') ? null : absolute;
   }
 
   private relative(path: string): RelativePath | null {

@@ -202,7 +202,11 @@ export class Indexer {
 
   private async startWorker(): Promise<Worker> {
     const workerData: IndexerWorkerData = { databaseFile: this.databaseFile, options: this.options };
-    const worker = new Worker(workerEntry('indexer-worker', import.meta.url), { workerData });
+    const worker = new Worker(workerEntry('indexer-worker', import.meta.url), {
+      workerData,
+      // A scan leaves much short-lived garbage; V8 would keep ten times this for it.
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
+    });
     await new Promise<void>((resolve, reject) => {
       const fail = (error: Error) => {
         void worker.terminate();

@@ -13,9 +13,12 @@ export type SourceBaseline = { root: string; mount: MountKind; below: Record<str
 
 type SourceProblem = 'missing' | 'unreadable' | 'empty' | 'mount' | 'root';
 
-/** A look at a source: `problem` says why nothing may be recorded from it, `current` is its baseline as of now. */
+/** `current` is the baseline as of now; on a `network` only size and mtime are compared. */
+export type IntactSource = { problem: null; current: SourceBaseline; network: boolean; realRoot: string };
+
+/** A look at a source: `problem` says why nothing may be recorded from it. */
 export type SourceLook =
-  | { problem: null; current: SourceBaseline; network: boolean; realRoot: string }
+  | IntactSource
   | { problem: SourceProblem; reason: string; current: SourceBaseline | null; empty: boolean };
 
 export type SourceExpectation = {

@@ -14,6 +14,7 @@ import { sizeOf, type ChangeEntry, type GapEntry, type LiveState } from './journ
 import type { StoreUsage } from './mirror-index.ts';
 import { laterMoment, momentLimits, momentOf, type Moment } from './moment.ts';
 import type { HeldCopy, ReadableContent } from './readable-content.ts';
+import type { StagedCopy } from './staging.ts';
 
 /** A live record as stored. `receivedAt` (ms, the receiver's clock): when this content arrived. */
 export type StoredFile = { record: FileRecord; indexId: Buffer; receivedAt: number };
@@ -83,18 +84,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   /** Stages a verified copy of content that this agent's folders hold. False: it is not held, or damaged; fetch it. */
   async stageHeld(hash: Buffer, size: number): Promise<boolean> {
     this.assertUsable();
-    const { staging } = this.parts;
-    if (staging.has(hash)) return true;
-    if (size === 0 && isEmptyHash(hash)) {
-      staging.stage(hash, Buffer.alloc(0));
-      return true;
-    }
-    const { held, logger } = this.parts;
-    for (const open of [...held.copies(hash), ...held.copiesElsewhere(hash)]) {
-      if (await staging.stageCopy(hash, size, open)) return true;
-      logger.warn({ hash: hash.toString('hex') }, 'a copy of held content is damaged or cannot be read');
-    }
-    return false;
+    return (await this.#stageHeld(hash, size)) === 'staged';
   }
 
   /** Copies of content with that hash in `current/` and `versions/`; not verified. */
@@ -138,9 +128,11 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
         nameVersion: this.#nameVersions(begin.at),
       });
       this.parts.quota.assertRoom(plan.addedRows * recordBytes);
-      const claimed = await this.claimContents(plan.contents, async (hash, size) =>
-        this.stageHeld(hash, size),
-      );
+      const claimed = await this.claimContents(plan.contents, async (hash, size) => {
+        const staged = await this.#stageHeld(hash, size);
+        if (staged instanceof CodedError) throw staged;
+        return staged === 'staged';
+      });
       const missing = batch.missing.map(({ path }): ChangeEntry => ({
         type: 'missing',
         path,
@@ -273,6 +265,23 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const index = this.parts.index.intervals.byId(indexId);
     if (index === null || to > momentLimits.sequenceMax) return null;
     return { from: momentOf(index.number, from), to: momentOf(index.number, to) };
+  }
+
+  /** What became of the last copy that was tried. */
+  async #stageHeld(hash: Buffer, size: number): Promise<StagedCopy> {
+    const { staging, held, logger } = this.parts;
+    if (staging.has(hash)) return 'staged';
+    if (size === 0 && isEmptyHash(hash)) {
+      staging.stage(hash, Buffer.alloc(0));
+      return 'staged';
+    }
+    let outcome: StagedCopy = 'differs';
+    for (const open of [...held.copies(hash), ...held.copiesElsewhere(hash)]) {
+      outcome = await staging.stageCopy(hash, size, open);
+      if (outcome === 'staged') break;
+      logger.warn({ hash: hash.toString('hex') }, 'a copy of held content is damaged or cannot be read');
+    }
+    return outcome;
   }
 
   async #delete(rows: readonly LiveRow[], reached: FeedPosition, completes: boolean): Promise<void> {

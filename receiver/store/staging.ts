@@ -12,6 +12,9 @@ const copyBytes = 4 * 1024 * 1024;
 /** Staged content that so many commits did not use is superseded: batches are committed in order, a few in flight. */
 const unusedCommitsMax = 16;
 
+/** `differs`: the copy is not what the hash says; an error: it cannot be read. */
+export type StagedCopy = 'staged' | 'differs' | CodedError;
+
 type Deps = { disk: Disk; quota: FolderQuota; freeSpace: FreeSpace };
 
 /** The directory `incoming/`: content that was verified and waits for its commit, and partial content. */
@@ -56,32 +59,32 @@ export class Staging {
     this.#add(hash, name, bytes.byteLength);
   }
 
-  /**
-   * Copies content that is held elsewhere, verifying it. False when it is not (any more) what the hash says, or cannot
-   * be read.
-   */
-  async stageCopy(hash: Buffer, size: number, open: HeldCopy): Promise<boolean> {
-    if (this.has(hash)) return true;
+  /** Copies content that is held elsewhere, verifying it. */
+  async stageCopy(hash: Buffer, size: number, open: HeldCopy): Promise<StagedCopy> {
+    if (this.has(hash)) return 'staged';
     const source = unlessUnreadable(open);
-    if (source === null) return false;
+    if (source instanceof CodedError) return source;
+    if (source === null) return 'differs';
     try {
-      return source.size === size && (await this.#copy(hash, size, source));
+      return source.size === size ? await this.#copy(hash, size, source) : 'differs';
     } finally {
       source.close();
     }
   }
 
-  async #copy(hash: Buffer, size: number, source: ReadableContent): Promise<boolean> {
+  async #copy(hash: Buffer, size: number, source: ReadableContent): Promise<StagedCopy> {
     this.#takeRoom(size);
     const name = this.#nextName(hash);
     const hasher = createHash('sha256');
     const fd = this.#disk.open(this.#place(name), 'create');
     let equal = false;
+    let unreadable: CodedError | null = null;
     try {
       for (let offset = 0; offset < size;) {
         const from = offset;
         const bytes = unlessUnreadable(() => source.read(from, Math.min(copyBytes, size - from)));
-        if (bytes === null || bytes.length === 0) break;
+        if (bytes instanceof CodedError) unreadable = bytes;
+        if (bytes instanceof CodedError || bytes.length === 0) break;
         hasher.update(bytes);
         this.#disk.write(fd, bytes, offset);
         offset += bytes.length;
@@ -93,7 +96,7 @@ export class Staging {
       if (!equal || this.has(hash)) removeFile(this.#disk, this.#place(name));
     }
     if (equal && !this.has(hash)) this.#add(hash, name, size);
-    return equal;
+    return unreadable ?? (equal ? 'staged' : 'differs');
   }
 
   /** The bytes of staged content, whole in memory; null when it is not staged. */
@@ -124,7 +127,8 @@ export class Staging {
     while (names.length < count) {
       this.#staged.delete(hex);
       const open = (): ReadableContent | null => openContent(this.#disk, this.#place(staged.name));
-      if (!(await this.stageCopy(hash, staged.size, open))) throw mismatch(hash);
+      const copied = await this.stageCopy(hash, staged.size, open);
+      if (copied !== 'staged') throw copied === 'differs' ? mismatch(hash) : copied;
       names.push(this.#staged.get(hex)?.name ?? '');
     }
     this.#staged.delete(hex);
@@ -194,12 +198,12 @@ export class Staging {
   }
 }
 
-/** Null where the disk refuses to read: another copy may be good. Other errors are thrown. */
-function unlessUnreadable<T>(read: () => T | null): T | null {
+/** The error where the disk refuses to read: another copy may be good. Other errors are thrown. */
+function unlessUnreadable<T>(read: () => T): T | CodedError {
   try {
     return read();
   } catch (error) {
-    if (isCoded(error, 'DISK_FAILED')) return null;
+    if (isCoded(error, 'DISK_FAILED')) return error;
     throw error;
   }
 }

@@ -21,6 +21,16 @@ export const crashPoints = [
   'store.snapshot-indexed',
   'store.tail-rewritten',
   'store.replayed',
+  'seal.pack-written',
+  'seal.pack-indexed',
+  'seal.root-written',
+  'seal.root-indexed',
+  'seal.signature-written',
+  'seal.record-written',
+  'seal.version-indexed',
+  'seal.spool-left',
+  'seal.spool-removed',
+  'seal.epoch-started',
 ] as const;
 
 export type CrashPoint = (typeof crashPoints)[number];

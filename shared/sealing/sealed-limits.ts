@@ -14,6 +14,8 @@ export const sealedLimits = {
   foldersPerPointMax: 128,
   pinLabelLengthMax: 100,
   recipientsMax: 32,
+  /** A whole manifest. */
+  manifestBytesMax: 1024 * 1024 * 1024,
   /** One line of a manifest, without its line feed. */
   manifestLineBytesMax: 1024 * 1024,
   manifestPacksPerLine: 4096,

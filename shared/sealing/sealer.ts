@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { encryptSessionKey, readKey, type KeyID, type PublicKey, type SessionKey } from 'openpgp';
 import { encryptMessage, type MessageRoom } from './encrypt-message.ts';
 import { sealingSettings } from './openpgp-settings.ts';
-import { packContent } from './pack.ts';
+import { packContent, type PackEffort } from './pack.ts';
 import type { Recipient } from './recipient.ts';
 
 /** A sealed object: `bytes` are one binary OpenPGP message, `hash` their SHA-256, which names it. */
@@ -83,8 +83,12 @@ async function readRecipientKey({ armored, encryptionKeyId, checkedAt }: Recipie
 }
 
 /** Compresses, pads and seals 1 byte to 16 MiB of chunks. */
-export async function sealPack(chunks: Uint8Array, sealer: Sealer, room?: MessageRoom): Promise<SealedPack> {
-  return nameSealed(await sealer.sealMessage(packContent(chunks), room));
+export async function sealPack(
+  chunks: Uint8Array,
+  sealer: Sealer,
+  { effort = 'fast', room }: { effort?: PackEffort; room?: MessageRoom } = {},
+): Promise<SealedPack> {
+  return nameSealed(await sealer.sealMessage(packContent(chunks, effort), room));
 }
 
 /** The message with its name. */

@@ -77,10 +77,15 @@ function endOnSignals(stage: Stage, narrator: Narrator): void {
 
 function sayWhereToLook(stage: Stage, narrator: Narrator): void {
   narrator.title(`Done in ${Math.round(narrator.seconds)} seconds. Both programs have ended; look around:`);
-  narrator.say(`the plain copy on the "NAS"    ls -R ${stage.data}/*/media/current | less`);
-  narrator.say(`old versions of its files      find ${stage.data}/*/media/versions -type f`);
-  narrator.say(`set up two real machines       README.md`);
-  narrator.say(`remove all of this             rm -rf ${stage.directory}`);
+  for (const [what, command] of [
+    ['the plain copy on the "NAS"', `ls -R ${stage.data}/*/media/current | less`],
+    ['old versions of its files', `find ${stage.data}/*/media/versions -type f`],
+    ['opening sealed dumps by hand', `less ${stage.data}/RESTORE.txt`],
+    ['set up two real machines', 'README.md'],
+    ['remove all of this', `rm -rf ${stage.directory}`],
+  ] as const) {
+    narrator.say(`${what.padEnd(30)} ${command}`);
+  }
 }
 
 process.stdout.on('error', () => {

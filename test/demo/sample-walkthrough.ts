@@ -5,15 +5,16 @@ import { MastodonTree } from '../support/mastodon-tree.ts';
 import { compareWithRestored } from './compare-with-restored.ts';
 import { DemoError } from './demo-error.ts';
 import { formatBytes, type Narrator } from './narrator.ts';
+import { SampleDatabase } from './sample-database.ts';
 import type { Stage } from './stage.ts';
 
 const sampleFiles = 400;
 const medianBytes = 60_000;
 const videoBytes = 24_000_000;
 
-/** The main job with a sample tree: copy, change, delete, look at versions, lose everything, take it back, compare. */
+/** The main job with a sample tree and a sample dump: copy, seal, change, delete, look at versions, lose everything, take it back, compare. */
 export async function walkThroughSample(stage: Stage, narrator: Narrator): Promise<void> {
-  narrator.step('A media tree as Mastodon makes it');
+  narrator.step('A media tree as Mastodon makes it, and what pg_dump prints of a database');
   const tree = MastodonTree.make(stage.media, {
     seed: Date.now(),
     files: sampleFiles,
@@ -23,6 +24,9 @@ export async function walkThroughSample(stage: Stage, narrator: Narrator): Promi
   const video = tree.addUpload({ bytes: videoBytes, extension: 'mp4' });
   narrator.good(`${tree.files} files, and a cache/ that is left out, in ${stage.media}`);
 
+  const database = new SampleDatabase(path.join(stage.directory, 'server', 'database.sql'), Date.now());
+  narrator.good(`${formatBytes(fs.statSync(database.dumpFile).size)} of a dump, in ${database.dumpFile}`);
+
   narrator.step('An agent on the server, a receiver on the NAS');
   await stage.open();
 
@@ -30,8 +34,12 @@ export async function walkThroughSample(stage: Stage, narrator: Narrator): Promi
   await stage.pair();
 
   narrator.step('The first copy');
-  const first = (await stage.copy()).folders[0];
+  const first = (await stage.copy()).folders.find(({ id }) => id === 'media');
   narrator.good(`${first?.files ?? 0} files, ${formatBytes(first?.bytes ?? 0)} are durable on the NAS`);
+
+  narrator.step('The database: cut, compressed and sealed for a key that the server does not have');
+  await stage.addDatabase(database.dumpFile);
+  await stage.dump();
   const beforeChanges = new Date();
 
   narrator.step('The server goes on');
@@ -42,25 +50,44 @@ export async function walkThroughSample(stage: Stage, narrator: Narrator): Promi
   );
   await stage.copy();
   narrator.good('the NAS has all of it');
+  const hour = database.passAnHour();
+  narrator.say(
+    `${hour.statuses} posts and ${hour.counters} counters in the database; of its dump only those are sent`,
+  );
+  await stage.dump();
 
   narrator.step('What was replaced or deleted is still on the NAS');
   await stage.showVersions(edited);
   await stage.showVersions(changes.deletedFile);
+  await stage.showDumps();
 
   narrator.step('The server is lost: media, database, keys');
   const reference = path.join(stage.directory, 'reference');
   execFileSync('cp', ['-a', stage.media, reference]);
+  const lastDump = fs.readFileSync(database.dumpFile);
   await stage.loseServer();
   narrator.say(`(${reference} keeps a copy, for the comparison only)`);
 
   narrator.step('A new server takes everything back from the NAS');
   const restored = path.join(stage.directory, 'new-server');
-  await stage.restore(restored, 'all');
+  await stage.restore(restored, 'all', stage.keyOptions());
   compareWithRestored(reference, path.join(restored, 'media'), narrator);
+  const dumpBack = path.join(restored, 'database', 'output');
+  if (!fs.readFileSync(dumpBack).equals(lastDump)) {
+    throw new DemoError(`${dumpBack} is not the last dump`, 'please report this', 1);
+  }
+  narrator.good(`${dumpBack}: the last dump, byte for byte, opened with the admin's private key`);
 
   narrator.step('And one deleted file, as of a time before the changes');
   const earlier = path.join(stage.directory, 'earlier');
-  await stage.restore(earlier, 'one', ['--at', beforeChanges.toISOString(), '--path', changes.deletedFile]);
+  await stage.restore(earlier, 'one', [
+    '--folder',
+    'media',
+    '--at',
+    beforeChanges.toISOString(),
+    '--path',
+    changes.deletedFile,
+  ]);
   const back = path.join(earlier, 'media', changes.deletedFile);
   if (!fs.readFileSync(back).equals(changes.deletedContent)) {
     throw new DemoError(`${back} is not the file that was deleted`, 'please report this', 1);

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Device, type Agent, type AgentStatus, type Receiver } from '../support/device.ts';
+import { generateKeyPair } from '../../shared/sealing/key-pair.ts';
 import { formatEndpoint, freePort } from '../support/link-proxy.ts';
 import { mustRun } from '../support/program.ts';
 import { DemoError } from './demo-error.ts';
@@ -18,6 +19,7 @@ export class Stage {
   readonly startedAt = Date.now();
   readonly #narrator: Narrator;
   #agentId: string | null = null;
+  #ownerKey: { file: string; passphraseFile: string } | null = null;
 
   constructor(directory: string, media: string, narrator: Narrator) {
     this.directory = directory;
@@ -50,6 +52,47 @@ export class Stage {
     );
   }
 
+  /**
+   * Adds a sealed folder of what is in `dumpFile`, sealed to a key pair that is made where its owner sits: the server
+   * gets the public part only.
+   */
+  async addDatabase(dumpFile: string): Promise<void> {
+    const owner = path.join(this.directory, 'owner');
+    const passphrase = 'correct horse battery staple';
+    const { publicArmored, privateArmored } = await generateKeyPair({ name: 'The admin' }, passphrase);
+    fs.mkdirSync(owner);
+    const publicKey = path.join(owner, 'public.asc');
+    fs.writeFileSync(publicKey, publicArmored);
+    this.#ownerKey = {
+      file: path.join(owner, 'private.asc'),
+      passphraseFile: path.join(owner, 'passphrase'),
+    };
+    fs.writeFileSync(this.#ownerKey.file, privateArmored, { mode: 0o600 });
+    fs.writeFileSync(this.#ownerKey.passphraseFile, `${passphrase}\n`, { mode: 0o600 });
+    await this.#tell(this.agent, 'recipient', 'add', publicKey);
+    const folder = ['database', '--kind', 'sealed', '--command', `cat '${dumpFile}'`];
+    await this.#tell(this.agent, 'folder', 'add', ...folder);
+  }
+
+  /** Seals what is in the database now and waits until it is durable on the receiver. */
+  async dump(): Promise<void> {
+    const args = ['dump', '--wait-copies', '1'];
+    this.#narrator.command(`mastokeep-agent ${args.join(' ')}`);
+    this.#narrator.output(await this.agent.must(args));
+  }
+
+  /** What `restore` needs for sealed folders. */
+  keyOptions(): string[] {
+    if (this.#ownerKey === null) return [];
+    return ['--key', this.#ownerKey.file, '--key-passphrase-file', this.#ownerKey.passphraseFile];
+  }
+
+  /** Prints the versions of the database, as the receiver's owner would look at them. */
+  async showDumps(): Promise<void> {
+    this.#narrator.command('mastokeep-receiver versions database');
+    this.#narrator.output(await this.receiver.must(['versions', 'database']));
+  }
+
   /** One line on each side. */
   async pair(): Promise<void> {
     this.#narrator.command('mastokeep-agent invite');
@@ -67,7 +110,7 @@ export class Stage {
     while (wait.exitCode === null) {
       const asked = await this.agent.run(['status', '--json']);
       if (asked.code === 0) this.#show(JSON.parse(asked.stdout) as AgentStatus);
-      await Promise.race([wait.exited, delay(150)]);
+      await Promise.race([wait.exited, delay(500)]);
     }
     if (wait.exitCode !== 0) {
       const reports = [wait, this.agent.daemon, this.receiver.daemon].map((program) => program.report());
@@ -108,7 +151,7 @@ export class Stage {
       timeoutMs: waitTimeoutS * 1000,
       showStderr: process.stderr.isTTY,
     });
-    if (stdout.trim() !== '') this.#narrator.output(stdout.trim().split('\n').slice(-6).join('\n'));
+    if (stdout.trim() !== '') this.#narrator.output(stdout.trim().split('\n').slice(-8).join('\n'));
   }
 
   /** Ends what runs, the ordinary way. */
@@ -121,8 +164,8 @@ export class Stage {
   }
 
   #show(status: AgentStatus): void {
-    const folder = status.folders[0];
-    const copied = status.receivers[0]?.folders[0];
+    const folder = status.folders.find(({ id }) => id === 'media');
+    const copied = status.receivers[0]?.folders.find(({ id }) => id === 'media');
     if (folder === undefined) return;
     const [lagFiles, lagBytes] =
       copied === undefined ? [folder.files, folder.bytes] : [copied.lagFiles, copied.lagBytes];

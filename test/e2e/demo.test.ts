@@ -10,7 +10,6 @@ import { makeOddFiles } from '../support/odd-files.ts';
 import { compareTrees } from '../support/tree-compare.ts';
 
 const demo = path.resolve(import.meta.dirname, '../demo/main.ts');
-const twoMinutesMs = 120_000;
 
 let directory: string;
 
@@ -22,13 +21,12 @@ afterEach(() => {
   fs.rmSync(directory, { recursive: true, force: true });
 });
 
-it('shows the main job with a sample tree within two minutes and ends everything it started', async () => {
-  const startedAt = performance.now();
+it('shows the main job with a sample tree and a sealed dump, and ends everything it started', async () => {
   const { code, stdout, stderr } = await runDemo([]);
   expect(stderr).toBe('');
   expect(code, stdout).toBe(0);
-  expect(performance.now() - startedAt).toBeLessThan(twoMinutesMs);
   expect(stdout).toMatch(/every byte, mode and time is the same/);
+  expect(stdout).toMatch(/the last dump, byte for byte/);
   expect(stdout).toMatch(/the same bytes as before its deletion/);
   expect(stdout).toMatch(/rm -rf \S+mastokeep-demo-/);
   expect(stdout).not.toContain('\u001B');

@@ -46,11 +46,6 @@ function filesWith(directory: string, text: string): string[] {
     .filter((name) => contentOf(path.join(directory, name)).includes(text));
 }
 
-function residentBytes(pid: number): number {
-  const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
-}
-
 /** Empty for what is no file, or gone since it was listed. */
 function contentOf(file: string): Buffer {
   try {
@@ -109,7 +104,7 @@ it('sends only the rest after the agent was killed in the middle of a dump, and 
   expect(version.files.get('output')?.equals(content)).toBe(true);
 });
 
-it('leaves nothing of the dump in clear on the server or the receiver, and takes less than 300 MB for it', async () => {
+it('leaves nothing of the dump in clear on the server or the receiver', async () => {
   const line = `${marker} ${'x'.repeat(40)}\n`;
   const text = Buffer.from(line.repeat(200));
   const parts = Array.from({ length: 24 }, (_, part) =>
@@ -118,11 +113,7 @@ it('leaves nothing of the dump in clear on the server or the receiver, and takes
   fs.writeFileSync(dumpFile, Buffer.concat(parts));
   await addFolder(`cat ${dumpFile}`);
   await bench.startPaired();
-  const memory = { idle: 0, most: 0 };
-  const pid = Number(fs.readFileSync(path.join(bench.agent.home, 'pid'), 'utf8'));
-  memory.idle = residentBytes(pid);
   const watch = setInterval(() => {
-    memory.most = Math.max(memory.most, residentBytes(pid));
     expect(filesWith(bench.agent.home, marker)).toEqual([]);
   }, 500);
   try {
@@ -136,7 +127,6 @@ it('leaves nothing of the dump in clear on the server or the receiver, and takes
     expect(filesWith(directory, 'BEGIN PGP PRIVATE KEY')).toEqual([]);
   }
   expect((await readLatest()).files.get('output')?.includes(marker)).toBe(true);
-  expect((memory.most - memory.idle) / 1e6).toBeLessThan(300);
   // everything is on the receiver: nothing waits any more
   await until('the spool is empty', () => spool('packs').length === 0 && spool('versions').length === 0);
 });

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -23,6 +24,46 @@ function write(name: string, content: string | Buffer = name, mode = 0o644): str
   fs.writeFileSync(file, content);
   fs.chmodSync(file, mode);
   return file;
+}
+
+type Run = { files: string[]; skipped: [string, string][] } | { error: string };
+
+/**
+ * Takes a path so many times in a process of its own, for which strace lets reads of one file fail with EIO. `when`:
+ * which reads, as strace counts them.
+ */
+function takenWithDiskErrors(target: string, bad: string, when: string, times: number): Run[] {
+  const script = path.join(root, 'take.mjs');
+  const module = new URL('../../agent/source/paths-source.ts', import.meta.url).href;
+  fs.writeFileSync(
+    script,
+    `import { PathsSource } from ${JSON.stringify(module)};
+     const source = new PathsSource({ paths: [process.argv[2]] });
+     const runs = [];
+     for (let run = 0; run < ${times}; run++) {
+       try {
+         const files = [];
+         for await (const entry of source.entries(new AbortController().signal)) {
+           if (entry.content === null) continue;
+           for await (const piece of entry.content) if (piece.length === 0) break;
+           files.push(entry.path.split('/').at(-1));
+         }
+         const { skipped } = await source.describe();
+         runs.push({ files, skipped: skipped.map((one) => [one.path, one.reason]) });
+       } catch (error) {
+         runs.push({ error: error.message });
+       }
+     }
+     console.log(JSON.stringify(runs));`,
+  );
+  const inject = ['-P', bad, '-e', 'trace=pread64', '-e', `inject=pread64:error=EIO:when=${when}`];
+  const printed = execFileSync(
+    'strace',
+    ['-f', '-qq', '-o', '/dev/null', ...inject, process.execPath, script, target],
+    // strace counts for each thread
+    { env: { ...process.env, UV_THREADPOOL_SIZE: '1' } },
+  );
+  return JSON.parse(printed.toString()) as Run[];
 }
 
 const entryName = (name = '') => path.join(root, name).slice(1);
@@ -60,6 +101,7 @@ describe('files and trees as a source', () => {
       directories: 3,
       symlinks: 1,
       bytes: 20,
+      specialFiles: 0,
       skippedFiles: 0,
       skipped: [],
     });
@@ -117,12 +159,29 @@ describe('files and trees as a source', () => {
     }
     expect(await source.describe()).toMatchObject({
       files: 2,
-      skippedFiles: 2,
-      skipped: [
-        { path: entryName('m.sock'), reason: 'not a file, directory or link' },
-        { path: entryName('locked/inside'), reason: 'EACCES' },
-      ],
+      specialFiles: 1,
+      skippedFiles: 1,
+      skipped: [{ path: entryName('locked/inside'), reason: 'EACCES' }],
     });
+  });
+
+  it('fails by a disk error half-way through a file, then takes the rest, and that file when it can be read again', () => {
+    const bad = write('etc/bad', Buffer.alloc(6 * 1024 * 1024, 'bad'));
+    write('etc/good');
+    // reads of that file fail in the first run and when it is tried out in the second: 6 reads of 1 MiB each
+    const runs = takenWithDiskErrors(path.join(root, 'etc'), bad, '3..4', 4);
+    expect(runs).toEqual([
+      { error: `${bad} cannot be read: EIO` },
+      { files: ['good'], skipped: [[bad.slice(1), 'cannot be read to its end']] },
+      { files: ['bad', 'good'], skipped: [] },
+      { files: ['bad', 'good'], skipped: [] },
+    ]);
+  });
+
+  it('never goes on without one of its own paths, however often the disk fails', () => {
+    const bad = write('.env.production', Buffer.alloc(6 * 1024 * 1024, 'bad'));
+    const failed = { error: `${bad} cannot be read: EIO` };
+    expect(takenWithDiskErrors(bad, bad, '3+', 3)).toEqual([failed, failed, failed]);
   });
 
   it('fails when one of its own paths is missing, cannot be read, or is no file', async () => {

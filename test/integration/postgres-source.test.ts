@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -170,6 +170,18 @@ describe('PostgreSQL as a source', () => {
     for (const line of seen) expect(line).not.toContain('s3cret');
   });
 
+  it('runs pg_dump itself at the lowest CPU priority and a low I/O priority', async () => {
+    const source = new PostgresSource({ connection: mastodon.connection() });
+    const seen: string[] = [];
+    for await (const entry of source.entries(new AbortController().signal)) {
+      for await (const piece of entry.content ?? []) {
+        expect(piece.length).toBeGreaterThan(0);
+        if (seen.length === 0) seen.push(...dumpPriorities());
+      }
+    }
+    expect(seen).toEqual(['19 best-effort: prio 7']);
+  });
+
   it('gives up on a locked table after its time', async () => {
     const source = new PostgresSource({ connection: mastodon.connection(), lockWaitTimeoutMs: 300 });
     const locking = takeEntriesWhileLocked(source);
@@ -200,6 +212,29 @@ describe('PostgreSQL as a source', () => {
     expect(sessions()).toBe('0');
   });
 });
+
+/** Of each pg_dump of this database that runs: its nice value, and what ionice says. */
+function dumpPriorities(): string[] {
+  return fs.readdirSync('/proc').flatMap((pid) => {
+    if (!/^\d+$/.test(pid)) return [];
+    try {
+      const words = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      if (
+        words[0]?.endsWith('pg_dump') !== true ||
+        !words.some((word) => word.includes(server.socketDirectory))
+      )
+        return [];
+      // after the name in brackets: state is the first field, nice the 17th
+      const fields = fs
+        .readFileSync(`/proc/${pid}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ');
+      return [`${fields[16]} ${execFileSync('ionice', ['-p', pid]).toString().trim()}`];
+    } catch {
+      return []; // it ended meanwhile
+    }
+  });
+}
 
 /** Holds an exclusive lock on a table while the source is taken. */
 async function takeEntriesWhileLocked(source: PostgresSource): Promise<unknown> {

@@ -5,7 +5,12 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 import { parseTypedPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import { openSourceFile } from '../../agent/index/source-file.ts';
+import { ContentReader } from '../../agent/watch/content-reader.ts';
+import { recordFile } from '../../agent/watch/file-scan.ts';
+import { createIgnoreRules } from '../../agent/watch/ignore-rules.ts';
+import type { ScanSink } from '../../agent/watch/scan-sink.ts';
 import { FolderBench } from '../support/folder-bench.ts';
+import { canMount, mountBind } from '../support/mounted.ts';
 import { compareWithTree, ReplayedFeed } from '../support/replayed-feed.ts';
 import { createTemporaryDirectory, describeTree } from '../support/source-tree.ts';
 
@@ -94,6 +99,35 @@ it('goes down 700 directories, and reports what is deeper than a path may be', (
   execFileSync('rm', ['-rf', setup.at('d')]);
 });
 
+it('reads files where the whole path is longer than PATH_MAX', () => {
+  using directory = createTemporaryDirectory('long');
+  const segment = 'x'.repeat(250);
+  // The root alone has a path of about 2,300 bytes, what is below it 2,300 more.
+  const root = path.join(directory.path, ...Array.from({ length: 9 }, () => segment));
+  fs.mkdirSync(root, { recursive: true });
+  let fd = fs.openSync(root, 'r');
+  for (let depth = 0; depth < 9; depth += 1) {
+    fs.mkdirSync(`/proc/self/fd/${fd}/${segment}`);
+    const next = fs.openSync(`/proc/self/fd/${fd}/${segment}`, 'r');
+    fs.closeSync(fd);
+    fd = next;
+  }
+  const deep = `${`${segment}/`.repeat(9)}deep`;
+  const bench = new FolderBench(directory.path, root);
+  fs.writeFileSync(`/proc/self/fd/${fd}/deep`, 'deep');
+  expect(bench.scan()).toMatchObject({ files: 1, unreadable: 0 });
+  // Seen again by a look at the hot directory, and opened for sending.
+  fs.writeFileSync(`/proc/self/fd/${fd}/deep`, 'deeper');
+  fs.closeSync(fd);
+  bench.pass(60_000);
+  expect(bench.indexer.index.get(parseTypedPath(deep))?.state).toMatchObject({ size: 6 });
+  const file = openSourceFile(root, parseTypedPath(deep));
+  expect(file?.size).toBe(6);
+  file?.close();
+  bench.close();
+  execFileSync('rm', ['-rf', path.join(root, segment)]);
+});
+
 it('skips and counts sockets and FIFOs, and waits on none', async () => {
   using setup = setUp();
   const { bench, at } = setup;
@@ -108,6 +142,36 @@ it('skips and counts sockets and FIFOs, and waits on none', async () => {
   execFileSync('mkfifo', [at('file')]);
   expect(bench.scan()).toMatchObject({ files: 0, skippedSpecial: 3 });
   await new Promise((resolve) => server.close(resolve));
+});
+
+it.skipIf(!canMount)('skips and counts devices, and reads none of them', () => {
+  using setup = setUp();
+  const { bench, at } = setup;
+  fs.writeFileSync(at('zero'), '');
+  bench.scan();
+  fs.rmSync(at('zero'));
+  // An endless file for whoever opens it.
+  execFileSync('mknod', [at('zero'), 'c', '1', '5']);
+  expect(bench.scan()).toMatchObject({ files: 0, skippedSpecial: 1, unreadable: 0 });
+  expect(setup.replay().states.has('zero')).toBe(false);
+});
+
+it.skipIf(!canMount)('reports a file that the disk does not give back, and goes on with the rest', () => {
+  using setup = setUp();
+  const { bench, at } = setup;
+  for (const name of ['a', 'broken', 'c']) fs.writeFileSync(at(name), name);
+  bench.scan();
+  // Reading the memory of a process where there is none fails with EIO.
+  using disk = mountBind(`/proc/${process.pid}/mem`, at('broken'));
+  fs.writeFileSync(at('c'), 'changed');
+  expect(bench.scan()).toMatchObject({ unreadable: 1, files: 3 });
+  expect(bench.condition.unreadablePaths).toEqual(['broken']);
+  disk.unmount();
+  // What was mounted on a single file counts as a mount below the root, too.
+  expect(() => bench.scan()).toThrowError(expect.objectContaining({ code: 'SOURCE_STOPPED' }));
+  bench.indexer.accept();
+  expect(bench.scan()).toMatchObject({ unreadable: 0 });
+  expect(compareWithTree(setup.replay(), describeTree(setup.root))).toEqual([]);
 });
 
 it.skipIf(process.getuid?.() !== 0)(
@@ -205,6 +269,57 @@ it('does not record a file that changes while it is read', () => {
   // It was announced once, with its last content.
   expect(bench.indexer.index.get('a' as RelativePath)?.sequence).toBe(bench.indexer.index.sequence);
   expect(setup.replay().states.size).toBe(bench.indexer.index.sequence);
+});
+
+it('records no file that is another one by the time it is opened, or when it was read', () => {
+  using setup = setUp();
+  const { bench, root, at } = setup;
+  fs.writeFileSync(at('a'), 'as it was listed');
+  const listed = fs.lstatSync(at('a'), { bigint: true });
+  fs.writeFileSync(at('a'), 'as it is opened');
+  const told: string[] = [];
+  const reader = new (class extends ContentReader {
+    override *read(file: number, expectedBytes: number) {
+      const content = yield* super.read(file, expectedBytes);
+      told.push('read');
+      // Somebody writes before the reading has ended.
+      fs.appendFileSync(at('a'), ', and more');
+      return content;
+    }
+  })();
+  const sink: ScanSink = {
+    index: bench.indexer.index,
+    rules: createIgnoreRules([]),
+    reader,
+    isNetwork: () => false,
+    nowMs: () => Date.now() + 60_000,
+    sliceIsOver: () => false,
+    beforeDirectory: () => {},
+    change: (change) => told.push(`change ${change.path}`),
+    unsettled: (name) => told.push(`unsettled ${name}`),
+    lookAgain: (directory) => told.push(`look again at "${directory}"`),
+    unreadable: (name) => told.push(`unreadable ${name}`),
+    special: (name) => told.push(`special ${name}`),
+    listed: () => {},
+  };
+  const fd = fs.openSync(root, 'r');
+  const record = (stat = listed) => {
+    told.length = 0;
+    const entry = { name: 'a', path: parseTypedPath('a'), row: null };
+    for (const _ of recordFile(sink, fd, entry, stat));
+    return told;
+  };
+  expect(record()).toEqual(['unsettled a']);
+  expect(record(fs.lstatSync(at('a'), { bigint: true }))).toEqual(['read', 'unsettled a']);
+  fs.rmSync(at('a'));
+  expect(record()).toEqual(['look again at ""']);
+  // Waiting for somebody who writes to it would stop everything.
+  execFileSync('mkfifo', [at('a')]);
+  expect(record()).toEqual(['look again at ""']);
+  fs.rmSync(at('a'));
+  fs.symlinkSync('/etc/passwd', at('a'));
+  expect(record()).toEqual(['look again at ""']);
+  fs.closeSync(fd);
 });
 
 it('announces deletions of what stands in the way before what takes its place', () => {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -37,14 +38,18 @@ it('stops when the root is missing, records nothing, and goes on by itself when 
   const before = bench.indexer.index.sequence;
   fs.renameSync(setup.root, `${setup.root}.away`);
   expect(() => bench.scan()).toThrowError(stopped);
-  expect(bench.condition).toMatchObject({ state: 'stopped', stateReason: `${setup.root} is missing` });
+  expect(bench.condition).toMatchObject({
+    state: 'stopped',
+    stateReason: `${setup.root} is missing`,
+    watching: 'off',
+  });
   bench.pass(3_600_000);
   expect(bench.indexer.index.sequence).toBe(before);
   expect(() => bench.indexer.accept()).toThrowError(stopped);
   fs.renameSync(`${setup.root}.away`, setup.root);
   fs.writeFileSync(path.join(setup.root, 'new'), 'new');
   bench.pass(15_000);
-  expect(bench.condition.state).toBe('idle');
+  expect(bench.condition).toMatchObject({ state: 'idle', watching: 'ok' });
   expect(livePaths(bench)).toEqual(['', 'a/b/z', 'a/y', 'new', 'x']);
   bench.close();
 });
@@ -135,6 +140,38 @@ it.skipIf(process.getuid?.() !== 0)('stops when the root cannot be read', () => 
   }
   expect(bench.condition.stateReason).toContain('EACCES');
   expect(livePaths(bench)).toEqual(everything);
+  bench.close();
+});
+
+/** A file system in a file; reads behind what `truncate` leaves of the file fail as those of a broken disk do. */
+function makeDisk(directory: string, root: string) {
+  const image = path.join(directory, 'disk');
+  fs.writeFileSync(image, '');
+  fs.truncateSync(image, 8 * 1024 * 1024);
+  const made = spawnSync('mkfs.ext4', ['-q', '-b', '1024', image]);
+  const mount = () => spawnSync('mount', ['-o', 'loop', image, root]).status === 0;
+  const unmount = () => spawnSync('umount', [root]).status === 0;
+  return made.status === 0 && mount() ? { image, mount, unmount, [Symbol.dispose]: unmount } : null;
+}
+
+it.skipIf(!canMount)('stops when the disk of the root is broken (EIO)', (context) => {
+  using setup = setUp('guard');
+  using disk = makeDisk(setup.directory.path, setup.root);
+  if (disk === null) {
+    context.skip('no loop devices here');
+    return;
+  }
+  fill(setup.root);
+  const bench = setup.bench();
+  bench.scan();
+  const before = livePaths(bench);
+  disk.unmount();
+  disk.mount();
+  fs.truncateSync(disk.image, 16 * 1024);
+  expect(() => bench.scan()).toThrowError(stopped);
+  expect(bench.condition.stateReason).toMatch(/cannot be read \(EIO\)$/);
+  expect(livePaths(bench)).toEqual(before);
+  expect(() => bench.indexer.accept()).toThrowError(stopped);
   bench.close();
 });
 

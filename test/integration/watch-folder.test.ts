@@ -4,6 +4,7 @@ import { expect, it } from 'vitest';
 import { ChokidarWatcher } from '../../agent/watch/chokidar-watcher.ts';
 import type { WatchEvent } from '../../agent/watch/directory-watcher.ts';
 import { FolderBench } from '../support/folder-bench.ts';
+import { canMount, mountTmpfs } from '../support/mounted.ts';
 import { ReplayedFeed } from '../support/replayed-feed.ts';
 import { createTemporaryDirectory } from '../support/source-tree.ts';
 
@@ -94,6 +95,47 @@ it('looks at everything hot when events may have been lost', () => {
   expect(bench.condition.watching).toBe('ok');
 });
 
+it('is degraded when its source was mounted anew, and chooses and watches its directories again', () => {
+  using setup = setUp();
+  const { bench, root } = setup;
+  bench.scan();
+  const { watched } = bench.watcher;
+  // A directory of that name somewhere else says nothing.
+  bench.watcher.listener({ type: 'ended', directories: [path.join(root, 'd3')] });
+  bench.run();
+  expect(bench.condition.watching).toBe('ok');
+  bench.watcher.listener({ type: 'ended', directories: [root] });
+  bench.run();
+  expect(bench.condition.watching).toBe('degraded');
+  bench.watcher.made.length = 0;
+  bench.pass(60_000);
+  expect(bench.condition).toMatchObject({ watching: 'ok', reason: null });
+  expect(new Set(bench.watcher.made)).toEqual(watched);
+  expect(watched.size).toBe(11);
+});
+
+it('is degraded while hot directories have names that cannot be watched, and looks at them every minute', () => {
+  using setup = setUp();
+  const { bench, root } = setup;
+  const odd = [Buffer.from('back\\slash'), Buffer.from([0xff, 0xfe])];
+  const inRoot = (name: Buffer, file: string) =>
+    Buffer.concat([Buffer.from(`${root}/`), name, Buffer.from(file)]);
+  for (const name of odd) {
+    fs.mkdirSync(inRoot(name, ''));
+    fs.writeFileSync(inRoot(name, '/one'), '');
+  }
+  bench.scan();
+  expect(bench.condition.watching).toBe('degraded');
+  expect(bench.condition.reason).toContain('the names of 2 directories cannot be watched');
+  expect(bench.watcher.watched.size).toBe(11);
+  for (const name of odd) fs.writeFileSync(inRoot(name, '/two'), '');
+  bench.pass(60_000);
+  expect(setup.live()).toEqual(expect.arrayContaining(['back\\slash/two', '\xff\xfe/two']));
+  for (const name of odd) fs.rmSync(inRoot(name, ''), { recursive: true });
+  bench.pass(60_000);
+  expect(bench.condition).toMatchObject({ watching: 'ok', reason: null });
+});
+
 it('finds everything by the scans when the watcher is gone', () => {
   using setup = setUp();
   const { bench, root } = setup;
@@ -142,5 +184,81 @@ it('suspects a lost event when more come at once than half of what the kernel ke
   for (let number = 0; number < 100; number += 1)
     fs.writeFileSync(path.join(directory.path, `f${number}`), '');
   await hears('overflow');
+  await watcher.close();
+});
+
+it('hears of every name that the kernel knows, whatever else is in the directory', async () => {
+  using directory = createTemporaryDirectory('names');
+  const names = [' two  ', 'new\nline', '[a]*{b,c}?', '!a', '🐘', 'x'.repeat(255), '.a.swp', 'a~'];
+  const directories = names.map((name) => path.join(directory.path, name));
+  for (const name of directories) {
+    fs.mkdirSync(name);
+    fs.writeFileSync(path.join(name, 'was there'), '');
+  }
+  const heard = new Map<string, Set<string>>();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const standing = Promise.withResolvers<void>();
+  const watcher = new ChokidarWatcher((event) => {
+    if (event.type === 'watching') standing.resolve();
+    if (event.type !== 'changed') return;
+    for (const [at, found] of event.directories) heard.set(at, new Set([...(heard.get(at) ?? []), ...found]));
+    if (directories.every((at) => heard.get(at)?.has('new') ?? false)) resolve();
+  });
+  watcher.update([], directories);
+  await standing.promise;
+  for (const at of directories) {
+    fs.appendFileSync(path.join(at, 'was there'), 'more');
+    fs.writeFileSync(path.join(at, 'new'), '');
+  }
+  await promise;
+  await watcher.close();
+});
+
+it.skipIf(!canMount)('says when what it watches was unmounted', async () => {
+  using directory = createTemporaryDirectory('unmounted');
+  using mount = mountTmpfs('media-server:/export', directory.path);
+  const inside = path.join(directory.path, 'inside');
+  fs.mkdirSync(inside);
+  const ended = Promise.withResolvers<void>();
+  const standing = Promise.withResolvers<void>();
+  const watcher = new ChokidarWatcher((event) => {
+    if (event.type === 'watching') standing.resolve();
+    if (event.type === 'ended' && event.directories.includes(directory.path)) ended.resolve();
+  });
+  watcher.update([], [directory.path, inside]);
+  await standing.promise;
+  mount.unmount();
+  await ended.promise;
+  await watcher.close();
+});
+
+it('suspects the loss when the queue of the kernel really overflows', async () => {
+  using directory = createTemporaryDirectory('overflow');
+  const [busy, silent] = ['busy', 'silent'].map((name) => path.join(directory.path, name)) as [
+    string,
+    string,
+  ];
+  for (const name of [busy, silent]) fs.mkdirSync(name);
+  const standing = Promise.withResolvers<void>();
+  const overflow = Promise.withResolvers<void>();
+  const heard = new Set<string>();
+  const watcher = new ChokidarWatcher((event) => {
+    if (event.type === 'watching') standing.resolve();
+    if (event.type === 'overflow') overflow.resolve();
+    if (event.type === 'changed') for (const at of event.directories.keys()) heard.add(at);
+  });
+  watcher.update([], [busy, silent]);
+  await standing.promise;
+  // Nothing is taken from the queue while this thread is kept, so what comes last does not fit any more.
+  const kept = Number(fs.readFileSync('/proc/sys/fs/inotify/max_queued_events', 'utf8'));
+  for (let number = 0; number < kept; number += 1) fs.writeFileSync(path.join(busy, `f${number}`), '');
+  fs.writeFileSync(path.join(silent, 'lost'), '');
+  await overflow.promise;
+  fs.rmSync(path.join(busy, 'f0'));
+  await new Promise<void>((resolve) => {
+    const poll = () => (heard.has(busy) ? resolve() : setImmediate(poll));
+    poll();
+  });
+  expect(heard.has(silent)).toBe(false);
   await watcher.close();
 });

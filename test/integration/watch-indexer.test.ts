@@ -10,13 +10,15 @@ import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FolderFeed } from '../../agent/index/folder-feed.ts';
 import type { IndexerOptions } from '../../agent/watch/indexer-options.ts';
 import { Indexer, indexerDefaults } from '../../agent/watch/indexer.ts';
+import { canMount } from '../support/mounted.ts';
 import { compareWithTree, ReplayedFeed } from '../support/replayed-feed.ts';
 import { createTemporaryDirectory, describeTree } from '../support/source-tree.ts';
 
-async function setUp(options: Partial<IndexerOptions> = {}) {
+async function setUp({ mounts = false, ...options }: Partial<IndexerOptions> & { mounts?: boolean } = {}) {
   const directory = createTemporaryDirectory('indexer');
   const root = path.join(directory.path, 'root');
   fs.mkdirSync(root);
+  if (mounts) execFileSync('mount', ['-t', 'tmpfs', 'media-server:/export', root]);
   fs.writeFileSync(path.join(root, 'first'), 'first');
   const databaseFile = path.join(directory.path, 'index.db');
   const failures: CodedError[] = [];
@@ -26,6 +28,7 @@ async function setUp(options: Partial<IndexerOptions> = {}) {
   );
   onTestFinished(async () => {
     await indexer.stop();
+    if (mounts) spawnSync('umount', [root]);
     directory[Symbol.dispose]();
   });
   await indexer.start([{ id: 'media', root, ignore: [] }]);
@@ -115,6 +118,43 @@ it('notices that a known directory was exchanged for another', async () => {
   fs.renameSync(at('d'), `${other}.old`);
   fs.renameSync(other, at('d'));
   await until(feed, () => paths(feed).join() === 'd/deep/two,first');
+});
+
+it.skipIf(!canMount)('watches again when its source was away and is mounted again', async () => {
+  const { indexer, feed, root, at } = await setUp({
+    hotScanIntervalMs: 3_600_000,
+    sourceCheckIntervalMs: 50,
+    mounts: true,
+  });
+  const fill = () => {
+    fs.mkdirSync(at('old/deep'), { recursive: true });
+    for (const name of ['first', 'old/deep/file']) fs.writeFileSync(at(name), name);
+    for (const name of ['first', 'old/deep/file']) fs.utimesSync(at(name), 1000, 1000);
+  };
+  fill();
+  await watching(indexer, feed, root);
+  const state = (wanted: string) =>
+    new Promise<void>((resolve) => {
+      const stop = indexer.onStatus(() => {
+        if (indexer.status('media').state !== wanted) return;
+        stop();
+        resolve();
+      });
+    });
+  const stopped = state('stopped');
+  execFileSync('umount', [root]);
+  await stopped;
+  const idle = state('idle');
+  execFileSync('mount', ['-t', 'tmpfs', 'media-server:/export', root]);
+  fill();
+  await idle;
+  await watching(indexer, feed, root);
+  const { lastScanAt } = indexer.status('media');
+  for (const name of ['old/deep/new', 'old/new', 'new']) {
+    fs.writeFileSync(at(name), name);
+    await until(feed, () => paths(feed).includes(name));
+  }
+  expect(indexer.status('media')).toMatchObject({ lastScanAt, watching: 'ok' });
 });
 
 it('finds everything by the next scan when nothing is watched, and says that watching is off', async () => {
@@ -234,21 +274,26 @@ it('answers again and again while it reads a tree of large and small files', asy
 });
 
 describe('with the limits of a user namespace', () => {
-  const inNamespace = (limit: number) => [
+  const inNamespace = (setting: string, limit: number) => [
     '-Ur',
     'sh',
     '-c',
-    `echo ${limit} > /proc/sys/user/max_inotify_watches && exec "$@"`,
+    `echo ${limit} > /proc/sys/user/${setting} && exec "$@"`,
     'sh',
   ];
-  const possible = spawnSync('unshare', [...inNamespace(5), 'true']).status === 0;
+  const possible = spawnSync('unshare', [...inNamespace('max_inotify_watches', 5), 'true']).status === 0;
 
-  it.skipIf(!possible)(
-    'says that watching is degraded when the kernel refuses watches, and loses nothing',
-    () => {
+  it.skipIf(!possible).each([
+    ['max_inotify_watches', 8, 'ENOSPC; see fs.inotify.max_user_watches'],
+    ['max_inotify_instances', 0, 'EMFILE; see fs.inotify.max_user_instances'],
+  ])(
+    'says at once that watching is degraded when the kernel refuses watches (%s %i), and loses nothing',
+    (setting, limit, cause) => {
       const program = fileURLToPath(new URL('../support/watch-limit-child.ts', import.meta.url));
-      const output = execFileSync('unshare', [...inNamespace(8), process.execPath, program], {
+      const output = execFileSync('unshare', [...inNamespace(setting, limit), process.execPath, program], {
         encoding: 'utf8',
+        // Not by the look at everything hot that comes every minute.
+        timeout: 30_000,
       });
       const { status, before, after } = JSON.parse(output) as {
         status: { watching: string; watchingReason: string };
@@ -256,7 +301,8 @@ describe('with the limits of a user namespace', () => {
         after: string[];
       };
       expect(status.watching).toBe('degraded');
-      expect(status.watchingReason).toMatch(/the system allows \d+ watches, 8192 are wanted \(ENOSPC/);
+      expect(status.watchingReason).toMatch(/the system allows \d+ watches, 8192 are wanted/);
+      expect(status.watchingReason).toContain(cause);
       expect(before).toHaveLength(40);
       expect(after).toHaveLength(80);
     },

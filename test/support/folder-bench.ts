@@ -13,6 +13,8 @@ import { indexerDefaults } from '../../agent/watch/indexer.ts';
 /** A watcher that does as it is told and remembers it. */
 class FakeWatcher {
   readonly watched = new Set<string>();
+  /** Every watch that was asked for, in order. */
+  readonly made: string[] = [];
   limit = Number.POSITIVE_INFINITY;
   listener: (event: WatchEvent) => void = () => {};
 
@@ -21,6 +23,7 @@ class FakeWatcher {
     return {
       update: (unwatch, watch) => {
         for (const directory of unwatch) this.watched.delete(directory);
+        this.made.push(...watch);
         const refused: string[] = [];
         for (const directory of watch) {
           if (this.watched.size < this.limit) this.watched.add(directory);

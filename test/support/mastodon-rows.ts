@@ -1,10 +1,13 @@
 import { encodeCopyLine, type CopyRow as Row } from './copy-line.ts';
+import { fixedRows } from './mastodon-fixed-rows.ts';
+import { MastodonText, pem } from './mastodon-text.ts';
 import { RowRandom } from './row-random.ts';
+import { snowflake } from './snowflake.ts';
 
 /** A stretch of time in which statuses come evenly; `first` is the ordinal of its first one. */
 export type StatusSegment = { first: number; startMs: number; stepMs: number };
 
-/** Statuses of which the ordinal has this remainder are never answered or boosted, so churn may delete them. */
+/** Statuses of which the ordinal has this remainder, an odd one, are never answered or boosted, so churn may delete them. */
 export const deletableEvery = 50;
 export const deletableRemainder = 7;
 
@@ -36,8 +39,7 @@ export const growingTables = Object.keys(perStatus) as GrowingTable[];
 export class MastodonRows {
   readonly segments: StatusSegment[];
   readonly #seed: number;
-  readonly #words: readonly string[];
-  readonly #domains: readonly string[];
+  readonly text: MastodonText;
   readonly locals: number;
   readonly tags: number;
 
@@ -46,12 +48,7 @@ export class MastodonRows {
     this.segments = [base];
     this.locals = Math.max(5, Math.floor(baseStatuses * 0.0006));
     this.tags = Math.max(40, Math.floor(baseStatuses * 0.03));
-    const random = new RowRandom(seed, 'words');
-    this.#words = makeWords(random, 6000);
-    this.#domains = Array.from(
-      { length: 400 },
-      (_, at) => `${random.pick(this.#words.slice(0, 3000))}${at}.example`,
-    );
+    this.text = new MastodonText(seed);
   }
 
   /** First and last-but-one ordinal of the rows that a range of statuses brings to a table. */
@@ -88,42 +85,16 @@ export class MastodonRows {
     }
   }
 
-  /** Lines of COPY for the tables that do not grow with the statuses. */
+  /** Lines of COPY for a table of fixedTables. */
   *fixedLines(table: string): Generator<string, void, void> {
-    const random = new RowRandom(this.#seed, table);
-    for (const row of this.#fixed(table, random)) yield encodeCopyLine(table, row);
-  }
-
-  static readonly fixedTables = [
-    'tags',
-    'users',
-    'oauth_access_tokens',
-    'session_activations',
-    'login_activities',
-    'markers',
-    'follows',
-    'account_conversations',
-    'status_trends',
-    'tag_trends',
-    'custom_emojis',
-    'notification_requests',
-    'pghero_space_stats',
-    'binary_samples',
-  ] as const;
-
-  words(random: RowRandom, count: number): string {
-    let text = '';
-    for (let word = 0; word < count; word++) text += (word > 0 ? ' ' : '') + this.word(random);
-    return text;
-  }
-
-  word(random: RowRandom): string {
-    // Half of a text are common words, as in any language.
-    return this.#words[random.chance(0.5) ? random.zipf(400) : random.below(this.#words.length)] as string;
+    for (const row of fixedRows(this, table, new RowRandom(this.#seed, table)))
+      yield encodeCopyLine(table, row);
   }
 
   domainOf(account: number): string | null {
-    return account < this.locals ? null : (this.#domains[(account * 7919) % this.#domains.length] as string);
+    return account < this.locals
+      ? null
+      : (this.text.domains[(account * 7919) % this.text.domains.length] as string);
   }
 
   #author(random: RowRandom, status: number): number {
@@ -173,7 +144,7 @@ export class MastodonRows {
         return {
           id: ordinal + 1,
           status_id: statusId,
-          text: this.#html(random),
+          text: this.text.html(random),
           media_descriptions: ['ein Bild, "alt"', '猫'],
           ...times,
         };
@@ -202,7 +173,7 @@ export class MastodonRows {
           status_id: statusId,
           account_id: author(),
           expires_at: ms + 86_400_000,
-          options: [this.words(random, 2), this.words(random, 3), 'ja, "sicher" \\o/'],
+          options: [this.text.words(random, 2), this.text.words(random, 3), 'ja, "sicher" \\o/'],
           cached_tallies: [random.below(50), random.below(50), random.below(9)],
           votes_count: random.below(100),
           ...times,
@@ -242,7 +213,8 @@ export class MastodonRows {
 
   #account(ordinal: number, random: RowRandom): Row {
     const domain = this.domainOf(ordinal);
-    const username = `${this.word(random)
+    const username = `${this.text
+      .word(random)
       .normalize('NFKD')
       .replaceAll(/[^a-z]/g, '')}_${ordinal}`;
     const home = `https://${domain ?? 'social.example'}/users/${username}`;
@@ -251,8 +223,8 @@ export class MastodonRows {
       domain,
       private_key: domain === null ? pem('RSA PRIVATE KEY', random, 1190) : null,
       public_key: pem('PUBLIC KEY', random, 294),
-      note: `<p>${this.words(random, random.below(30))}</p>`,
-      display_name: `${this.words(random, 2)}${random.chance(0.3) ? ' 🦣✨' : ''}`,
+      note: `<p>${this.text.words(random, random.below(30))}</p>`,
+      display_name: `${this.text.words(random, 2)}${random.chance(0.3) ? ' 🦣✨' : ''}`,
       uri: domain === null ? '' : home,
       url: `https://${domain ?? 'social.example'}/@${username}`,
       avatar_file_name: `${random.hexBytes(8)}.png`,
@@ -267,7 +239,7 @@ export class MastodonRows {
       following_url: `${home}/following`,
       protocol: 1,
       fields: JSON.stringify([
-        { name: 'Größe', value: this.words(random, 3) },
+        { name: 'Größe', value: this.text.words(random, 3) },
         { name: 'web', value: `<a href="https://${random.hexBytes(4)}.example">x</a>` },
       ]),
       actor_type: 'Person',
@@ -286,13 +258,13 @@ export class MastodonRows {
     const uri = `https://${domain ?? 'social.example'}/users/${author}/statuses/${this.statusId(ordinal)}${random.below(1000)}`;
     return {
       uri,
-      text: boost ? '' : this.#html(random),
+      text: boost ? '' : this.text.html(random),
       in_reply_to_id: reply && earlier !== null ? this.statusId(earlier) : null,
       reblog_of_id: boost && earlier !== null ? this.statusId(earlier) : null,
       url: boost ? null : uri.replace('/users/', '/@'),
       sensitive: random.chance(0.08),
       visibility: random.chance(0.8) ? 0 : random.below(4),
-      spoiler_text: random.chance(0.05) ? this.words(random, 4) : '',
+      spoiler_text: random.chance(0.05) ? this.text.words(random, 4) : '',
       reply,
       language: random.pick(['en', 'de', 'ja', 'fr', 'en', 'en']),
       conversation_id: Math.floor(ordinal * perStatus.conversations) + 1,
@@ -300,21 +272,6 @@ export class MastodonRows {
       account_id: this.accountId(author),
       ordered_media_attachment_ids: random.chance(0.2) ? [random.bits(), random.bits()] : null,
     };
-  }
-
-  #html(random: RowRandom): string {
-    const paragraphs = [`<p>${this.words(random, 8 + random.below(45))}</p>`];
-    if (random.chance(0.4)) {
-      const user = this.word(random);
-      paragraphs.push(
-        `<p><span class="h-card"><a href="https://${random.pick(this.#domains)}/@${user}" class="u-url mention">@<span>${user}</span></a></span> ${this.words(random, random.below(25))}\n<br />\t"zitat" 100\\% — 日本語のテキスト 🐘</p>`,
-      );
-    }
-    if (random.chance(0.3))
-      paragraphs.push(
-        `<a href="https://${random.pick(this.#domains)}/${random.hexBytes(12)}" rel="nofollow noopener" target="_blank">link</a>`,
-      );
-    return paragraphs.join('');
   }
 
   #media(ms: number, random: RowRandom): Row {
@@ -329,27 +286,27 @@ export class MastodonRows {
       file_storage_schema_version: 1,
       remote_url: random.chance(0.01)
         ? ''
-        : `https://files.${random.pick(this.#domains)}/media_attachments/files/${random.hexBytes(9)}/original/${name}.jpg`,
+        : `https://files.${random.pick(this.text.domains)}/media_attachments/files/${random.hexBytes(9)}/original/${name}.jpg`,
       file_meta: JSON.stringify({
         focus: { x: 0, y: 0 },
         original: { width, height, size: `${width}x${height}`, aspect: width / height },
         small: { width: 400, height: 300, size: '400x300' },
       }),
-      description: random.chance(0.5) ? this.words(random, random.below(30)) : null,
+      description: random.chance(0.5) ? this.text.words(random, random.below(30)) : null,
       blurhash: `U${random.hexBytes(14)}`,
       processing: 2,
     };
   }
 
   #card(ordinal: number, random: RowRandom): Row {
-    const domain = random.pick(this.#domains);
+    const domain = random.pick(this.text.domains);
     return {
       url: `https://${domain}/${ordinal}/${random.hexBytes(6)}`,
-      title: this.words(random, 9),
-      description: this.words(random, 25),
+      title: this.text.words(random, 9),
+      description: this.text.words(random, 25),
       image_file_name: random.chance(0.7) ? `${random.hexBytes(8)}.jpg` : null,
       image_description: '',
-      author_name: this.words(random, 2),
+      author_name: this.text.words(random, 2),
       provider_name: domain,
       blurhash: `U${random.hexBytes(14)}`,
       language: 'en',
@@ -357,178 +314,9 @@ export class MastodonRows {
       height: 300,
     };
   }
-
-  *#fixed(table: string, random: RowRandom): Generator<Row, void, void> {
-    const ms = this.statusMs(0);
-    const times = { created_at: ms, updated_at: ms };
-    const user = (at: number) => (at % this.locals) + 1;
-    const each = (count: number, row: (at: number) => Row) =>
-      Array.from({ length: count }, (_, at) => row(at));
-    const rows: Record<string, () => Row[]> = {
-      tags: () =>
-        each(this.tags, (at) => ({
-          id: at + 1,
-          name: `${this.word(random).toLowerCase()}${at}`,
-          last_status_at: ms,
-          ...times,
-        })),
-      users: () =>
-        each(this.locals, (at) => ({
-          id: at + 1,
-          email: `user${at}@social.example`,
-          encrypted_password: `$2a$10$${random.hexBytes(26)}`,
-          sign_in_count: at,
-          locale: 'de',
-          account_id: this.accountId(at),
-          sign_up_ip: `10.${at % 200}.3.4`,
-          settings: '{"theme":"system","default_privacy":"public"}',
-          otp_backup_codes: [random.hexBytes(6), random.hexBytes(6)],
-          approved: true,
-          ...times,
-        })),
-      oauth_access_tokens: () =>
-        each(this.locals * 2, (at) => ({
-          id: at + 1,
-          token: random.hexBytes(21),
-          resource_owner_id: user(at),
-          scopes: 'read write follow',
-          last_used_at: ms,
-          ...times,
-        })),
-      session_activations: () =>
-        each(this.locals * 2, (at) => ({
-          id: at + 1,
-          session_id: random.hexBytes(16),
-          user_agent: 'Mozilla/5.0 (X11; Linux x86_64)',
-          ip: '2001:db8::7',
-          user_id: user(at),
-          access_token_id: at + 1,
-          ...times,
-        })),
-      login_activities: () =>
-        each(this.locals * 5, (at) => ({
-          id: at + 1,
-          user_id: user(at),
-          success: at % 9 > 0,
-          ip: '192.0.2.9',
-          created_at: ms,
-        })),
-      markers: () =>
-        each(this.locals * 2, (at) => ({
-          id: at + 1,
-          user_id: user(at),
-          timeline: at < this.locals ? 'home' : 'notifications',
-          last_read_id: this.statusId(at),
-          ...times,
-        })),
-      follows: () => {
-        const targets = Math.min(60, this.locals);
-        return each(this.locals * targets, (at) => ({
-          id: at + 1,
-          account_id: this.accountId(at % this.locals),
-          target_account_id: this.accountId(Math.floor(at / this.locals)),
-          show_reblogs: true,
-          languages: at % 50 === 0 ? ['de', 'en'] : null,
-          ...times,
-        }));
-      },
-      account_conversations: () =>
-        each(this.locals, (at) => ({
-          id: at + 1,
-          account_id: this.accountId(at),
-          conversation_id: at + 1,
-          participant_account_ids: [this.accountId(0)],
-          status_ids: [this.statusId(at)],
-        })),
-      status_trends: () =>
-        each(20, (at) => ({
-          id: at + 1,
-          status_id: this.statusId(at),
-          account_id: this.accountId(0),
-          score: random.fraction() * 100,
-          rank: at,
-        })),
-      tag_trends: () =>
-        each(20, (at) => ({ id: at + 1, tag_id: at + 1, score: random.fraction() * 100, rank: at })),
-      custom_emojis: () =>
-        each(this.tags, (at) => ({
-          id: at + 1,
-          shortcode: `blob${at}`,
-          domain: this.domainOf(at + 999),
-          image_file_name: `${random.hexBytes(8)}.png`,
-          ...times,
-        })),
-      notification_requests: () =>
-        each(3, (at) => ({
-          id: snowflake(ms, at),
-          account_id: this.accountId(at),
-          from_account_id: this.accountId(at + 1),
-          ...times,
-        })),
-      pghero_space_stats: () =>
-        each(200, (at) => ({
-          id: at + 1,
-          database: 'primary',
-          schema: 'public',
-          relation: random.pick(MastodonRows.fixedTables),
-          size: random.bits(),
-          captured_at: ms,
-        })),
-      binary_samples: () => each(50, (at) => ({ id: at + 1, data: random.bytes(at * 80), ...times })),
-    };
-    yield* rows[table]?.() ?? [];
-  }
 }
 
-function snowflake(ms: number, ordinal: number): bigint {
-  return (BigInt(ms) << 16n) | BigInt(ordinal & 0xffff);
-}
-
-/** The nearest earlier status that churn never deletes. */
+/** The nearest earlier status that others answer and boost: one of those that have counters. */
 function earlierStatus(ordinal: number): number {
-  const bounded = Math.max(0, ordinal);
-  return bounded % deletableEvery === deletableRemainder ? bounded - 1 : bounded;
-}
-
-function pem(label: string, random: RowRandom, bytes: number): string {
-  const body = random
-    .bytes(bytes)
-    .toString('base64')
-    .replaceAll(/(.{64})/g, '$1\n');
-  return `-----BEGIN ${label}-----\n${body}\n-----END ${label}-----\n`;
-}
-
-function makeWords(random: RowRandom, count: number): string[] {
-  const heads = [
-    'b',
-    'br',
-    'd',
-    'f',
-    'fl',
-    'g',
-    'h',
-    'k',
-    'l',
-    'm',
-    'n',
-    'p',
-    'r',
-    's',
-    'sch',
-    'st',
-    't',
-    'tr',
-    'v',
-    'w',
-    'z',
-  ];
-  const cores = ['a', 'e', 'i', 'o', 'u', 'ei', 'au', 'ie', 'ä', 'ö'];
-  const tails = ['', 'n', 'r', 's', 't', 'ng', 'll', 'ck', 'm', 'ss'];
-  return Array.from({ length: count }, () => {
-    let word = '';
-    const syllables = 1 + random.below(3);
-    for (let syllable = 0; syllable < syllables; syllable++)
-      word += random.pick(heads) + random.pick(cores) + random.pick(tails);
-    return word;
-  });
+  return Math.max(0, ordinal) & ~1;
 }

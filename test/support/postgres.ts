@@ -27,10 +27,13 @@ export type PostgresServer = {
 };
 
 /**
- * Starts a private server. The server must not run as root, so root starts it as `postgres`, or as `nobody` where
+ * Starts a private server. `authentication`: what its pg_hba.conf says of the socket. The server must not run as root, so root starts it as `postgres`, or as `nobody` where
  * there is no such user. It ends with `stop`, and by the kernel when this process dies in whatever way.
  */
-export async function startPostgres(settings: readonly string[] = []): Promise<PostgresServer> {
+export async function startPostgres(
+  settings: readonly string[] = [],
+  authentication = 'local all all trust',
+): Promise<PostgresServer> {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'mastokeep-pg-'));
   const data = path.join(home, 'data');
   const asRoot = process.getuid?.() === 0;
@@ -56,7 +59,7 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   runChecked('setpriv', [...become, path.join(postgresBin, initdb[0] as string), ...initdb.slice(1)]);
   fs.writeFileSync(
     path.join(data, 'pg_hba.conf'),
-    'local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n',
+    `${authentication}\nhost all all 127.0.0.1/32 scram-sha-256\n`,
   );
   const port = await freePort();
   const all = [

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what a checkout lacks. `prepare.sh run`: the npm packages, for `npm start` and `npm run check`.
-# `prepare.sh test`: also the Debian packages that tests use. Without network where nothing is missing.
+# `prepare.sh test`: also the Debian packages that tests use. `prepare.sh bench`: also those of the programs that the
+# benchmarks compare with; no npm script calls that. Without network where nothing is missing.
 set -eu
 cd "$(dirname "$0")/../.."
 purpose="${1:-run}"
@@ -36,7 +37,12 @@ if [ "$lowest" != "$needed_node" ]; then
   exit 1
 fi
 
-[ "$purpose" = test ] || exit 0
+case "$purpose" in
+  run) exit 0 ;;
+  test) purpose_is="the tests need" ;;
+  bench) purpose_is="the benchmarks compare with" ;;
+  *) echo "error USAGE: prepare.sh run, test or bench" >&2; exit 2 ;;
+esac
 
 # Debian keeps the programs of a PostgreSQL server off the PATH.
 found_program() {
@@ -48,15 +54,20 @@ found_program() {
 }
 
 # command:package pairs
+if [ "$purpose" = test ]; then
+  pairs="strace:strace sshfs:sshfs /usr/lib/openssh/sftp-server:openssh-sftp-server
+    /usr/sbin/automount:autofs mkfs.ext4:e2fsprogs initdb:postgresql gpg:gnupg zstd:zstd openssl:openssl python3:python3"
+else
+  pairs="initdb:postgresql gpg:gnupg gzip:gzip python3:python3 restic:restic borg:borgbackup rsync:rsync"
+fi
 missing=""
-for pair in strace:strace sshfs:sshfs /usr/lib/openssh/sftp-server:openssh-sftp-server \
-  initdb:postgresql gpg:gnupg zstd:zstd openssl:openssl python3:python3; do
+for pair in $pairs; do
   found_program "${pair%%:*}" || missing="$missing ${pair#*:}"
 done
 [ -n "$missing" ] || exit 0
 explain() {
-  echo "error PACKAGES_MISSING: the tests need these Debian packages:$missing" >&2
-  echo "  run this as root once: sh test/support/prepare.sh test" >&2
+  echo "error PACKAGES_MISSING: $purpose_is programs of these Debian packages:$missing" >&2
+  echo "  run this as root once: sh test/support/prepare.sh $purpose" >&2
   exit 1
 }
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then explain; fi

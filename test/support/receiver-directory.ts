@@ -26,6 +26,8 @@ type Where = { pack: string; offset: number };
 export class ReceiverDirectory {
   readonly agent: DeviceId;
   readonly folderDirectory: string;
+  /** What its versions say that they were made from. */
+  source: 'paths' | 'postgres' = 'paths';
   readonly #options: { folder: string; sealer: Sealer; blockBytes: number; packBytes: number };
   readonly #key: KeyObject;
   readonly #known = new Map<string, Where>();
@@ -67,7 +69,7 @@ export class ReceiverDirectory {
     const sha256 = createHash('sha256').update(manifest).digest('hex');
     const identity = { folder, epoch, number: this.#number, createdAt };
     const root = await sealRootMessage(
-      { ...identity, source: { kind: 'paths' }, manifest: { size: manifest.length, sha256, extents } },
+      { ...identity, source: { kind: this.source }, manifest: { size: manifest.length, sha256, extents } },
       sealer,
     );
     this.#writePack(root);

@@ -7,6 +7,7 @@ import { SealedFolder } from '../../agent/seal/sealed-folder.ts';
 import { SpoolBound, type SpoolBoundOptions } from '../../agent/seal/spool-bound.ts';
 import type { Source } from '../../agent/source/source.ts';
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
+import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { generateKeyPair } from '../../shared/sealing/key-pair.ts';
 import { readManifest } from '../../shared/sealing/manifest-reader.ts';
@@ -19,10 +20,12 @@ import { verifyVersionRecord, type VersionRecord } from '../../shared/sealing/ve
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 
-/** A source whose bytes a test decides. `pieces` may throw. */
-function bytesSource(pieces: () => AsyncIterable<Buffer>): Source {
+type Facts = Awaited<ReturnType<Source['describe']>>;
+
+/** A source whose bytes and facts a test decides. `pieces` may throw. */
+function bytesSource(pieces: () => AsyncIterable<Buffer>, facts: () => Facts): Source {
   return {
-    describe: () => Promise.resolve({ kind: 'command', pipefail: true }),
+    describe: () => Promise.resolve(facts()),
     fingerprint: () => Promise.resolve(null),
     // oxlint-disable-next-line require-await -- an async generator, as every source's entries are
     async *entries() {
@@ -69,9 +72,22 @@ export class HeldObjects {
   sequence = 0;
   bytesPulled = 0;
   readonly id: string;
+  #directory: string | null = null;
 
   constructor(id: string) {
     this.id = id;
+  }
+
+  /** What an earlier process of that receiver left in the directory; everything goes there from here on. */
+  static load(id: string, directory: string): HeldObjects {
+    const held = new HeldObjects(id);
+    held.#directory = directory;
+    for (const name of fs.readdirSync(directory)) {
+      const content = fs.readFileSync(path.join(directory, name));
+      if (name === 'sequence') held.sequence = Number(content.toString());
+      else held.files.set(decodeURIComponent(name), content);
+    }
+    return held;
   }
 
   /** Pulls all that the feed announces and acknowledges it. */
@@ -81,6 +97,7 @@ export class HeldObjects {
       if (batch === null) break;
       for (const record of batch.records) this.#take(feed, record);
       this.sequence = batch.through;
+      this.#keep('sequence', Buffer.from(String(batch.through)));
       feed.acknowledged(this.id, { indexId: feed.indexId(), sequence: batch.through, token: batch.token });
     }
   }
@@ -103,6 +120,11 @@ export class HeldObjects {
       throw new Error(`${name} has another hash`);
     this.bytesPulled += bytes.length;
     this.files.set(name, bytes);
+    this.#keep(encodeURIComponent(name), bytes);
+  }
+
+  #keep(name: string, content: Buffer): void {
+    if (this.#directory !== null) writeFileAtomic(path.join(this.#directory, name), content);
   }
 }
 
@@ -168,13 +190,19 @@ export async function readVersion(
   return { record, root, files: contents, entries };
 }
 
-export type SealedBenchOptions = { packBytesMax?: number; spool?: SpoolBoundOptions };
+/** `bound`: shared with other folders, instead of one by `spool`. */
+export type SealedBenchOptions = {
+  packBytesMax?: number;
+  spool?: SpoolBoundOptions;
+  bound?: SpoolBound;
+};
 
 /** A sealed folder on a home of its own, which can be closed and opened again as after a restart. */
 export class SealedBench {
   readonly home: string;
   readonly folder: string;
   content: () => AsyncIterable<Buffer> = () => inPieces(Buffer.alloc(0));
+  facts: Facts = { kind: 'command', pipefail: true };
   recipients: Recipient[];
   clockMs: number | null = null;
   sealed: SealedFolder;
@@ -205,8 +233,13 @@ export class SealedBench {
   }
 
   /** Another life of the same device on what is left of its home. */
-  static reuse(home: string, recipients: Recipient[], identity: SealedBench['identity']): SealedBench {
-    return new SealedBench(home, identity, recipients, {});
+  static reuse(
+    home: string,
+    recipients: Recipient[],
+    identity: SealedBench['identity'],
+    options: SealedBenchOptions = {},
+  ): SealedBench {
+    return new SealedBench(home, identity, recipients, options);
   }
 
   get feed(): SealedFolder['feed'] {
@@ -243,8 +276,13 @@ export class SealedBench {
       {
         database,
         databaseFile,
-        source: bytesSource(() => this.content()),
-        bound: new SpoolBound(now, this.options.spool ?? { bytesMax: 1024 ** 3, waitMsMax: 60_000 }),
+        source: bytesSource(
+          () => this.content(),
+          () => this.facts,
+        ),
+        bound:
+          this.options.bound ??
+          new SpoolBound(now, this.options.spool ?? { bytesMax: 1024 ** 3, waitMsMax: 60_000 }),
         identity: this.identity,
         sealTo: () => Promise.resolve({ kind: 'recipients', recipients: this.recipients }),
         logger: silentLogger,

@@ -19,7 +19,7 @@ import { ReceiverDirectory, type TreeEntry } from './receiver-directory.ts';
 import { restoreFrom } from './restore-bench.ts';
 import { sealedReceiver, type Lie } from './sealed-receiver.ts';
 
-const keyPassphrase = 'correct horse battery staple';
+export const keyPassphrase = 'correct horse battery staple';
 
 type RestoreCall = Partial<RunRestoreOptions> & {
   openUnsealer?: OpenUnsealer | null;

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { isBelow, parentPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import { advanceHotSet, emptyHotSet, type HotSetEvent } from '../../agent/watch/hot-set.ts';
+import { indexerDefaults } from '../../agent/watch/indexer.ts';
 
 const directory = fc
   .array(fc.constantFrom('a', 'b', 'c', 'd'), { minLength: 0, maxLength: 4 })
@@ -52,6 +53,17 @@ it('drops the oldest first', () => {
   const { state } = advanceHotSet(emptyHotSet(4, 3), { type: 'touched', directories: paths });
   expect(state.order).toEqual(['2', '3/x', '3', '']);
   expect([...state.watched].sort()).toEqual(['', '3', '3/x']);
+});
+
+it('holds 8,192 directories at the default settings, the newest ones, and watches all of them', () => {
+  const directories = Array.from({ length: 10_000 }, (_, number) => `${number}` as RelativePath);
+  const { hotDirectoriesMax, watchLimit } = indexerDefaults;
+  const { state, actions } = advanceHotSet(emptyHotSet(hotDirectoriesMax, watchLimit), {
+    type: 'touched',
+    directories,
+  });
+  expect(state.order).toEqual([...directories.slice(-8191), '']);
+  expect(actions.watch).toHaveLength(8192);
 });
 
 it('forgets everything below a directory that vanished', () => {

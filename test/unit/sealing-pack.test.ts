@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { constants, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { decodePack, encodePack } from '../../shared/sealing/pack.ts';
+import { decodePack, encodePack, type PackEffort } from '../../shared/sealing/pack.ts';
 import { padmeLength } from '../../shared/sealing/padme.ts';
+import { RowRandom } from '../support/row-random.ts';
 
 const corrupt: unknown = expect.objectContaining({ code: 'PACK_CORRUPT' });
 const skippable = (bytes: number): Buffer => {
@@ -25,9 +26,9 @@ it('gives back every content, in a Padmé length', () => {
       .map(([text, times]) => Buffer.from(text.repeat(times))),
   );
   fc.assert(
-    fc.property(content, (chunks) => {
+    fc.property(content, fc.constantFrom<PackEffort>('fast', 'thorough'), (chunks, effort) => {
       fc.pre(chunks.length > 0);
-      const pack = encodePack(chunks);
+      const pack = encodePack(chunks, effort);
       expect(padmeLength(pack.length)).toBe(pack.length);
       expect(decodePack(pack).equals(chunks)).toBe(true);
     }),
@@ -37,12 +38,20 @@ it('gives back every content, in a Padmé length', () => {
 
 it.each([1, 255, 256, 65_791, 65_792, 16 * 1024 * 1024])('holds %i bytes that do not compress', (bytes) => {
   const chunks = randomBytes(bytes);
-  expect(decodePack(encodePack(chunks)).equals(chunks)).toBe(true);
+  expect(decodePack(encodePack(chunks, 'fast')).equals(chunks)).toBe(true);
+  expect(decodePack(encodePack(chunks, 'thorough')).equals(chunks)).toBe(true);
+});
+
+it('makes less of rows of a database with more effort', () => {
+  const random = new RowRandom(1, 'rows');
+  const rows = Array.from({ length: 20_000 }, (_, id) => `${id}\t${random.hexBytes(4)}\t${id % 7}\tpublic\n`);
+  const chunks = Buffer.from(rows.join(''));
+  expect(encodePack(chunks, 'thorough').length).toBeLessThan(encodePack(chunks, 'fast').length);
 });
 
 it('refuses to hold nothing, or more than 16 MiB', () => {
-  expect(() => encodePack(Buffer.alloc(0))).toThrowError(RangeError);
-  expect(() => encodePack(Buffer.alloc(16 * 1024 * 1024 + 1))).toThrowError(RangeError);
+  expect(() => encodePack(Buffer.alloc(0), 'fast')).toThrowError(RangeError);
+  expect(() => encodePack(Buffer.alloc(16 * 1024 * 1024 + 1), 'fast')).toThrowError(RangeError);
 });
 
 const chunks = Buffer.from('chunks '.repeat(500));
@@ -75,7 +84,7 @@ it('refuses a frame that says less than it holds, without making room for more',
 });
 
 it('answers a changed byte with the chunks or with PACK_CORRUPT, never with other chunks', () => {
-  const pack = encodePack(chunks);
+  const pack = encodePack(chunks, 'fast');
   fc.assert(
     fc.property(fc.nat({ max: pack.length - 1 }), fc.integer({ min: 1, max: 255 }), (at, change) => {
       const changed = Buffer.from(pack);

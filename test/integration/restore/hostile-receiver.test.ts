@@ -4,13 +4,16 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ChunkListBuilder } from '../../../shared/chunking/chunk-list.ts';
 import { fileChunking } from '../../../shared/chunking/chunking-parameters.ts';
-import type { Channel } from '../../../shared/link/channel.ts';
-import type { Browse } from '../../../shared/protocol/browse.ts';
-import { decodeMessage, encodeMessage, type Message } from '../../../shared/protocol/codec.ts';
+import { encodeMessage, type Message } from '../../../shared/protocol/codec.ts';
 import type { Entries } from '../../../shared/protocol/entries.ts';
 import { parseTypedPath } from '../../../shared/records/relative-path.ts';
-import { createChannelPair } from '../../support/channel-pair.ts';
-import { benchAgent, restoreFrom } from '../../support/restore-bench.ts';
+import {
+  HostileReceiver,
+  listedFile,
+  type ListedEntry,
+  receiverHello,
+} from '../../support/hostile-receiver.ts';
+import { restoreFrom } from '../../support/restore-bench.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 import { sha256 } from '../../support/store-fixture.ts';
 
@@ -32,79 +35,11 @@ afterEach(() => {
   fs.rmSync(bench, { recursive: true, force: true });
 });
 
-type Page = Entries['entries'][number];
 const content = (text: string): Buffer => Buffer.from(text);
-const file = (name: string, bytes: Buffer): Page => ({
-  path: parseTypedPath(name),
-  state: { kind: 'file', size: bytes.length, mtimeNs: 1n, mode: 0o644, uid: 0, gid: 0, hash: sha256(bytes) },
-});
-const symlink = (name: string, target: string): Page => ({
+const symlink = (name: string, target: string): ListedEntry => ({
   path: parseTypedPath(name),
   state: { kind: 'symlink', target: Buffer.from(target), mtimeNs: 1n, uid: 0, gid: 0 },
 });
-const hello: Message = {
-  type: 'hello',
-  protocolVersions: [1],
-  program: 'hostile',
-  programVersion: '0',
-  deviceRole: 'receiver',
-};
-
-/** A receiver that answers as it likes; messages as objects, or as bytes that no honest program would make. */
-class HostileReceiver {
-  entries: Page[] = [];
-  readonly contents = new Map<string, Buffer>();
-  folders: NonNullable<Entries['folders']> = [{ id: 'media', kind: 'mirror', files: 1, bytes: 1 }];
-  asked = 0;
-  answerTo: (message: Message) => (Message | Buffer)[] | null = () => null;
-  greeting: Message = hello;
-
-  add(name: string, bytes: Buffer): void {
-    this.entries.push(file(name, bytes));
-    this.contents.set(sha256(bytes).toString('hex'), bytes);
-  }
-
-  async nextChannel(): Promise<Channel> {
-    const grant = { role: 'restore', agentId: benchAgent } as const;
-    const [restorer, served] = createChannelPair({ firstGrant: grant, secondGrant: grant });
-    void this.#serve(served);
-    return restorer;
-  }
-
-  async #serve(channel: Channel): Promise<void> {
-    await channel.send(encodeMessage(this.greeting));
-    for (;;) {
-      const bytes = await channel.receive();
-      if (bytes === null) return;
-      const message = decodeMessage(bytes);
-      if (message.type !== 'refuse') this.asked += 1;
-      for (const answer of this.answerTo(message) ?? this.#honest(message)) {
-        await channel.send(Buffer.isBuffer(answer) ? answer : encodeMessage(answer)).catch(() => {});
-      }
-    }
-  }
-
-  #honest(message: Message): Message[] {
-    if (message.type === 'browse') return [this.page(message)];
-    if (message.type === 'want') {
-      return message.items.map(({ hash, offset, length }, item) => {
-        const bytes = this.contents.get(hash.toString('hex'));
-        if (bytes === undefined)
-          return { type: 'gone', requestId: message.requestId, item, reason: 'vanished' };
-        const parts = [{ item, offset, bytes: bytes.subarray(offset, offset + length) }];
-        return { type: 'content', requestId: message.requestId, parts };
-      });
-    }
-    return [];
-  }
-
-  page({ requestId, folder, at }: Browse): Message & { type: 'entries' } {
-    const entries = this.entries.toSorted((a, b) => (a.path < b.path ? -1 : 1));
-    return folder === null
-      ? { type: 'entries', requestId, folders: this.folders, entries: [], next: null, at: 5 }
-      : { type: 'entries', requestId, folders: null, entries, next: null, at: at ?? 5 };
-  }
-}
 
 const nothingWritten = (): void => {
   const names = fs.existsSync(to) ? (fs.readdirSync(to, { recursive: true }) as string[]) : [];
@@ -238,20 +173,20 @@ const paged = (page: (asked: number, at: number | null) => Pick<Entries, 'entrie
 it.each([
   [
     'the same page for ever',
-    paged(() => ({ entries: [file('a', content('a'))], next: parseTypedPath('a') })),
+    paged(() => ({ entries: [listedFile('a', content('a'))], next: parseTypedPath('a') })),
   ],
   ['empty pages for ever', paged((asked) => ({ entries: [], next: parseTypedPath(`a${asked}`) }))],
   [
     'paths that fall',
-    paged(() => ({ entries: [file('b', content('a')), file('a', content('a'))], next: null })),
+    paged(() => ({ entries: [listedFile('b', content('a')), listedFile('a', content('a'))], next: null })),
   ],
   [
     'a path twice',
-    paged(() => ({ entries: [file('a', content('a')), file('a', content('b'))], next: null })),
+    paged(() => ({ entries: [listedFile('a', content('a')), listedFile('a', content('b'))], next: null })),
   ],
   [
     'a next page from elsewhere',
-    paged(() => ({ entries: [file('a', content('a'))], next: parseTypedPath('b') })),
+    paged(() => ({ entries: [listedFile('a', content('a'))], next: parseTypedPath('b') })),
   ],
 ])('ends the link on %s', async (_, receiver) => {
   await expect(restoreFrom(receiver, { to })).rejects.toMatchObject({ code: 'PROTOCOL_VIOLATION' });
@@ -275,7 +210,7 @@ it.each([
     ],
   ],
   ['a browse', [{ type: 'browse', requestId: 1, folder: null, at: null, after: null, limit: 1 }]],
-  ['a second hello', [hello]],
+  ['a second hello', [receiverHello]],
   ['garbage', [Buffer.from('garbage')]],
 ] satisfies [string, (Message | Buffer)[]][])(
   'ends the link on %s that nobody asked for',
@@ -287,8 +222,8 @@ it.each([
 );
 
 it.each([
-  [{ ...hello, deviceRole: 'agent' as const }],
-  [{ ...hello, protocolVersions: [7] }],
+  [{ ...receiverHello, deviceRole: 'agent' as const }],
+  [{ ...receiverHello, protocolVersions: [7] }],
   [{ type: 'gone', requestId: 1, item: 0, reason: 'vanished' } as const],
 ])('wants a receiver of its protocol version (%#)', async (greeting: Message) => {
   const receiver = new HostileReceiver();
@@ -303,7 +238,7 @@ it('answers a refusal with its code, and asks for room that no disk has before i
   ];
   await expect(restoreFrom(refusing, { to })).rejects.toMatchObject({ code: 'ROLE_REFUSED' });
   const boasting = new HostileReceiver();
-  boasting.entries = [file('huge', content('x'))];
+  boasting.entries = [listedFile('huge', content('x'))];
   const [huge] = boasting.entries;
   if (huge?.state.kind === 'file') huge.state.size = 2 ** 52;
   await expect(restoreFrom(boasting, { to })).rejects.toMatchObject({ code: 'TARGET_FULL' });

@@ -151,7 +151,7 @@ it('removes what an interrupted run left when the next one finds that it cannot 
     bytes[90_000] = (bytes[90_000] ?? 0) ^ 1;
     fs.writeFileSync(file, bytes);
   }
-  await expect(bench.restore()).rejects.toMatchObject({ code: 'CONTENT_GONE' });
+  await expect(bench.restore()).rejects.toMatchObject({ code: 'PACK_CORRUPT' });
   bench.expectNothingRestored();
 });
 

@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { CodedError } from '../../../shared/errors/coded-error.ts';
+import type { RelativePath } from '../../../shared/records/relative-path.ts';
 import { packName } from '../../../shared/sealing/object-name.ts';
 import {
   inPieces,
@@ -138,6 +139,19 @@ it('makes no version of a source that fails, and the next run sends only the res
   expect(bench.sealed.index.folder().failure).toBeNull();
 });
 
+it('remembers what could not be read, over a restart, until it can be', async () => {
+  const facts = { kind: 'paths', files: 1, directories: 0, symlinks: 0, bytes: 9, specialFiles: 0 } as const;
+  const unread = { path: 'etc/shadow' as RelativePath, reason: 'EACCES' };
+  bench.facts = { ...facts, skippedFiles: 120, skipped: [unread] };
+  const lacking = { count: 120, paths: ['/etc/shadow: EACCES'] };
+  expect((await bench.dump(Buffer.from('something'))).unreadable).toEqual(lacking);
+  bench.reopen();
+  expect(bench.sealed.index.unreadable()).toEqual(lacking);
+  bench.facts = { ...facts, skippedFiles: 0, skipped: [] };
+  await bench.dump(Buffer.from('something'));
+  expect(bench.sealed.index.unreadable()).toEqual({ count: 0, paths: [] });
+});
+
 it('begins a new epoch with other recipients, to whom alone it is readable', async () => {
   const content = seededBytes('recipients', 3 * mib);
   const held = new HeldObjects('receiver');
@@ -218,7 +232,7 @@ it('begins anew when the database was lost, and what lies in the spool without i
 it('refers to nothing that was sealed before once a receiver knows of a later history', async () => {
   const content = seededBytes('rolled back', 2 * mib);
   const held = new HeldObjects('receiver');
-  await bench.dump(content);
+  const first = await bench.dump(content);
   held.pull(bench.feed);
   bench.close();
   const snapshot = fs.readFileSync(path.join(home, 'seal.db'));
@@ -235,7 +249,9 @@ it('refers to nothing that was sealed before once a receiver knows of a later hi
   await bench.feed.renewIndex();
   expect(bench.feed.indexId().equals(indexId)).toBe(false);
   expect(bench.feed.acknowledgedBy('receiver')).toBe(0);
-  expect((await bench.dump(content)).newBytes).toBe(content.length);
+  const anew = await bench.dump(content);
+  expect(anew.newBytes).toBe(content.length);
+  expect(anew.epoch).not.toBe(first.epoch);
   held.sequence = 0;
   held.pull(bench.feed);
   expect((await read(held)).files.get('database.dump')?.equals(content)).toBe(true);

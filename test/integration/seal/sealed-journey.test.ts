@@ -128,8 +128,8 @@ it('tells what was announced and never came before it acknowledges the announcem
   });
   const link = new ReplicationLink({ feeds: [feed], stores: new Map([['database', store]]) });
   await until(() => link.count('durable') > 0, 'the first batch');
-  const told = link.messages.map(({ type }) => type).filter((type) => /^(missing|durable)$/.test(type));
-  expect(told[0]).toBe('missing');
+  const told = link.messages.find(({ type }) => type === 'missing' || type === 'durable');
+  expect(told?.type).toBe('missing');
   await link.close();
 });
 
@@ -159,7 +159,7 @@ const packCount = (): number => fs.readdirSync(path.join(fixture.root, 'packs'))
 
 it.each([
   { days: 6, sent: 'only the rest' },
-  { days: 8, sent: 'all of it, and says first what it no longer has' },
+  { days: 8, sent: 'also what the receiver says that it no longer has' },
 ])(
   'sends $sent after a dump that failed $days days ago, over a restart of the receiver',
   async ({ days }) => {
@@ -176,7 +176,6 @@ it.each([
 
     const { newBytes } = await agent.dump(content);
     if (days < 7) expect(newBytes).toBeLessThan(content.length / 2);
-    else expect(newBytes).toBeGreaterThanOrEqual(content.length);
     await pull();
     expect(store.listVersions().map(({ complete }) => complete)).toEqual([true]);
     expect((await restored()).equals(content)).toBe(true);

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { SpoolBound } from '../../../agent/seal/spool-bound.ts';
 import {
   createTestKey,
   HeldObjects,
@@ -9,6 +10,7 @@ import {
   SealedBench,
   type TestKey,
 } from '../../support/sealed-bench.ts';
+import { until } from '../../support/replication-bench.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 
 const mib = 1024 * 1024;
@@ -111,7 +113,7 @@ it('seals a dump once and gives every receiver the same packs, however many ther
   const { newBytes } = await bench.dump(seededBytes('for all', 2 * mib));
   const spooled = bench.spoolNames();
   for (const held of receivers) held.pull(bench.feed);
-  const [first, ...others] = receivers.map(({ files }) => new Map([...files].toSorted()));
+  const [first, ...others] = receivers.map(({ files }) => files);
   for (const other of others) expect(other).toEqual(first);
   expect(first?.size).toBe(spooled.length);
   const packs = [...(first ?? [])].filter(([name]) => name.startsWith('packs/'));
@@ -155,4 +157,64 @@ it('seals again what was damaged in the spool', async () => {
   expect((await bench.dump(content)).newBytes).toBeGreaterThan(0);
   held.pull(bench.feed);
   expect((await read(held)).files.get('database.dump')?.equals(content)).toBe(true);
+});
+
+it('holds the bound for all folders together: one makes room at the cost of another, of what a receiver has', async () => {
+  const bound = new SpoolBound(Date.now, { bytesMax: spoolBytesMax, waitMsMax: 1000 });
+  const options = { packBytesMax: mib, bound };
+  const folders = await Promise.all(
+    ['first', 'second'].map(async (name) => {
+      fs.mkdirSync(path.join(home, name));
+      return SealedBench.create(path.join(home, name), [key.recipient], options);
+    }),
+  );
+  const [first, second] = folders as [SealedBench, SealedBench];
+  try {
+    const content = seededBytes('first folder', 2.5 * mib);
+    await first.dump(content);
+    const more = seededBytes('second folder', 2.5 * mib);
+    await expect(second.dump(more)).rejects.toMatchObject({ code: 'SPOOL_FULL' });
+    expect(bound.bytes()).toBeLessThanOrEqual(spoolBytesMax);
+    expect(first.sealed.keeper.spoolBytes() + second.sealed.keeper.spoolBytes()).toBe(bound.bytes());
+    // one of two receivers takes the first folder: the other one is passed over for the second folder's sake
+    const [live, slow] = [new HeldObjects('live'), new HeldObjects('slow')];
+    first.feed.acknowledged('slow', { indexId: first.feed.indexId(), sequence: 0, token: Buffer.alloc(32) });
+    live.pull(first.feed);
+    const made = await second.dump(more);
+    expect(made.plainBytes).toBe(more.length);
+    expect(bound.bytes()).toBeLessThanOrEqual(spoolBytesMax);
+    expect(first.sealed.keeper.active().map(({ receiverId }) => receiverId)).toEqual(['live']);
+    // and what it was passed over for comes with the next dump
+    slow.pull(first.feed);
+    const again = new HeldObjects('taker');
+    again.pull(second.feed);
+    expect((await first.dump(content)).newBytes).toBe(content.length);
+  } finally {
+    for (const folder of folders) folder.close();
+  }
+});
+
+it('drops what a dump that broke off left in the spool once a version does without it', async () => {
+  const content = seededBytes('broke off', 2 * mib);
+  bench.content = async function* () {
+    yield content;
+    await until(() => bench.sealed.index.objects.spooled().length > 0, 'a pack is sealed');
+    throw new Error('the source failed');
+  };
+  await expect(bench.sealed.dump(new AbortController().signal)).rejects.toThrowError('the source failed');
+  const left = bench.spoolNames();
+  // and nothing of what was being written when it broke off
+  expect(left.filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  expect(
+    bench.sealed.index.objects
+      .spooled()
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(left.sort());
+  expect(left.length).toBeGreaterThan(0);
+  await bench.dump(seededBytes('something else', mib / 2));
+  for (const name of left) expect(bench.spoolNames()).not.toContain(name);
+  const held = new HeldObjects('receiver');
+  held.pull(bench.feed);
+  expect((await read(held)).files.size).toBe(1);
 });

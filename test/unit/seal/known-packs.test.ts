@@ -28,6 +28,7 @@ const anyPack: fc.Arbitrary<PackFacts> = fc.record({
   createdAt: fc.integer({ min: 80, max: 100 }).map((day) => day * dayMs),
   inSpool: fc.boolean(),
   sequence: fc.integer({ min: 1, max: 20 }),
+  namedSequence: fc.option(fc.integer({ min: 1, max: 20 })),
   lackedBy: fc.subarray(receiverIds).map((ids): ReadonlySet<string> => new Set(ids)),
 });
 
@@ -38,6 +39,7 @@ const pack: PackFacts = {
   createdAt: nowMs - dayMs,
   inSpool: false,
   sequence: 5,
+  namedSequence: 5,
   lackedBy: new Set(),
 };
 const receiver: ReceiverFacts = { receiverId: 'a', durableSequence: 5, lastSeenAt: nowMs, passedOver: false };
@@ -57,6 +59,15 @@ it('refers to a pack that no version uses only while receivers keep it', () => {
   const unused = { ...pack, usedBytes: 0, inSpool: true };
   expect(isKnown(unused, [receiver], nowMs)).toBe(true);
   expect(isKnown({ ...unused, createdAt: nowMs - 6.5 * dayMs }, [receiver], nowMs)).toBe(false);
+});
+
+it('relies on a pack that no version of the receiver names only while the receiver keeps it', () => {
+  const unnamed = { ...pack, namedSequence: null };
+  expect(isKnown(unnamed, [receiver], nowMs)).toBe(true);
+  const old = { ...unnamed, createdAt: nowMs - 6.5 * dayMs };
+  expect(isKnown(old, [receiver], nowMs)).toBe(false);
+  expect(isKnown({ ...old, namedSequence: 6 }, [receiver], nowMs)).toBe(false);
+  expect(isKnown({ ...old, namedSequence: 6 }, [{ ...receiver, durableSequence: 6 }], nowMs)).toBe(true);
 });
 
 it('counts receivers as active that were seen within 7 days and not passed over', () => {

@@ -2,12 +2,14 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { ChunkLocation } from '../../../agent/seal/chunk-lookup.ts';
-import { PackFiller, type CutFile, type FilledPack } from '../../../agent/seal/pack-filler.ts';
+import { PackFiller, type FilledPack } from '../../../agent/seal/pack-filler.ts';
 import { chunkEntryBytes } from '../../../agent/seal/chunk-entry.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 
 const chunking = { name: 'test', bytesMin: 64, bytesAverage: 256, bytesMax: 1024 };
 const packBytesMax = 8192;
+
+type CutFile = { size: number; hash: Buffer; extents: number[] };
 
 /** What a database would hold. */
 class Sealed {
@@ -26,7 +28,7 @@ class Sealed {
   read({ extents }: CutFile): Buffer {
     const parts: Buffer[] = [];
     for (let at = 0; at < extents.length; at += 3) {
-      const [pack = 0, offset = 0, length = 0] = extents.subarray(at, at + 3);
+      const [pack = 0, offset = 0, length = 0] = extents.slice(at, at + 3);
       parts.push((this.packs.get(pack) as Buffer).subarray(offset, offset + length));
     }
     return Buffer.concat(parts);
@@ -43,6 +45,7 @@ function run(
 ): Run {
   const packs: number[] = [];
   const waiting: FilledPack[] = [];
+  let extents: number[] = [];
   const filler = new PackFiller(
     {
       find: (_, key) => sealed.chunks.get(key) ?? null,
@@ -51,6 +54,7 @@ function run(
         expect(pack.content.length).toBeLessThanOrEqual(packBytesMax);
         waiting.push(pack);
       },
+      onExtents: (block) => extents.push(...block),
       takeRoom: () => new ArrayBuffer(packBytesMax),
     },
     {
@@ -74,7 +78,10 @@ function run(
       filler.write(file.subarray(at, at + options.pieceBytes));
       settle(options.delay);
     }
-    return filler.endFile();
+    const ended = filler.endFile();
+    const whole = { ...ended, extents };
+    extents = [];
+    return whole;
   });
   filler.flush();
   settle(0);

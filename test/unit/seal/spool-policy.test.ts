@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import type { ReceiverFacts } from '../../../agent/seal/known-packs.ts';
 import { chooseDelivered, chooseEvictions, type SpooledObject } from '../../../agent/seal/spool-policy.ts';
 
+const nowMs = 1000;
 const receiver = (receiverId: string, durableSequence: number): ReceiverFacts => ({
   receiverId,
   durableSequence,
@@ -13,18 +14,19 @@ const objects: SpooledObject[] = [1, 2, 3, 4].map((sequence) => ({
   id: sequence * 10,
   bytes: 100,
   sequence,
+  namedSequence: sequence,
   createdAt: sequence,
   lackedBy: new Set(),
 }));
 
 it('takes out of the spool what every active receiver holds, and nothing while there is none', () => {
-  expect(chooseDelivered(objects, [receiver('a', 3), receiver('b', 2)])).toEqual([10, 20]);
-  expect(chooseDelivered(objects, [])).toEqual([]);
+  expect(chooseDelivered(objects, [receiver('a', 3), receiver('b', 2)], nowMs)).toEqual([10, 20]);
+  expect(chooseDelivered(objects, [], nowMs)).toEqual([]);
 });
 
 it('lets go at the bound what some receiver holds, the oldest first, and names who is passed over', () => {
   const receivers = [receiver('a', 3), receiver('dead', 0)];
-  expect(chooseEvictions([{ objects, receivers }], 150)).toEqual([
+  expect(chooseEvictions([{ objects, receivers }], 150, nowMs)).toEqual([
     { objects: [10, 20], passedOver: ['dead'] },
   ]);
 });
@@ -36,16 +38,19 @@ it('lets go the oldest of all folders, and passes nobody over in a folder of whi
     { objects: later, receivers },
     { objects, receivers },
   ];
-  expect(chooseEvictions(shares, 300)).toEqual([
+  expect(chooseEvictions(shares, 300, nowMs)).toEqual([
     { objects: [], passedOver: [] },
     { objects: [10, 20, 30], passedOver: ['dead'] },
   ]);
-  expect(chooseEvictions(shares, 500)?.map((eviction) => eviction.objects)).toEqual([[10], [10, 20, 30, 40]]);
+  expect(chooseEvictions(shares, 500, nowMs)?.map((eviction) => eviction.objects)).toEqual([
+    [10],
+    [10, 20, 30, 40],
+  ]);
 });
 
 it('lets nothing go that no receiver holds: the dump waits', () => {
-  expect(chooseEvictions([{ objects, receivers: [receiver('a', 1)] }], 150)).toBeNull();
-  expect(chooseEvictions([{ objects, receivers: [] }], 1)).toBeNull();
+  expect(chooseEvictions([{ objects, receivers: [receiver('a', 1)] }], 150, nowMs)).toBeNull();
+  expect(chooseEvictions([{ objects, receivers: [] }], 1, nowMs)).toBeNull();
 });
 
 it('never gives up the only copy, and frees what is needed', () => {
@@ -54,6 +59,7 @@ it('never gives up the only copy, and frees what is needed', () => {
       id: fc.nat(),
       bytes: fc.integer({ min: 1, max: 100 }),
       sequence: fc.integer({ min: 1, max: 20 }),
+      namedSequence: fc.option(fc.integer({ min: 1, max: 20 })),
       createdAt: fc.integer({ min: 1, max: 20 }),
       lackedBy: fc.subarray(['a', 'b']).map((ids): ReadonlySet<string> => new Set(ids)),
     }),
@@ -67,7 +73,7 @@ it('never gives up the only copy, and frees what is needed', () => {
       fc.nat({ max: 500 }),
       (some, a, b, needed) => {
         const receivers = [receiver('a', a), receiver('b', b)];
-        const evictions = chooseEvictions([{ objects: some, receivers }], needed)?.[0] ?? null;
+        const evictions = chooseEvictions([{ objects: some, receivers }], needed, nowMs)?.[0] ?? null;
         const holders = ({ sequence, lackedBy }: SpooledObject): string[] =>
           receivers
             .filter((r) => sequence <= r.durableSequence && !lackedBy.has(r.receiverId))

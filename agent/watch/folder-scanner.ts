@@ -1,0 +1,365 @@
+import fs from 'node:fs';
+import type { CodedError } from '../../shared/errors/coded-error.ts';
+import type { Logger } from '../../shared/io/logger.ts';
+import { displayPath, parentPath, rootPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import { checkpointRecordsMax, type FolderIndex, type PathChange } from '../index/folder-index.ts';
+import { openDirectoryBelow } from '../index/source-file.ts';
+import { ChangeBatch } from './change-batch.ts';
+import type { Clock } from './clock.ts';
+import type { ContentReader } from './content-reader.ts';
+import { scanDirectory } from './directory-scan.ts';
+import type { CreateDirectoryWatcher } from './directory-watcher.ts';
+import { FolderLooks } from './folder-looks.ts';
+import { FolderWatch, type LookRequest, type WatchStatus } from './folder-watch.ts';
+import { FullScan, type ScanReport, type ScanWaiter } from './full-scan.ts';
+import type { IgnoreRules } from './ignore-rules.ts';
+import type { IndexedFolder, IndexerOptions } from './indexer-options.ts';
+import type { ScanSink } from './scan-sink.ts';
+import { signatureOf } from './signature.ts';
+import type { IntactSource } from './source-guard.ts';
+
+export type FolderScannerDeps = {
+  index: FolderIndex;
+  rules: IgnoreRules;
+  clock: Clock;
+  logger: Logger;
+  reader: ContentReader;
+  createWatcher: CreateDirectoryWatcher;
+  /** True when the thread has been kept long enough. */
+  sliceIsOver(): boolean;
+  /** Something came that is to be done soon. */
+  wake(): void;
+  /** Records were committed, or another durable fact of the feed changed. */
+  onChange(): void;
+  /** Whether looks are taken now; what a folder at rest misses is found by the scan that follows. */
+  takesLooks(): boolean;
+  /** @throws CodedError SOURCE_STOPPED when the source is not what it was */
+  requireSource(): IntactSource;
+  /** A full scan found everything and is committed. */
+  onScanned(): void;
+};
+
+const lookAgainMs = 100;
+const commitDelayMs = 500;
+const pathsReportedMax = 20;
+const pathsKeptMax = 10_000;
+
+/**
+ * The work on one folder's index: full scans, looks at single directories, files that have to settle, and the commits of
+ * what they found. Works in slices; looks go before the full scan. Whatever is thrown ends the work under way, and
+ * nothing uncommitted is lost by it but time.
+ */
+export class FolderScanner {
+  private readonly folder: IndexedFolder;
+  private readonly deps: FolderScannerDeps;
+  private readonly options: IndexerOptions;
+  private readonly index: FolderIndex;
+  private readonly watch: FolderWatch;
+  private readonly sink: ScanSink;
+  private readonly looks: FolderLooks;
+  private readonly batch = new ChangeBatch();
+  private readonly touched = new Set<RelativePath>();
+  private scan: FullScan | null = null;
+  private nextWaiters: ScanWaiter[] = [];
+  private wantsScan = true;
+  private network = false;
+  private lastUnreadable: ReadonlySet<RelativePath> = new Set();
+  private lastSpecials = 0;
+  private oldestChangeMs = 0;
+  private seeded = false;
+  private slices = 0;
+  /** Whether a look, not the walk, found something that waits for its commit. */
+  private urgent = false;
+  private current: 'look' | 'walk' = 'walk';
+
+  constructor(deps: FolderScannerDeps, folder: IndexedFolder, options: IndexerOptions) {
+    this.deps = deps;
+    this.folder = folder;
+    this.options = options;
+    this.index = deps.index;
+    this.watch = new FolderWatch(
+      {
+        createWatcher: deps.createWatcher,
+        look: (request) => this.requestLook(request),
+        onEvent: () => deps.wake(),
+      },
+      options,
+    );
+    this.sink = this.createSink();
+    this.looks = new FolderLooks({
+      clock: deps.clock,
+      isNetwork: () => this.network,
+      root: folder.root,
+      sink: this.sink,
+      requestLook: (request) => this.requestLook(request),
+      vanished: (directory) => this.watch.vanished(directory),
+      requireSource: () => {
+        this.checkSource();
+      },
+    });
+  }
+
+  get isScanning(): boolean {
+    return this.scan !== null;
+  }
+
+  get watchStatus(): WatchStatus {
+    return this.watch.status;
+  }
+
+  /** What the last full scan could not read, and how many sockets, FIFOs and devices it left out. */
+  get lastScan(): { unreadable: number; unreadablePaths: string[]; skippedSpecial: number } {
+    return {
+      unreadable: this.lastUnreadable.size,
+      unreadablePaths: [...this.lastUnreadable].slice(0, pathsReportedMax).map((path) => displayPath(path)),
+      skippedSpecial: this.lastSpecials,
+    };
+  }
+
+  /** A full scan that begins after this call; the waiter is told how it ended. */
+  wantScan(waiter: ScanWaiter | null = null): void {
+    if (waiter !== null) this.nextWaiters.push(waiter);
+    this.wantsScan = true;
+  }
+
+  /** When something has to be done though nobody asks for it (monotonic ms). */
+  nextDueMs(): number {
+    const due = this.looks.nextDueMs() ?? Number.POSITIVE_INFINITY;
+    return Math.min(due, this.scan?.deadlineMs ?? Number.POSITIVE_INFINITY);
+  }
+
+  markDirty(path: RelativePath): void {
+    if (this.batch.has(path)) this.commit();
+    this.index.markDirty(path);
+  }
+
+  /** Works until the slice is over. Gives whether there is more to do at once. */
+  work(): boolean {
+    this.slices += 1;
+    // Looks go first, but a storm of them leaves every fourth slice to the walk.
+    const walksFirst = this.slices % 4 === 0 && this.scan?.waitingFor === null;
+    while (!this.deps.sliceIsOver()) {
+      if (!walksFirst && this.looks.begin()) {
+        this.advanceLook();
+        continue;
+      }
+      const now = this.deps.clock.monotonicMs();
+      const patience = this.scan?.waitingFor === null && !this.urgent ? commitDelayMs : 0;
+      if (this.batch.size > 0 && now - this.oldestChangeMs >= patience) this.commit();
+      if (this.scan === null && !this.startScan()) return false;
+      if (this.scan !== null && !this.advanceScan(this.scan)) {
+        return this.batch.size > 0 || this.looks.isBusy;
+      }
+    }
+    return true;
+  }
+
+  private advanceLook(): void {
+    this.current = 'look';
+    let settled: RelativePath | null;
+    try {
+      settled = this.looks.advance();
+    } finally {
+      this.current = 'walk';
+    }
+    if (settled !== null) this.scan?.waitingFor?.delete(settled);
+  }
+
+  /** Begins a full scan where one is wanted; false when there is nothing to do. */
+  private startScan(): boolean {
+    if (!this.wantsScan) return false;
+    const baseline = JSON.stringify(this.checkSource());
+    this.wantsScan = false;
+    const known = this.index.readSource();
+    if (known.baseline !== baseline) this.index.writeSource(baseline, known.acceptEmpty);
+    this.scan = new FullScan({
+      waiters: this.nextWaiters,
+      startedAtMs: this.deps.clock.monotonicMs(),
+      walk: this.walkAll(),
+      recentMax: this.options.hotDirectoriesMax,
+    });
+    this.nextWaiters = [];
+    return true;
+  }
+
+  private *walkAll(): Generator<undefined, void> {
+    const fd = openDirectoryBelow(this.folder.root, rootPath);
+    try {
+      const stat = fs.fstatSync(fd, { bigint: true });
+      yield* scanDirectory(this.sink, { path: rootPath, fd, stat, parentStat: null }, 'all');
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+
+  /** Goes on with the full scan; false when it waits for files to settle. */
+  private advanceScan(scan: FullScan): boolean {
+    const now = this.deps.clock.monotonicMs();
+    if (scan.waitingFor === null) {
+      if (scan.walk.next().done !== true) return true;
+      scan.waitingFor = new Set(this.looks.settlingPaths());
+      scan.deadlineMs = now + this.options.settleWaitMsMax;
+      return true;
+    }
+    if (scan.waitingFor.size > 0 && now < scan.deadlineMs) return false;
+    this.finishScan(scan, scan.waitingFor);
+    return true;
+  }
+
+  private finishScan(scan: FullScan, unsettled: ReadonlySet<RelativePath>): void {
+    this.commit();
+    const unnamed = [...unsettled].some((path) => this.index.get(path) === null);
+    this.index.finishScan(this.deps.clock.wallMs(), !scan.incomplete && !unnamed);
+    this.index.pruneCheckpoints();
+    this.scan = null;
+    const now = this.deps.clock.monotonicMs();
+    this.reportUnreadable(scan);
+    this.lastSpecials = scan.specials;
+    this.watch.madeGood();
+    if (!this.seeded) this.watch.touched(scan.recentDirectories());
+    this.seeded = true;
+    const { files, bytes } = this.index.totals;
+    const report: ScanReport = {
+      folderId: this.folder.id,
+      files,
+      bytes,
+      changed: scan.changed,
+      unreadable: scan.unreadable.size,
+      unsettled: unsettled.size,
+      skippedSpecial: scan.specials,
+      durationMs: Math.round(now - scan.startedAtMs),
+    };
+    this.deps.logger.info({ folder: this.folder.id, ...report }, 'full scan done');
+    this.deps.onChange();
+    this.deps.onScanned();
+    for (const waiter of scan.waiters) waiter.resolve(report);
+  }
+
+  private reportUnreadable(scan: FullScan): void {
+    const fresh = [...scan.unreadable].filter((path) => !this.lastUnreadable.has(path));
+    if (fresh.length > 0) {
+      const paths = fresh.slice(0, pathsReportedMax).map((path) => displayPath(path));
+      this.deps.logger.warn({ folder: this.folder.id, count: fresh.length, paths }, 'paths cannot be read');
+    }
+    this.lastUnreadable = scan.unreadable;
+  }
+
+  /** Commits what was found. @throws CodedError SOURCE_STOPPED, and nothing is recorded, when the source has vanished meanwhile */
+  commit(): void {
+    if (this.batch.size === 0) return;
+    this.checkSource();
+    this.urgent = false;
+    const { records } = this.index.commit(this.batch.take());
+    const touched = [...this.touched];
+    this.touched.clear();
+    if (records === 0) return;
+    if (this.scan !== null) this.scan.changed += records;
+    if (this.seeded) this.watch.touched(touched);
+    this.deps.onChange();
+  }
+
+  private checkSource(): IntactSource['current'] {
+    const { network, realRoot, current } = this.deps.requireSource();
+    this.network = network;
+    this.watch.setRoot(realRoot);
+    return current;
+  }
+
+  /** Drops work and uncommitted findings; the index and the tree still differ there, so a later scan finds them. */
+  abandon(error: CodedError): void {
+    this.scan?.walk.return();
+    const waiters = [...(this.scan?.waiters ?? []), ...this.nextWaiters];
+    this.scan = null;
+    this.nextWaiters = [];
+    this.batch.take();
+    this.urgent = false;
+    this.touched.clear();
+    this.looks.clear();
+    for (const waiter of waiters) waiter.reject(error);
+  }
+
+  /** The scan under way begins again. */
+  restartScan(): void {
+    this.scan?.walk.return();
+    this.nextWaiters = [...(this.scan?.waiters ?? []), ...this.nextWaiters];
+    this.scan = null;
+    this.wantsScan = true;
+  }
+
+  /** Lets go of everything hot; the next full scan chooses anew. */
+  forgetHotDirectories(): void {
+    this.watch.release();
+    this.seeded = false;
+  }
+
+  lookAtHotDirectories(): void {
+    if (this.watch.hasEnded) {
+      this.forgetHotDirectories();
+      this.wantsScan = true;
+    }
+    for (const directory of this.watch.hotDirectories) this.requestLook({ directory, into: [] });
+    for (const path of this.index.dirtyPaths(this.options.settlingMax)) {
+      this.looks.settle(path, '', 0, Number.POSITIVE_INFINITY);
+    }
+  }
+
+  private requestLook(request: LookRequest): void {
+    if (!this.deps.takesLooks()) return;
+    this.looks.request(request);
+    this.deps.wake();
+  }
+
+  async close(): Promise<void> {
+    await this.watch.close();
+  }
+
+  private addChange(change: PathChange): void {
+    if (this.batch.has(change.path) || this.batch.size >= checkpointRecordsMax) this.commit();
+    if (this.current === 'look') this.urgent = true;
+    if (this.batch.size === 0) this.oldestChangeMs = this.deps.clock.monotonicMs();
+    this.batch.add(change);
+    if (change.state.kind === 'deleted') return;
+    const directory = parentPath(change.path) ?? rootPath;
+    // The last one counts as the most recent.
+    this.touched.delete(directory);
+    this.touched.add(directory);
+    if (change.state.kind === 'directory') this.touched.add(change.path);
+  }
+
+  private queue(path: RelativePath, signature: string, delayMs: number): void {
+    if (this.looks.settle(path, signature, delayMs, this.options.settlingMax)) return;
+    this.wantsScan = true;
+    if (this.scan !== null) this.scan.incomplete = true;
+  }
+
+  private createSink(): ScanSink {
+    return {
+      index: this.index,
+      rules: this.deps.rules,
+      reader: this.deps.reader,
+      isNetwork: () => this.network,
+      nowMs: () => this.deps.clock.wallMs(),
+      sliceIsOver: () => this.deps.sliceIsOver(),
+      beforeDirectory: (directory) => {
+        if (this.batch.concerns(directory)) this.commit();
+      },
+      change: (change) => this.addChange(change),
+      unsettled: (path, stat, lookAgainInMs) =>
+        this.queue(path, signatureOf(stat, this.network), lookAgainInMs),
+      lookAgain: (directory) => this.queue(directory, '', lookAgainMs),
+      unreadable: (path, _error, named) => {
+        if (this.scan === null) return;
+        if (!named) this.scan.incomplete = true;
+        if (this.scan.unreadable.size < pathsKeptMax) this.scan.unreadable.add(path);
+      },
+      special: () => {
+        if (this.scan !== null && this.current === 'walk') this.scan.specials += 1;
+      },
+      listed: (directory, newestNs) => this.noteListed(directory, newestNs),
+    };
+  }
+
+  private noteListed(directory: RelativePath, newestNs: bigint): void {
+    if (!this.seeded) this.scan?.noteDirectory(directory, newestNs);
+  }
+}

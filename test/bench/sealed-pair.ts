@@ -1,0 +1,141 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { generateKeyPair } from '../../shared/sealing/key-pair.ts';
+import { Device, type Agent, type Receiver } from '../support/device.ts';
+import { formatEndpoint, freePort, LinkProxy } from '../support/link-proxy.ts';
+import { directoryBytes } from './dump-store.ts';
+import { measureProcess, type Measured } from './measured-process.ts';
+import { ProcessMeter } from './process-meter.ts';
+
+type SealedFolderPlan = { id: string; source: readonly string[] };
+
+type Daemon = { cpuMs: number; peakBytes: number };
+/** One `dump`. `wallMs`: until the agent has the version; `durableMs`: until the command says that the receiver has it. */
+export type DumpMeasured = {
+  wallMs: number;
+  durableMs: number;
+  agent: Daemon;
+  receiver: Daemon;
+  linkBytes: number;
+};
+
+const passphrase = 'bench';
+/** A Monday that is the 29th of February: the benchmark says when a dump is made. */
+const neverSchedule = '0 0 29 2 1';
+const longMs = 3_700_000;
+const checkout = path.resolve(import.meta.dirname, '../..');
+
+/**
+ * An agent with sealed folders and a receiver that is paired with it, set up and run by the commands that a user types. With
+ * `countLink` the link goes through a proxy that counts its bytes, which costs some CPU time of its own.
+ */
+export class SealedPair {
+  readonly agent: Agent;
+  readonly receiver: Receiver;
+  readonly #directory: string;
+  #proxy: LinkProxy | null = null;
+  #receiverListens = false;
+  #agentId = '';
+
+  private constructor(directory: string) {
+    this.#directory = directory;
+    this.agent = new Device('agent', path.join(directory, 'agent-home'));
+    this.receiver = new Device('receiver', path.join(directory, 'receiver-home'));
+  }
+
+  static async start(
+    directory: string,
+    folders: readonly SealedFolderPlan[],
+    options: { countLink: boolean },
+  ): Promise<SealedPair> {
+    fs.mkdirSync(directory);
+    const pair = new SealedPair(directory);
+    await pair.#setUp(folders, options.countLink);
+    await Promise.all([pair.agent.start(), pair.receiver.start()]);
+    await pair.receiver.must(['join', await pair.agent.invite()]);
+    return pair;
+  }
+
+  async #setUp(folders: readonly SealedFolderPlan[], countLink: boolean): Promise<void> {
+    const key = await generateKeyPair({ name: 'Bench', email: 'bench@example.org' }, passphrase);
+    fs.writeFileSync(path.join(this.#directory, 'public.asc'), key.publicArmored);
+    fs.writeFileSync(path.join(this.#directory, 'private.asc'), key.privateArmored, { mode: 0o600 });
+    fs.writeFileSync(path.join(this.#directory, 'passphrase'), passphrase, { mode: 0o600 });
+    const listen = { host: '127.0.0.1', port: await freePort() };
+    if (countLink) this.#proxy = await LinkProxy.start(listen);
+    const init = ['init', '--yes', '--recipient', path.join(this.#directory, 'public.asc')];
+    const advertised = formatEndpoint(this.#proxy?.endpoint ?? listen);
+    await this.agent.must([...init, '--listen', formatEndpoint(listen), '--advertise', advertised]);
+    for (const { id, source } of folders) {
+      const kind = ['--kind', 'sealed', '--schedule', neverSchedule];
+      await this.agent.must(['folder', 'add', id, ...kind, ...source]);
+    }
+    const data = path.join(this.#directory, 'data');
+    await this.receiver.must(['init', '--yes', '--data', data]);
+    this.#agentId = await this.agent.id();
+  }
+
+  /**
+   * Makes a version; `linkBytes` are those of both directions until it is durable on the receiver, 0 where not counted.
+   * Counts nothing behind a restore.
+   */
+  async dump(folder: string): Promise<DumpMeasured> {
+    const agent = new ProcessMeter(this.agent.daemon.pid);
+    const receiver = new ProcessMeter(this.receiver.daemon.pid);
+    const linkBytes = this.#proxy?.total ?? 0;
+    const startedAt = performance.now();
+    const args = ['dump', folder, '--wait-copies', '1', '--json'];
+    const said = JSON.parse(await this.agent.must(args, { timeoutMs: longMs })) as {
+      versions: { durationMs: number }[];
+    };
+    const durableMs = performance.now() - startedAt;
+    const wallMs = said.versions[0]?.durationMs;
+    if (wallMs === undefined) throw new Error(`no version of ${folder} was made`);
+    return {
+      wallMs,
+      durableMs,
+      agent: agent.read(),
+      receiver: receiver.read(),
+      linkBytes: (this.#proxy?.total ?? 0) - linkBytes,
+    };
+  }
+
+  /** Of all that the receiver keeps of the folder. */
+  bytesAtRest(folder: string): number {
+    return directoryBytes(path.join(this.#directory, 'data', this.#agentId, folder));
+  }
+
+  /**
+   * Restores the latest version of the folder as on a server that has nothing yet; `where`: `--to` or `--pg-restore`.
+   * `took` is the command alone, `receiver` what it cost on the other side.
+   */
+  async restore(folder: string, where: readonly string[]): Promise<{ took: Measured; receiver: Daemon }> {
+    await this.#makeReceiverListen();
+    const invitation = await this.receiver.invite(['--role', 'restore']);
+    const home = path.join(this.#directory, 'restore-home');
+    fs.rmSync(home, { recursive: true, force: true });
+    const key = ['--key', path.join(this.#directory, 'private.asc')];
+    const keyPassphrase = ['--key-passphrase-file', path.join(this.#directory, 'passphrase')];
+    const what = ['--from', invitation, '--agent', this.#agentId, '--folder', folder];
+    const program = [process.execPath, path.join(checkout, 'agent', 'main.ts'), '--home', home];
+    const meter = new ProcessMeter(this.receiver.daemon.pid);
+    const took = await measureProcess([...program, 'restore', ...what, ...key, ...keyPassphrase, ...where]);
+    return { took, receiver: meter.read() };
+  }
+
+  /** Only for restores: an agent that can dial would do so, past the proxy. */
+  async #makeReceiverListen(): Promise<void> {
+    if (this.#receiverListens) return;
+    this.#receiverListens = true;
+    await this.receiver.stop();
+    const file = path.join(this.receiver.home, 'receiver.yaml');
+    const endpoint = formatEndpoint({ host: '127.0.0.1', port: await freePort() });
+    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace(/^listen: off$/m, `listen: ${endpoint}`));
+    await this.receiver.start();
+  }
+
+  async stop(): Promise<void> {
+    for (const device of [this.agent, this.receiver]) if (device.isRunning) await device.stop();
+    await this.#proxy?.stop();
+  }
+}
