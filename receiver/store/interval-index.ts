@@ -158,9 +158,27 @@ function readIndex(row: RawIndex | undefined): MetIndex | null {
 }
 
 /** A gap says nothing where a later content wins: one that came when the gap was over, and within the interval. */
-const lackingRows = `FROM gaps g WHERE ended > @from AND begun <= @to
+const lackingRows = `FROM gaps AS g INDEXED BY gaps_by_end WHERE ended > @from AND begun <= @to
   AND NOT EXISTS (SELECT 1 FROM live WHERE path = g.path AND begun BETWEEN g.ended AND @to)
   AND NOT EXISTS (SELECT 1 FROM versions WHERE path = g.path AND begun BETWEEN g.ended AND @to)`;
+
+/** What an interval is read with: a page of rows, and gaps. */
+export const intervalQueries = {
+  live: 'SELECT * FROM live WHERE path > @after AND begun <= @to AND @from <= @to ORDER BY path LIMIT @limit',
+  // one seek for the next path and one for its last version: what else is kept of a path is never read
+  versions: `
+    WITH RECURSIVE paths (path) AS (
+      SELECT min(path) FROM versions WHERE path > @after
+      UNION ALL
+      SELECT (SELECT min(next.path) FROM versions AS next WHERE next.path > paths.path)
+      FROM paths WHERE paths.path IS NOT NULL
+    )
+    SELECT v.* FROM paths CROSS JOIN versions AS v ON v.id = (
+      SELECT id FROM versions WHERE path = paths.path AND begun <= @to ORDER BY begun DESC, id DESC LIMIT 1
+    ) WHERE v.ended > @from LIMIT @limit`,
+  lacking: `SELECT DISTINCT path ${lackingRows} AND path > @after ORDER BY path LIMIT @limit`,
+  countLacking: `SELECT count(DISTINCT path) AS count ${lackingRows}`,
+} as const;
 
 function prepareIntervals(database: Database.Database) {
   const exact = (sql: string) => database.prepare(sql).safeIntegers();
@@ -186,7 +204,7 @@ function prepareIntervals(database: Database.Database) {
     gapsAfter: exact('SELECT * FROM gaps WHERE (path, begun) > (?, ?) ORDER BY path, begun LIMIT ?'),
     gapEnd: exact('SELECT ended FROM gaps WHERE path = ? AND ended < ? ORDER BY begun DESC LIMIT 1'),
     versionEnd: exact('SELECT ended FROM versions WHERE path = ? ORDER BY begun DESC, id DESC LIMIT 1'),
-    lacking: exact(`SELECT DISTINCT path ${lackingRows} AND path > @after ORDER BY path LIMIT @limit`),
-    countLacking: exact(`SELECT count(DISTINCT path) AS count ${lackingRows}`),
+    lacking: exact(intervalQueries.lacking),
+    countLacking: exact(intervalQueries.countLacking),
   };
 }

@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3';
 import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { corrupt, databaseError } from './index-errors.ts';
-import { IntervalIndex, intervalSchema, type MomentInterval } from './interval-index.ts';
+import { IntervalIndex, intervalQueries, intervalSchema, type MomentInterval } from './interval-index.ts';
 import { columns, readLive, readVersion, type LiveRow, type RawRow, type VersionRow } from './index-rows.ts';
 import type { BeginEntry, ChangeEntry, LiveState, Replaced } from './journal-entry.ts';
 
@@ -357,21 +357,8 @@ function prepareStatements(database: Database.Database) {
     liveBelow: rows(`${live} WHERE path > ? AND path < ? ORDER BY path`),
     liveAfter: rows(`${live} WHERE path > ? ORDER BY path LIMIT ?`),
     liveAt: rows(`${live} WHERE path > ? AND received_at <= ? ORDER BY path LIMIT ?`),
-    liveUntil: rows(
-      `${live} WHERE path > @after AND begun <= @to AND @from <= @to ORDER BY path LIMIT @limit`,
-    ),
-    // one seek for the next path and one for its last version: what else is kept of a path is never read
-    versionsBetween: rows(
-      `WITH RECURSIVE paths (path) AS (
-         SELECT min(path) FROM versions WHERE path > @after
-         UNION ALL
-         SELECT (SELECT min(next.path) FROM versions AS next WHERE next.path > paths.path)
-         FROM paths WHERE paths.path IS NOT NULL
-       )
-       SELECT v.* FROM paths CROSS JOIN versions AS v ON v.id = (
-         SELECT id FROM versions WHERE path = paths.path AND begun <= @to ORDER BY begun DESC, id DESC LIMIT 1
-       ) WHERE v.ended > @from LIMIT @limit`,
-    ),
+    liveUntil: rows(intervalQueries.live),
+    versionsBetween: rows(intervalQueries.versions),
     unnamed: rows(`${live} WHERE path > ? AND named_in <> ? ORDER BY path LIMIT ?`),
     liveSize: database.prepare('SELECT kind, size FROM live WHERE path = ?'),
     setLive: database.prepare(
