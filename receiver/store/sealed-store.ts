@@ -52,6 +52,8 @@ const rowsAtOnce = 1000;
  */
 export class SealedStore extends FolderStore<SealedStoreParts> {
   readonly kind = 'sealed';
+  /** Versions are what a point names of it. */
+  readonly contentBetween = null;
   readonly #intake: VersionIntake;
   readonly #agentKey: AgentKeyObject;
 

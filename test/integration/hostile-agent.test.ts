@@ -201,7 +201,10 @@ it.each<[string, Message[]]>([
       },
     ],
   ],
-  ['a browse', [{ type: 'browse', requestId: 1, folder: null, at: null, after: null, limit: 10 }]],
+  [
+    'a browse',
+    [{ type: 'browse', requestId: 1, folder: null, at: null, between: null, after: null, limit: 10 }],
+  ],
   ['durable', [{ type: 'durable', folder: 'media', indexId, sequence: 1, token }]],
   ['a second hello', [hello]],
   [

@@ -191,6 +191,7 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
       requestId: uint32,
       folder: nullable(folder),
       at: nullable(safeInteger),
+      between: nullable(fc.record({ indexId, from: safeInteger, to: safeInteger })),
       after: nullable(anyPath),
       limit: fc.integer({ min: 1, max: 1024 }),
     },
