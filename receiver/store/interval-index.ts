@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3';
 import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { BeginEntry, GapEntry, MetIndex } from './journal-entry.ts';
+import { readVersion, type RawRow, type VersionRow } from './index-rows.ts';
 import { momentOf, type Moment } from './moment.ts';
 
 /** What was alive at `from`, or came up to `to`; of one path the last content. */
@@ -92,12 +93,7 @@ export class IntervalIndex {
 
   gapsAfter(after: { path: RelativePath; begun: Moment } | null, limit: number): GapEntry[] {
     const [path, begun] = after === null ? [-1, 0n] : [encodeRelativePath(after.path), after.begun];
-    return (this.#statements.gapsAfter.all(path, begun, limit) as RawGap[]).map((row) => ({
-      type: 'gap',
-      path: row.path.toString('latin1') as RelativePath,
-      begun: row.begun,
-      ended: row.ended === never ? null : row.ended,
-    }));
+    return (this.#statements.gapsAfter.all(path, begun, limit) as RawGap[]).map(readGap);
   }
 
   /** Paths whose content in the interval is not known for sure, in byte order, after the path. */
@@ -111,8 +107,32 @@ export class IntervalIndex {
     return Number((this.#statements.countLacking.get({ from, to }) as { count: bigint }).count);
   }
 
+  /** Versions that ended later than `from` and not later than `to`, in the order of their ends, after the one of a page. */
+  versionsEnded(
+    { from, to }: MomentInterval,
+    after: { ended: Moment; id: number } | null,
+    limit: number,
+  ): VersionRow[] {
+    const [ended, id] = after === null ? [from, Number.MAX_SAFE_INTEGER] : [after.ended, after.id];
+    return (this.#statements.versionsEnded.all({ ended, id, to, limit }) as RawRow[]).map(readVersion);
+  }
+
+  version(id: number): VersionRow | null {
+    const row = this.#statements.version.get(id) as RawRow | undefined;
+    return row === undefined ? null : readVersion(row);
+  }
+
+  /** Gaps that were over by then, in any order. */
+  gapsEndedUntil(to: Moment, limit: number): GapEntry[] {
+    return (this.#statements.gapsEnded.all(to, limit) as RawGap[]).map(readGap);
+  }
+
   setGap({ path, begun, ended }: GapEntry): void {
     const key = encodeRelativePath(path);
+    if (begun === ended) {
+      this.#gaps -= this.#statements.dropGap.run(key, begun).changes;
+      return;
+    }
     if (this.#statements.hasGap.get(key, begun) === undefined) this.#gaps += 1;
     this.#statements.setGap.run(key, begun, ended ?? never);
   }
@@ -151,6 +171,11 @@ export class IntervalIndex {
   }
 }
 
+function readGap({ path, begun, ended }: RawGap): GapEntry {
+  const key = path.toString('latin1') as RelativePath;
+  return { type: 'gap', path: key, begun, ended: ended === never ? null : ended };
+}
+
 function readIndex(row: RawIndex | undefined): MetIndex | null {
   if (row === undefined) return null;
   const { number, index_id: indexId, reached, settled, complete, proven_from: provenFrom } = row;
@@ -177,6 +202,8 @@ export const intervalQueries = {
       SELECT id FROM versions WHERE path = paths.path AND begun <= @to ORDER BY begun DESC, id DESC LIMIT 1
     ) WHERE v.ended > @from LIMIT @limit`,
   lacking: `SELECT DISTINCT path ${lackingRows} AND path > @after ORDER BY path LIMIT @limit`,
+  ended:
+    'SELECT * FROM versions WHERE (ended, id) > (@ended, @id) AND ended <= @to ORDER BY ended, id LIMIT @limit',
   countLacking: `SELECT count(DISTINCT path) AS count ${lackingRows}`,
 } as const;
 
@@ -199,6 +226,10 @@ function prepareIntervals(database: Database.Database) {
     openGap: exact('SELECT begun FROM gaps WHERE path = ? AND ended = ?'),
     hasGap: database.prepare('SELECT 1 FROM gaps WHERE path = ? AND begun = ?'),
     setGap: database.prepare('INSERT OR REPLACE INTO gaps VALUES (?, ?, ?)'),
+    dropGap: database.prepare('DELETE FROM gaps WHERE path = ? AND begun = ?'),
+    gapsEnded: exact('SELECT * FROM gaps WHERE ended <= ? ORDER BY ended LIMIT ?'),
+    versionsEnded: exact(intervalQueries.ended),
+    version: exact('SELECT * FROM versions WHERE id = ?'),
     closeGaps: database.prepare('UPDATE gaps SET ended = ? WHERE ended = ? AND begun < ?'),
     countGaps: exact('SELECT count(*) AS count FROM gaps'),
     gapsAfter: exact('SELECT * FROM gaps WHERE (path, begun) > (?, ?) ORDER BY path, begun LIMIT ?'),

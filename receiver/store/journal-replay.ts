@@ -1,11 +1,6 @@
 import type { Disk, DiskPath } from '../../shared/io/disk.ts';
-import {
-  decodeJournalLine,
-  type BeginEntry,
-  type ChangeEntry,
-  type CommitEntry,
-  type JournalEntry,
-} from './journal-entry.ts';
+import type { BeginEntry, ChangeEntry, CommitEntry, JournalEntry } from './journal-entry.ts';
+import { decodeJournalLine } from './journal-line.ts';
 import { readSegment } from './journal.ts';
 import type { JournalMark } from './mirror-index.ts';
 import type { IntentBatch } from './tree-writer.ts';

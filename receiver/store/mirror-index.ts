@@ -37,6 +37,7 @@ const schema = `
     ended INTEGER NOT NULL, ${stateTypes});
   CREATE INDEX versions_by_path ON versions (path, replaced_at);
   CREATE INDEX versions_by_begin ON versions (path, begun);
+  CREATE INDEX versions_by_end ON versions (ended);
   CREATE INDEX versions_by_hash ON versions (hash) WHERE hash IS NOT NULL;
   CREATE INDEX versions_by_name ON versions (name) WHERE name IS NOT NULL;
   ${intervalSchema}

@@ -241,11 +241,65 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     return this.parts.index.usage();
   }
 
-  /** Removes the versions that the retention rule lets go, and partial content grown old; durable when it resolves. */
+  /** Where a sequence of an index lies in the order of all indexes; null where the index was never met. */
+  momentAt(indexId: Buffer, sequence: number): Moment | null {
+    return this.#momentsOf({ indexId, from: sequence, to: sequence })?.from ?? null;
+  }
+
+  /**
+   * Versions that were replaced or deleted later than the moment `from` and not later than `to`, in that order, page by
+   * page; `after`: the last one of the page before.
+   */
+  versionsEndedIn(
+    moments: MomentInterval,
+    after: { ended: Moment; id: number } | null,
+    limit: number,
+  ): (StoredVersion & { ended: Moment })[] {
+    return this.parts.index.intervals.versionsEnded(moments, after, limit).map((row) => {
+      const { id, name, ended } = row.replaced;
+      return Object.assign(versionEntry(row), { id, name, ended, replacedAt: row.replacedAt });
+    });
+  }
+
+  /** Removes these versions in batches; those that are gone already are left out. Durable when it resolves. */
+  async expireVersions(ids: readonly number[]): Promise<{ versions: number; bytes: number }> {
+    const removed = { versions: 0, bytes: 0 };
+    for (let at = 0; at < ids.length; at += expiriesAtOnce) {
+      await this.oneByOne(async () => {
+        const wanted = new Set(ids.slice(at, at + expiriesAtOnce));
+        const rows = [...wanted].flatMap((id) => this.parts.index.intervals.version(id) ?? []);
+        if (rows.length > 0) await this.#expire(rows);
+        removed.versions += rows.length;
+        removed.bytes += rows.reduce((sum, row) => sum + sizeOf(row.replaced.holding), 0);
+      });
+    }
+    return removed;
+  }
+
+  /** Forgets gaps that were over by that moment: no interval from there on is touched by them. Durable when it resolves. */
+  async expireGaps(until: Moment): Promise<number> {
+    for (let forgotten = 0; ;) {
+      const gaps = await this.oneByOne(async () => {
+        const ended = this.parts.index.intervals.gapsEndedUntil(until, expiriesAtOnce);
+        const changes = ended.map((gap): ChangeEntry => ({ ...gap, ended: gap.begun }));
+        if (changes.length === 0) return 0;
+        await this.parts.writer.write(nextBegin(this.meta(), this.parts.now(), null), changes, []);
+        return changes.length;
+      });
+      forgotten += gaps;
+      if (gaps < expiriesAtOnce) return forgotten;
+    }
+  }
+
+  /**
+   * Removes the versions that the retention rule lets go, and partial content grown old; durable when it resolves. Under the
+   * rule `points` no version goes here: the kept points decide, by `expireVersions`.
+   */
   async expire(nowMs: number): Promise<{ versions: number; bytes: number }> {
     this.assertUsable();
     this.parts.staging.partials.expire(nowMs, this.parts.partialDaysMax);
     const removed = { versions: 0, bytes: 0 };
+    if (this.parts.retention.kind === 'points') return removed;
     let after: RelativePath | null = null;
     for (;;) {
       const rows: VersionRow[] = this.parts.index.versionsAfter(after, expiriesAtOnce);

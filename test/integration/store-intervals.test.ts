@@ -200,6 +200,39 @@ it('proves nothing when journal and database are lost and the same index comes a
   expect([isProved(1, 1), isProved(1, 2), isProved(2, 2)]).toEqual([false, false, true]);
 });
 
+it('lets versions go by when they ended, and gaps by when they were over, and knows so after a rebuild', async () => {
+  const { open, root, databasePath } = storeFixture(
+    undefined,
+    {},
+    { retention: { kind: 'points', floorDays: 0 } },
+  );
+  store = await open();
+  await send(1, [['a', 'one']]);
+  await complete();
+  await send(2, [['a', 'two', 1]]);
+  await send(3, [['a', 'three', 2]]);
+  await send(9, [['a', 'four', 5]]);
+  expect(await store.expire(Number.MAX_SAFE_INTEGER)).toEqual({ versions: 0, bytes: 0 });
+  const moments = { from: momentOf(1, 2), to: store.momentAt(indexA, 9) ?? 0n };
+  const ended = store.versionsEndedIn(moments, null, 1);
+  const rest = store.versionsEndedIn(moments, ended[0] ?? null, 9);
+  expect([...ended, ...rest].map((version) => version.ended)).toEqual([momentOf(1, 3), momentOf(1, 9)]);
+  const id = ended[0]?.id ?? 0;
+  expect(await store.expireVersions([id, id, 77])).toEqual({ versions: 1, bytes: 3 });
+  expect(await store.expireVersions([id])).toEqual({ versions: 0, bytes: 0 });
+  expect(fs.readdirSync(`${root}/versions`)).toHaveLength(2);
+  expect([await store.expireGaps(momentOf(1, 8)), lacking(4, 8)]).toEqual([0, ['a']]);
+  expect(await store.expireGaps(momentOf(1, 9))).toBe(1);
+  await store.close();
+  removeDatabase(databasePath);
+  store = await open();
+  expect([lacking(4, 8), store.gaps(null, 9), store.versionsEndedIn(moments, null, 9).length]).toEqual([
+    [],
+    [],
+    1,
+  ]);
+});
+
 it('refuses sequences and numbers of indexes that do not fit a moment', async () => {
   store = await storeFixture().open();
   const violation = { code: 'PROTOCOL_VIOLATION' };
@@ -217,7 +250,7 @@ it('reads an interval by indexes only, whatever history is kept', async () => {
     for (const [name, sql] of Object.entries(intervalQueries)) {
       const plan = database
         .prepare<[Record<string, number>], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)
-        .all({ from: 1, to: 2, after: -1, limit: 10 })
+        .all({ from: 1, to: 2, after: -1, limit: 10, ended: 1, id: 1 })
         .map(({ detail }) => detail);
       expect(plan.length, name).toBeGreaterThan(0);
       expect(plan.filter((step) => /SCAN (?!paths)/.test(step)).join(), name).toBe('');

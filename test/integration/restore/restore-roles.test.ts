@@ -143,7 +143,10 @@ it.each<[string, Message[], string]>([
   ],
   [
     'an interval of a folder that has none',
-    [hello('restorer'), { ...browse, folder: 'media', between: { indexId: Buffer.alloc(8), from: 1, to: 2 } }],
+    [
+      hello('restorer'),
+      { ...browse, folder: 'media', between: { indexId: Buffer.alloc(8), from: 1, to: 2 } },
+    ],
     'PROTOCOL_VIOLATION',
   ],
   ['an unknown folder', [hello('restorer'), wantOf('ours', 'other')], 'FOLDER_UNKNOWN'],

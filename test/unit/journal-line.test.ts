@@ -2,13 +2,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import {
-  decodeJournalLine,
-  encodeJournalLine,
-  isIntactLine,
-  type JournalEntry,
-  type LiveState,
-} from '../../receiver/store/journal-entry.ts';
+import type { JournalEntry, LiveState } from '../../receiver/store/journal-entry.ts';
+import { decodeJournalLine, encodeJournalLine, isIntactLine } from '../../receiver/store/journal-line.ts';
 import { parseRelativePath } from '../../shared/records/relative-path.ts';
 
 const count = fc.maxSafeNat();
