@@ -45,7 +45,7 @@ export type ExpireEntry = { type: 'expire'; path: RelativePath; id: number; name
  */
 export type GapEntry = { type: 'gap'; path: RelativePath; begun: Moment; ended: Moment | null };
 /** An index that the store has met (in snapshots). */
-export type IndexEntry = { type: 'index' } & MetIndex;
+type IndexEntry = { type: 'index' } & MetIndex;
 
 /**
  * An index and what can be proved of it. `reached`: the last durable sequence. `settled`: the last sequence at which

@@ -140,9 +140,7 @@ export class MirrorIndex {
     return this.#run(() => {
       const live = (this.#statements.liveAt.all(after, at, limit) as RawRow[]).map(readLive);
       const versions = (this.#statements.versionsAt.all(after, at, at, limit) as RawRow[]).map(readVersion);
-      return [...live, ...versions]
-        .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0))
-        .slice(0, limit);
+      return [...live, ...versions].sort(byPath).slice(0, limit);
     });
   }
 
@@ -154,13 +152,11 @@ export class MirrorIndex {
   ): (LiveRow | VersionRow)[] {
     const page = { after: pathAfter(path), from, to, limit };
     return this.#run(() => {
-      const live = (this.#statements.liveUntil.all(page) as RawRow[]).map(readLive);
       const versions = (this.#statements.versionsBetween.all(page) as RawRow[]).map(readVersion);
       const rows = new Map<RelativePath, LiveRow | VersionRow>(versions.map((row) => [row.path, row]));
-      for (const row of live) rows.set(row.path, row);
-      return [...rows.values()]
-        .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0))
-        .slice(0, limit);
+      for (const row of (this.#statements.liveUntil.all(page) as RawRow[]).map(readLive))
+        rows.set(row.path, row);
+      return [...rows.values()].sort(byPath).slice(0, limit);
     });
   }
 
@@ -398,4 +394,8 @@ function prepareStatements(database: Database.Database) {
 /** Root ('') sorts first: "after nothing" must include it. */
 function pathAfter(path: RelativePath | null): Buffer | number {
   return path === null ? -1 : encodeRelativePath(path);
+}
+
+function byPath(a: { path: RelativePath }, b: { path: RelativePath }): number {
+  return a.path < b.path ? -1 : a.path > b.path ? 1 : 0;
 }

@@ -8,11 +8,12 @@ import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
+import { evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } from './interval-evidence.ts';
 import type { MomentInterval } from './interval-index.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
 import { sizeOf, type ChangeEntry, type GapEntry, type LiveState } from './journal-entry.ts';
 import type { StoreUsage } from './mirror-index.ts';
-import { laterMoment, momentLimits, momentOf, type Moment } from './moment.ts';
+import { laterMoment, momentOf, type Moment } from './moment.ts';
 import type { HeldCopy, ReadableContent } from './readable-content.ts';
 import type { StagedCopy } from './staging.ts';
 
@@ -36,23 +37,8 @@ export type StoredEntry = {
   ended: Moment | null;
 };
 
-/** Of a folder's index: what was alive at sequence `from`, or came up to `to`; of one path the last content. */
-export type SequenceInterval = { indexId: Buffer; from: number; to: number };
-
-/**
- * What can be proved of an interval. `reached`: everything up to its end has come. `intact`: no lines of the journal were
- * lost that may have told of it. `lacking`: how many paths may have had another content than the one that is here, or one
- * where none is; `paths`: the first of them, in byte order.
- */
-export type IntervalEvidence = {
-  reached: boolean;
-  intact: boolean;
-  lacking: { count: number; paths: readonly RelativePath[] };
-};
-
 export type MirrorStoreParts = FolderStoreParts & { held: HeldContent; retention: VersionRetention };
 
-const lackingShownMax = 20;
 const deletionsAtOnce = 1000;
 const expiriesAtOnce = 1000;
 
@@ -202,7 +188,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     after: RelativePath | null,
     limit: number,
   ): { entries: StoredEntry[]; next: RelativePath | null } {
-    const moments = this.#momentsOf(interval);
+    const moments = momentsOf(this.parts.index.intervals, interval);
     const rows = moments === null ? [] : this.parts.index.aliveBetween(moments, after, limit);
     const entries = rows.map((row) => ('replaced' in row ? versionEntry(row) : liveEntry(row)));
     return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
@@ -210,25 +196,12 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
 
   /** What can be proved of the interval now. Later records may still show that a path is lacking. */
   evidence(interval: SequenceInterval): IntervalEvidence {
-    const { intervals } = this.parts.index;
-    const index = intervals.byId(interval.indexId);
-    const moments = this.#momentsOf(interval);
-    if (index === null || moments === null)
-      return { reached: false, intact: true, lacking: { count: 0, paths: [] } };
-    const { settled, complete, provenFrom } = index;
-    return {
-      reached: complete && settled !== null && settled >= interval.to,
-      intact: provenFrom !== null && provenFrom <= interval.from,
-      lacking: {
-        count: intervals.countLacking(moments),
-        paths: intervals.lacking(moments, null, lackingShownMax),
-      },
-    };
+    return evidenceOf(this.parts.index.intervals, interval);
   }
 
   /** All paths that `evidence` counts as lacking, in byte order, page by page. */
   lackingBetween(interval: SequenceInterval, after: RelativePath | null, limit: number): RelativePath[] {
-    const moments = this.#momentsOf(interval);
+    const moments = momentsOf(this.parts.index.intervals, interval);
     return moments === null ? [] : this.parts.index.intervals.lacking(moments, after, limit);
   }
 
@@ -243,7 +216,8 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
 
   /** Where a sequence of an index lies in the order of all indexes; null where the index was never met. */
   momentAt(indexId: Buffer, sequence: number): Moment | null {
-    return this.#momentsOf({ indexId, from: sequence, to: sequence })?.from ?? null;
+    const { intervals } = this.parts.index;
+    return momentsOf(intervals, { indexId, from: sequence, to: sequence })?.from ?? null;
   }
 
   /**
@@ -281,7 +255,12 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     for (let forgotten = 0; ;) {
       const gaps = await this.oneByOne(async () => {
         const ended = this.parts.index.intervals.gapsEndedUntil(until, expiriesAtOnce);
-        const changes = ended.map((gap): ChangeEntry => ({ ...gap, ended: gap.begun }));
+        const changes = ended.map(({ path, begun }): ChangeEntry => ({
+          type: 'gap',
+          path,
+          begun,
+          ended: begun,
+        }));
         if (changes.length === 0) return 0;
         await this.parts.writer.write(nextBegin(this.meta(), this.parts.now(), null), changes, []);
         return changes.length;
@@ -313,12 +292,6 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
         removed.bytes += group.reduce((sum, row) => sum + sizeOf(row.replaced.holding), 0);
       }
     }
-  }
-
-  #momentsOf({ indexId, from, to }: SequenceInterval): MomentInterval | null {
-    const index = this.parts.index.intervals.byId(indexId);
-    if (index === null || to > momentLimits.sequenceMax) return null;
-    return { from: momentOf(index.number, from), to: momentOf(index.number, to) };
   }
 
   /** What became of the last copy that was tried. */
