@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { workerEntry } from '../../shared/io/worker-entry.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
+import { sealedBytesMax } from '../../shared/sealing/sealed-bytes.ts';
 import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
 import { garbageCollector } from './garbage-collector.ts';
 import type { CutFile, FilledPack, FillerStats, FlatExtents } from './pack-filler.ts';
@@ -109,7 +110,7 @@ export class PackPipeline {
   /** Seals a root message, which the caller adds to the database. Call it behind a flush. */
   async sealRoot(content: Uint8Array<ArrayBuffer>): Promise<SpooledSeal> {
     const id = -1;
-    await this.#deps.waitForRoom(content.length);
+    await this.#deps.waitForRoom(sealedBytesMax(content.length));
     this.#sealer.postMessage({ kind: 'root', id, content } satisfies SealRequest);
     await this.#until(() => this.#sealed.has(id));
     return this.#sealed.get(id) as SpooledSeal;
@@ -162,7 +163,7 @@ export class PackPipeline {
   }
 
   async #seal({ pack, content, chunks }: FilledPack): Promise<void> {
-    await this.#deps.waitForRoom(content.length);
+    await this.#deps.waitForRoom(sealedBytesMax(content.length));
     if (this.#failure !== null || this.#closing) return;
     this.#packs.set(pack, { plainBytes: content.length, chunks: Buffer.from(chunks) });
     const request: SealRequest = { kind: 'pack', id: pack, content };

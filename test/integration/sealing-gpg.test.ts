@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { runProgram } from '../../shared/io/run-program.ts';
 import { decodePack } from '../../shared/sealing/pack.ts';
 import { loadRecipients } from '../../shared/sealing/recipient.ts';
+import { sealedBytesMax } from '../../shared/sealing/sealed-bytes.ts';
 import { Sealer, sealPack } from '../../shared/sealing/sealer.ts';
 import {
   openGpgUnsealer,
@@ -99,4 +100,15 @@ it('seals with AES-256 whatever a key prefers, and gpg finds the integrity good'
   expect(ran.stderr).toMatch(/^gpg: session key: '9:[0-9A-F]{64}'$/m);
   expect(ran.stderr).toContain('[GNUPG:] DECRYPTION_INFO 2 9');
   expect(ran.stderr).toContain('[GNUPG:] GOODMDC');
+});
+
+it('seals nothing into more bytes than the spool makes room for', async () => {
+  const sealer = await Sealer.toRecipients(
+    await loadRecipients([exported('rsa@example.org'), exported('ecc@example.org')]),
+  );
+  // random bytes do not compress; just above a Padmé length, most is added
+  for (const bytes of [1, 255, 65_537, 1_000_000, 2 ** 20 + 1, 2 ** 21 - 2 ** 16 + 1, 4 * 2 ** 20]) {
+    const { bytes: sealed } = await sealPack(randomBytes(bytes), sealer);
+    expect(sealed.length).toBeLessThanOrEqual(sealedBytesMax(bytes));
+  }
 });
