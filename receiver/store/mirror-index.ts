@@ -145,15 +145,12 @@ export class MirrorIndex {
   }
 
   /** The last content of each path that was alive at `from` or came up to `to`, after the path in byte order. */
-  aliveBetween(
-    { from, to }: MomentInterval,
-    path: RelativePath | null,
-    limit: number,
-  ): (LiveRow | VersionRow)[] {
-    const page = { after: pathAfter(path), from, to, limit };
+  aliveBetween(moments: MomentInterval, path: RelativePath | null, limit: number): (LiveRow | VersionRow)[] {
+    const page = { ...moments, after: pathAfter(path), limit };
     return this.#run(() => {
-      const versions = (this.#statements.versionsBetween.all(page) as RawRow[]).map(readVersion);
-      const rows = new Map<RelativePath, LiveRow | VersionRow>(versions.map((row) => [row.path, row]));
+      const rows = new Map<RelativePath, LiveRow | VersionRow>();
+      for (const row of (this.#statements.versionsBetween.all(page) as RawRow[]).map(readVersion))
+        rows.set(row.path, row);
       for (const row of (this.#statements.liveUntil.all(page) as RawRow[]).map(readLive))
         rows.set(row.path, row);
       return [...rows.values()].sort(byPath).slice(0, limit);
