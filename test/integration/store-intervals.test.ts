@@ -195,7 +195,7 @@ it('proves nothing when journal and database are lost and the same index comes a
   removeDatabase(databasePath);
   fs.rmSync(`${root}/journal`, { recursive: true });
   store = await open();
-  await send(2, [['a', fileState('two'), 1]]);
+  await send(2, [['a', fileState('two')]]);
   await complete();
   expect([isProved(1, 1), isProved(1, 2), isProved(2, 2)]).toEqual([false, false, true]);
 });
