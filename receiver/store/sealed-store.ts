@@ -53,6 +53,8 @@ const rowsAtOnce = 1000;
  */
 export class SealedStore extends FolderStore<SealedStoreParts> {
   readonly kind = 'sealed';
+  /** Versions are what a point names of it. */
+  readonly contentBetween = null;
   readonly #intake: VersionIntake;
   readonly #agentKey: AgentKeyObject;
 
@@ -225,7 +227,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     const changes = rows.flatMap(({ path, holding }, at): ChangeEntry[] => {
       const id = meta.nextVersionId + at;
       return [
-        { type: 'remove', path, replaced: { id, name: null, holding } },
+        { type: 'remove', path, replaced: { id, name: null, holding, ended: 0n } },
         { type: 'expire', path, id, name: null },
       ];
     });
@@ -285,11 +287,11 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   #noteArrivals(
     entries: readonly SetEntry[],
     accepted: readonly AcceptedVersion[],
-    missing: readonly RelativePath[],
+    missing: readonly FileRecord[],
   ): void {
     const { index, lacking, logger } = this.parts;
     for (const { holding } of entries) lacking.noteArrival(hashOf(holding.state).toString('hex'));
-    for (const path of missing) {
+    for (const { path } of missing) {
       const name = parseSealedObjectName(path);
       if (name?.kind === 'pack' && index.live(path) === null) lacking.noteUnneeded(name.hash.toString('hex'));
     }
@@ -323,7 +325,7 @@ function setEntry(
   receivedAt: number,
 ): SetEntry {
   const indexId = position?.indexId ?? Buffer.alloc(8);
-  const holding = { state, indexId, sequence, replaces, receivedAt };
+  const holding = { state, indexId, sequence, replaces, receivedAt, begun: 0n };
   return { type: 'set', path, holding, namedIn: indexId, temp: null, replaced: null };
 }
 

@@ -198,7 +198,10 @@ it.each<[string, () => Message[]]>([
     'records of its own',
     () => [{ type: 'records', folder: 'media', indexId: feed.indexId(), records: [], checkpoint: null }],
   ],
-  ['a browse', () => [{ type: 'browse', requestId: 1, folder: null, at: null, after: null, limit: 1 }]],
+  [
+    'a browse',
+    () => [{ type: 'browse', requestId: 1, folder: null, at: null, between: null, after: null, limit: 1 }],
+  ],
 ])('ends the link on %s', async (_, messages) => {
   await say(hello);
   await heard('offer');

@@ -28,7 +28,7 @@ const state = {
   hash: sha256(content),
 } as const;
 const indexId = Buffer.alloc(8, 1);
-const checkpoint = { through: 1, token: Buffer.alloc(32, 2) };
+const checkpoint = { through: 1, token: Buffer.alloc(32, 2), isHead: true };
 
 const devices = new LinkDevices();
 let to = '';

@@ -25,6 +25,7 @@ const browse: Message & { type: 'browse' } = {
   requestId: 1,
   folder: null,
   at: null,
+  between: null,
   after: null,
   limit: 10,
 };
@@ -140,6 +141,14 @@ it.each<[string, Message[], string]>([
       { type: 'durable', folder: 'media', indexId: Buffer.alloc(8), sequence: 1, token: Buffer.alloc(32) },
     ],
     'ROLE_REFUSED',
+  ],
+  [
+    'an interval of a folder that has none',
+    [
+      hello('restorer'),
+      { ...browse, folder: 'media', between: { indexId: Buffer.alloc(8), from: 1, to: 2 } },
+    ],
+    'PROTOCOL_VIOLATION',
   ],
   ['an unknown folder', [hello('restorer'), wantOf('ours', 'other')], 'FOLDER_UNKNOWN'],
 ])('a restore may not come with %s', async (_, messages, code) => {
