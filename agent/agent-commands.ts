@@ -121,7 +121,8 @@ export type AgentCommands = {
    */
   wait: (input: Input<'wait'>, signal?: AbortSignal) => Promise<{ copies: number; folders: ScanSummary[] }>;
   /**
-   * Makes a version of the sealed folder, or of all, and a restore point, pinned with the label `pin`; with `copies`, resolves when they are durable on that many receivers.
+   * Makes a version of the sealed folder, or of all; with `copies`, resolves when they are durable on that many receivers.
+   * The restore point is made behind it; with the label `pin` it is pinned, and this resolves not before it is made.
    * @throws CodedError FOLDER_UNKNOWN, SOURCE_FAILED, SPOOL_FULL, TIMED_OUT
    */
   dump: (input: Input<'dump'>, signal?: AbortSignal) => Promise<{ copies: number } & Dumped>;

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import type { DumpResult } from './seal/dumper.ts';
 
-/** `point`: ID of the restore point that was made of it; null when none was. */
+/** `point`: ID of the restore point that was made of it, where it was asked to be pinned; null when none was made. */
 export type Dumped = { versions: DumpResult[]; point: string | null };
 
 type Deps = {
@@ -13,7 +13,7 @@ type Deps = {
 };
 
 /**
- * Resolves when the versions are made and durable on that many receivers. A version that was made stays when waiting
+ * Resolves when the versions are made and durable on that many receivers, with `pin` when the restore point is made too. A version that was made stays when waiting
  * for copies ends early.
  * @throws CodedError TIMED_OUT, what the dump throws, the signal's reason
  */
@@ -39,7 +39,7 @@ export async function dumpAndWait(
   const done = await Promise.race([dumping, aborted(signal)]);
   if (done === null) {
     if (options.signal.aborted) throw options.signal.reason;
-    throw timedOut('the dump is still under way');
+    throw timedOut(`the dump${options.pin === null ? '' : ' or its restore point'} is still under way`);
   }
   for (;;) {
     const copies = Math.min(...done.versions.map((result) => deps.copies(result)));

@@ -1,8 +1,10 @@
 import type { DeviceId } from '../shared/identity/device-id.ts';
+import { displayPath } from '../shared/records/relative-path.ts';
 import type { ProvedPoint } from './point-books.ts';
 import type { PartProof } from './points/folder-evidence.ts';
 
-type ListedPart = { id: string; state: PartProof['state']; bytes: number | null } & (
+/** `lacking`: the first of the files that are proved not to be all here. */
+type ListedPart = { id: string; state: PartProof['state']; bytes: number | null; lacking: string[] } & (
   | { version: number }
   | { from: number; to: number }
 );
@@ -32,8 +34,10 @@ export function listPoint(agentId: DeviceId, { id, record, wallAt, pin, proof }:
     incompleteFiles: proof.incompleteFiles,
     pinned: pin !== null,
     pin,
-    folders: proof.parts.map(({ part, proof: { state, bytes } }) => {
-      const common = { id: part.id, state, bytes };
+    folders: proof.parts.map(({ part, proof: found }) => {
+      const { state, bytes } = found;
+      const lacking = found.state === 'incomplete' ? found.paths.map(displayPath) : [];
+      const common = { id: part.id, state, bytes, lacking };
       return part.kind === 'sealed'
         ? { ...common, version: part.number }
         : { ...common, from: part.from, to: part.to };

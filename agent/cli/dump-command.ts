@@ -13,12 +13,14 @@ type DumpOptions = { pin?: string; waitCopies: number; timeout: number; json?: t
 export function addDumpCommand(program: Command): void {
   program
     .command('dump')
-    .description(
-      'make a version of a sealed folder now, or of all, and a restore point; returns when both are made',
-    )
+    .description('make a version of a sealed folder now, or of all; a restore point follows by itself')
     .argument('[FOLDER]', 'only this folder')
     .option('--wait-copies <N>', 'wait until it is durable on so many receivers', parseCopies, 0)
-    .option('--pin <LABEL>', 'ask receivers to keep the restore point for ever', parsePinLabel)
+    .option(
+      '--pin <LABEL>',
+      'ask receivers to keep its restore point for ever, and wait until it is made',
+      parsePinLabel,
+    )
     .option('--timeout <SECONDS>', 'how long to wait at most', parseSeconds, 3600)
     .option('--json', 'print JSON')
     .action(async (folder: string | undefined, options: DumpOptions, command: Command) => {

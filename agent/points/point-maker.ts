@@ -48,15 +48,17 @@ export class PointMaker {
   }
 
   /**
-   * Does the work of a round of dumps, then makes its point: durable when it resolves. `point` is null when the work says
-   * that no dump was needed, when the agent is paused, or when there is nothing that a point could name. When the work
-   * rejects, the point is made of the newest versions all the same, before this rejects.
+   * Does the work of a round of dumps and resolves when it is done; its point follows when the full scan is through, before
+   * any other round begins. `point` is durable when it resolves and never rejects; null when the work says that no dump
+   * was needed, when the agent is paused or stops, or when there is nothing that a point could name. When the work
+   * rejects, so does this, and the point is made of the newest versions all the same.
    */
   around<Result>(
     asked: { cause: 'dump' | 'asked'; pin: string | null },
     work: (round: DumpRound) => Promise<{ result: Result; dumped: boolean }>,
-  ): Promise<{ result: Result; point: Made | null }> {
-    return this.#oneByOne(async () => {
+  ): Promise<{ result: Result; point: Promise<Made | null> }> {
+    const worked = Promise.withResolvers<{ result: Result; point: Promise<Made | null> }>();
+    this.#oneByOne(async () => {
       const { now, positions } = this.#deps;
       const made = this.#awaitEnd();
       this.#take({ type: 'began', ...asked, at: now(), positions: positions() });
@@ -64,14 +66,14 @@ export class PointMaker {
       try {
         const { result, dumped } = await work({ onFirstOutput: () => this.#take({ type: 'firstOutput' }) });
         outcome = dumped ? 'dumped' : 'skipped';
-        this.#take({ type: 'worked', outcome, at: now() });
-        return { result, point: await made };
+        worked.resolve({ result, point: made });
       } catch (error) {
-        this.#take({ type: 'worked', outcome, at: now() });
-        await made;
-        throw error;
+        worked.reject(error);
       }
-    });
+      this.#take({ type: 'worked', outcome, at: now() });
+      await made;
+    }).catch(worked.reject);
+    return worked.promise;
   }
 
   /** Makes the hourly point when it is due. Never rejects. */

@@ -172,8 +172,8 @@ export class SealedFolders implements ServedFolders {
   }
 
   /**
-   * Makes a version of the folder, or of all one after the other, behind dumps that are under way, then a restore point;
-   * `point` is its ID. `pin`: a label, to have the point kept for ever.
+   * Makes a version of the folder, or of all one after the other, behind dumps that are under way. A restore point is made
+   * of it behind that; with `pin`, a label to have it kept for ever, this resolves when it is made, and `point` is its ID.
    * @throws CodedError FOLDER_UNKNOWN, FOLDER_PAUSED, what the first of the dumps that failed throws
    */
   async dump(
@@ -257,14 +257,14 @@ export class SealedFolders implements ServedFolders {
     asked: { cause: 'dump' | 'asked'; pin: string | null },
   ): Promise<{ versions: DumpResult[]; point: string | null }> {
     for (const entry of entries) entry.waiting += 1;
-    const run = this.#queue.then(async () => {
-      const { result, point } = await this.#deps.around(asked, async ({ onFirstOutput }) =>
+    const run = this.#queue.then(async () =>
+      this.#deps.around(asked, async ({ onFirstOutput }) =>
         this.#runAll(entries, asked.cause === 'dump', onFirstOutput),
-      );
-      return { versions: result, point: point?.id ?? null };
-    });
+      ),
+    );
     this.#queue = run.catch(() => {});
-    return run;
+    const { result, point } = await run;
+    return { versions: result, point: asked.pin === null ? null : ((await point)?.id ?? null) };
   }
 
   /** One after the other; rejects with the first failure when all had their turn. */

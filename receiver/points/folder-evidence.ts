@@ -1,3 +1,4 @@
+import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { PointRecord } from '../../shared/sealing/point-record.ts';
 
 /** What a point says of one folder. */
@@ -5,16 +6,16 @@ export type PointPart = PointRecord['folders'][number];
 
 /**
  * What a store can prove of a point's part. `incomplete`: it is proved that so many files (of a sealed folder: the version)
- * are not all here. `unknown`: neither the one nor the other can be proved. `bytes`: what a restore of the part brings
- * back, of a sealed folder what it reads; null where that is not counted.
+ * are not all here; `paths`: the first of the files, in byte order. `unknown`: neither the one nor the other can be
+ * proved. `bytes`: what a restore of the part brings back, of a sealed folder what it reads; null where that is not counted.
  */
 export type PartProof = { bytes: number | null } & (
   | { state: 'complete' }
-  | { state: 'incomplete'; files: number }
+  | { state: 'incomplete'; files: number; paths: readonly RelativePath[] }
   | { state: 'unknown' }
 );
 
-/** A folder's store as far as points ask it. Costs a look-up, never a walk over the folder. */
+/** A folder's store as far as points ask it. Costs a look-up for each file that is lacking, never a walk over the folder. */
 export type FolderEvidence = { provePart(part: PointPart): PartProof };
 
 /** Of a whole point. `incompleteFiles`: 0 when complete; null when something is not known. */

@@ -160,18 +160,14 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     });
   }
 
-  /**
-   * Complete when the index that the part speaks of has named every live path and was taken up to the part's end; nothing
-   * is known of an index that is not the one at hand.
-   */
+  /** By `evidence`: before everything up to the part's end has come, and after journal lines were lost, nothing is known. */
   provePart(part: PointPart): PartProof {
-    const { position, completeIndexId } = this.meta();
-    const isReached =
-      part.kind === 'mirror' &&
-      position?.indexId.toString('hex') === part.index &&
-      position.sequence >= part.to &&
-      completeIndexId?.equals(position.indexId) === true;
-    return { state: isReached ? 'complete' : 'unknown', bytes: null };
+    if (part.kind !== 'mirror') return { state: 'unknown', bytes: null };
+    const { index, from, to } = part;
+    const { reached, intact, lacking } = this.evidence({ indexId: Buffer.from(index, 'hex'), from, to });
+    if (!reached || !intact) return { state: 'unknown', bytes: null };
+    if (lacking.count === 0) return { state: 'complete', bytes: null };
+    return { state: 'incomplete', files: lacking.count, paths: lacking.paths, bytes: null };
   }
 
   /** Newest first. */

@@ -157,10 +157,11 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   provePart(part: PointPart): PartProof {
     if (part.kind !== 'sealed') return { state: 'unknown', bytes: null };
     const version = this.parts.versions.get(part.number, part.epoch);
-    if (version?.hash.toString('hex') !== part.record) return { state: 'incomplete', files: 1, bytes: null };
+    if (version?.hash.toString('hex') !== part.record)
+      return { state: 'incomplete', files: 1, paths: [], bytes: null };
     const { bytes } = version;
     if (this.parts.lacking.incomplete().has(versionKey(version)))
-      return { state: 'incomplete', files: 1, bytes };
+      return { state: 'incomplete', files: 1, paths: [], bytes };
     return { state: 'complete', bytes };
   }
 

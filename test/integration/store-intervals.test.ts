@@ -137,6 +137,31 @@ it('proves nothing up to where it knows that later records may still tell of ear
   expect([lacking(1, 1), lacking(1, 2), isProved(3, 3)]).toEqual([['b'], ['b'], true]);
 });
 
+it('proves the part of a restore point by its interval, and names the first of the files that are not all here', async () => {
+  store = await storeFixture().open();
+  const names = Array.from({ length: 25 }, (_, at) => `file ${10 + at}`);
+  const part = (from: number, to: number, index = indexA) =>
+    store.provePart({ id: 'media', kind: 'mirror', index: index.toString('hex'), from, to });
+  const unknown = { state: 'unknown', bytes: null };
+  await send(
+    1,
+    names.map((name) => [name, 'one']),
+  );
+  expect(part(1, 25)).toEqual(unknown);
+  await complete();
+  expect(part(1, 25)).toEqual({ state: 'complete', bytes: null });
+  expect([part(25, 26), part(1, 25, indexB)]).toEqual([unknown, unknown]);
+  await send(
+    100,
+    names.map((name) => [name, 'two', 50]),
+  );
+  expect(part(60, 99)).toEqual({ state: 'incomplete', files: 25, paths: names.slice(0, 20), bytes: null });
+  expect([part(25, 25), part(124, 124)]).toEqual([
+    { state: 'complete', bytes: null },
+    { state: 'complete', bytes: null },
+  ]);
+});
+
 it('keeps what it proved of an index that was replaced, and lets deletions begin with the new one', async () => {
   store = await storeFixture().open();
   await send(1, [
@@ -168,6 +193,8 @@ it('proves nothing of before after journal lines were lost, and all of later onc
   for (const losing of [false, true]) {
     store = await open();
     expect(isProved(1, 2)).toBe(false);
+    const part = { id: 'media', kind: 'mirror', index: indexA.toString('hex'), from: 1, to: 2 } as const;
+    expect(store.provePart(part).state).toBe('unknown');
     await store.close();
     if (losing) removeDatabase(databasePath);
   }
