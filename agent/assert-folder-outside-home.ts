@@ -19,6 +19,22 @@ export function assertFolderOutsideHome(directory: string, home: Home): void {
   });
 }
 
+/**
+ * Sealed paths must not hold the agent's whole home: every dump would seal what the dump before left in the spool. Single
+ * files of the home may be sealed. Links on the way to either are followed.
+ * @throws CodedError CONFIG_INVALID
+ */
+export function assertPathsWithoutHome(paths: readonly string[], home: Home): void {
+  const homePath = realPath(home.directory);
+  const around = paths.find((directory) => isWithin(homePath, realPath(directory)));
+  if (around === undefined) return;
+  throw new CodedError(
+    'CONFIG_INVALID',
+    `${around} contains the home of this agent, ${home.directory}, with what waits to be sent`,
+    { hint: 'name the directories beside the home one by one, or move the home elsewhere (--home)' },
+  );
+}
+
 function isWithin(inner: string, outer: string): boolean {
   const relative = path.relative(outer, inner);
   return relative === '' || !(relative === '..' || relative.startsWith(`..${path.sep}`));

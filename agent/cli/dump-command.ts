@@ -3,6 +3,7 @@ import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { parsePinLabel } from '../../shared/cli/pin-label.ts';
 import { formatTable } from '../../shared/cli/table.ts';
+import { parseSeconds } from './parse-seconds.ts';
 import { withRunningAgent } from './with-agent.ts';
 
 const unreadableShownMax = 20;
@@ -65,11 +66,4 @@ function parseCopies(text: string): number {
   if (!Number.isInteger(count) || count < 0)
     throw new InvalidArgumentError('it must be a number of receivers.');
   return count;
-}
-
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (!(seconds > 0) || seconds > 10_000_000)
-    throw new InvalidArgumentError('it must be a number of seconds.');
-  return seconds;
 }

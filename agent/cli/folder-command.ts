@@ -6,6 +6,7 @@ import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { parseFolderId } from '../../shared/records/folder-id.ts';
 import type { FolderConfig, SealedSourceConfig } from '../config.ts';
+import { parsePostgresConnection } from '../postgres/postgres-connection.ts';
 import { defaultSchedule } from '../source/schedule.ts';
 import { RecipientDirectory } from '../seal/recipient-directory.ts';
 import { readSealingState } from '../seal/sealing-state.ts';
@@ -69,6 +70,11 @@ export function addFolderCommand(program: Command): void {
           ? `folder ${folder.id}: ${folder.path}`
           : `folder ${folder.id}: sealed, dumped at "${folder.schedule}"`,
         added.active ? 'it is being replicated' : 'it is replicated from the next start of the program on',
+        ...(holdsPassword(folder)
+          ? [
+              `warning: the password of the database now lies in ${home.configFile}; a passfile or a service file is the better place`,
+            ]
+          : []),
         ...(folder.kind === 'sealed' && sealing.mode === 'none'
           ? ['warning: there is no key to seal to yet: mastokeep-agent recipient add FILE.asc']
           : []),
@@ -129,6 +135,11 @@ function sourceOf({ path: paths, ignore, postgres, postgresExec, command }: AddO
     });
   }
   return { paths: absolute, ignore: ignore ?? [] };
+}
+
+function holdsPassword(folder: FolderConfig): boolean {
+  if (folder.kind === 'mirror' || !('postgres' in folder.source)) return false;
+  return parsePostgresConnection(folder.source.postgres.connection).password !== null;
 }
 
 /** Without the connection string, which may hold a password. */

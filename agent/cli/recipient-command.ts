@@ -13,7 +13,7 @@ import { proveKeys } from './key-proof.ts';
 
 const newEpoch = 'the next dump begins a new epoch: everything is sealed and sent once more';
 
-/** `recipient list|add|remove`: the public keys that sealed folders are sealed to. */
+/** `recipient list|add|remove|prove`: the public keys that sealed folders are sealed to. */
 export function addRecipientCommands(program: Command): void {
   const recipient = program
     .command('recipient')
@@ -89,7 +89,11 @@ function addRecipientProve(recipient: Command): void {
     .action(async (keyId: string | undefined, options: { challengeFile?: string }, command: Command) => {
       const directory = directoryOf(command);
       const recipients = keyId === undefined ? await directory.list() : [await directory.find(keyId)];
-      if (recipients.length === 0) throw new CodedError('CONFIG_INVALID', 'there is no recipient to prove');
+      if (recipients.length === 0) {
+        throw new CodedError('CONFIG_INVALID', 'there is no recipient to prove', {
+          hint: 'add a public key: mastokeep-agent recipient add FILE.asc',
+        });
+      }
       await proveKeys(recipients, {
         challengeFile: options.challengeFile ?? null,
         withoutPerson: 'run it in a terminal, where somebody can type the answer',

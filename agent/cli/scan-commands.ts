@@ -6,6 +6,7 @@ import { formatTable } from '../../shared/cli/table.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { ScanSummary } from '../agent-commands.ts';
 import { showWaitProgress } from './wait-progress.ts';
+import { parseSeconds } from './parse-seconds.ts';
 import { withAgent, withRunningAgent } from './with-agent.ts';
 
 const progressIntervalMs = 2000;
@@ -111,11 +112,4 @@ function parseCount(text: string): number {
   const count = Number(text);
   if (!Number.isInteger(count) || count < 1) throw new InvalidArgumentError('it must be 1 or more.');
   return count;
-}
-
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (!(seconds > 0) || seconds > 10_000_000)
-    throw new InvalidArgumentError('it must be a number of seconds.');
-  return seconds;
 }

@@ -15,17 +15,20 @@ export function parsePostgresConnection(text: string | null): PostgresConnection
     ? splitUri(text)
     : text.includes('=')
       ? splitPairs(text)
-      : { text, password: null };
+      : { text: checkDatabaseName(text), password: null };
   if (connection.text?.includes('\0') === true || /[\n\r\0]/.test(connection.password ?? '')) {
     throw invalid('it holds a NUL byte, or a password with a line break');
   }
   return connection;
 }
 
+const percentHint = 'in a URI, write "@" as %40, "/" as %2F, "?" as %3F and "%" as %25';
+
 function splitUri(text: string): PostgresConnection {
   const scheme = text.slice(0, text.indexOf('://') + 3);
   let rest = text.slice(scheme.length);
   let password: string | null = null;
+  let placeStart = 0;
   // As libpq does: credentials reach to the first "@" that comes before any "/".
   const credentialsEnd = rest.search(/[@/]/);
   if (credentialsEnd >= 0 && rest.charAt(credentialsEnd) === '@') {
@@ -35,8 +38,13 @@ function splitUri(text: string): PostgresConnection {
       password = decodePercent(credentials.slice(colon + 1));
       rest = credentials.slice(0, colon) + rest.slice(credentialsEnd);
     }
+    placeStart = rest.indexOf('@') + 1;
   }
-  const question = rest.indexOf('?');
+  const question = rest.indexOf('?', placeStart);
+  if (rest.slice(placeStart, question < 0 ? undefined : question).includes('@')) {
+    // A part of a password would be taken for the host, and be seen on a command line.
+    throw invalid('it has an "@" that does not end a user name or password', percentHint);
+  }
   if (question >= 0) {
     const kept: string[] = [];
     for (const parameter of rest.slice(question + 1).split('&')) {
@@ -68,7 +76,17 @@ function splitPairs(text: string): PostgresConnection {
   return { text: kept.length > 0 ? kept.join(' ') : null, password: password === '' ? null : password };
 }
 
+/** A mistyped URI would otherwise be taken for a name, password and all. */
+function checkDatabaseName(text: string): string {
+  if (!/:\/|@/.test(text)) return text;
+  throw invalid(
+    'it is no URI of the form postgresql://…, and a database name with ":/" or "@" needs dbname=…',
+  );
+}
+
 function checkKeyword(keyword: string, written: string): string {
+  // Something else in this place may be a part of a password.
+  if (!/^[a-z0-9_]+$/.test(keyword)) throw invalid('it has a keyword that libpq does not know', percentHint);
   if (keyword !== 'sslpassword') return written;
   throw invalid('it holds sslpassword, which would be seen on a command line', 'put it into a service file');
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, scryptSync } from 'node:crypto';
 import type { DeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { crashPoint } from '../../shared/io/crash-point.ts';
 import type { Logger } from '../../shared/io/logger.ts';
@@ -297,10 +297,13 @@ export class Dumper {
   }
 }
 
-/** A text that differs when the recipients do, whatever their order. */
+/**
+ * A text that differs when the recipients do, whatever their order. It stays in seal.db after the passphrase has gone, so
+ * it must be slow to guess a passphrase from it.
+ */
 export function describeRecipients(sealTo: SealTo): string {
   if (sealTo.kind === 'passphrase') {
-    return `passphrase ${createHash('sha256').update(`mastokeep epoch\0${sealTo.passphrase}`).digest('hex')}`;
+    return `passphrase ${scryptSync(sealTo.passphrase, 'mastokeep epoch', 32).toString('hex')}`;
   }
   const keys = sealTo.recipients.map(
     ({ fingerprint, encryptionKeyId }) => `${fingerprint}/${encryptionKeyId}`,

@@ -3,7 +3,13 @@ import path from 'node:path';
 import { CodedError, isCoded, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { syncDirectory, writeFileAtomic } from '../../shared/io/atomic-file.ts';
 import type { Home } from '../../shared/io/home.ts';
-import { loadRecipients, type KeyFile, type Recipient } from '../../shared/sealing/recipient.ts';
+import {
+  requireFewRecipients,
+  loadRecipients,
+  type KeyFile,
+  type Recipient,
+} from '../../shared/sealing/recipient.ts';
+import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import type { SealTo } from './seal-message.ts';
 
 const passphraseName = 'passphrase';
@@ -40,6 +46,7 @@ export class RecipientDirectory {
     for (const name of files) {
       for (const recipient of await this.#load(name)) recipients.set(recipient.fingerprint, recipient);
     }
+    requireFewRecipients(recipients.size);
     return [...recipients.values()];
   }
 
@@ -76,10 +83,12 @@ export class RecipientDirectory {
 
   /**
    * Keeps the public keys in a file; durable when it resolves. Gives the recipients that it holds.
-   * @throws CodedError KEY_INVALID, KEY_UNUSABLE
+   * @throws CodedError KEY_INVALID (also: too many with those that are here), KEY_UNUSABLE
    */
   async add(file: KeyFile): Promise<Recipient[]> {
     const recipients = await loadRecipients([file], this.#now());
+    const kept = (await this.#kept()).flatMap((held) => held.recipients);
+    requireFewRecipients(new Set([...kept, ...recipients].map(({ fingerprint }) => fingerprint)).size);
     this.#make();
     for (const { fingerprint, armored } of recipients) {
       writeFileAtomic(path.join(this.path, `${fingerprint}.asc`), armored, 0o644);
@@ -142,7 +151,7 @@ export class RecipientDirectory {
   /** What became unusable by the passing of time alone is judged as of the time when the file was written. */
   async #load(name: string): Promise<Recipient[]> {
     const file = path.join(this.path, name);
-    const key = { name: file, content: fs.readFileSync(file) };
+    const key = { name: file, content: readPlainFile(file) };
     try {
       return await loadRecipients([key], this.#now());
     } catch (error) {
@@ -203,4 +212,15 @@ function matches({ name, recipients, problem }: KeptFile, keyId: string): Match[
   return recipients
     .filter(({ fingerprint, encryptionKeyId }) => means(fingerprint) || means(encryptionKeyId))
     .map((recipient) => ({ name, fingerprint: recipient.fingerprint, recipient, problem }));
+}
+
+/** Dumps read this: what is no plain file, or too large for a key, must not hold them up. @throws CodedError KEY_INVALID */
+function readPlainFile(file: string): Buffer {
+  const stats = fs.statSync(file);
+  // of a directory the system says why it cannot be read
+  if (stats.isDirectory()) return fs.readFileSync(file);
+  if (stats.isFile() && stats.size <= sealedLimits.keyFileBytesMax) return fs.readFileSync(file);
+  throw new CodedError('KEY_INVALID', `${file} is no file of at most ${sealedLimits.keyFileBytesMax} bytes`, {
+    hint: 'remove it; keys are added with "mastokeep-agent recipient add FILE.asc"',
+  });
 }

@@ -19,7 +19,7 @@ import type { PathsFacts, Source, SourceEntry } from './source.ts';
 export type PathsSourceOptions = {
   /** Absolute paths of files and directories. */
   paths: readonly string[];
-  /** gitignore patterns, against the path without its leading slash. */
+  /** gitignore patterns, case-sensitive, against the path without its leading slash. */
   ignored: readonly string[];
   /** More entries than this are a failure: such a tree is for a mirror folder. */
   entriesMax: number;
@@ -47,7 +47,7 @@ export class PathsSource implements Source {
 
   constructor(options: Pick<PathsSourceOptions, 'paths'> & Partial<PathsSourceOptions>) {
     this.#roots = rootsOf(options.paths);
-    this.#ignore = ignore().add([...(options.ignored ?? [])]);
+    this.#ignore = ignore({ ignorecase: false }).add([...(options.ignored ?? [])]);
     this.#entriesMax = options.entriesMax ?? 100_000;
   }
 

@@ -26,7 +26,7 @@ export function requireMemoryPath(file: string): void {
 }
 
 /**
- * Writes a new file in memory, readable for this user only (0600). Gone with the next start of the machine.
+ * Writes a new file in memory, readable for this user only (0600); a part of it does not stay. Gone with the next start of the machine.
  * @throws CodedError USAGE (a disk, a file that exists, no permission)
  */
 export function writeMemoryFile(file: string, content: string): void {
@@ -38,6 +38,9 @@ export function writeMemoryFile(file: string, content: string): void {
       if (!memoryTypes.has(fs.statfsSync(`/proc/self/fd/${fd}`).type))
         throw unusable(file, 'it is on a disk');
       fs.writeFileSync(fd, content);
+    } catch (cause) {
+      fs.rmSync(file, { force: true });
+      throw cause;
     } finally {
       fs.closeSync(fd);
     }

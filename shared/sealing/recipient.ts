@@ -40,13 +40,16 @@ export async function loadRecipients(
     }
   }
   if (recipients.size === 0) throw new CodedError('KEY_INVALID', 'no recipient key was given');
-  if (recipients.size > sealedLimits.recipientsMax) {
-    throw new CodedError(
-      'KEY_INVALID',
-      `${recipients.size} recipients are more than ${sealedLimits.recipientsMax}`,
-    );
-  }
+  requireFewRecipients(recipients.size);
   return [...recipients.values()];
+}
+
+/** More could be in no message and no version record. @throws CodedError KEY_INVALID */
+export function requireFewRecipients(count: number): void {
+  if (count <= sealedLimits.recipientsMax) return;
+  throw new CodedError('KEY_INVALID', `${count} recipients are more than ${sealedLimits.recipientsMax}`, {
+    hint: 'remove some with: mastokeep-agent recipient remove KEY-ID',
+  });
 }
 
 async function readKeyFile(file: KeyFile): Promise<Key[]> {

@@ -1,13 +1,11 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { AgentCopies } from '../../receiver/agent-copies.ts';
+import type { AgentCopies } from '../../receiver/agent-copies.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
-import { homeAt } from '../../shared/io/home.ts';
-import { silentLogger } from '../../shared/io/logger.ts';
-import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { limits } from '../../shared/protocol/limits.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { receiverCopies } from '../support/receiver-copies.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
 const otherAgentId = parseDeviceId('P56IOI7-MZJNU2Y-IQGDREY-DM2MGTI-MGL3BXN-PQ6W5BM-TBBZ4TJ-XZWICQ2');
@@ -28,23 +26,7 @@ afterEach(async () => {
 });
 
 function restarted(): AgentCopies {
-  return new AgentCopies({
-    home: homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
-    config: {
-      data,
-      listen: [],
-      advertise: [],
-      freeSpaceFloor: 0,
-      versions: { keep: 6, minAgeMs: 0 },
-      quotaBytes: null,
-      sealedReserve: 0,
-      quotas: new Map(),
-    },
-    disk: nodeDisk,
-    logger: silentLogger,
-    onRefused: () => {},
-    now: () => Date.now(),
-  });
+  return receiverCopies(scratch);
 }
 
 it('begins no empty copy below the mount point of a disk that is not mounted', async () => {

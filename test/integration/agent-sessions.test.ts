@@ -3,15 +3,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ServeSession } from '../../agent/serve/serve-session.ts';
-import { AgentCopies } from '../../receiver/agent-copies.ts';
+import type { AgentCopies } from '../../receiver/agent-copies.ts';
 import { AgentSessions } from '../../receiver/agent-sessions.ts';
 import { PointBooks } from '../../receiver/point-books.ts';
 import { RecipientWatch } from '../../receiver/recipient-watch.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
-import { homeAt } from '../../shared/io/home.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
-import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import { noPoints } from '../support/no-points.ts';
 import { createChannelPair } from '../support/channel-pair.ts';
@@ -19,6 +17,7 @@ import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { until } from '../support/replication-bench.ts';
 import { createTestKey, SealedBench } from '../support/sealed-bench.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { receiverCopies } from '../support/receiver-copies.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
 const now = (): number => Date.now();
@@ -32,23 +31,7 @@ beforeEach(() => {
   const scratch = temporaryDirectory();
   const data = path.join(scratch, 'data');
   fs.mkdirSync(data);
-  copies = new AgentCopies({
-    home: homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
-    config: {
-      data,
-      listen: [],
-      advertise: [],
-      freeSpaceFloor: 0,
-      versions: { keep: 6, minAgeMs: 0 },
-      quotaBytes: null,
-      sealedReserve: 0,
-      quotas: new Map(),
-    },
-    disk: nodeDisk,
-    logger: silentLogger,
-    now,
-    onRefused: () => {},
-  });
+  copies = receiverCopies(scratch, now);
   alarms = new AlarmBoard({ logger: silentLogger, now });
   const points = new PointBooks({
     copies,

@@ -199,6 +199,18 @@ describe('folder add', () => {
     expect(await agent('folder', 'add', 'a', ...beside)).toMatchObject({ code: 0 });
   });
 
+  it('refuses sealed paths with the home of the agent in them, but not a file of the home', async () => {
+    await agent('init', '--yes');
+    fs.symlinkSync(at(), at('link'));
+    for (const directory of [at(), at('agent'), at('link'), '/']) {
+      const result = await agent('folder', 'add', 'a', '--kind', 'sealed', '--path', directory);
+      expectError(result, 'CONFIG_INVALID', 2);
+      expect(result.stderr).toContain('beside the home');
+    }
+    const own = ['--kind', 'sealed', '--path', at('agent', 'agent.yaml')];
+    expect(await agent('folder', 'add', 'a', ...own)).toMatchObject({ code: 0 });
+  });
+
   it('keeps the source of a sealed folder, and prints no password', async () => {
     await agent('init', '--yes');
     const database = 'postgres://mastodon:s3cret@localhost/mastodon';

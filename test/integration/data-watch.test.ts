@@ -1,14 +1,13 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { AgentCopies } from '../../receiver/agent-copies.ts';
+import type { AgentCopies } from '../../receiver/agent-copies.ts';
 import { DataWatch } from '../../receiver/data-watch.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { parseDeviceId, type DeviceId } from '../../shared/identity/device-id.ts';
-import { homeAt } from '../../shared/io/home.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
-import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { memoryDirectory } from '../support/temporary-directory.ts';
+import { receiverCopies } from '../support/receiver-copies.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
 
@@ -24,23 +23,7 @@ beforeEach(async () => {
   data = path.join(scratch, 'data');
   fs.mkdirSync(data);
   const now = (): number => Date.now();
-  copies = new AgentCopies({
-    home: homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
-    config: {
-      data,
-      listen: [],
-      advertise: [],
-      freeSpaceFloor: 0,
-      versions: { keep: 6, minAgeMs: 0 },
-      quotaBytes: null,
-      sealedReserve: 0,
-      quotas: new Map(),
-    },
-    disk: nodeDisk,
-    logger: silentLogger,
-    onRefused: () => {},
-    now,
-  });
+  copies = receiverCopies(scratch, now);
   alarms = new AlarmBoard({ logger: silentLogger, now });
   interrupted = [];
   watch = new DataWatch({

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -177,6 +178,24 @@ describe('init with a new key', () => {
     expect(fs.existsSync(given)).toBe(false);
   });
 
+  it('leaves no part of it where there is no room for all', async () => {
+    const given = path.join(memoryDirectory(), 'private.asc');
+    const args = ['init', '--yes', '--generate-key', given, '--key-passphrase-file', passphrase()];
+    const limited = [
+      '-c',
+      'ulimit -f 0; exec "$@"',
+      'bash',
+      process.execPath,
+      'agent/main.ts',
+      '--home',
+      home,
+    ];
+    const result = spawnSync('bash', [...limited, ...args], { encoding: 'utf8' });
+    expect(result.status).toBe(2);
+    expect(result.stderr).toContain(`${given} cannot be written: EFBIG`);
+    expect(fs.existsSync(given)).toBe(false);
+  });
+
   it('takes it back when the home cannot be made', async () => {
     const given = path.join(memoryDirectory(), 'private.asc');
     // in the way of the directory of the keys
@@ -212,11 +231,17 @@ describe('init with a passphrase', () => {
 });
 
 describe('folder add of a sealed folder', () => {
-  it('warns while there is no key to seal to', async () => {
+  it('warns while there is no key to seal to, and of a password in the configuration', async () => {
     await must('init', '--yes');
     const added = ['folder', 'add', 'x', '--kind', 'sealed', '--command', 'true'];
     expect(await must(...added)).toContain('warning: there is no key to seal to yet');
+    const database = 'dbname=x password=hunter2';
+    const stored = await must('folder', 'add', 'z', '--kind', 'sealed', '--postgres', database);
+    expect(stored).toContain('warning: the password of the database now lies in');
+    expect(stored).not.toContain('hunter2');
     await must('recipient', 'add', exported('ecc@example.org'));
+    const passwordless = ['folder', 'add', 'w', '--kind', 'sealed', '--postgres', 'dbname=x'];
+    expect(await must(...passwordless)).not.toContain('warning');
     expect(await must('folder', 'add', 'y', '--kind', 'sealed', '--command', 'true')).not.toContain(
       'warning',
     );

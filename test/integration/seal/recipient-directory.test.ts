@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import * as openpgp from 'openpgp';
@@ -5,6 +6,7 @@ import { beforeEach, expect, it } from 'vitest';
 import { RecipientDirectory } from '../../../agent/seal/recipient-directory.ts';
 import { readSealingState, SealingWatch } from '../../../agent/seal/sealing-state.ts';
 import { homeAt, type Home } from '../../../shared/io/home.ts';
+import { sealedLimits } from '../../../shared/sealing/sealed-limits.ts';
 import { Sealer } from '../../../shared/sealing/sealer.ts';
 import { openKeyUnsealer } from '../../../shared/sealing/unsealer.ts';
 import { createTestKey } from '../../support/sealed-bench.ts';
@@ -83,5 +85,39 @@ it('a directory in the place of a key is a problem that is told, not a crash', a
   expect(state.problem).toMatchObject({
     code: 'KEY_INVALID',
     message: expect.stringContaining('EISDIR') as string,
+  });
+});
+
+it('more recipients than a version can name are refused before they are kept, and found where they lie', async () => {
+  clock = Date.now();
+  const keys = await Promise.all(
+    Array.from({ length: sealedLimits.recipientsMax + 1 }, async (_, number) =>
+      createTestKey(`owner${number}`),
+    ),
+  );
+  const [last, ...first] = keys.map(({ publicArmored }) => publicArmored);
+  await directory.add({ name: 'first', content: first.join('\n') });
+  await directory.add({ name: 'one of them again', content: first[0] ?? '' });
+  const tooMany: unknown = expect.objectContaining({
+    code: 'KEY_INVALID',
+    message: '33 recipients are more than 32',
+  });
+  await expect(directory.add({ name: 'last', content: last ?? '' })).rejects.toThrowError(tooMany);
+  expect(await directory.list()).toHaveLength(sealedLimits.recipientsMax);
+  fs.writeFileSync(path.join(directory.path, 'by-hand.asc'), last ?? '');
+  await expect(directory.sealTo()).rejects.toThrowError(tooMany);
+});
+
+it.each<[string, (file: string) => void]>([
+  ['a device without end', (file) => fs.symlinkSync('/dev/zero', file)],
+  ['a pipe', (file) => void execFileSync('mkfifo', [file])],
+  ['a large file', (file) => fs.writeFileSync(file, Buffer.alloc(sealedLimits.keyFileBytesMax + 1))],
+])('is not held up by %s among the keys, and names it', async (_what, place) => {
+  clock = Date.now();
+  await directory.add({ name: 'good.asc', content: (await createTestKey('good')).publicArmored });
+  place(path.join(directory.path, 'z.asc'));
+  await expect(directory.list()).rejects.toMatchObject({
+    code: 'KEY_INVALID',
+    message: expect.stringContaining('z.asc') as string,
   });
 });

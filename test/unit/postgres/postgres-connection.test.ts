@@ -49,6 +49,13 @@ describe('a PostgreSQL connection string', () => {
       'host=db sslpassword=hunter2',
       'postgresql://h/d?sslpassword=hunter2',
       "password='hunter2\nx'",
+      'postgresql://u:a@hunter2@h/d',
+      'postgresql://u:a/hunter2@h/d',
+      'postgresql://u:a/b?hunter2@h/d',
+      ' postgresql://u:hunter2@h/d',
+      ' postgresql://u:hunter2@h/d?sslmode=require',
+      'Postgres://u:hunter2@h/d',
+      'postgres:/u:hunter2@h/d',
     ]) {
       let message = '';
       try {

@@ -1,0 +1,26 @@
+import path from 'node:path';
+import { AgentCopies } from '../../receiver/agent-copies.ts';
+import { homeAt } from '../../shared/io/home.ts';
+import { silentLogger } from '../../shared/io/logger.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
+
+/** The copies of a receiver with home and data below `scratch`, without floor, quota and reserve; nothing is made. */
+export function receiverCopies(scratch: string, now: () => number = Date.now): AgentCopies {
+  return new AgentCopies({
+    home: homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
+    config: {
+      data: path.join(scratch, 'data'),
+      listen: [],
+      advertise: [],
+      freeSpaceFloor: 0,
+      versions: { keep: 6, minAgeMs: 0 },
+      quotaBytes: null,
+      sealedReserve: 0,
+      quotas: new Map(),
+    },
+    disk: nodeDisk,
+    logger: silentLogger,
+    onRefused: () => {},
+    now,
+  });
+}
