@@ -35,6 +35,7 @@ export type ReceiverStatus = {
     frozen: boolean;
     quotaBytes: number | null;
     usedBytes: number;
+    points: { count: number; latestAt: string | null; oldestAt: string | null };
     folders: {
       id: string;
       kind: string;
