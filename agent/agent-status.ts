@@ -9,6 +9,7 @@ import type { AgentPause } from './agent-pause.ts';
 import type { MirrorFolderConfig } from './config.ts';
 import type { SealedFolders, SealedFolderStatus } from './seal/sealed-folders.ts';
 import type { SealingWatch } from './seal/sealing-state.ts';
+import { describeProblems } from './seal/recipient-warnings.ts';
 import { shownRecipient } from './seal/shown-recipient.ts';
 import type { ReceiverSessions } from './receiver-sessions.ts';
 
@@ -100,12 +101,12 @@ function sealedStatus(status: SealedFolderStatus): AgentFolderStatus {
 }
 
 function sealingStatus({ current }: SealingWatch): AgentSealingStatus {
-  const { mode, recipients, passphraseFile, problem } = current;
+  const { mode, recipients, passphraseFile, problems } = current;
   return {
     mode,
     recipients: recipients.map(shownRecipient),
     passphraseFile,
-    problem: problem === null ? null : problem.message,
+    problem: problems.length === 0 ? null : describeProblems(problems),
   };
 }
 

@@ -62,7 +62,8 @@ export class SealedContent {
     const uses = new Map<string, { at: number; extent: Extent<string> }[]>();
     let at = 0;
     for (const extent of manifest.extents) {
-      uses.set(extent.pack, [...(uses.get(extent.pack) ?? []), { at, extent }]);
+      const ofPack = uses.get(extent.pack) ?? [];
+      if (ofPack.push({ at, extent }) === 1) uses.set(extent.pack, ofPack);
       at += extent.length;
     }
     for await (const { hash, chunks } of this.packs([...uses.keys()])) {

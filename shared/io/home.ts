@@ -51,9 +51,16 @@ export function requireInitialised(home: Home, program: string): void {
  * @throws CodedError HOME_INVALID when it is initialised already or cannot be made
  */
 export function requireNewHome(home: Home): void {
-  if (fs.existsSync(home.configFile) || fs.existsSync(path.join(home.identityDirectory, 'key.pem'))) {
+  if (fs.existsSync(home.configFile)) {
     throw new CodedError('HOME_INVALID', `${home.directory} is already initialised`, {
       hint: `its configuration is ${home.configFile}; nothing was changed`,
+    });
+  }
+  if (fs.existsSync(path.join(home.identityDirectory, 'key.pem'))) {
+    throw new CodedError('HOME_INVALID', `${home.directory} has an identity already, but no configuration`, {
+      hint:
+        `put ${home.configFile} back; or, where no other device knows this one ` +
+        `(an init was killed), remove ${home.identityDirectory} and run init again`,
     });
   }
   let existing = home.directory;
