@@ -4,8 +4,8 @@ import { lockHome } from './home-lock.ts';
 
 /**
  * Makes the directory of a new home and fills it by `make`, alone: of two that begin at once one fails and touches
- * nothing of the other's. When `make` fails, the identity that it made is removed again, so that the home still counts
- * as new; the directory and its lock file stay.
+ * nothing of the other's. When `make` fails, the identity that it made and the lock file are removed again, so that the
+ * home still counts as new.
  * @throws CodedError ALREADY_RUNNING (another one makes it), HOME_INVALID (it is made already, or cannot be), what `make` throws
  */
 export async function makeNewHome<Made>(
@@ -22,6 +22,8 @@ export async function makeNewHome<Made>(
       return await make();
     } catch (error) {
       fs.rmSync(home.identityDirectory, { recursive: true, force: true });
+      // last: whoever makes it anew locks a file of his own
+      fs.rmSync(home.lockFile, { force: true });
       throw error;
     }
   } finally {
