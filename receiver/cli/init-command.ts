@@ -6,7 +6,7 @@ import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
-import { giveToHomeOwner, type Home } from '../../shared/io/home.ts';
+import { giveToHomeOwner, requireNewHome, type Home } from '../../shared/io/home.ts';
 import { makeNewHome } from '../../shared/io/make-new-home.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { askLine } from '../../shared/io/terminal.ts';
@@ -35,6 +35,7 @@ export function addInitCommand(program: Command): void {
 
 async function initReceiver(options: InitOptions, command: Command): Promise<void> {
   const home = receiverHome(command);
+  requireNewHome(home);
   const listen = options.listen === undefined ? [] : [parseAddress(options.listen)];
   const advertise = (options.advertise ?? []).map(parseAddress);
   const typed = options.data ?? (options.yes === true ? '' : await askLine('Directory for the copies: '));

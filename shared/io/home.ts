@@ -68,12 +68,8 @@ export function requireNewHome(home: Home): void {
   usable(home, () => fs.accessSync(existing, fs.constants.W_OK | fs.constants.X_OK));
 }
 
-/**
- * Makes the directory of a new home, 0700, where it does not exist.
- * @throws CodedError HOME_INVALID when it is initialised already or cannot be made
- */
-export function prepareNewHome(home: Home): void {
-  requireNewHome(home);
+/** Makes the directory of a home, 0700, where it does not exist. @throws CodedError HOME_INVALID when it cannot be used */
+export function makeHomeDirectory(home: Home): void {
   usable(home, () => {
     fs.mkdirSync(home.directory, { recursive: true, mode: 0o700 });
     fs.accessSync(home.directory, fs.constants.W_OK | fs.constants.X_OK);

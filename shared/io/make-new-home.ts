@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { prepareNewHome, requireNewHome, type Home } from './home.ts';
+import { makeHomeDirectory, requireNewHome, type Home } from './home.ts';
 import { lockHome } from './home-lock.ts';
 
 /**
@@ -13,10 +13,10 @@ export async function makeNewHome<Made>(
   program: string,
   make: () => Promise<Made>,
 ): Promise<Made> {
-  prepareNewHome(home);
+  makeHomeDirectory(home);
   const lock = lockHome(home, `${program} init`, 0);
   try {
-    // another one may have come to its end before the lock was taken
+    // only now: another one may have come to its end until the lock was taken
     requireNewHome(home);
     try {
       return await make();

@@ -1,9 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { lockDirectory } from '../../shared/io/directory-lock.ts';
 import { homeAt } from '../../shared/io/home.ts';
 import { lockHome } from '../../shared/io/home-lock.ts';
+import { makeNewHome } from '../../shared/io/make-new-home.ts';
 import { openDatabase } from '../../shared/io/sqlite.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -63,13 +65,41 @@ it('lock files can be read by their owner only, also those that everybody could 
   expect(modes()).toEqual({ lock: '600' });
 });
 
-it('a lock goes on to hold when the same process tries to take it again', () => {
+it('a lock goes on to hold against other processes when this one tries to take it again', () => {
   const home = homeAt(directory, 'agent.yaml');
   const lock = lockHome(home, 'test', 0);
-  for (let tries = 0; tries < 3; tries += 1)
-    expect(() => lockHome(home, 'test', 0)).toThrowError(
-      expect.objectContaining({ code: 'ALREADY_RUNNING' }),
-    );
+  const busy: unknown = expect.objectContaining({ code: 'ALREADY_RUNNING' });
+  expect(() => lockHome(home, 'test', 0)).toThrowError(busy);
+  const elsewhere = (): string => {
+    const script = `
+      import { homeAt } from './shared/io/home.ts';
+      import { lockHome } from './shared/io/home-lock.ts';
+      try {
+        lockHome(homeAt(process.argv[1], 'agent.yaml'), 'test', 0).release();
+        console.log('taken');
+      } catch (error) {
+        console.log(error.code);
+      }`;
+    return execFileSync(process.execPath, ['--input-type=module', '-e', script, directory], {
+      encoding: 'utf8',
+    }).trim();
+  };
+  expect(elsewhere()).toBe('ALREADY_RUNNING');
   lock.release();
-  lockHome(home, 'test', 0).release();
+  expect(elsewhere()).toBe('taken');
+});
+
+it('a home that another init has made meanwhile is left alone, and a failed one leaves no trace of itself', async () => {
+  const home = homeAt(at('home'), 'agent.yaml');
+  const failing = makeNewHome(home, 'test', async () => {
+    fs.mkdirSync(home.identityDirectory);
+    fs.writeFileSync(path.join(home.identityDirectory, 'key.pem'), 'a key');
+    throw new Error('the disk is full');
+  });
+  await expect(failing).rejects.toThrowError('the disk is full');
+  expect(fs.readdirSync(home.directory)).toEqual([]);
+  await makeNewHome(home, 'test', async () => fs.writeFileSync(home.configFile, 'made'));
+  const again = makeNewHome(home, 'test', async () => fs.writeFileSync(home.configFile, 'made again'));
+  await expect(again).rejects.toMatchObject({ code: 'HOME_INVALID' });
+  expect(fs.readFileSync(home.configFile, 'utf8')).toBe('made');
 });
