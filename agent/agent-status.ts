@@ -112,7 +112,7 @@ function sealingStatus({ current }: SealingWatch): AgentSealingStatus {
 
 /** What people should know of a sealed folder; null when there is nothing. */
 function sealedReason({ failure, stretch }: SealedFolderStatus): string | null {
-  if (failure !== null) return failure.message;
+  if (failure !== null) return `the last dump failed: ${failure.message}`;
   if (stretch === 1) return null;
   return `dumps take longer than a third of their interval: one of ${stretch} moments of the schedule is used`;
 }

@@ -66,7 +66,7 @@ function addWaitCommand(program: Command): void {
       if (options.json === true) printJson(done);
       else
         printText(
-          formatScans(done.folders),
+          ...(done.folders.length === 0 ? [] : [formatScans(done.folders)]),
           `durable on ${done.copies} receiver${done.copies === 1 ? '' : 's'}`,
         );
     });
@@ -112,7 +112,8 @@ function addPauseCommands(program: Command): void {
 }
 
 function formatScans(folders: readonly ScanSummary[]): string {
-  if (folders.length === 0) return 'no folders: add one with "mastokeep-agent folder add"';
+  if (folders.length === 0)
+    return 'there is no mirror folder to compare; sealed folders are dumped: mastokeep-agent dump';
   return formatTable(
     ['FOLDER', 'FILES', 'SIZE', 'UNREADABLE'],
     folders.map((folder) => [

@@ -58,6 +58,23 @@ alarm SOURCE_STOPPED (60 minutes ago): folder media is stopped
 `);
 });
 
+it('keeps the many lines that a program said out of the table, and has all of them in the alarm', () => {
+  const said = 'psql failed with exit status 2: psql: error: no such file\n\tIs the server running locally?';
+  const [folder] = agentStatus.folders;
+  const status: AgentStatus = {
+    ...agentStatus,
+    folders: folder === undefined ? [] : [{ ...folder, reason: `the last dump failed: ${said}` }],
+    alarms: [{ code: 'DUMP_FAILED', message: said, since: '2026-11-21T11:00:00Z' }],
+  };
+  const text = formatAgentStatus(status, now);
+  expect(text).toMatch(
+    /^media {3}stopped: the last dump failed: psql failed with exit status 2: psql:… {2}12345 /m,
+  );
+  expect(text).toContain(
+    '(60 minutes ago): psql failed with exit status 2: psql: error: no such file\n  Is the server running locally?\n',
+  );
+});
+
 it('shows to whom sealed folders are sealed, and what a passphrase on the server means', () => {
   const sealing = (changed: Partial<AgentStatus['sealing']>): string =>
     formatAgentStatus({ ...agentStatus, sealing: { ...agentStatus.sealing, ...changed } }, now);
