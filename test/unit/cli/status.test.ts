@@ -68,7 +68,7 @@ it('keeps the many lines that a program said out of the table, and has all of th
   };
   const text = formatAgentStatus(status, now);
   expect(text).toMatch(
-    /^media {3}stopped: the last dump failed: psql failed: no such file Is the server… {2}12345 /m,
+    /^media {3}stopped: the last dump failed: psql failed: no such file Is the serv… {2}12345 /m,
   );
   expect(text).toContain(
     '(60 minutes ago): psql failed:\n  no such file\n  Is the server running locally?\n',
