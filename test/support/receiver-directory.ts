@@ -30,6 +30,8 @@ export class ReceiverDirectory {
   readonly folderDirectory: string;
   /** What its versions say that they were made from. */
   source: 'paths' | 'postgres' = 'paths';
+  /** What root messages tell from now on that is not what their records tell. */
+  rootTells: Partial<Record<'epoch' | 'createdAt', string> & { number: number }> = {};
   /** Of the versions that are added from now on. */
   epoch = '00000000000000ab';
   readonly #options: { folder: string; sealer: Sealer; blockBytes: number; packBytes: number };
@@ -72,7 +74,12 @@ export class ReceiverDirectory {
     const sha256 = createHash('sha256').update(manifest).digest('hex');
     const identity = { folder, epoch: this.epoch, number: this.#number, createdAt };
     const root = await sealRootMessage(
-      { ...identity, source: { kind: this.source }, manifest: { size: manifest.length, sha256, extents } },
+      {
+        ...identity,
+        ...this.rootTells,
+        source: { kind: this.source },
+        manifest: { size: manifest.length, sha256, extents },
+      },
       sealer,
     );
     this.#writePack(root);

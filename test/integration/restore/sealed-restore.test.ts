@@ -125,6 +125,15 @@ describe('what fails leaves nothing half-restored', () => {
     await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
   });
 
+  it.each([{ number: 7 }, { epoch: '00000000000000cd' }, { createdAt: '2026-11-21T09:40:00.001Z' }])(
+    'a root message that tells %o and belongs to another version',
+    async (told) => {
+      bench.data.rootTells = told;
+      await bench.data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
+      await fails('RECORD_FORGED');
+    },
+  );
+
   it('another private key', async () => {
     await fails('KEY_WRONG', { unsealers: bench.unsealers(strange.pair) });
   });
