@@ -45,9 +45,7 @@ export function formatAgentStatus(status: AgentStatus, nowMs: number): string {
             formatByteSize(folder.bytes),
             moment(folder.lastScanAt),
             folder.lastVersionAt === null ? '-' : moment(folder.lastVersionAt),
-            folder.watchingReason === null
-              ? folder.watching
-              : `${folder.watching}: ${inCell(folder.watchingReason)}`,
+            folder.watchingReason === null ? folder.watching : `${folder.watching}: ${folder.watchingReason}`,
             String(folder.unreadable),
           ]),
         ),
@@ -60,7 +58,7 @@ export function formatAgentStatus(status: AgentStatus, nowMs: number): string {
   return parts.join('');
 }
 
-const cellCharactersMax = 60;
+const cellCharactersMax = 110;
 
 /** What programs say has many lines: in a table its beginning, the alarm has all of it. */
 function inCell(text: string): string {

@@ -59,7 +59,7 @@ alarm SOURCE_STOPPED (60 minutes ago): folder media is stopped
 });
 
 it('keeps the many lines that a program said out of the table, and has all of them in the alarm', () => {
-  const said = 'psql failed:\n\tno such file\n\tIs the server running locally?';
+  const said = `psql failed:\n\tno such file\n\tIs the server running locally${'?'.repeat(100)}`;
   const [folder] = agentStatus.folders;
   const status: AgentStatus = {
     ...agentStatus,
@@ -68,10 +68,10 @@ it('keeps the many lines that a program said out of the table, and has all of th
   };
   const text = formatAgentStatus(status, now);
   expect(text).toMatch(
-    /^media {3}stopped: the last dump failed: psql failed: no such file Is the serv… {2}12345 /m,
+    /^media {3}stopped: the last dump failed: psql failed: no such file Is the server running locally\?{32}… {2}12345 /m,
   );
   expect(text).toContain(
-    '(60 minutes ago): psql failed:\n  no such file\n  Is the server running locally?\n',
+    `(60 minutes ago): psql failed:\n  no such file\n  Is the server running locally${'?'.repeat(100)}\n`,
   );
 });
 
