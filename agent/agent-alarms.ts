@@ -42,7 +42,7 @@ export function reviewAgentAlarms(deps: {
         lastVersionAt === null
           ? 'there is no version of it'
           : `the latest version is of ${new Date(lastVersionAt).toISOString()}`;
-      const failed = `folder ${config.id}: the dump of ${at} failed: ${failure.message}`;
+      const failed = `folder ${config.id}: the dump of ${at} failed: ${failure.message.replace(/\.$/, '')}`;
       alarms.raise(key, 'DUMP_FAILED', `${failed}; ${before}`);
     }
   }
