@@ -7,7 +7,7 @@ import { programVersion } from '../shared/program-version.ts';
 import { assertFolderOutsideHome } from './assert-folder-outside-home.ts';
 import type { AgentCommands, AgentStatus, ScanSummary } from './agent-commands.ts';
 import { addFolderText, type FolderConfig } from './config.ts';
-import type { DumpResult } from './seal/dumper.ts';
+import type { Dumped } from './dump-and-wait.ts';
 import { readPause, removePause, writePause, type Pause } from './pause-file.ts';
 
 /** What only a running agent can do. */
@@ -22,10 +22,11 @@ export type RunningAgent = {
   /** @throws CodedError FOLDER_UNKNOWN, FOLDER_PAUSED, SOURCE_FAILED, SPOOL_FULL, TIMED_OUT */
   dump(options: {
     folder: string | null;
+    pin: string | null;
     copies: number;
     timeoutMs: number;
     signal: AbortSignal;
-  }): Promise<DumpResult[]>;
+  }): Promise<Dumped>;
   /** @throws CodedError FOLDER_UNKNOWN */
   accept(folder: string): Promise<void>;
   pause(pause: Pause | null): Promise<void>;
@@ -74,7 +75,7 @@ export function createAgentCommands(deps: {
     }),
     dump: async (options, signal) => ({
       copies: options.copies,
-      versions: await running().dump({ ...options, signal: signal ?? new AbortController().signal }),
+      ...(await running().dump({ ...options, signal: signal ?? new AbortController().signal })),
     }),
     accept: async ({ folder }) => {
       await running().accept(folder);

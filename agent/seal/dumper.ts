@@ -87,10 +87,11 @@ export class Dumper {
 
   /**
    * Reads the source once and makes a version of it, durable in the spool when it resolves. When it rejects, there is
-   * no version; packs that were sealed stay and are not sealed again by the next run.
+   * no version; packs that were sealed stay and are not sealed again by the next run. `onFirstOutput`: called once, when
+   * the source gives its first bytes.
    * @throws CodedError SOURCE_FAILED, SPOOL_FULL, DISK_FAILED, KEY_INVALID, KEY_UNUSABLE, PG_DUMP_TOO_OLD
    */
-  async dump(signal: AbortSignal): Promise<DumpResult> {
+  async dump(signal: AbortSignal, onFirstOutput: () => void = () => {}): Promise<DumpResult> {
     const { index, keeper, spool, source, now } = this.#deps;
     const startedAt = now();
     keeper.settle();
@@ -103,7 +104,7 @@ export class Dumper {
     const log = new CutLog(spool.directory);
     const pipeline = this.#openPipeline(run, log, this.#chunking(factsBefore));
     try {
-      await this.#cutEntries(pipeline, log, signal);
+      await this.#cutEntries(pipeline, log, signal, onFirstOutput);
       const stats = { ...(await pipeline.flush()) };
       const facts = factsBefore.kind === 'postgres' ? factsBefore : await source.describe(signal);
       const version = await this.#makeVersion(pipeline, run, { log, facts, stats });
@@ -195,11 +196,21 @@ export class Dumper {
     return name;
   }
 
-  async #cutEntries(pipeline: PackPipeline, log: CutLog, signal: AbortSignal): Promise<void> {
+  async #cutEntries(
+    pipeline: PackPipeline,
+    log: CutLog,
+    signal: AbortSignal,
+    onFirstOutput: () => void,
+  ): Promise<void> {
+    let hasOutput = false;
     for await (const { content, ...entry } of this.#deps.source.entries(signal)) {
       let file: LoggedFile | null = null;
       if (content !== null) {
-        for await (const piece of content) await pipeline.write(piece);
+        for await (const piece of content) {
+          if (!hasOutput) onFirstOutput();
+          hasOutput = true;
+          await pipeline.write(piece);
+        }
         const { size, hash } = await pipeline.endFile();
         file = log.endFile(size, hash);
       }

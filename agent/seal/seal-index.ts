@@ -123,6 +123,13 @@ export class SealIndex {
     );
   }
 
+  /** @throws Error when there is no such epoch, which no version names */
+  epochName(id: number): string {
+    const row = this.#sql.get<{ name: string }>('SELECT name FROM epochs WHERE id = ?', id);
+    if (row === null) throw new Error(`epoch ${id} is not in the database`);
+    return row.name;
+  }
+
   /** Nothing sealed before is referred to again. */
   startEpoch(recipients: string, nowMs: number): EpochRow {
     return this.#sql.transaction(() => {

@@ -4,6 +4,7 @@ import { addReceiverConfigCommands } from './config-commands.ts';
 import { addInitCommand } from './init-command.ts';
 import { addPairingCommands } from './pairing-commands.ts';
 import { defaultReceiverHome, receiverProgram } from './receiver-home.ts';
+import { addPointsCommands } from './points-command.ts';
 import { addReindexCommand } from './reindex-command.ts';
 import { addRunCommand } from './run-command.ts';
 import { addStatusCommand } from './status-command.ts';
@@ -21,6 +22,7 @@ export function createReceiverProgram(): Command {
   addPairingCommands(program);
   addStatusCommand(program);
   addVersionsCommand(program);
+  addPointsCommands(program);
   addReindexCommand(program);
   addReceiverConfigCommands(program);
   return program;

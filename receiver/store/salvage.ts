@@ -8,6 +8,7 @@ import { yieldToOthers } from './journal.ts';
 import type { LiveRow } from './index-rows.ts';
 import type { JournalMark, MirrorIndex } from './mirror-index.ts';
 import { openContent } from './readable-content.ts';
+import { laterMoment, momentOf, type Moment } from './moment.ts';
 import { placeBelow, type StoreLayout } from './store-layout.ts';
 import { parseVersionName } from './version-name.ts';
 
@@ -40,6 +41,8 @@ class Salvager {
   readonly #index: MirrorIndex;
   readonly #begin: BeginEntry;
   readonly #found = new Map<RelativePath, Found[]>();
+  /** When something began or ended that nothing tells of: no interval before it can be proved any more. */
+  readonly #unknown: Moment;
   #changes: ChangeEntry[] = [];
   #counted = 0;
 
@@ -49,14 +52,19 @@ class Salvager {
     this.#layout = layout;
     this.#index = index;
     const meta = index.meta();
+    const latest = index.intervals.latest();
+    this.#unknown = latest === null ? 0n : momentOf(latest.number, latest.reached);
     this.#begin = {
       type: 'begin',
       batch: (meta?.lastBatch ?? 0) + 1,
       at: Math.max(deps.now(), (meta?.lastBatchAt ?? 0) + 1),
       nextVersionId: meta?.nextVersionId ?? 1,
       position: null,
+      indexNumber: 0,
       completes: false,
+      settles: false,
       forgets: true,
+      doubtful: true,
     };
   }
 
@@ -118,7 +126,7 @@ class Salvager {
       const ended = row === null ? null : this.#ended(row);
       // it begins when what a known row had ends
       const receivedAt = Math.max(arrivedAt, ended?.replacedAt ?? 0);
-      const holding = { state, ...unannounced, receivedAt };
+      const holding = { state, ...unannounced, receivedAt, begun: this.#unknown };
       await this.#change({ type: 'set', path, holding, namedIn: unknownIndexId, temp: null, replaced: null });
       if (ended !== null) await this.#change({ type: 'version', path, ...ended });
     }
@@ -173,7 +181,12 @@ class Salvager {
         path,
         candidates.filter((found) => found !== bytes),
       );
-    const replaced = { id: this.#nextId(), name: bytes?.name ?? null, holding };
+    const replaced = {
+      id: this.#nextId(),
+      name: bytes?.name ?? null,
+      holding,
+      ended: laterMoment(holding.begun, this.#unknown),
+    };
     const endedAt = bytes?.at ?? this.#begin.at;
     return { replaced, replacedAt: Math.min(Math.max(endedAt, holding.receivedAt), this.#begin.at) };
   }
@@ -182,11 +195,11 @@ class Salvager {
   async #adopt(path: RelativePath, { name, at, state }: Found): Promise<void> {
     const earlier = this.#index.versionsOf(path).find(({ replacedAt }) => replacedAt <= at)?.replacedAt ?? 0;
     const receivedAt = Math.max(earlier, Math.min(Math.max(0, Number(state.mtimeNs / 1_000_000n)), at - 1));
-    const holding: Holding = { state, ...unannounced, receivedAt };
+    const holding: Holding = { state, ...unannounced, receivedAt, begun: 0n };
     await this.#change({
       type: 'version',
       path,
-      replaced: { id: this.#nextId(), name, holding },
+      replaced: { id: this.#nextId(), name, holding, ended: this.#unknown },
       replacedAt: at,
     });
   }
