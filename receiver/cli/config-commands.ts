@@ -7,7 +7,11 @@ import { initialisedReceiverHome } from './receiver-home.ts';
 
 /** `config check`, `config show`. */
 export function addReceiverConfigCommands(program: Command): void {
-  addConfigCommands(program, { home: initialisedReceiverHome, read: readReceiverConfig, shown: shownConfig });
+  addConfigCommands(program, {
+    home: initialisedReceiverHome,
+    read: ({ configFile }) => readReceiverConfig(configFile),
+    shown: shownConfig,
+  });
 }
 
 /** As one would write it into the file. */
