@@ -1,9 +1,9 @@
 import { z } from 'zod';
+import type { PointListing } from '../shared/cli/point-listing.ts';
 import type { Alarm } from '../shared/alarm-board.ts';
 import { controlCommands } from '../shared/io/control-client.ts';
 import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
 import { pinLabelSchema } from '../shared/sealing/point-record.ts';
-import type { PointListing } from './point-listing.ts';
 import type { Home } from '../shared/io/home.ts';
 
 type ReceiverFolderStatus = {

@@ -88,7 +88,7 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
     withoutSession: async (agentId, action) => sessions.withoutSession(agentId, action),
   });
   dataWatch.start();
-  const restores = new RestoreSessions({ copies, logger, now });
+  const restores = new RestoreSessions({ copies, points, logger, now });
   const links = new PeerLinks(
     {
       identity,

@@ -111,6 +111,11 @@ export class PointBook {
     return points.sort((a, b) => a.receivedAt - b.receivedAt);
   }
 
+  /** What was received of a point; null where it is lost since. @throws a system error where it cannot be read */
+  files(id: string): { record: Buffer; signature: Buffer } | null {
+    return this.#records.has(id) ? this.#files.read(id) : null;
+  }
+
   /**
    * Takes an announced point, or says why not; one that is held already is answered as the first time.
    * @throws CodedError DISK_FAILED, STORE_FULL, INTERNAL (the agent's key is not known)

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { PointListing } from '../../receiver/point-listing.ts';
+import type { PointListing } from '../../shared/cli/point-listing.ts';
 import { SealedWorkbench } from '../support/sealed-workbench.ts';
 import { until } from '../support/until.ts';
 
