@@ -10,6 +10,7 @@ import { RecipientWatch } from '../../receiver/recipient-watch.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import { noPoints } from '../support/no-points.ts';
 import { createChannelPair } from '../support/channel-pair.ts';
