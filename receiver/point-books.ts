@@ -55,6 +55,11 @@ export class PointBooks {
     return book.list().map((point) => Object.assign(point, { proof: this.#prove(agentId, point.record) }));
   }
 
+  /** In the order of receipt, without a look at what is proved of them. */
+  async held(agentId: DeviceId): Promise<HeldPoint[]> {
+    return (await this.of(agentId)).list();
+  }
+
   /** Those whose names sort later, by name, with their files; a point whose files are lost is left out. */
   async *listAfter(
     agentId: DeviceId,

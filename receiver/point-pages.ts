@@ -25,7 +25,8 @@ export function pointPagesOf(
       for await (const { point, files } of points.listAfter(agentId, after)) {
         const entry = wirePoint(point, files);
         room -= bytesOf(entry);
-        if (held.length > 0 && (held.length === limit || room < 0)) return { agentKey, points: held, next: last };
+        if (held.length > 0 && (held.length === limit || room < 0))
+          return { agentKey, points: held, next: last };
         held.push(entry);
         last = point.id;
       }

@@ -43,10 +43,7 @@ export class RestoreSessions {
 }
 
 /** Asks for the store anew each time: one that failed or is indexed anew is closed and opened again. */
-function historyOf(
-  { copies, points }: Pick<Deps, 'copies' | 'points'>,
-  agentId: DeviceId,
-): RestoreHistory {
+function historyOf({ copies, points }: Pick<Deps, 'copies' | 'points'>, agentId: DeviceId): RestoreHistory {
   const stores = copies.foldersOf(agentId).map(([id, { kind }]) => {
     const store = (): AgentStore => copies.get(agentId, id);
     return [

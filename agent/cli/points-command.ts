@@ -43,7 +43,9 @@ async function listPoints(options: PointsOptions, command: Command) {
   try {
     const { signer, points } = await browsePoints(link, agentId);
     if (agentId === null && signer !== null)
-      note(`signer unverified: the points are signed by ${signer}; compare it with the recovery sheet, or name it by --agent`);
+      note(
+        `signer unverified: the points are signed by ${signer}; compare it with the recovery sheet, or name it by --agent`,
+      );
     return points.map(listOffered).reverse();
   } finally {
     link.close();

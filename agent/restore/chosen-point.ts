@@ -17,9 +17,16 @@ export function findPoint(points: readonly OfferedPoint[], name: string): Offere
       hint: '"mastokeep-agent points" with the same --from lists those that it holds',
     });
   }
-  throw new CodedError('POINT_UNKNOWN', `"${name}" may be ${matching.slice(0, 3).map(({ id }) => id).join(', ')}`, {
-    hint: 'write more of it',
-  });
+  throw new CodedError(
+    'POINT_UNKNOWN',
+    `"${name}" may be ${matching
+      .slice(0, 3)
+      .map(({ id }) => id)
+      .join(', ')}`,
+    {
+      hint: 'write more of it',
+    },
+  );
 }
 
 /** The newest complete point that was begun at that moment or before; null: there is none. */
@@ -27,7 +34,9 @@ export function pointBefore(points: readonly OfferedPoint[], atMs: number): Offe
   const before = points.filter(({ complete, record }) => complete && Date.parse(record.createdAt) <= atMs);
   return before.reduce<OfferedPoint | null>(
     (newest, point) =>
-      newest === null || Date.parse(point.record.createdAt) >= Date.parse(newest.record.createdAt) ? point : newest,
+      newest === null || Date.parse(point.record.createdAt) >= Date.parse(newest.record.createdAt)
+        ? point
+        : newest,
     null,
   );
 }

@@ -79,16 +79,25 @@ function assertSigner(key: KeyObject, expected: DeviceId | null): DeviceId {
   });
 }
 
-function readPoint({ record: bytes, signature, receivedAt, pin, parts }: HeldPoints['points'][number], key: KeyObject): OfferedPoint {
+function readPoint(
+  { record: bytes, signature, receivedAt, pin, parts }: HeldPoints['points'][number],
+  key: KeyObject,
+): OfferedPoint {
   const record = verifyPointRecord(bytes, signature, key);
   const proved = record.folders.map((part, at): OfferedPart => {
     const said = parts[at];
     if (said === undefined || parts.length !== record.folders.length)
-      throw new CodedError('PROTOCOL_VIOLATION', 'the receiver does not say of each folder of a point what it holds');
+      throw new CodedError(
+        'PROTOCOL_VIOLATION',
+        'the receiver does not say of each folder of a point what it holds',
+      );
     return { part, ...said };
   });
   const isKnown = proved.every(({ state }) => state !== 'unknown');
-  const lacking = proved.reduce((sum, { state, files }) => sum + (state === 'incomplete' ? Math.max(1, files) : 0), 0);
+  const lacking = proved.reduce(
+    (sum, { state, files }) => sum + (state === 'incomplete' ? Math.max(1, files) : 0),
+    0,
+  );
   return {
     id: pointId(record, bytes),
     record,
@@ -101,19 +110,34 @@ function readPoint({ record: bytes, signature, receivedAt, pin, parts }: HeldPoi
 }
 
 /** Names rise from page to page, so that no listing can go on for ever unnoticed. */
-function assertInOrder(points: readonly OfferedPoint[], page: Omit<HeldPoints, 'requestId'>, after: string | null): void {
+function assertInOrder(
+  points: readonly OfferedPoint[],
+  page: Omit<HeldPoints, 'requestId'>,
+  after: string | null,
+): void {
   const fresh = points.slice(points.length - page.points.length);
   const rises = fresh.every(({ id }, at) => {
-    const before = at === 0 ? after : fresh[at - 1]?.id ?? null;
+    const before = at === 0 ? after : (fresh[at - 1]?.id ?? null);
     return before === null || id > before;
   });
   const goesOn = page.next === null || page.next === fresh.at(-1)?.id;
   if (rises && goesOn && points.length <= pointsMax) return;
-  throw new CodedError('PROTOCOL_VIOLATION', 'the receiver lists restore points that are not in order, or without end');
+  throw new CodedError(
+    'PROTOCOL_VIOLATION',
+    'the receiver lists restore points that are not in order, or without end',
+  );
 }
 
 /** The point as `points` shows it. */
-export function listOffered({ id, record, receivedAt, pin, complete, incompleteFiles, parts }: OfferedPoint): PointListing {
+export function listOffered({
+  id,
+  record,
+  receivedAt,
+  pin,
+  complete,
+  incompleteFiles,
+  parts,
+}: OfferedPoint): PointListing {
   return {
     id,
     agent: record.agent,

@@ -6,7 +6,14 @@ import type { RestoreLink } from './restore-link.ts';
 import { SealedContent } from './sealed-content.ts';
 import { SealedObjects } from './sealed-objects.ts';
 import { planSealed, type SealedPlan } from './sealed-restore.ts';
-import { findSigner, findVersion, findVersions, listVersions, type FoundVersion, type Signer } from './sealed-version.ts';
+import {
+  findSigner,
+  findVersion,
+  findVersions,
+  listVersions,
+  type FoundVersion,
+  type Signer,
+} from './sealed-version.ts';
 
 /** What the signed record of a version tells without any key. `createdAt`: ISO 8601. */
 export type ToldVersion = {

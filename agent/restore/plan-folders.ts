@@ -88,7 +88,9 @@ async function chooseState(
     note('no complete restore point of that time is held: each folder is restored as it was then by itself');
     return { listing, point };
   }
-  note(`${describePoint(point)}: the newest complete one of that time; name one --folder for the exact moment`);
+  note(
+    `${describePoint(point)}: the newest complete one of that time; name one --folder for the exact moment`,
+  );
   return { listing: await listPoint(link, point, folders), point };
 }
 
@@ -111,7 +113,12 @@ async function listPoint(
     });
   }
   const listing = await browseFolders(link, { folders: wanted, at: null });
-  return { ...listing, folders: listing.folders.filter(({ id, kind }) => point.record.folders.some((part) => part.id === id && part.kind === kind)) };
+  return {
+    ...listing,
+    folders: listing.folders.filter(({ id, kind }) =>
+      point.record.folders.some((part) => part.id === id && part.kind === kind),
+    ),
+  };
 }
 
 function intervalOf(part: OfferedPart | null): { between?: { indexId: Buffer; from: number; to: number } } {
@@ -148,17 +155,16 @@ function absentFolders(
   return absent
     .filter(({ id }) => options.folders.length === 0 || options.folders.includes(id))
     .map(({ id }) => {
-      const error = new CodedError('CONTENT_GONE', `nothing is held of folder ${id} of restore point ${pointId}`);
+      const error = new CodedError(
+        'CONTENT_GONE',
+        `nothing is held of folder ${id} of restore point ${pointId}`,
+      );
       return failedFolder(id, targetOf(deps, options, id), error);
     });
 }
 
 /** What keeps one sealed folder from being restored and says nothing about the others. */
-const mayBePassedOver: ReadonlySet<string> = new Set([
-  'KEY_WRONG',
-  'KEY_INVALID',
-  'RESTORE_NOTHING_FOUND',
-]);
+const mayBePassedOver: ReadonlySet<string> = new Set(['KEY_WRONG', 'KEY_INVALID', 'RESTORE_NOTHING_FOUND']);
 /** Another version does not take the place of one that a point names. */
 const mayBePassedOverInPoint: ReadonlySet<string> = new Set([...mayBePassedOver, 'CONTENT_GONE']);
 

@@ -78,9 +78,7 @@ export class ReceiverSession {
     return new Promise<HeldPoints>((resolve, reject) => {
       this.#pointPages.set(requestId, { resolve, reject });
       this.#link.deadline.asked();
-      this.#link
-        .send({ type: 'browsePoints', requestId, after, limit: limits.pointsPageMax })
-        .catch(reject);
+      this.#link.send({ type: 'browsePoints', requestId, after, limit: limits.pointsPageMax }).catch(reject);
     });
   }
 

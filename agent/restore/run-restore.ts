@@ -153,7 +153,11 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
 
 type CountSealed = Parameters<typeof restoreSealed>[0]['onProgress'];
 
-function describeChosen({ id, complete, incompleteFiles }: OfferedPoint): NonNullable<RestoreResult['point']> {
+function describeChosen({
+  id,
+  complete,
+  incompleteFiles,
+}: OfferedPoint): NonNullable<RestoreResult['point']> {
   return { id, complete, incompleteFiles };
 }
 

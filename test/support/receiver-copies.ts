@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { AgentCopies } from '../../receiver/agent-copies.ts';
+import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
 import { homeAt } from '../../shared/io/home.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
@@ -13,7 +14,9 @@ export function receiverCopies(scratch: string, now: () => number = Date.now): A
       listen: [],
       advertise: [],
       freeSpaceFloor: 0,
-      versions: { keep: 6, minAgeMs: 0 },
+      versions: { kind: 'simple', keep: 6, cleanoutDays: 0, floorDays: 0 },
+      folderVersions: new Map(),
+      points: defaultPointRules,
       quotaBytes: null,
       sealedReserve: 0,
       quotas: new Map(),

@@ -38,7 +38,8 @@ export async function startRestoreReceiver(
       onChannel: (channel) => {
         void serveRestore({
           channel,
-          openHistory: async (id) => historyOfStores(stores.get(id) ?? new Map<string, HistoryStore>(), noHeldPoints),
+          openHistory: async (id) =>
+            historyOfStores(stores.get(id) ?? new Map<string, HistoryStore>(), noHeldPoints),
           leases,
           now: Date.now,
           programVersion: 'test',
