@@ -74,8 +74,7 @@ function foreverOr(defaultMs: number) {
   return z.union([z.literal('never').transform(() => 0), z.literal(0), durationValue]).default(defaultMs);
 }
 
-const count = (max: number, byDefault: number) =>
-  z.int().min(0).max(max).default(byDefault);
+const count = (max: number, byDefault: number) => z.int().min(0).max(max).default(byDefault);
 
 const pointsValue = z.strictObject({
   hourlyDays: count(3660, defaultPointRules.hourlyDays),
