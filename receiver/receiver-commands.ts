@@ -19,6 +19,11 @@ type ReceiverFolderStatus = {
   durableSequence: number;
   /** When the last batch (of a sealed folder: the newest version that is complete) arrived; ISO 8601, null before the first. */
   lastDurableAt: string | null;
+  /**
+   * By when a file that is deleted now has left here at the latest, pinned points apart, while newer complete points come; ISO 8601.
+   * Null where the rule keeps some for ever, and of a sealed folder.
+   */
+  deletedGoneBy: string | null;
   /** Who can read a sealed folder; null for a mirror folder. */
   recipients: ReceiverRecipients | null;
 };

@@ -111,6 +111,8 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
     points,
     sessions,
     alarms,
+    pointRules: config.points,
+    retentionNow: () => clock.nowMs(),
     listening,
     dataDirectory: config.data,
   };

@@ -46,7 +46,7 @@ async function listPoints(options: PointsOptions, command: Command) {
       note(
         `signer unverified: the points are signed by ${signer}; compare it with the recovery sheet, or name it by --agent`,
       );
-    return points.map(listOffered).reverse();
+    return points.map(listOffered).toReversed();
   } finally {
     link.close();
     await connection.stop();

@@ -25,9 +25,9 @@ export type PlannedFolders = {
 
 type Deps = {
   link: RestoreLink;
-  note(line: string): void;
+  note: (line: string) => void;
   unsealers: UnsealerSource | null;
-  configuredPath(folder: string): string | null;
+  configuredPath: (folder: string) => string | null;
 };
 type Options = Pick<RunRestoreOptions, 'to' | 'folders' | 'at' | 'point' | 'dryRun' | 'inPlace' | 'agentId'>;
 

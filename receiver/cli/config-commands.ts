@@ -29,8 +29,9 @@ function shownConfig(config: ReceiverConfig): object {
 }
 
 /** The floor is `versions.minAge`. */
-function shownPoints({ floorDays: _, ...points }: ReceiverConfig['points']): object {
-  return points;
+function shownPoints(points: ReceiverConfig['points']): object {
+  const { hourlyDays, dailyDays, weeklyWeeks, monthlyMonths, newestComplete } = points;
+  return { hourlyDays, dailyDays, weeklyWeeks, monthlyMonths, newestComplete };
 }
 
 function shownVersions(versions: VersionRetention): object {

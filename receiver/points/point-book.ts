@@ -15,7 +15,7 @@ import {
   type PointPin,
 } from './point-fact.ts';
 import { PointFiles } from './point-files.ts';
-import { countPoint, fullPointRate, type PointRate } from './point-rate.ts';
+import { countPoint, fullPointRate, resumedPointRate, type PointRate } from './point-rate.ts';
 
 /** A restore point as it is held. `receivedAt`: ms by the retention clock; `wallAt`: ms by the wall clock. */
 export type HeldPoint = {
@@ -217,6 +217,8 @@ export class PointBook {
       adopted.push(fact);
     }
     for (const id of this.#known.points.keys()) if (!this.#records.has(id)) this.damaged.push(id);
+    const receivedAt = [...this.#known.points.values()].map((facts) => facts.receivedAt);
+    this.#rate = resumedPointRate(receivedAt, this.#deps.retentionNow(), this.#deps.steadyNow());
     const worthwhile = this.#factCount > 2 * this.#known.points.size + 1000;
     if (owner === undefined || damaged > 0 || worthwhile || adopted.length > 0) await this.#replaceFacts();
   }

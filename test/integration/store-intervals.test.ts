@@ -276,7 +276,7 @@ it('reads an interval by indexes only, whatever history is kept', async () => {
     for (const [name, sql] of Object.entries(intervalQueries)) {
       const plan = database
         .prepare<[Record<string, number>], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)
-        .all({ from: 1, to: 2, after: -1, limit: 10, ended: 1, id: 1 })
+        .all({ from: 1, to: 2, after: -1, limit: 10, ended: 1, id: 1, replacedAt: 1 })
         .map(({ detail }) => detail);
       expect(plan.length, name).toBeGreaterThan(0);
       expect(plan.filter((step) => /SCAN (?!paths)/.test(step)).join(), name).toBe('');
