@@ -13,7 +13,7 @@ const rowsAtOnce = 1000;
 const everything = { from: -1n, to: null };
 
 /** `floorDays`: what was replaced or deleted within so many days stays; `longestMs`: the longest that a point is kept without a pin. */
-export type SweepRules = { floorDays: number; longestMs: number };
+type SweepRules = { floorDays: number; longestMs: number };
 
 type Sweep = {
   index: MirrorIndex;

@@ -6,7 +6,7 @@ import { shortDeviceId, type DeviceId } from '../identity/device-id.ts';
  * What a point brings back of one folder. `state`: whether that is proved; `bytes`: of a sealed folder what a restore
  * reads, null where it is not counted; `lacking`: the first of the files that are not all there.
  */
-export type ListedPart = {
+type ListedPart = {
   id: string;
   state: 'complete' | 'incomplete' | 'unknown';
   bytes: number | null;
