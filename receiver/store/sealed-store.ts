@@ -204,13 +204,16 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /**
    * Removes versions that no kept point needs, by `expiringSealedVersions`, and then packs whose lease is over and that no
-   * version needs; durable when it resolves, in batches. Cut off, the next call finds what is left.
+   * version needs; durable when it resolves, in batches. Cut off, the next call finds what is left. Nothing as long as the
+   * agent's key is not known: which packs versions need is not known then.
    */
   async expire(
     nowMs: number,
     kept: KeptHistory,
   ): Promise<{ versions: number; packs: number; bytes: number }> {
-    const removed = { versions: await this.#expireVersions(nowMs, kept), packs: 0, bytes: 0 };
+    const removed = { versions: 0, packs: 0, bytes: 0 };
+    if (this.parts.agentKey() === null) return removed;
+    removed.versions = await this.#expireVersions(nowMs, kept);
     for (let after: RelativePath | null = null; ;) {
       const rows: LiveRow[] = this.parts.index.liveAfter(after, rowsAtOnce);
       if (rows.length === 0) return removed;

@@ -341,6 +341,18 @@ describe('what no kept point names', () => {
     expect(fixture.refused).toEqual([]);
   });
 
+  it('is not known without the key of the agent, so nothing goes then', async () => {
+    await sendThree();
+    await store.close();
+    for (const suffix of ['', '-wal', '-shm']) fs.rmSync(fixture.databasePath + suffix, { force: true });
+    store = await sealedStoreFixture(directory, { now: () => now, agentKey: () => null }).open();
+    now += 400 * dayMs;
+    expect(await store.expire(now, nothingKept)).toEqual({ versions: 0, packs: 0, bytes: 0 });
+    await reopen();
+    expect(versions()).toHaveLength(3);
+    expect(store.missingPacks()).toEqual([]);
+  });
+
   it('goes also when it lacks packs, but for the newest version of all', async () => {
     await sendFirst();
     await feed.send([second.json, second.signature], { gone: [b] });
