@@ -5,8 +5,10 @@ import type { Logger } from '../shared/io/logger.ts';
 import type { AgentStore } from './agent-copies.ts';
 import type { KeptHistory, PointPart } from './points/folder-evidence.ts';
 import type { HeldPoint } from './points/point-book.ts';
+import type { ClockGap } from './retention/retention-clock.ts';
 import { longestKeptMs, type PointRules } from './retention/point-retention.ts';
 
+const dayMs = 86_400_000;
 const expiryIntervalMs = 3_600_000;
 /** After a start the copies are brought up to date first. */
 const firstExpiryMs = 60_000;
@@ -22,6 +24,7 @@ type Deps = {
   /** ms, by the clock that ages are counted by; and keeps that. */
   retentionNow: () => number;
   storeClock: () => void;
+  clockGap: () => ClockGap | null;
   alarms: AlarmBoard;
   logger: Logger;
 };
@@ -58,6 +61,7 @@ export async function expireHistory(
   const { copies, isRead } = deps;
   if (isStopped()) return;
   await withAlarm(deps, 'retention clock', async () => deps.storeClock());
+  tellClockGap(deps);
   for (const agentId of copies.agentIds()) {
     if (isStopped()) return;
     if (isRead(agentId)) continue;
@@ -76,6 +80,23 @@ export async function expireHistory(
       });
     }
   }
+}
+
+/** A clock that was set lets nothing expire at once; which of the two is right a person has to say. */
+function tellClockGap({ clockGap, alarms }: Deps): void {
+  const gap = clockGap();
+  if (gap === null) {
+    alarms.clear('clock');
+    return;
+  }
+  const days = Math.round(gap.gapMs / dayMs);
+  const follows =
+    gap.direction === 'ahead' ? 'it catches up at twice the pace of time' : 'ages stand still until then';
+  alarms.raise(
+    'clock',
+    'CLOCK_JUMPED',
+    `the clock of this machine is ${days} days ${gap.direction} of the one by which ages are counted; ${follows}: is it right?`,
+  );
 }
 
 /** The points that are kept then. */

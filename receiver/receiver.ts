@@ -135,6 +135,7 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
       isRead: (agentId) => restores.leases.holds(agentId),
       retentionNow: () => clock.nowMs(),
       storeClock: () => clock.store(),
+      clockGap: () => clock.gap(),
       alarms,
       logger,
     },

@@ -6,6 +6,7 @@ import type { AgentCopies } from '../../receiver/agent-copies.ts';
 import { expireHistory } from '../../receiver/history-expiry.ts';
 import { PointBooks } from '../../receiver/point-books.ts';
 import type { PointRules } from '../../receiver/retention/point-retention.ts';
+import type { ClockGap } from '../../receiver/retention/retention-clock.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
@@ -35,11 +36,13 @@ let store: MirrorStore;
 let feed: FeedFake;
 let isRead: boolean;
 let stored: number;
+let gap: ClockGap | null;
 
 beforeEach(async () => {
   now = 1_800_000_000_000;
   isRead = false;
   stored = 0;
+  gap = null;
   const scratch = temporaryDirectory();
   data = path.join(scratch, 'data');
   fs.mkdirSync(data);
@@ -68,6 +71,7 @@ async function expire(): Promise<void> {
     isRead: () => isRead,
     retentionNow: () => now,
     storeClock: () => void (stored += 1),
+    clockGap: () => gap,
     alarms,
     logger: silentLogger,
   };
@@ -169,6 +173,17 @@ it('takes nothing of an agent that a restore reads from, nor of one whose points
   await expire();
   expect(versions()).toEqual(['one', 'two']);
   expect(alarms.list()).toMatchObject([{ code: 'HOME_INVALID' }]);
+});
+
+it('asks a person about a wall clock that was set, until both clocks agree again', async () => {
+  gap = { direction: 'ahead', gapMs: 365 * dayMs };
+  await expire();
+  const [alarm] = alarms.list();
+  expect(alarm?.code).toBe('CLOCK_JUMPED');
+  expect(alarm?.message).toContain('365 days ahead');
+  gap = null;
+  await expire();
+  expect(alarms.list()).toEqual([]);
 });
 
 /** Of another agent: it is not believed. */

@@ -24,6 +24,7 @@ it('goes on over restarts where it was stored, and counts the time that it was s
   const first = start();
   pass(10 * hourMs);
   expect(first.nowMs()).toBe(begun + 10 * hourMs);
+  expect(first.gap()).toBeNull();
   first.store();
   now.steady = 0;
   now.wall += 30 * dayMs;
@@ -41,6 +42,7 @@ it('lets a year of the wall clock, in either direction, pass for no more than tw
     pass(hourMs);
     expect(clock.nowMs() - begun).toBeLessThanOrEqual(2 * hourMs);
     expect(clock.nowMs()).toBeGreaterThanOrEqual(begun);
+    expect(clock.gap()?.direction).toBe(year > 0 ? 'ahead' : 'behind');
     clock.store();
     expect(start().nowMs() - begun).toBeLessThanOrEqual(2 * hourMs + 2 * dayMs);
   }
