@@ -36,12 +36,9 @@ const schema = `
   CREATE INDEX live_by_hash ON live (hash) WHERE hash IS NOT NULL;
   CREATE TABLE versions (id INTEGER PRIMARY KEY, path BLOB NOT NULL, name BLOB, replaced_at INTEGER NOT NULL,
     ended INTEGER NOT NULL, ${stateTypes});
-  CREATE INDEX versions_by_path ON versions (path, replaced_at);
-  CREATE INDEX versions_by_begin ON versions (path, begun);
-  CREATE INDEX versions_by_end ON versions (ended);
-  CREATE INDEX versions_by_age ON versions (replaced_at);
-  CREATE INDEX versions_by_hash ON versions (hash) WHERE hash IS NOT NULL;
-  CREATE INDEX versions_by_name ON versions (name) WHERE name IS NOT NULL;
+  CREATE INDEX versions_by_path ON versions (path, replaced_at); CREATE INDEX versions_by_begin ON versions (path, begun);
+  CREATE INDEX versions_by_end ON versions (ended); CREATE INDEX versions_by_age ON versions (replaced_at);
+  CREATE INDEX versions_by_hash ON versions (hash) WHERE hash IS NOT NULL; CREATE INDEX versions_by_name ON versions (name) WHERE name IS NOT NULL;
   ${intervalSchema}
   PRAGMA user_version = ${schemaVersion};
 `;

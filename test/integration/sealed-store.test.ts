@@ -1,4 +1,4 @@
-import { allVersionsKept, keptHistory, nothingKept } from '../support/kept-history.ts';
+import { allVersionsKept } from '../support/kept-history.ts';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -293,80 +293,6 @@ describe('the lease', () => {
     now += 60 * dayMs;
     expect((await store.expire(now, allVersionsKept)).packs).toBe(0);
     expect(versions()).toEqual([[1, true]]);
-  });
-});
-
-describe('what no kept point names', () => {
-  const named = { id: 'database', kind: 'sealed', epoch: '', number: 1, record: '' } as const;
-  const third = versionObjects(3, [b], { previous: second.hash });
-
-  async function sendThree(): Promise<void> {
-    await sendFirst();
-    now += dayMs;
-    await sendSecond();
-    now += dayMs;
-    await feed.send([third.json, third.signature]);
-  }
-
-  it('goes with the packs that it alone needs, and the newest complete version and what is younger than the floor stay', async () => {
-    await sendThree();
-    now += 10 * dayMs;
-    expect((await store.expire(now, { ...nothingKept, floorDays: 12.5 })).versions).toBe(0);
-    expect((await store.expire(now, { ...nothingKept, floorDays: 11.5 })).versions).toBe(1);
-    expect(stored()).toEqual(names([a, b, second.json, second.signature, third.json, third.signature]));
-    expect(await store.expire(now, { ...nothingKept, newestComplete: 2 })).toMatchObject({ versions: 0 });
-    expect(await store.expire(now, nothingKept)).toEqual({ versions: 1, packs: 1, bytes: a.content.length });
-    expect(stored()).toEqual(names([b, third.json, third.signature]));
-    now += 3650 * dayMs;
-    expect((await store.expire(now, nothingKept)).versions).toBe(0);
-  });
-
-  it('goes, and a version that a kept point names stays with its packs', async () => {
-    await sendThree();
-    now += 10 * dayMs;
-    const part = { ...named, record: first.hash };
-    expect(await store.expire(now, keptHistory([part]))).toMatchObject({ versions: 1, packs: 0 });
-    expect(versions()).toEqual([
-      [1, true],
-      [3, true],
-    ]);
-    for (const losing of ['nothing', 'database', 'database and journal'] as const) {
-      await reopen(losing);
-      expect(versions(), losing).toEqual([
-        [1, true],
-        [3, true],
-      ]);
-      expect(store.missingPacks(), losing).toEqual([]);
-    }
-    expect(fixture.refused).toEqual([]);
-  });
-
-  it('is not known without the key of the agent, so nothing goes then', async () => {
-    await sendThree();
-    await store.close();
-    for (const suffix of ['', '-wal', '-shm']) fs.rmSync(fixture.databasePath + suffix, { force: true });
-    store = await sealedStoreFixture(directory, { now: () => now, agentKey: () => null }).open();
-    now += 400 * dayMs;
-    expect(await store.expire(now, nothingKept)).toEqual({ versions: 0, packs: 0, bytes: 0 });
-    await reopen();
-    expect(versions()).toHaveLength(3);
-    expect(store.missingPacks()).toEqual([]);
-  });
-
-  it('goes also when it lacks packs, but for the newest version of all', async () => {
-    await sendFirst();
-    await feed.send([second.json, second.signature], { gone: [b] });
-    now += 10 * dayMs;
-    expect(await store.expire(now, keptHistory([{ ...named, record: second.hash }]))).toMatchObject({
-      versions: 0,
-    });
-    await feed.send([third.json, third.signature]);
-    now += 10 * dayMs;
-    expect(await store.expire(now, nothingKept)).toMatchObject({ versions: 1 });
-    expect(versions()).toEqual([
-      [1, true],
-      [3, false],
-    ]);
   });
 });
 
