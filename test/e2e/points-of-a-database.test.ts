@@ -5,6 +5,7 @@ import type { RestoreResult } from '../../agent/restore/run-restore.ts';
 import { MediaRows } from '../support/media-rows.ts';
 import { startPostgres, type PostgresServer } from '../support/postgres.ts';
 import { SealedWorkbench } from '../support/sealed-workbench.ts';
+import { until } from '../support/until.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 
 const livedMs = 5000;
@@ -40,6 +41,7 @@ it('holds in a restore point every file that the rows of its dump name, though f
   const churning = rows.churn(stopped.signal);
   const points: string[] = [];
   try {
+    await until('there are many files', () => (rows.lives.size > 100 ? true : null));
     for (let number = 1; number <= dumps; number += 1) {
       const began = Date.now();
       const stdout = await sealed.bench.agent.must(['dump', '--pin', `dump ${number}`, '--wait-copies', '1']);
@@ -47,6 +49,8 @@ it('holds in a restore point every file that the rows of its dump name, though f
       // so that each dump sees files that were replaced, and some that will be
       await new Promise((resolve) => setTimeout(resolve, Math.max(0, 9000 - (Date.now() - began))));
     }
+    const gone = (): number => [...rows.lives.values()].filter(({ died }) => died !== null).length;
+    await until('many of them are gone', () => (gone() > 100 ? true : null));
   } finally {
     stopped.abort();
     await churning;
