@@ -4,7 +4,7 @@ import { readConfigText } from '../shared/io/config-file.ts';
 import type { Home } from '../shared/io/home.ts';
 import type { PairingDesk } from '../shared/link/pairing-desk.ts';
 import { programVersion } from '../shared/program-version.ts';
-import { assertFolderOutsideHome, assertPathsWithoutHome } from './assert-folder-outside-home.ts';
+import { assertFolderOutsideHome } from './assert-folder-outside-home.ts';
 import type { AgentCommands, AgentStatus, ScanSummary } from './agent-commands.ts';
 import { addFolderText, type FolderConfig } from './config.ts';
 import type { Dumped } from './dump-and-wait.ts';
@@ -58,8 +58,7 @@ export function createAgentCommands(deps: {
     },
     unpair: async ({ deviceId }) => ({ deviceId: desk.unpair(deviceId) }),
     addFolder: async ({ folder }) => {
-      if (folder.kind === 'mirror') assertFolderOutsideHome(folder.path, home);
-      else if ('paths' in folder.source) assertPathsWithoutHome(folder.source.paths, home);
+      assertFolderOutsideHome(folder, home);
       const text = addFolderText(readConfigText(home.configFile), home.configFile, folder);
       writeFileAtomic(home.configFile, text, 0o640);
       await deps.running?.startFolder(folder);

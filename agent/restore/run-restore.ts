@@ -18,7 +18,7 @@ import type { FolderListing } from './restore-listing.ts';
 import { RestoreLink } from './restore-link.ts';
 import { syncFileSystem } from './sync-file-system.ts';
 import type { FolderPlan } from './restore-plan.ts';
-import { emptyProgress, type ProgressDisplay } from './restore-progress.ts';
+import { emptyProgress, type ProgressDisplay, type RestoreProgress } from './restore-progress.ts';
 
 export type RunRestoreDeps = {
   /** The next link to the receiver, whoever dials; waits for it. Rejects when the signal aborts. */
@@ -87,7 +87,6 @@ export type RestoreResult = {
 export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOptions): Promise<RestoreResult> {
   const startedAt = performance.now();
   const progress = emptyProgress();
-  const filter = createPathFilter(options.paths);
   let agent: DeviceId | null = null;
   const link = new RestoreLink(
     {
@@ -109,46 +108,54 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
     const { listing, point, plans, untouched } = await planFolders(
       { ...deps, link, note: (line) => deps.display.note(line) },
       options,
-      filter,
+      createPathFilter(options.paths),
     );
     if (untouched.length === 0 && plans.every(({ plan }) => isEmpty(plan))) {
       throw await nothingFound(link, listing);
     }
-    const finish = (folders: RestoreResult['folders']): RestoreResult => ({
-      folders: [...folders, ...untouched],
+    const restored = options.dryRun
+      ? plans.map(listPlan)
+      : await restoreFolders({ link, display: deps.display, progress }, plans, options);
+    return {
+      folders: [...restored, ...untouched],
       at: point?.record.createdAt ?? new Date(listing.at).toISOString(),
       point: point === null ? null : describeChosen(point),
       agent,
       dryRun: options.dryRun,
       durationMs: Math.round(performance.now() - startedAt),
-    });
-    if (options.dryRun) return finish(plans.map(listPlan));
-    await checkSpace(plans);
-    progress.filesTotal = sum(plans, ({ plan }) => plan.files.length + plan.symlinks.length);
-    progress.bytesTotal = sum(plans, ({ plan }) => plan.bytes);
-    const run = { link, progress, onProgress: () => deps.display.update(progress) };
-    const count: CountSealed = ({ files = 0, fetched = 0, kept = 0 }) => {
-      progress.files += files;
-      progress.bytes += fetched + kept;
-      progress.bytesReceived += fetched;
-      deps.display.update(progress);
     };
-    const results: RestoreResult['folders'] = [];
-    for (const targeted of plans) {
-      const result = await restoreInto(run, count, targeted, options);
-      if (result.ownersRefused > 0) {
-        deps.display.note(
-          `${result.ownersRefused} owners of folder ${result.id} could not be set: only root may`,
-        );
-      }
-      results.push({ ...showResult(result, targeted.target), ...versionOf(targeted) });
-    }
-    return finish(results);
   } finally {
     link.close();
     await deps.unsealers?.close();
     deps.display.stop(progress);
   }
+}
+
+/** Carries out the plans one after the other, once there is room for all of them. */
+async function restoreFolders(
+  { link, display, progress }: { link: RestoreLink; display: ProgressDisplay; progress: RestoreProgress },
+  plans: readonly TargetedPlan[],
+  options: RunRestoreOptions,
+): Promise<RestoreResult['folders']> {
+  await checkSpace(plans);
+  progress.filesTotal = sum(plans, ({ plan }) => plan.files.length + plan.symlinks.length);
+  progress.bytesTotal = sum(plans, ({ plan }) => plan.bytes);
+  const run = { link, progress, onProgress: () => display.update(progress) };
+  const count: CountSealed = ({ files = 0, fetched = 0, kept = 0 }) => {
+    progress.files += files;
+    progress.bytes += fetched + kept;
+    progress.bytesReceived += fetched;
+    display.update(progress);
+  };
+  const results: RestoreResult['folders'] = [];
+  for (const targeted of plans) {
+    const result = await restoreInto(run, count, targeted, options);
+    if (result.ownersRefused > 0) {
+      display.note(`${result.ownersRefused} owners of folder ${result.id} could not be set: only root may`);
+    }
+    results.push({ ...showResult(result, targeted.target), ...versionOf(targeted) });
+  }
+  return results;
 }
 
 type CountSealed = Parameters<typeof restoreSealed>[0]['onProgress'];

@@ -314,7 +314,7 @@ export class SealedFolders implements ServedFolders {
         { folder: config.id, code, reason: String(error) },
         'a dump failed: there is no version of it',
       );
-      throw error;
+      throw isCoded(error) ? ofFolder(config.id, error) : error;
     }
   }
 
@@ -345,4 +345,14 @@ export class SealedFolders implements ServedFolders {
       return openSealDatabase(this.#databaseFile);
     }
   }
+}
+
+/** Who dumps all folders has to know which one it was. */
+function ofFolder(id: string, error: CodedError): CodedError {
+  const { code, message, hint, context } = error;
+  return new CodedError(code, `folder ${id}: ${message}`, {
+    ...(hint === null ? {} : { hint }),
+    context,
+    cause: error,
+  });
 }

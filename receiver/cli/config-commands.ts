@@ -10,7 +10,11 @@ const dayMs = 86_400_000;
 
 /** `config check`, `config show`. */
 export function addReceiverConfigCommands(program: Command): void {
-  addConfigCommands(program, { home: initialisedReceiverHome, read: readReceiverConfig, shown: shownConfig });
+  addConfigCommands(program, {
+    home: initialisedReceiverHome,
+    read: ({ configFile }) => readReceiverConfig(configFile),
+    shown: shownConfig,
+  });
 }
 
 /** As one would write it into the file. */

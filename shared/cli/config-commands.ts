@@ -8,7 +8,7 @@ export type ConfigAccess<Config> = {
   /** @throws CodedError HOME_INVALID */
   home: (command: Command) => Home;
   /** @throws CodedError CONFIG_INVALID */
-  read: (configFile: string) => Config;
+  read: (home: Home) => Config;
   /** As one would write it into the file. */
   shown: (config: Config) => object;
 };
@@ -21,8 +21,9 @@ export function addConfigCommands<Config>(program: Command, access: ConfigAccess
     .description('say whether the configuration makes sense')
     .option('--json', 'print JSON')
     .action((options: { json?: true }, command: Command) => {
-      const { configFile } = access.home(command);
-      access.read(configFile);
+      const home = access.home(command);
+      const { configFile } = home;
+      access.read(home);
       if (options.json === true) printJson({ ok: true, file: configFile });
       else printText(`${configFile} is good`);
     });
@@ -31,7 +32,7 @@ export function addConfigCommands<Config>(program: Command, access: ConfigAccess
     .description('print the configuration with all defaults')
     .option('--json', 'print JSON')
     .action((options: { json?: true }, command: Command) => {
-      const shown = access.shown(access.read(access.home(command).configFile));
+      const shown = access.shown(access.read(access.home(command)));
       if (options.json === true) printJson(shown);
       else printText(stringify(shown));
     });
