@@ -9,6 +9,7 @@ import type { Logger } from '../shared/io/logger.ts';
 import { limits } from '../shared/protocol/limits.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
 import type { ReceiverConfig } from './config.ts';
+import type { VersionRetention } from './retention/version-retention.ts';
 import { AgentQuota } from './store/agent-quota.ts';
 import { AgentKey } from './store/agent-key.ts';
 import type { MirrorStore } from './store/mirror-store.ts';
@@ -21,7 +22,6 @@ import type { RefusedVersion } from './store/version-intake.ts';
 
 /** What waits in `incoming/` for a transfer to go on is dropped after so long. */
 const partialDaysMax = 7;
-const dayMs = 86_400_000;
 const databaseSuffix = '.db';
 
 type Deps = {
@@ -147,6 +147,16 @@ export class AgentCopies {
     return quotaBytes;
   }
 
+  /** How long versions of a mirror folder are kept beyond what restore points need. */
+  retentionOf(agentId: DeviceId, folder: string): VersionRetention {
+    const { versions, folderVersions } = this.#deps.config;
+    for (const [text, folders] of folderVersions) {
+      const own = folders.get(folder);
+      if (own !== undefined && resolvesTo(text, agentId)) return own;
+    }
+    return versions;
+  }
+
   /** Folders whose copy is gone from the disk together with its files, while the home still knows of them. */
   vanished(): HeldFolder[] {
     return this.#withDatabase().filter(({ agentId, folder }) => this.hasVanished(agentId, folder));
@@ -252,12 +262,7 @@ export class AgentCopies {
             },
             {
               ...options,
-              retention: {
-                kind: 'simple',
-                keep: config.versions.keep,
-                cleanoutDays: 0,
-                floorDays: config.versions.minAgeMs / dayMs,
-              },
+              retention: this.retentionOf(agentId, folder),
             },
           );
     agent.stores.set(folder, store);

@@ -6,6 +6,9 @@ import { isCoded } from '../shared/errors/coded-error.ts';
 import { resolveDeviceId } from '../shared/identity/device-id.ts';
 import { parseConfig, readConfigText } from '../shared/io/config-file.ts';
 import { formatAddress, type Address } from '../shared/link/address.ts';
+import { folderIdPattern } from '../shared/records/folder-id.ts';
+import { defaultPointRules, type PointRules } from './retention/point-retention.ts';
+import type { VersionRetention } from './retention/version-retention.ts';
 
 /** `receiver.yaml` with every default filled in; a restart makes changes effective. */
 export type ReceiverConfig = {
@@ -16,8 +19,12 @@ export type ReceiverConfig = {
   advertise: Address[];
   /** The share of the disk that stays free, 0 to 0.5. */
   freeSpaceFloor: number;
-  /** Of one path the newest `keep` versions stay, and all that are younger than `minAgeMs`. */
-  versions: { keep: number; minAgeMs: number };
+  /** How long replaced and deleted files of mirror folders are kept beyond what kept restore points need. */
+  versions: VersionRetention;
+  /** The same for single folders, by device ID as written in the file and folder id. */
+  folderVersions: ReadonlyMap<string, ReadonlyMap<string, VersionRetention>>;
+  /** Which restore points are kept. */
+  points: PointRules;
   /** For agents without an entry in `quotas`; null: no limit. */
   quotaBytes: number | null;
   /** The share of a quota, 0 to 0.5, that mirror folders leave to sealed ones. */
@@ -26,7 +33,8 @@ export type ReceiverConfig = {
   quotas: ReadonlyMap<string, number | null>;
 };
 
-const weekMs = 7 * 86_400_000;
+const dayMs = 86_400_000;
+const weekMs = 7 * dayMs;
 
 const quotaValue = z.union([z.literal('none').transform(() => null), byteSizeValue]);
 
@@ -39,6 +47,50 @@ function shareValue(whole: string, example: string): z.ZodType<number> {
     .refine((share) => share <= 0.5, { error });
 }
 
+const versionsValue = z
+  .strictObject({
+    kind: z.enum(['points', 'simple', 'trashcan', 'staggered']).default('points'),
+    minAge: durationValue.default(weekMs),
+    keep: z.int().min(0).max(10_000).default(5),
+    cleanout: foreverOr(0),
+    maxAge: foreverOr(365 * dayMs),
+  })
+  .transform(({ kind, minAge, keep, cleanout, maxAge }): VersionRetention => {
+    const floorDays = minAge / dayMs;
+    switch (kind) {
+      case 'points':
+        return { kind, floorDays };
+      case 'simple':
+        return { kind, keep, cleanoutDays: cleanout / dayMs, floorDays };
+      case 'trashcan':
+        return { kind, cleanoutDays: cleanout / dayMs, floorDays };
+      case 'staggered':
+        return { kind, maxAgeDays: maxAge / dayMs, floorDays };
+    }
+  });
+
+/** A duration, or `never` for 0. */
+function foreverOr(defaultMs: number) {
+  return z.union([z.literal('never').transform(() => 0), z.literal(0), durationValue]).default(defaultMs);
+}
+
+const count = (max: number, byDefault: number) => z.int().min(0).max(max).default(byDefault);
+
+const pointsValue = z.strictObject({
+  hourlyDays: count(3660, defaultPointRules.hourlyDays),
+  dailyDays: count(3660, defaultPointRules.dailyDays),
+  weeklyWeeks: count(520, defaultPointRules.weeklyWeeks),
+  monthlyMonths: count(1200, defaultPointRules.monthlyMonths),
+  newestComplete: z.int().min(1).max(1000).default(defaultPointRules.newestComplete),
+});
+
+const agentValue = z.strictObject({
+  quota: quotaValue.optional(),
+  folders: z
+    .record(z.string().regex(folderIdPattern), z.strictObject({ versions: versionsValue }))
+    .default({}),
+});
+
 const configSchema: z.ZodType<ReceiverConfig> = z
   .strictObject({
     data: z
@@ -47,15 +99,11 @@ const configSchema: z.ZodType<ReceiverConfig> = z
     listen: addressListValue.default([]),
     advertise: addressListValue.default([]),
     freeSpaceFloor: shareValue('the disk', '5%').default(0.05),
-    versions: z
-      .strictObject({ keep: z.int().min(0).max(10_000).default(6), minAge: durationValue.default(weekMs) })
-      .prefault({}),
+    versions: versionsValue.prefault({}),
+    points: pointsValue.prefault({}),
     quota: quotaValue.default(null),
     sealedReserve: shareValue('a quota', '10%').default(0.1),
-    agents: z
-      .record(z.string(), z.strictObject({ quota: quotaValue }))
-      .nullable()
-      .default({}),
+    agents: z.record(z.string(), agentValue).nullable().default({}),
   })
   .superRefine(({ agents }, context) => {
     for (const deviceId of Object.keys(agents ?? {})) {
@@ -63,12 +111,25 @@ const configSchema: z.ZodType<ReceiverConfig> = z
       if (message !== null) context.addIssue({ code: 'custom', path: ['agents', deviceId], message });
     }
   })
-  .transform(({ versions, quota, agents, ...rest }) => ({
-    ...rest,
-    versions: { keep: versions.keep, minAgeMs: versions.minAge },
-    quotaBytes: quota,
-    quotas: new Map(Object.entries(agents ?? {}).map(([deviceId, agent]) => [deviceId, agent.quota])),
-  }));
+  .transform(({ points, quota, agents, ...rest }) => {
+    const all = Object.entries(agents ?? {});
+    return {
+      ...rest,
+      points: { ...points, floorDays: rest.versions.floorDays },
+      quotaBytes: quota,
+      quotas: new Map(
+        all.flatMap(([deviceId, agent]) =>
+          agent.quota === undefined ? [] : [[deviceId, agent.quota] as const],
+        ),
+      ),
+      folderVersions: new Map(
+        all.map(([deviceId, { folders }]) => [
+          deviceId,
+          new Map(Object.entries(folders).map(([folder, { versions }]) => [folder, versions])),
+        ]),
+      ),
+    };
+  });
 
 function deviceIdProblem(text: string): string | null {
   try {
@@ -113,11 +174,26 @@ advertise: []
 # The share of the disk that stays free, at most 50%. At this floor nothing more is taken.
 freeSpaceFloor: 5%
 
-# Replaced and deleted files are kept as versions: of each path the newest ones, and in any case every version
-# that is younger than minAge.
+# Which restore points are kept: one for each hour of so many days, for each day of so many days, for each week and each
+# month; in any case the newest complete ones, whatever is younger than minAge below, and pinned ones.
+points:
+  hourlyDays: 2
+  dailyDays: 30
+  weeklyWeeks: 12
+  monthlyMonths: 12
+  newestComplete: 3
+
+# Replaced and deleted files are kept as versions as long as a kept restore point needs them, and at least for minAge.
+# kind: points keeps no more than that. The others are Syncthing's, and keep what they would keep as well:
+#   simple     the newest "keep" versions of a file, for "cleanout" (never: for ever)
+#   trashcan   the newest version of a file, for "cleanout"
+#   staggered  one for every 30 seconds of an hour, hour of a day, day of a month, and week, up to "maxAge"
 versions:
-  keep: 6
+  kind: points
   minAge: 7d
+  keep: 5
+  cleanout: never
+  maxAge: 365d
 
 # How much one agent may store here with all its versions: a size such as 200 GB, or none for no limit.
 # At its quota an agent is refused; nothing is thrown away.
@@ -127,10 +203,14 @@ quota: none
 # so that media never leave a dump without room. At most 50%.
 sealedReserve: 10%
 
-# Quotas of single agents, by device ID:
+# What is different for single agents, by device ID, and for single folders of theirs:
 #   agents:
 #     DEVICE-ID:
 #       quota: 500 GB
+#       folders:
+#         media:
+#           versions:
+#             kind: staggered
 agents: {}
 `);
   document.set('data', options.data);

@@ -1,3 +1,4 @@
+import type { PointListing } from '../shared/cli/point-listing.ts';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import {
   parseDeviceId,
@@ -15,7 +16,7 @@ import { parseFolderId } from '../shared/records/folder-id.ts';
 import type { AgentCopies } from './agent-copies.ts';
 import { listVersions } from './list-versions.ts';
 import type { PointBooks } from './point-books.ts';
-import { listPoint, type PointListing } from './point-listing.ts';
+import { listPoint } from './point-listing.ts';
 import type { ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
 
 /** What only a running receiver can do. */

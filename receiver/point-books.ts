@@ -55,6 +55,25 @@ export class PointBooks {
     return book.list().map((point) => Object.assign(point, { proof: this.#prove(agentId, point.record) }));
   }
 
+  /** In the order of receipt, without a look at what is proved of them. */
+  async held(agentId: DeviceId): Promise<HeldPoint[]> {
+    return (await this.of(agentId)).list();
+  }
+
+  /** Those whose names sort later, by name, with their files; a point whose files are lost is left out. */
+  async *listAfter(
+    agentId: DeviceId,
+    after: string | null,
+  ): AsyncGenerator<{ point: ProvedPoint; files: { record: Buffer; signature: Buffer } }> {
+    const book = await this.of(agentId);
+    const later = book.list().filter(({ id }) => after === null || id > after);
+    for (const point of later.sort((a, b) => (a.id < b.id ? -1 : 1))) {
+      const files = book.files(point.id);
+      if (files === null) continue;
+      yield { point: Object.assign(point, { proof: this.#prove(agentId, point.record) }), files };
+    }
+  }
+
   /** The point that a text stands for, among those of these agents. @throws CodedError POINT_UNKNOWN */
   async find(text: string, agentIds: readonly DeviceId[]): Promise<{ book: PointBook; id: string }> {
     const held = new Map<string, PointBook>();

@@ -1,29 +1,9 @@
+import type { PointListing } from '../shared/cli/point-listing.ts';
 import type { DeviceId } from '../shared/identity/device-id.ts';
 import { displayPath } from '../shared/records/relative-path.ts';
 import type { ProvedPoint } from './point-books.ts';
-import type { PartProof } from './points/folder-evidence.ts';
 
-/** `lacking`: the first of the files that are proved not to be all here. */
-type ListedPart = { id: string; state: PartProof['state']; bytes: number | null; lacking: string[] } & (
-  | { version: number }
-  | { from: number; to: number }
-);
-
-/** A restore point as `points --json` prints it. Times are ISO 8601. */
-export type PointListing = {
-  id: string;
-  agent: string;
-  /** When the point was begun, by the agent's clock. */
-  at: string;
-  receivedAt: string;
-  complete: boolean;
-  /** 0 when complete; null when it is not known of some folder. */
-  incompleteFiles: number | null;
-  pinned: boolean;
-  pin: { label: string; by: 'agent' | 'owner' } | null;
-  folders: ListedPart[];
-};
-
+/** The point as `points` shows it. */
 export function listPoint(agentId: DeviceId, { id, record, wallAt, pin, proof }: ProvedPoint): PointListing {
   return {
     id,

@@ -1,9 +1,9 @@
 import { z } from 'zod';
+import type { PointListing } from '../shared/cli/point-listing.ts';
 import type { Alarm } from '../shared/alarm-board.ts';
 import { controlCommands } from '../shared/io/control-client.ts';
 import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
 import { pinLabelSchema } from '../shared/sealing/point-record.ts';
-import type { PointListing } from './point-listing.ts';
 import type { Home } from '../shared/io/home.ts';
 
 type ReceiverFolderStatus = {
@@ -19,6 +19,11 @@ type ReceiverFolderStatus = {
   durableSequence: number;
   /** When the last batch (of a sealed folder: the newest version that is complete) arrived; ISO 8601, null before the first. */
   lastDurableAt: string | null;
+  /**
+   * By when a file that is deleted now has left here at the latest, pinned points apart, while newer complete points come; ISO 8601.
+   * Null where the rule keeps some for ever, and of a sealed folder.
+   */
+  deletedGoneBy: string | null;
   /** Who can read a sealed folder; null for a mirror folder. */
   recipients: ReceiverRecipients | null;
 };

@@ -9,6 +9,8 @@ import type { AgentCopies } from './agent-copies.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { PointBooks } from './point-books.ts';
 import type { ReceiverAgentStatus, ReceiverRecipients, ReceiverStatus } from './receiver-commands.ts';
+import { latestRemovalMs } from './retention/latest-removal.ts';
+import type { PointRules } from './retention/point-retention.ts';
 import type { RecipientHistory } from './store/recipient-history.ts';
 
 type Deps = {
@@ -19,6 +21,9 @@ type Deps = {
   points: PointBooks;
   sessions: AgentSessions;
   alarms: AlarmBoard;
+  pointRules: PointRules;
+  /** ms, by the clock that ages are counted by. */
+  retentionNow: () => number;
   dataDirectory: string;
   listening: readonly string[];
 };
@@ -39,7 +44,7 @@ export function receiverStatus(deps: Deps): ReceiverStatus {
 }
 
 function agentStatus(
-  { book, links, copies, points, sessions }: Deps,
+  { book, links, copies, points, sessions, pointRules, retentionNow }: Deps,
   agentId: DeviceId,
 ): ReceiverAgentStatus {
   return {
@@ -63,6 +68,7 @@ function agentStatus(
           versionBytes: 0,
           durableSequence: position?.sequence ?? 0,
           lastDurableAt: lastDurableAt === null ? null : new Date(lastDurableAt).toISOString(),
+          deletedGoneBy: null,
           recipients: recipientStatus(store.recipients()),
         };
       }
@@ -77,10 +83,15 @@ function agentStatus(
         versionBytes,
         durableSequence: position?.sequence ?? 0,
         lastDurableAt: durableAt === null ? null : new Date(durableAt).toISOString(),
+        deletedGoneBy: goneBy(latestRemovalMs(retentionNow(), copies.retentionOf(agentId, id), pointRules)),
         recipients: null,
       };
     }),
   };
+}
+
+function goneBy(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
 }
 
 /** Times are those at which the points were received. */

@@ -18,19 +18,17 @@ import { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { createPointBooks } from './create-point-books.ts';
 import type { PointBooks } from './point-books.ts';
-import { startPointExpiry } from './points/point-expiry.ts';
-import { defaultPointRules } from './retention/point-retention.ts';
 import { AgentCopies } from './agent-copies.ts';
 import { writeRestoreText } from './restore-text.ts';
 import { AgentSessions } from './agent-sessions.ts';
 import { readReceiverConfig } from './config.ts';
+import { startHistoryExpiry } from './history-expiry.ts';
 import { DataWatch } from './data-watch.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import { receiverRoutes } from './receiver-commands.ts';
 import { receiverStatus } from './receiver-status.ts';
 import { RecipientWatch } from './recipient-watch.ts';
 import { RestoreSessions } from './restore-sessions.ts';
-import { startVersionExpiry } from './version-expiry.ts';
 
 /**
  * The running receiver; the caller holds the home's lock.
@@ -88,7 +86,7 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
     withoutSession: async (agentId, action) => sessions.withoutSession(agentId, action),
   });
   dataWatch.start();
-  const restores = new RestoreSessions({ copies, logger, now });
+  const restores = new RestoreSessions({ copies, points, logger, now });
   const links = new PeerLinks(
     {
       identity,
@@ -113,6 +111,8 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
     points,
     sessions,
     alarms,
+    pointRules: config.points,
+    retentionNow: () => clock.nowMs(),
     listening,
     dataDirectory: config.data,
   };
@@ -128,17 +128,18 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
     },
   });
   const control = await startControlServer({ home, routes: receiverRoutes(commands), logger });
-  const expiry = startVersionExpiry({ copies, leases: restores.leases, alarms, logger, now });
-  const pointExpiry = startPointExpiry(
+  const expiry = startHistoryExpiry(
     {
       points,
-      agentIds: () => copies.agentIds(),
+      copies,
       isRead: (agentId) => restores.leases.holds(agentId),
+      retentionNow: () => clock.nowMs(),
       storeClock: () => clock.store(),
+      clockGap: () => clock.gap(),
       alarms,
       logger,
     },
-    { rules: defaultPointRules },
+    { rulesOf: () => config.points },
   );
   logger.info(
     { deviceId: identity.deviceId, version: programVersion, listening, data: config.data },
@@ -150,7 +151,6 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
       recipients.stop();
       await dataWatch.stop();
       await expiry.stop();
-      await pointExpiry.stop();
       await control.close();
       await links.stop();
       await Promise.all([sessions.ended(), restores.ended()]);

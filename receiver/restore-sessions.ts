@@ -4,27 +4,31 @@ import type { Channel } from '../shared/link/channel.ts';
 import type { Peer } from '../shared/link/peer.ts';
 import { programVersion } from '../shared/program-version.ts';
 import type { AgentCopies, AgentStore } from './agent-copies.ts';
+import type { PointBooks } from './point-books.ts';
+import { pointPagesOf } from './point-pages.ts';
 import { type HistoryStore, historyOfStores, type RestoreHistory } from './serve/restore-history.ts';
 import { RestoreLeases } from './serve/restore-lease.ts';
 import { serveRestore } from './serve/restore-session.ts';
 
+type Deps = { copies: AgentCopies; points: PointBooks; logger: Logger; now: () => number };
+
 /** The sessions in which devices with a restore grant read. */
 export class RestoreSessions {
   readonly leases: RestoreLeases;
-  readonly #deps: { copies: AgentCopies; logger: Logger; now: () => number };
+  readonly #deps: Deps;
   readonly #running = new Set<Promise<void>>();
 
-  constructor(deps: { copies: AgentCopies; logger: Logger; now: () => number }) {
+  constructor(deps: Deps) {
     this.#deps = deps;
     this.leases = new RestoreLeases(deps.now);
   }
 
   begin(channel: Channel, peer: Peer): void {
-    const { copies, logger, now } = this.#deps;
+    const { copies, points, logger, now } = this.#deps;
     logger.info({ deviceId: peer.deviceId, grant: peer.grant }, 'a restore reads');
     const serving = serveRestore({
       channel,
-      openHistory: async (agentId) => historyOf(copies, agentId),
+      openHistory: async (agentId) => historyOf({ copies, points }, agentId),
       leases: this.leases,
       now,
       programVersion,
@@ -39,7 +43,7 @@ export class RestoreSessions {
 }
 
 /** Asks for the store anew each time: one that failed or is indexed anew is closed and opened again. */
-function historyOf(copies: AgentCopies, agentId: DeviceId): RestoreHistory {
+function historyOf({ copies, points }: Pick<Deps, 'copies' | 'points'>, agentId: DeviceId): RestoreHistory {
   const stores = copies.foldersOf(agentId).map(([id, { kind }]) => {
     const store = (): AgentStore => copies.get(agentId, id);
     return [
@@ -54,7 +58,7 @@ function historyOf(copies: AgentCopies, agentId: DeviceId): RestoreHistory {
       },
     ] as const;
   });
-  return historyOfStores(new Map(stores));
+  return historyOfStores(new Map(stores), pointPagesOf({ points, copies }, agentId));
 }
 
 function contentBetweenOf(store: () => AgentStore): NonNullable<HistoryStore['contentBetween']> {

@@ -7,6 +7,7 @@ import { addFolderCommand } from './folder-command.ts';
 import { addInitCommand } from './init-command.ts';
 import { addPairingCommands } from './pairing-commands.ts';
 import { addRecoverySheetCommand } from './recovery-sheet-command.ts';
+import { addPointsCommand } from './points-command.ts';
 import { addRecipientCommands } from './recipient-command.ts';
 import { addRestoreCommand } from './restore-command.ts';
 import { addRunCommand } from './run-command.ts';
@@ -29,6 +30,7 @@ export function createAgentProgram(): Command {
   addStatusCommand(program);
   addScanCommands(program);
   addDumpCommand(program);
+  addPointsCommand(program);
   addRestoreCommand(program);
   addAgentConfigCommands(program);
   return program;

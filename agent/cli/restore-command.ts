@@ -5,22 +5,21 @@ import { interruptedExitCode, takeInterrupts } from '../../shared/cli/run-progra
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
 import { askSecret } from '../../shared/io/terminal.ts';
-import { localAddresses } from '../../shared/io/local-addresses.ts';
-import { silentLogger } from '../../shared/io/logger.ts';
-import { parseAddress } from '../../shared/link/address.ts';
-import { defaultLinkLimits } from '../../shared/link/link-limits.ts';
 import { programVersion } from '../../shared/program-version.ts';
 import { defaultAnswerTimeoutMs } from '../../shared/transfer/answer-deadline.ts';
 import { agentHome } from './agent-home.ts';
+import {
+  addRouteOptions,
+  assertRoute,
+  openReceiverRoute,
+  receiverPatienceMs,
+  type ReceiverRoute,
+} from './receiver-route.ts';
 import { describeNextSteps, describeRestore } from './restore-report.ts';
 import type { RestoreResult } from '../restore/run-restore.ts';
 
-type RestoreOptions = {
-  from?: string;
-  listen?: string;
-  advertise: string[];
+type RestoreOptions = ReceiverRoute & {
   to?: string;
-  agent?: string;
   folder: string[];
   path: string[];
   at: string;
@@ -36,25 +35,16 @@ type RestoreOptions = {
   json?: true;
 };
 
-/** How long a restore waits for a receiver that is away. */
-const patienceMs = 10 * 60_000;
 const failuresShownMax = 20;
 
 /** `restore`: gives back folders from a receiver, dialling it or listening for it; needs no `init`. */
 export function addRestoreCommand(program: Command): void {
-  program
-    .command('restore')
-    .description('give back files from a receiver; run it again to go on after an interruption')
-    .option('--from <INVITATION|DEVICE-ID@HOST:PORT>', 'the receiver to connect to')
-    .option('--listen <HOST:PORT>', 'wait for a receiver that joins the invitation printed')
-    .option(
-      '--advertise <HOST:PORT>',
-      'with --listen: the address in the invitation; may be repeated',
-      collectOption,
-      [],
-    )
+  addRouteOptions(
+    program
+      .command('restore')
+      .description('give back files from a receiver; run it again to go on after an interruption'),
+  )
     .option('--to <DIR>', 'each folder goes to DIR/<folder>/')
-    .option('--agent <DEVICE-ID>', 'whose data; the whole ID, because signatures are checked against it')
     .option('--folder <ID>', 'only this folder; may be repeated', collectOption, [])
     .option(
       '--path <PATTERN>',
@@ -63,8 +53,8 @@ export function addRestoreCommand(program: Command): void {
       [],
     )
     .option(
-      '--at <TIME>',
-      'the state of that moment: ISO 8601, "2 hours ago", "yesterday 14:00", or latest',
+      '--at <TIME|POINT>',
+      'the state of that moment: ISO 8601, "2 hours ago", "yesterday 14:00", a restore point, or latest',
       'latest',
     )
     .option('--dry-run', 'list what would be restored')
@@ -153,9 +143,7 @@ async function restoreIntoPostgres(
 }
 
 async function restore(options: RestoreOptions, command: Command): Promise<RestoreResult> {
-  if ((options.from === undefined) === (options.listen === undefined)) {
-    throw new CodedError('USAGE', 'where from? give either --from or --listen');
-  }
+  assertRoute(options);
   if (options.to === undefined && options.inPlace !== true && options.dryRun !== true) {
     throw new CodedError(
       'USAGE',
@@ -163,14 +151,15 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
     );
   }
   // Loaded only now: the other commands need nothing of it.
+  const { isPointName } = await import('../restore/chosen-point.ts');
   const { parseMoment } = await import('../restore/moment.ts');
   const { createProgressDisplay, silentDisplay } = await import('../restore/progress-display.ts');
-  const { RestoreConnection } = await import('../restore/restore-connection.ts');
   const { runRestore } = await import('../restore/run-restore.ts');
   const { createPathFilter } = await import('../restore/path-filter.ts');
   const { configuredPaths } = await import('../restore/configured-paths.ts');
   const { commandUnsealers } = await import('../restore/command-unsealers.ts');
-  const at = parseMoment(options.at, Date.now());
+  const point = isPointName(options.at) ? options.at.trim() : null;
+  const at = point === null ? parseMoment(options.at, Date.now()) : null;
   createPathFilter(options.path);
   const agentId = options.agent === undefined ? null : parseDeviceId(options.agent);
   const home = agentHome(command);
@@ -185,24 +174,11 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
   const describesOnly =
     options.dryRun === true && options.key === undefined && options.passphraseFile === undefined;
   const paths = options.inPlace === true ? configuredPaths(home) : new Map<string, string>();
-  const connection = await RestoreConnection.open(
-    {
-      // What matters of the links is told by the display.
-      logger: silentLogger,
-      onNote: (line) => display.note(line),
-      onInvitation: (invitation) => printInvitation(invitation, options.json === true),
-      machineAddresses: localAddresses,
-      now: Date.now,
-    },
-    {
-      agentHome: home,
-      limits: defaultLinkLimits,
-      route:
-        options.listen === undefined
-          ? { from: options.from ?? '', agentId }
-          : { listen: parseAddress(options.listen), advertise: options.advertise.map(parseAddress), agentId },
-    },
-  );
+  const connection = await openReceiverRoute(options, {
+    command,
+    json: options.json === true,
+    note: (line) => display.note(line),
+  });
   try {
     return await runRestore(
       {
@@ -225,25 +201,19 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
         folders: options.folder,
         paths: options.path,
         at,
+        point,
         dryRun: options.dryRun === true,
         inPlace: options.inPlace === true,
         keepOwners,
         agentId,
         programVersion,
-        patienceMs,
+        patienceMs: receiverPatienceMs,
         answerTimeoutMs: defaultAnswerTimeoutMs,
       },
     );
   } finally {
     await connection.stop();
   }
-}
-
-/** Last on stdout until a receiver has joined; with `--json`, stdout belongs to the result. */
-function printInvitation(invitation: string, json: boolean): void {
-  const lines = ['on the receiver: mastokeep-receiver join INVITATION', '', invitation];
-  if (json) process.stderr.write(`${lines.join('\n')}\n`);
-  else printText(...lines);
 }
 
 function printFailures(result: RestoreResult): void {

@@ -8,6 +8,7 @@ import { SealedObjects } from './sealed-objects.ts';
 import { planSealed, type SealedPlan } from './sealed-restore.ts';
 import {
   findSigner,
+  findVersion,
   findVersions,
   isNewer,
   listVersions,
@@ -56,15 +57,37 @@ type Query = {
   filter: PathFilter;
   /** Who must have signed; null: whoever did is told. */
   agentId: DeviceId | null;
+  /** The version that a restore point names; null: the newest complete one of that moment. */
+  version: { epoch: string; number: number; record: string } | null;
 };
 
 /** The version that a restore of that moment takes, with its record verified. Nothing is opened. */
 async function chooseVersion(
   { link, note }: Pick<Deps, 'link' | 'note'>,
-  { folder, at, agentId }: Omit<Query, 'filter'>,
+  { folder, at, agentId, version }: Omit<Query, 'filter'>,
 ): Promise<{ objects: SealedObjects; signer: Signer; found: FoundVersion; version: ChosenVersion }> {
   const objects = await SealedObjects.list(link, folder, at);
   const signer = await findSigner(objects, agentId);
+  const found =
+    version === null
+      ? await newestVersion(objects, folder, signer, note)
+      : await namedVersion(objects, { folder, ...version }, signer);
+  if (!signer.verified) {
+    note(
+      `signer unverified: folder ${folder} is signed by ${signer.deviceId}; ` +
+        'compare it with the recovery sheet, or name it by --agent',
+    );
+  }
+  const signed = { signer: signer.deviceId, signerVerified: signer.verified };
+  return { objects, signer, found, version: { ...tell(found), ...signed, source: null } };
+}
+
+async function newestVersion(
+  objects: SealedObjects,
+  folder: string,
+  signer: Signer,
+  note: Deps['note'],
+): Promise<FoundVersion> {
   const { newest, incomplete } = await findVersions(objects, folder, signer);
   const [found] = newest;
   const [lacking] = incomplete;
@@ -74,25 +97,31 @@ async function chooseVersion(
           'RESTORE_NOTHING_FOUND',
           `the receiver holds no version of folder ${folder} of that time`,
         )
-      : new CodedError(
-          'CONTENT_GONE',
-          `${shown(lacking)} of folder ${folder} lacks ${packs(lacking)} on the receiver`,
-          {
-            hint: 'another receiver may have them, or another moment a version that is complete',
-          },
-        );
+      : lacksPacks(folder, lacking);
   }
   if (lacking !== undefined && isNewer(lacking, found)) {
     note(`${shown(lacking)} of folder ${folder} lacks ${packs(lacking)}: ${shown(found)} is restored`);
   }
-  if (!signer.verified) {
-    note(
-      `signer unverified: folder ${folder} is signed by ${signer.deviceId}; ` +
-        'compare it with the recovery sheet, or name it by --agent',
-    );
-  }
-  const signed = { signer: signer.deviceId, signerVerified: signer.verified };
-  return { objects, signer, found, version: { ...tell(found), ...signed, source: null } };
+  return found;
+}
+
+/** @throws CodedError RECORD_FORGED, RECORD_INVALID, CONTENT_GONE */
+async function namedVersion(
+  objects: SealedObjects,
+  version: { folder: string; epoch: string; number: number; record: string },
+  signer: Signer,
+): Promise<FoundVersion> {
+  const found = await findVersion(objects, version, signer);
+  if (found.lacking > 0) throw lacksPacks(version.folder, found);
+  return found;
+}
+
+function lacksPacks(folder: string, lacking: FoundVersion): CodedError {
+  return new CodedError(
+    'CONTENT_GONE',
+    `${shown(lacking)} of folder ${folder} lacks ${packs(lacking)} on the receiver`,
+    { hint: 'another receiver may have them, or another moment a version that is complete' },
+  );
 }
 
 /**

@@ -3,6 +3,7 @@ import { type ErrorCode, errorTable } from '../../shared/errors/error-table.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import type { Browse } from '../../shared/protocol/browse.ts';
 import type { Entries } from '../../shared/protocol/entries.ts';
+import type { HeldPoints } from '../../shared/protocol/held-points.ts';
 import { limits } from '../../shared/protocol/limits.ts';
 import type { Refuse } from '../../shared/protocol/refuse.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
@@ -12,7 +13,7 @@ import { asCoded } from '../../shared/transfer/message-link.ts';
 
 export type BrowsePage = Omit<Entries, 'requestId'>;
 
-type BrowseRequest = { resolve: (page: Entries) => void; reject: (error: unknown) => void };
+type Request<Answer> = { resolve: (answer: Answer) => void; reject: (error: unknown) => void };
 
 /**
  * The restorer's end of one link: browses, and fetches content through `fetcher`. Whatever the receiver sends that was
@@ -24,7 +25,8 @@ export class ReceiverSession {
   readonly ended: Promise<CodedError>;
   readonly #channel: Channel;
   readonly #link: AskingLink;
-  readonly #browses = new Map<number, BrowseRequest>();
+  readonly #browses = new Map<number, Request<Entries>>();
+  readonly #pointPages = new Map<number, Request<HeldPoints>>();
   #endReason: CodedError | null = null;
 
   /** Takes over the channel. */
@@ -69,6 +71,17 @@ export class ReceiverSession {
     throw violation;
   }
 
+  /** A page of the restore points whose names sort later; not checked yet. @throws CodedError as `browse` */
+  async browsePoints(after: string | null): Promise<Omit<HeldPoints, 'requestId'>> {
+    if (this.#endReason !== null) throw this.#endReason;
+    const requestId = this.fetcher.takeRequestId();
+    return new Promise<HeldPoints>((resolve, reject) => {
+      this.#pointPages.set(requestId, { resolve, reject });
+      this.#link.deadline.asked();
+      this.#link.send({ type: 'browsePoints', requestId, after, limit: limits.pointsPageMax }).catch(reject);
+    });
+  }
+
   close(reason?: CodedError): void {
     this.#finish(reason ?? new CodedError('LINK_CLOSED', 'the restore ended the link'), reason ?? null);
   }
@@ -95,6 +108,15 @@ export class ReceiverSession {
         request.resolve(message);
         return;
       }
+      case 'heldPoints': {
+        const request = this.#pointPages.get(message.requestId);
+        if (request === undefined)
+          throw new CodedError('PROTOCOL_VIOLATION', 'restore points came that were not asked for');
+        this.#pointPages.delete(message.requestId);
+        this.#link.deadline.answered();
+        request.resolve(message);
+        return;
+      }
       case 'refuse':
         throw refusal(message);
       case 'offer':
@@ -108,6 +130,7 @@ export class ReceiverSession {
       case 'want':
       case 'wantChunks':
       case 'browse':
+      case 'browsePoints':
         throw new CodedError('PROTOCOL_VIOLATION', `the receiver sent ${message.type} to a restore`);
     }
   }
@@ -118,6 +141,8 @@ export class ReceiverSession {
     this.#link.end(reason, told);
     for (const { reject } of this.#browses.values()) reject(reason);
     this.#browses.clear();
+    for (const { reject } of this.#pointPages.values()) reject(reason);
+    this.#pointPages.clear();
     return reason;
   }
 }

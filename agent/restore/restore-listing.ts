@@ -1,4 +1,5 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import type { Browse } from '../../shared/protocol/browse.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { PathFilter } from './path-filter.ts';
 import type { BrowsePage } from './receiver-session.ts';
@@ -39,11 +40,14 @@ export async function browseFolders(
   return { folders: all.filter(({ id }) => wanted.has(id)), available, at };
 }
 
-/** Everything of the folder at the moment that the filter wants, and all its directories, sorted by path. */
+/** What is listed of a folder: its state at a moment, or (`between`) what an interval of its index contains. */
+export type ListedState = { at: number; between?: NonNullable<Browse['between']> };
+
+/** Everything of the folder in that state that the filter wants, and all its directories, sorted by path. */
 export async function browseFolder(
   link: RestoreLink,
   folder: string,
-  at: number,
+  state: ListedState,
   filter: PathFilter,
 ): Promise<RestoreEntry[]> {
   const entries: RestoreEntry[] = [];
@@ -51,7 +55,7 @@ export async function browseFolder(
   let seen = 0;
   do {
     const from: RelativePath | null = after;
-    const page: BrowsePage = await link.run((session) => session.browse({ folder, at, after: from }));
+    const page: BrowsePage = await link.run((session) => session.browse({ folder, ...state, after: from }));
     link.noteProgress();
     seen += page.entries.length;
     if (seen > entriesMax) {

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { formatByteSize } from '../../shared/cli/byte-size.ts';
-import { CodedError, isCoded, systemErrorCode } from '../../shared/errors/coded-error.ts';
+import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import { displayPath } from '../../shared/records/relative-path.ts';
@@ -10,19 +10,15 @@ import { estimateGrowth } from './estimate-growth.ts';
 import { type FolderResult, restoreFolder } from './folder-restore.ts';
 import { formatMoment } from './moment.ts';
 import { createPathFilter } from './path-filter.ts';
-import {
-  describeSealedFolder,
-  openSealedFolder,
-  type ChosenVersion,
-  type OpenedSealedFolder,
-  type ToldVersion,
-} from './open-sealed-folder.ts';
+import type { OfferedPoint } from './offered-points.ts';
+import type { ChosenVersion, ToldVersion } from './open-sealed-folder.ts';
+import { planFolders, type TargetedPlan } from './plan-folders.ts';
 import type { UnsealerSource } from './command-unsealers.ts';
 import { restoreSealed } from './sealed-restore.ts';
-import { browseFolder, browseFolders, type FolderListing } from './restore-listing.ts';
+import type { FolderListing } from './restore-listing.ts';
 import { RestoreLink } from './restore-link.ts';
 import { syncFileSystem } from './sync-file-system.ts';
-import { type FolderPlan, planFolder } from './restore-plan.ts';
+import type { FolderPlan } from './restore-plan.ts';
 import { emptyProgress, type ProgressDisplay, type RestoreProgress } from './restore-progress.ts';
 
 export type RunRestoreDeps = {
@@ -44,6 +40,8 @@ export type RunRestoreOptions = {
   paths: readonly string[];
   /** ms, or null for the latest state. */
   at: number | null;
+  /** The name of a restore point, or its beginning, in place of `at`. */
+  point: string | null;
   dryRun: boolean;
   inPlace: boolean;
   keepOwners: boolean;
@@ -72,8 +70,10 @@ export type RestoreResult = {
     /** With `--dry-run` only: what would be restored. */
     entries?: RestoreListing;
   }[];
-  /** ISO 8601: the moment whose state was restored, by the receiver's clock. */
+  /** ISO 8601: the moment whose state was restored, by the receiver's clock; of a point when it was begun, by the agent's. */
   at: string;
+  /** The restore point that it was, if it was one. */
+  point: { id: string; complete: boolean; incompleteFiles: number | null } | null;
   agent: DeviceId | null;
   dryRun: boolean;
   durationMs: number;
@@ -106,13 +106,21 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
     options,
   );
   try {
-    const { at, plans, untouched } = await planFolders(deps, link, options);
+    const { listing, point, plans, untouched } = await planFolders(
+      { ...deps, link, note: (line) => deps.display.note(line) },
+      options,
+      createPathFilter(options.paths),
+    );
+    if (untouched.length === 0 && plans.every(({ plan }) => isEmpty(plan))) {
+      throw await nothingFound(link, listing);
+    }
     const restored = options.dryRun
       ? plans.map(listPlan)
       : await restoreFolders({ link, display: deps.display, progress }, plans, options);
     return {
       folders: [...restored, ...untouched],
-      at: new Date(at).toISOString(),
+      at: point?.record.createdAt ?? new Date(listing.at).toISOString(),
+      point: point === null ? null : describeChosen(point),
       agent,
       dryRun: options.dryRun,
       durationMs: Math.round(performance.now() - startedAt),
@@ -122,45 +130,6 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
     await deps.unsealers?.close();
     deps.display.stop(progress);
   }
-}
-
-/** What is to be made of each folder at the moment `at`, ms; `untouched`: what nothing is made of, and why. */
-async function planFolders(
-  deps: RunRestoreDeps,
-  link: RestoreLink,
-  options: RunRestoreOptions,
-): Promise<{ at: number; plans: TargetedPlan[]; untouched: RestoreResult['folders'] }> {
-  const filter = createPathFilter(options.paths);
-  const listing = await browseFolders(link, options);
-  const { at } = listing;
-  const plans: TargetedPlan[] = [];
-  const untouched: RestoreResult['folders'] = [];
-  for (const { id, kind } of listing.folders) {
-    const { target } = targetOf(deps, options, id);
-    if (kind === 'mirror') {
-      const entries = await browseFolder(link, id, at, filter);
-      plans.push({ target, plan: planFolder(id, entries, filter), sealed: null });
-      continue;
-    }
-    const sealedDeps = { link, note: (line: string) => deps.display.note(line) };
-    const query = { folder: id, at, filter, agentId: options.agentId };
-    try {
-      if (deps.unsealers === null) {
-        untouched.push({ ...emptyResult(id, target), ...(await describeSealedFolder(sealedDeps, query)) });
-        continue;
-      }
-      const sealed = await openSealedFolder({ ...sealedDeps, unsealers: deps.unsealers }, query);
-      plans.push({ target, plan: sealed.plan, sealed });
-    } catch (error) {
-      // who restores everything without the key of this folder gets everything else
-      if (!isCoded(error) || !mayBePassedOver.has(error.code) || options.folders.length > 0) throw error;
-      untouched.push(lockedFolder(id, target, error));
-    }
-  }
-  if (untouched.length === 0 && plans.every(({ plan }) => isEmpty(plan))) {
-    throw await nothingFound(link, listing);
-  }
-  return { at, plans, untouched };
 }
 
 /** Carries out the plans one after the other, once there is room for all of them. */
@@ -191,19 +160,13 @@ async function restoreFolders(
 }
 
 type CountSealed = Parameters<typeof restoreSealed>[0]['onProgress'];
-type TargetedPlan = { plan: FolderPlan; target: string; sealed: OpenedSealedFolder | null };
 
-/** What keeps one sealed folder from being restored and says nothing about the others. */
-const mayBePassedOver: ReadonlySet<string> = new Set(['KEY_WRONG', 'KEY_INVALID', 'RESTORE_NOTHING_FOUND']);
-
-function lockedFolder(id: string, target: string, error: CodedError): RestoreResult['folders'][number] {
-  const { code, message, hint } = error;
-  const failed = [{ path: '', code, message: hint === null ? message : `${message}; ${hint}` }];
-  return { ...emptyResult(id, target), failed };
-}
-
-function emptyResult(id: string, target: string): RestoreResult['folders'][number] {
-  return { id, target, files: 0, bytes: 0, skipped: 0, failed: [] };
+function describeChosen({
+  id,
+  complete,
+  incompleteFiles,
+}: OfferedPoint): NonNullable<RestoreResult['point']> {
+  return { id, complete, incompleteFiles };
 }
 
 function versionOf({ sealed }: TargetedPlan): { version?: ChosenVersion } {
@@ -226,17 +189,6 @@ async function nothingFound(
   return new CodedError('RESTORE_NOTHING_FOUND', `nothing was held in ${state}`, {
     hint: `${there}; take a later moment: what is held begins with the first copy`,
   });
-}
-
-function targetOf(deps: RunRestoreDeps, options: RunRestoreOptions, folder: string): { target: string } {
-  if (options.to !== null) return { target: path.resolve(options.to, folder) };
-  const target = options.inPlace ? deps.configuredPath(folder) : options.dryRun ? folder : null;
-  if (target === null) {
-    throw new CodedError('USAGE', `where should folder ${folder} be restored to?`, {
-      hint: options.inPlace ? 'this home has no such folder: add --to DIR' : 'add --to DIR',
-    });
-  }
-  return { target: path.resolve(target) };
 }
 
 async function restoreInto(

@@ -27,7 +27,7 @@ export class SealedObjects {
 
   /** `at`: the moment whose state is listed. */
   static async list(link: RestoreLink, folder: string, at: number): Promise<SealedObjects> {
-    const entries = await browseFolder(link, folder, at, () => true);
+    const entries = await browseFolder(link, folder, { at }, () => true);
     const states = new Map<string, FileState>();
     for (const { path, state } of entries) if (state.kind === 'file') states.set(path, state);
     return new SealedObjects(link, folder, states);

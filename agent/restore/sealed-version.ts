@@ -6,6 +6,7 @@ import {
   versionName,
   versionSignatureName,
 } from '../../shared/sealing/object-name.ts';
+import { recordHash } from '../../shared/sealing/signed-record.ts';
 import { verifyVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
 import type { SealedObjects } from './sealed-objects.ts';
 
@@ -67,6 +68,24 @@ export async function findVersions(
     }
   }
   return { newest: newest.sort(newestFirst), incomplete: incomplete.sort(newestFirst) };
+}
+
+/**
+ * Exactly that version, its record verified. `record`: the SHA-256 that its record must have, in hexadecimal.
+ * @throws CodedError RECORD_FORGED (it is another one), RECORD_INVALID, CONTENT_GONE (it is not held)
+ */
+export async function findVersion(
+  objects: SealedObjects,
+  { record: hash, ...wanted }: { folder: string; epoch: string; number: number; record: string },
+  signer: Signer,
+): Promise<FoundVersion> {
+  const found = await readVersion(objects, wanted, signer);
+  const held = recordHash(await objects.read(versionName(wanted)));
+  if (held === hash) return found;
+  throw new CodedError(
+    'RECORD_FORGED',
+    `version ${wanted.number} of folder ${wanted.folder} is not the one that the restore point names`,
+  );
 }
 
 /** The versions that are held, at most a hundred of each epoch, newest first. @throws CodedError as `findVersions` */

@@ -166,6 +166,8 @@ export class ServeSession {
       case 'chunks':
       case 'browse':
       case 'entries':
+      case 'browsePoints':
+      case 'heldPoints':
         throw new CodedError('PROTOCOL_VIOLATION', `a receiver does not send ${message.type}`);
     }
   }

@@ -1,10 +1,7 @@
 import type { Command } from 'commander';
-import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { parsePinLabel } from '../../shared/cli/pin-label.ts';
-import { formatTable } from '../../shared/cli/table.ts';
-import { shortDeviceId, type DeviceId } from '../../shared/identity/device-id.ts';
-import type { PointListing } from '../point-listing.ts';
+import { formatPoints } from '../../shared/cli/point-listing.ts';
 import { withReceiver } from './with-receiver.ts';
 
 type PointsOptions = { agent?: string; json?: true };
@@ -21,8 +18,7 @@ export function addPointsCommands(program: Command): void {
         commands.points({ agent: options.agent ?? null }),
       );
       if (options.json === true) printJson({ points });
-      else if (points.length === 0) printText('no restore point is held yet');
-      else printText(pointsTable(points));
+      else printText(formatPoints(points));
     });
   program
     .command('pin')
@@ -46,29 +42,4 @@ export function addPointsCommands(program: Command): void {
       else
         printText(wasPinned ? `restore point ${id} is no longer pinned` : `restore point ${id} had no pin`);
     });
-}
-
-function pointsTable(points: readonly PointListing[]): string {
-  const rows = points.map(({ id, agent, at, folders, pin, ...point }) => [
-    id,
-    at.replace(/\.\d+Z$/, 'Z'),
-    shortDeviceId(agent as DeviceId),
-    completeness(point),
-    folders.map(folderText).join(' '),
-    pin?.label ?? '',
-  ]);
-  return formatTable(['POINT', 'TIME', 'AGENT', 'STATE', 'FOLDERS', 'PIN'], rows);
-}
-
-function completeness({
-  complete,
-  incompleteFiles,
-}: Pick<PointListing, 'complete' | 'incompleteFiles'>): string {
-  if (complete) return 'complete';
-  return incompleteFiles === null ? 'not proved' : `incomplete (${incompleteFiles} files)`;
-}
-
-function folderText(folder: PointListing['folders'][number]): string {
-  const size = folder.bytes === null ? '' : ` (${formatByteSize(folder.bytes)})`;
-  return 'version' in folder ? `${folder.id}#${folder.version}${size}` : `${folder.id}${size}`;
 }

@@ -29,6 +29,7 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
     '\n',
     formatAgents(status.agents, moment),
     ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatRecipients(folder, moment))),
+    ...status.agents.flatMap((agent) => agent.folders.flatMap(formatGoneBy)),
   ];
   for (const alarm of status.alarms)
     parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${alarm.message}\n`);
@@ -38,6 +39,16 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
 function formatDisk({ usedBytes, freeBytes }: ReceiverStatus['disk']): string {
   if (usedBytes + freeBytes === 0) return 'not there';
   return `${formatByteSize(usedBytes)} used, ${formatByteSize(freeBytes)} free`;
+}
+
+/** For those who have to answer for how long deleted files are kept. */
+function formatGoneBy({ id, kind, deletedGoneBy }: ReceiverAgentStatus['folders'][number]): string[] {
+  if (kind === 'sealed') return [];
+  const when =
+    deletedGoneBy === null
+      ? 'may stay here for ever'
+      : `has left here by ${deletedGoneBy.slice(0, 10)} at the latest`;
+  return [`\na file of ${id} that is deleted today ${when}, pinned restore points apart\n`];
 }
 
 /** Who can read a sealed folder, and the latest change of that. */

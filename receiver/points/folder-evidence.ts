@@ -15,6 +15,18 @@ export type PartProof = { bytes: number | null } & (
   | { state: 'unknown' }
 );
 
+/**
+ * What kept points need of one folder. `parts`: one of each point that names the folder; `longestMs`: the longest that the
+ * rules keep a point without a pin. `newestComplete`, `floorDays`: so many versions of a sealed folder stay in any case, and
+ * what is younger.
+ */
+export type KeptHistory = {
+  parts: readonly PointPart[];
+  longestMs: number;
+  newestComplete: number;
+  floorDays: number;
+};
+
 /** A folder's store as far as points ask it. Costs a look-up for each file that is lacking, never a walk over the folder. */
 export type FolderEvidence = { provePart(part: PointPart): PartProof };
 

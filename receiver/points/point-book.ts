@@ -15,7 +15,7 @@ import {
   type PointPin,
 } from './point-fact.ts';
 import { PointFiles } from './point-files.ts';
-import { countPoint, fullPointRate, type PointRate } from './point-rate.ts';
+import { countPoint, fullPointRate, resumedPointRate, type PointRate } from './point-rate.ts';
 
 /** A restore point as it is held. `receivedAt`: ms by the retention clock; `wallAt`: ms by the wall clock. */
 export type HeldPoint = {
@@ -109,6 +109,11 @@ export class PointBook {
       if (held !== undefined) points.push({ id, record: held.record, ...facts });
     }
     return points.sort((a, b) => a.receivedAt - b.receivedAt);
+  }
+
+  /** What was received of a point; null where it is lost since. @throws a system error where it cannot be read */
+  files(id: string): { record: Buffer; signature: Buffer } | null {
+    return this.#records.has(id) ? this.#files.read(id) : null;
   }
 
   /**
@@ -212,6 +217,8 @@ export class PointBook {
       adopted.push(fact);
     }
     for (const id of this.#known.points.keys()) if (!this.#records.has(id)) this.damaged.push(id);
+    const receivedAt = [...this.#known.points.values()].map((facts) => facts.receivedAt);
+    this.#rate = resumedPointRate(receivedAt, this.#deps.retentionNow(), this.#deps.steadyNow());
     const worthwhile = this.#factCount > 2 * this.#known.points.size + 1000;
     if (owner === undefined || damaged > 0 || worthwhile || adopted.length > 0) await this.#replaceFacts();
   }

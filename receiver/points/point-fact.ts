@@ -1,8 +1,9 @@
 import * as z from 'zod';
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import { pointIdPattern } from '../../shared/sealing/point-record.ts';
 import { encodeCheckedLine, isIntactLine, parseCheckedLine } from '../../shared/io/checked-line.ts';
 
-const id = z.string().regex(/^\d{8}-\d{6}-[0-9a-f]{8}$/);
+const id = z.string().regex(pointIdPattern);
 const time = z.int().min(0);
 const label = z.string().min(1);
 

@@ -8,6 +8,18 @@ export function fullPointRate(steadyMs: number): PointRate {
   return { left: pointRateRules.burst, atMs: steadyMs };
 }
 
+/**
+ * The rate after a start, so that a restart gives no new burst. `receivedAt`: of the points that are held, and `nowMs`: both by
+ * the retention clock; what was received later than that counts as received then.
+ */
+export function resumedPointRate(receivedAt: readonly number[], nowMs: number, steadyMs: number): PointRate {
+  const sinceMs = (at: number): number => steadyMs - Math.max(0, nowMs - at);
+  const [first = nowMs, ...more] = receivedAt.toSorted((a, b) => a - b);
+  let rate = fullPointRate(sinceMs(first));
+  if (receivedAt.length > 0) for (const at of [first, ...more]) rate = countPoint(rate, sinceMs(at)).rate;
+  return rate;
+}
+
 /** The rate after one more announcement; `allowed` says whether it is within it. `steadyMs`: never goes back. */
 export function countPoint(rate: PointRate, steadyMs: number): { rate: PointRate; allowed: boolean } {
   const gained = ((steadyMs - rate.atMs) * pointRateRules.perHour) / 3_600_000;

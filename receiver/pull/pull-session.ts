@@ -127,6 +127,8 @@ export class PullSession {
       case 'wantChunks':
       case 'browse':
       case 'entries':
+      case 'browsePoints':
+      case 'heldPoints':
         throw new CodedError('PROTOCOL_VIOLATION', `an agent does not send ${message.type}`);
     }
   }

@@ -2,7 +2,13 @@ import fs from 'node:fs';
 import * as z from 'zod';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
-import { advanceClock, resumeClock, type RetentionClock } from './retention-clock.ts';
+import {
+  advanceClock,
+  clockGap,
+  resumeClock,
+  type ClockGap,
+  type RetentionClock,
+} from './retention-clock.ts';
 
 const fileSchema = z.strictObject({ nowMs: z.int().min(0) });
 
@@ -36,6 +42,11 @@ export class KeptClock {
     this.#clock = advanceClock(this.#clock, this.#deps.wallNow(), steadyMs - this.#steadyMs);
     this.#steadyMs = steadyMs;
     return Math.floor(this.#clock.nowMs);
+  }
+
+  /** How far the wall clock is from it; null while both agree to a day. */
+  gap(): ClockGap | null {
+    return clockGap({ nowMs: this.nowMs() }, this.#deps.wallNow());
   }
 
   /** Durable when it returns. */

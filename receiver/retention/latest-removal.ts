@@ -15,11 +15,13 @@ export function latestRemovalMs(
   versions: VersionRetention,
   points: PointRules,
 ): number | null {
-  const keptMs = longestVersionMs(versions, points);
-  return keptMs === null ? null : deletedAtMs + Math.max(keptMs, versions.floorDays * dayMs) + slackMs;
+  const ruleMs = longestByRuleMs(versions);
+  if (ruleMs === null) return null;
+  return deletedAtMs + Math.max(longestKeptMs(points), ruleMs, versions.floorDays * dayMs) + slackMs;
 }
 
-function longestVersionMs(versions: VersionRetention, points: PointRules): number | null {
+/** How long the rule alone keeps a version at most; null: for ever. */
+function longestByRuleMs(versions: VersionRetention): number | null {
   switch (versions.kind) {
     case 'simple':
     case 'trashcan':
@@ -27,6 +29,6 @@ function longestVersionMs(versions: VersionRetention, points: PointRules): numbe
     case 'staggered':
       return versions.maxAgeDays === 0 ? null : versions.maxAgeDays * dayMs;
     case 'points':
-      return longestKeptMs(points);
+      return 0;
   }
 }

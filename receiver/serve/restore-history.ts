@@ -1,4 +1,5 @@
 import type { DirectoryState, FileState, SymlinkState } from '../../shared/records/file-record.ts';
+import type { HeldPoints } from '../../shared/protocol/held-points.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { ContentSource } from '../../shared/transfer/content-source.ts';
 import { type HeldContentDeps, HeldContentSource } from './held-content.ts';
@@ -26,13 +27,26 @@ export type RestoreFolder = {
     | null;
 };
 
+/** The restore points of one agent. */
+export type RestorePoints = {
+  /** At most `limit` of those whose names sort later than `after`, with what can be proved of each now. */
+  page(after: string | null, limit: number): Promise<Omit<HeldPoints, 'requestId'>>;
+};
+
 /** All that one receiver holds of one agent. */
-export type RestoreHistory = { folders: readonly RestoreFolder[]; content: ContentSource };
+export type RestoreHistory = {
+  folders: readonly RestoreFolder[];
+  content: ContentSource;
+  points: RestorePoints;
+};
 
 export type HistoryStore = Omit<RestoreFolder, 'id'> & HeldContentDeps;
 
 /** The history in an agent's stores, by folder id. The stores must stay open while it is used. */
-export function historyOfStores(stores: ReadonlyMap<string, HistoryStore>): RestoreHistory {
+export function historyOfStores(
+  stores: ReadonlyMap<string, HistoryStore>,
+  points: RestorePoints,
+): RestoreHistory {
   const folders = [...stores].map(([id, store]) => ({
     id,
     kind: store.kind,
@@ -43,5 +57,5 @@ export function historyOfStores(stores: ReadonlyMap<string, HistoryStore>): Rest
   }));
   const copies: HeldContentDeps['copies'] = (hash) =>
     [...stores.values()].flatMap((store) => store.copies(hash));
-  return { folders, content: new HeldContentSource({ copies }) };
+  return { folders, content: new HeldContentSource({ copies }), points };
 }

@@ -3,12 +3,14 @@ import type { DeviceId } from '../../shared/identity/device-id.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import type { Browse } from '../../shared/protocol/browse.ts';
+import type { BrowsePoints } from '../../shared/protocol/browse-points.ts';
 import type { Message } from '../../shared/protocol/codec.ts';
 import type { Entries } from '../../shared/protocol/entries.ts';
+import type { HeldPoints } from '../../shared/protocol/held-points.ts';
 import { recordWireBytesMax } from '../../shared/protocol/records.ts';
 import { ContentServer } from '../../shared/transfer/content-server.ts';
 import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
-import type { RestoreFolder, RestoreHistory } from './restore-history.ts';
+import type { RestoreFolder, RestoreHistory, RestorePoints } from './restore-history.ts';
 import type { RestoreLeases } from './restore-lease.ts';
 
 /** A page of entries stays far below a message. */
@@ -59,12 +61,14 @@ class RestoreSession {
   readonly #link: MessageLink;
   readonly #folders: ReadonlyMap<string, RestoreFolder>;
   readonly #server: ContentServer;
+  readonly #points: RestorePoints;
   readonly #onProgress: () => void;
 
   constructor(deps: RestoreSessionDeps, link: MessageLink, history: RestoreHistory, onProgress: () => void) {
     this.#deps = deps;
     this.#link = link;
     this.#folders = new Map(history.folders.map((folder) => [folder.id, folder]));
+    this.#points = history.points;
     this.#onProgress = onProgress;
     this.#server = new ContentServer({
       send: (message) => this.#send(message),
@@ -100,6 +104,10 @@ class RestoreSession {
         await this.#send({ type: 'entries', ...this.#browse(message) });
         this.#onProgress();
         return;
+      case 'browsePoints':
+        await this.#send({ type: 'heldPoints', ...(await this.#browsePoints(message)) });
+        this.#onProgress();
+        return;
       case 'want':
         this.#folder(message.folder);
         this.#server.want(message);
@@ -122,6 +130,7 @@ class RestoreSession {
       case 'gone':
       case 'chunks':
       case 'entries':
+      case 'heldPoints':
         throw new CodedError('ROLE_REFUSED', `a restore may not send ${message.type}`);
     }
   }
@@ -148,6 +157,11 @@ class RestoreSession {
       entries.push({ path, state });
     }
     return { requestId, folders: null, entries, next: page.next, at: shownAt };
+  }
+
+  async #browsePoints({ requestId, after, limit }: BrowsePoints): Promise<HeldPoints> {
+    const { agentKey, points, next } = await this.#points.page(after, limit);
+    return { requestId, agentKey, points, next };
   }
 
   #pageBetween(

@@ -91,6 +91,18 @@ export class IntervalIndex {
     }, null);
   }
 
+  /**
+   * What ended until then cannot be placed among restore points, because lines of the journal were lost; null: nothing
+   * can be, yet.
+   */
+  placedSince(): Moment | null {
+    const index = readIndex(this.#statements.lastDoubt.get() as RawIndex | undefined);
+    if (index === null) return 0n;
+    const { number, provenFrom } = index;
+    if (provenFrom !== null) return momentOf(number, provenFrom);
+    return this.latest()?.number === number ? null : momentOf(number + 1, 0);
+  }
+
   gapsAfter(after: { path: RelativePath; begun: Moment } | null, limit: number): GapEntry[] {
     const [path, begun] = after === null ? [-1, 0n] : [encodeRelativePath(after.path), after.begun];
     return (this.#statements.gapsAfter.all(path, begun, limit) as RawGap[]).map(readGap);
@@ -109,12 +121,26 @@ export class IntervalIndex {
 
   /** Versions that ended later than `from` and not later than `to`, in the order of their ends, after the one of a page. */
   versionsEnded(
-    { from, to }: MomentInterval,
+    { from, to }: { from: Moment; to: Moment | null },
     after: { ended: Moment; id: number } | null,
     limit: number,
   ): VersionRow[] {
     const [ended, id] = after === null ? [from, Number.MAX_SAFE_INTEGER] : [after.ended, after.id];
-    return (this.#statements.versionsEnded.all({ ended, id, to, limit }) as RawRow[]).map(readVersion);
+    const page = { ended, id, to: to ?? never, limit };
+    return (this.#statements.versionsEnded.all(page) as RawRow[]).map(readVersion);
+  }
+
+  /** Versions that were replaced or deleted after the one given and until `to` (ms), in that order. */
+  versionsReplaced(after: { replacedAt: number; id: number }, to: number, limit: number): VersionRow[] {
+    return (this.#statements.versionsReplaced.all({ ...after, to, limit }) as RawRow[]).map(readVersion);
+  }
+
+  /** When the content that is kept of the path next after that one came; null: there is none. */
+  succeededAt(path: RelativePath, begun: Moment, id: number): Moment | null {
+    const key = { path: encodeRelativePath(path), begun, id };
+    const rows = [this.#statements.nextVersion.get(key), this.#statements.nextLive.get(key)];
+    const moments = (rows as ({ begun: bigint } | undefined)[]).flatMap((row) => row?.begun ?? []);
+    return moments.reduce<Moment | null>((next, at) => (next === null || at < next ? at : next), null);
   }
 
   version(id: number): VersionRow | null {
@@ -204,6 +230,8 @@ export const intervalQueries = {
   lacking: `SELECT DISTINCT path ${lackingRows} AND path > @after ORDER BY path LIMIT @limit`,
   ended:
     'SELECT * FROM versions WHERE (ended, id) > (@ended, @id) AND ended <= @to ORDER BY ended, id LIMIT @limit',
+  replaced:
+    'SELECT * FROM versions WHERE (replaced_at, id) > (@replacedAt, @id) AND replaced_at <= @to ORDER BY replaced_at, id LIMIT @limit',
   countLacking: `SELECT count(DISTINCT path) AS count ${lackingRows}`,
 } as const;
 
@@ -229,9 +257,17 @@ function prepareIntervals(database: Database.Database) {
     dropGap: database.prepare('DELETE FROM gaps WHERE path = ? AND begun = ?'),
     gapsEnded: exact('SELECT * FROM gaps WHERE ended <= ? ORDER BY ended LIMIT ?'),
     versionsEnded: exact(intervalQueries.ended),
+    versionsReplaced: exact(intervalQueries.replaced),
+    nextVersion: exact(
+      'SELECT begun FROM versions WHERE path = @path AND (begun, id) > (@begun, @id) ORDER BY begun, id LIMIT 1',
+    ),
+    nextLive: exact('SELECT begun FROM live WHERE path = @path AND begun >= @begun'),
     version: exact('SELECT * FROM versions WHERE id = ?'),
     closeGaps: database.prepare('UPDATE gaps SET ended = ? WHERE ended = ? AND begun < ?'),
     countGaps: exact('SELECT count(*) AS count FROM gaps'),
+    lastDoubt: database.prepare(
+      'SELECT * FROM indexes WHERE proven_from IS NULL OR proven_from > 0 ORDER BY number DESC LIMIT 1',
+    ),
     gapsAfter: exact('SELECT * FROM gaps WHERE (path, begun) > (?, ?) ORDER BY path, begun LIMIT ?'),
     gapEnd: exact('SELECT ended FROM gaps WHERE path = ? AND ended < ? ORDER BY begun DESC LIMIT 1'),
     versionEnd: exact('SELECT ended FROM versions WHERE path = ? ORDER BY begun DESC, id DESC LIMIT 1'),

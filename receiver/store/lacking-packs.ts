@@ -53,6 +53,16 @@ export class LackingPacks {
     this.#unreadable.add(version);
   }
 
+  /** The version is not held any more; what it alone lacked is as if it had only been announced. */
+  forgetVersion(version: string): void {
+    this.#unreadable.delete(version);
+    for (const [pack, versions] of this.#neededBy) {
+      if (!versions.delete(version) || versions.size > 0) continue;
+      this.#neededBy.delete(pack);
+      this.noteUnneeded(pack);
+    }
+  }
+
   noteArrival(pack: string): void {
     this.#neededBy.delete(pack);
     this.#unneeded.delete(pack);

@@ -5,6 +5,7 @@ import { corrupt, databaseError } from './index-errors.ts';
 import { IntervalIndex, intervalQueries, intervalSchema, type MomentInterval } from './interval-index.ts';
 import { columns, readLive, readVersion, type LiveRow, type RawRow, type VersionRow } from './index-rows.ts';
 import type { BeginEntry, ChangeEntry, LiveState, Replaced } from './journal-entry.ts';
+import { SweepMemory } from './sweep-memory.ts';
 
 /** A byte offset in a journal segment up to which the index holds everything; `checksum`: of the line that ends there. */
 export type JournalMark = { segment: number; offset: number; checksum: string };
@@ -23,7 +24,7 @@ export type IndexMeta = {
 
 export type StoreUsage = { files: number; bytes: number; versions: number; versionBytes: number };
 
-const schemaVersion = 3;
+const schemaVersion = 4;
 const stateColumns =
   'kind, size, mtime_ns, mode, uid, gid, hash, target, index_id, sequence, replaces, received_at, begun';
 const stateTypes = `kind INTEGER NOT NULL, size INTEGER, mtime_ns INTEGER, mode INTEGER, uid INTEGER, gid INTEGER, hash BLOB,
@@ -35,11 +36,9 @@ const schema = `
   CREATE INDEX live_by_hash ON live (hash) WHERE hash IS NOT NULL;
   CREATE TABLE versions (id INTEGER PRIMARY KEY, path BLOB NOT NULL, name BLOB, replaced_at INTEGER NOT NULL,
     ended INTEGER NOT NULL, ${stateTypes});
-  CREATE INDEX versions_by_path ON versions (path, replaced_at);
-  CREATE INDEX versions_by_begin ON versions (path, begun);
-  CREATE INDEX versions_by_end ON versions (ended);
-  CREATE INDEX versions_by_hash ON versions (hash) WHERE hash IS NOT NULL;
-  CREATE INDEX versions_by_name ON versions (name) WHERE name IS NOT NULL;
+  CREATE INDEX versions_by_path ON versions (path, replaced_at); CREATE INDEX versions_by_begin ON versions (path, begun);
+  CREATE INDEX versions_by_end ON versions (ended); CREATE INDEX versions_by_age ON versions (replaced_at);
+  CREATE INDEX versions_by_hash ON versions (hash) WHERE hash IS NOT NULL; CREATE INDEX versions_by_name ON versions (name) WHERE name IS NOT NULL;
   ${intervalSchema}
   PRAGMA user_version = ${schemaVersion};
 `;
@@ -50,6 +49,7 @@ const schema = `
  */
 export class MirrorIndex {
   readonly intervals: IntervalIndex;
+  readonly sweep: SweepMemory;
   readonly #database: Database.Database;
   readonly #statements: ReturnType<typeof prepareStatements>;
   #usage: StoreUsage;
@@ -66,6 +66,7 @@ export class MirrorIndex {
         throw corrupt('it fails the quick check');
       this.#statements = prepareStatements(database);
       this.intervals = new IntervalIndex(database);
+      this.sweep = new SweepMemory(database);
       this.#usage = this.#statements.usage.get() as StoreUsage;
       this.#liveRows = this.#countLiveRows();
     } catch (error) {
@@ -226,6 +227,7 @@ export class MirrorIndex {
       const moves = begin.position !== null && skipped.size === 0;
       const effective = moves ? begin : { ...begin, position: null };
       this.intervals.begin(effective);
+      if (begin.forgets) this.sweep.forget();
       for (const change of changes) {
         if (!('path' in change) || !skipped.has(change.path)) this.#change(change, begin.at);
       }

@@ -2,8 +2,8 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
-import type { PartProof, PointPart } from '../points/folder-evidence.ts';
-import { expiringVersions, type VersionRetention } from '../retention/version-retention.ts';
+import type { KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
+import type { VersionRetention } from '../retention/version-retention.ts';
 import { recordBytes } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
@@ -16,6 +16,7 @@ import { sizeOf, type ChangeEntry, type GapEntry, type LiveState } from './journ
 import type { StoreUsage } from './mirror-index.ts';
 import { laterMoment, momentOf, type Moment } from './moment.ts';
 import type { HeldCopy, ReadableContent } from './readable-content.ts';
+import { expiringByRule, expiringVersionIds, keptIntervals } from './version-sweep.ts';
 import type { StagedCopy } from './staging.ts';
 
 /** A live record as stored. `receivedAt` (ms, the receiver's clock): when this content arrived. */
@@ -282,27 +283,35 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   }
 
   /**
-   * Removes the versions that the retention rule lets go, and partial content grown old; durable when it resolves. Under the
-   * rule `points` no version goes here: the kept points decide, by `expireVersions`.
+   * Removes the versions that the retention rule lets go and no kept point needs, gaps that touch no kept point, and partial
+   * content grown old; durable when it resolves, in batches. Cut off, the next call finds what is left.
    */
-  async expire(nowMs: number): Promise<{ versions: number; bytes: number }> {
+  async expire(nowMs: number, kept: KeptHistory): Promise<{ versions: number; bytes: number }> {
     this.assertUsable();
     this.parts.staging.partials.expire(nowMs, this.parts.partialDaysMax);
+    const { index, retention } = this.parts;
+    const intervals = keptIntervals(index.intervals, kept.parts);
     const removed = { versions: 0, bytes: 0 };
-    if (this.parts.retention.kind === 'points') return removed;
-    let after: RelativePath | null = null;
-    for (;;) {
-      const rows: VersionRow[] = this.parts.index.versionsAfter(after, expiriesAtOnce);
-      if (rows.length === 0) return removed;
-      after = rows.at(-1)?.path ?? null;
-      const expiring = expiringRows(rows, nowMs, this.parts.retention);
-      for (let at = 0; at < expiring.length; at += expiriesAtOnce) {
-        const group = expiring.slice(at, at + expiriesAtOnce);
-        await this.oneByOne(() => this.#expire(group));
-        removed.versions += group.length;
-        removed.bytes += group.reduce((sum, row) => sum + sizeOf(row.replaced.holding), 0);
-      }
+    const count = ({ versions, bytes }: typeof removed): void => {
+      removed.versions += versions;
+      removed.bytes += bytes;
+    };
+    if (retention.kind === 'points') {
+      const rules = { floorDays: retention.floorDays, longestMs: kept.longestMs };
+      const sweep = expiringVersionIds({ index, nowMs, rules, kept: intervals });
+      let page = sweep.next();
+      for (; page.done !== true; page = sweep.next()) count(await this.expireVersions(page.value));
+      index.sweep.write(page.value);
+    } else {
+      for (const ids of expiringByRule(index, nowMs, retention, intervals))
+        count(await this.expireVersions(ids));
     }
+    const first = intervals.reduce<Moment | null>(
+      (low, { from }) => (low === null || from < low ? from : low),
+      null,
+    );
+    if (first !== null) await this.expireGaps(first);
+    return removed;
   }
 
   /** What became of the last copy that was tried. */
@@ -360,12 +369,6 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       return name;
     };
   }
-}
-
-function expiringRows(rows: readonly VersionRow[], nowMs: number, retention: VersionRetention): VersionRow[] {
-  return [...Map.groupBy(rows, ({ path }) => path).values()].flatMap((versions) =>
-    expiringVersions(versions, nowMs, retention),
-  );
 }
 
 function liveEntry({ path, holding: { state, sequence, receivedAt, begun } }: LiveRow): StoredEntry {

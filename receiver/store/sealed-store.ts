@@ -4,7 +4,7 @@ import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { sameContent, type FileRecord, type FileState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName, parseSealedObjectName } from '../../shared/sealing/object-name.ts';
-import type { PartProof, PointPart } from '../points/folder-evidence.ts';
+import type { KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
 import { AgentKeyObject, agentKeyPath } from './agent-key-object.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
@@ -22,7 +22,8 @@ import type { LackingPacks } from './lacking-packs.ts';
 import type { HeldCopy } from './readable-content.ts';
 import { recipientHistory, type RecipientHistory } from './recipient-history.ts';
 import { readSealedRecord, type SealedRecord } from './sealed-record.ts';
-import { noteLackingVersions } from './sealed-version-files.ts';
+import { expiringSealedVersions } from './sealed-retention.ts';
+import { noteLackingVersions, packsOf, versionFiles } from './sealed-version-files.ts';
 import type { AcceptedVersion } from './version-chain.ts';
 import { versionKey, type HeldVersion, type VersionIndex } from './version-index.ts';
 import { VersionIntake, type RefusedVersion, type TakenVersions } from './version-intake.ts';
@@ -51,6 +52,7 @@ export type SealedStoreParts = FolderStoreParts & {
 /** Packs of a dump that was not finished stay so long after their receipt, for the next run to refer to. */
 const leaseMs = 7 * 86_400_000;
 const rowsAtOnce = 1000;
+const versionsAtOnce = 20;
 
 /**
  * What a receiver keeps of one sealed folder of one agent: packs under their hash, and signed version records. Nothing
@@ -208,9 +210,18 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     return { entries: [...pem, ...entries], next };
   }
 
-  /** Removes packs whose lease is over and that no version needs; durable when it resolves. Versions stay, all of them. */
-  async expire(nowMs: number): Promise<{ versions: number; packs: number; bytes: number }> {
+  /**
+   * Removes versions that no kept point needs, by `expiringSealedVersions`, and then packs whose lease is over and that no
+   * version needs; durable when it resolves, in batches. Cut off, the next call finds what is left. Nothing as long as the
+   * agent's key is not known: which packs versions need is not known then.
+   */
+  async expire(
+    nowMs: number,
+    kept: KeptHistory,
+  ): Promise<{ versions: number; packs: number; bytes: number }> {
     const removed = { versions: 0, packs: 0, bytes: 0 };
+    if (this.parts.agentKey() === null) return removed;
+    removed.versions = await this.#expireVersions(nowMs, kept);
     for (let after: RelativePath | null = null; ;) {
       const rows: LiveRow[] = this.parts.index.liveAfter(after, rowsAtOnce);
       if (rows.length === 0) return removed;
@@ -229,8 +240,32 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     }
   }
 
+  /** How many went. */
+  async #expireVersions(nowMs: number, kept: KeptHistory): Promise<number> {
+    const { held, index, lacking, versions } = this.parts;
+    const expiring = expiringSealedVersions(this.listVersions(), nowMs, kept);
+    let gone = 0;
+    for (let at = 0; at < expiring.length; at += versionsAtOnce) {
+      await this.oneByOne(async () => {
+        const going = expiring.slice(at, at + versionsAtOnce).flatMap((version) => {
+          // what its packs are nobody can say of a damaged one: it stays until it is mended
+          const packs = packsOf(version, held);
+          return packs === null ? [] : [{ version, packs }];
+        });
+        const rows = going.flatMap(({ version }) =>
+          versionFiles(version).flatMap((path) => index.live(path) ?? []),
+        );
+        if (rows.length === 0) return;
+        await this.#remove(rows, () => versions.remove(going));
+        for (const { version } of going) lacking.forgetVersion(versionKey(version));
+        gone += going.length;
+      });
+    }
+    return gone;
+  }
+
   /** Packs that go are reported as missing, so that the agent does not refer to them. */
-  async #remove(rows: readonly LiveRow[]): Promise<void> {
+  async #remove(rows: readonly LiveRow[], onRemoved: () => void = () => {}): Promise<void> {
     const meta = this.meta();
     const begin = nextBegin(meta, this.parts.now(), null);
     const changes = rows.flatMap(({ path, holding }, at): ChangeEntry[] => {
@@ -248,7 +283,10 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
       { ...begin, nextVersionId: meta.nextVersionId + rows.length },
       changes,
       [],
-      () => this.parts.versions.addExpired(packs),
+      () => {
+        onRemoved();
+        this.parts.versions.addExpired(packs);
+      },
     );
     for (const hash of packs) this.parts.lacking.noteUnneeded(hash.toString('hex'));
   }

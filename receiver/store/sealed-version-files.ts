@@ -15,13 +15,23 @@ export function noteLackingVersions(
 ): void {
   for (const version of versions) {
     const key = versionKey(version);
-    const json = held.readCurrent(versionName(version) as RelativePath);
-    if (json === null || !digest('sha256', json, 'buffer').equals(version.hash)) {
+    const needed = packsOf(version, held);
+    if (needed === null) {
       lacking.noteUnreadable(key);
       continue;
     }
-    for (const [pack] of parseVersionRecord(json).packs) if (packs.has(pack)) lacking.noteNeeded(pack, key);
+    for (const hash of needed) {
+      const pack = hash.toString('hex');
+      if (packs.has(pack)) lacking.noteNeeded(pack, key);
+    }
   }
+}
+
+/** The packs that a version's record names; null where the record is damaged or gone. */
+export function packsOf(version: HeldVersion, held: HeldContent): Buffer[] | null {
+  const json = held.readCurrent(versionName(version) as RelativePath);
+  if (json === null || !digest('sha256', json, 'buffer').equals(version.hash)) return null;
+  return parseVersionRecord(json).packs.map(([hash]) => Buffer.from(hash, 'hex'));
 }
 
 /** Names of the record and the signature of a version, as paths. */

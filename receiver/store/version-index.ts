@@ -83,6 +83,21 @@ export class VersionIndex {
     );
   }
 
+  /** One transaction, durable when it returns. `packs`: those that its record names. */
+  remove(removed: readonly { version: HeldVersion; packs: readonly Buffer[] }[]): void {
+    run(() =>
+      this.#database.transaction(() => {
+        for (const { version, packs } of removed) {
+          this.#statements.remove.run(version.epoch, version.number);
+          for (const hash of packs) {
+            this.#statements.release.run(hash);
+            this.#statements.dropUnneeded.run(hash);
+          }
+        }
+      })(),
+    );
+  }
+
   /** Notes which packs were removed though the agent may think that they are held; durable when it returns. */
   addExpired(packs: readonly Buffer[]): void {
     run(() =>
@@ -142,6 +157,9 @@ function prepareStatements(database: Database.Database) {
     use: database.prepare(
       'INSERT INTO sealed_packs (hash, versions) VALUES (?, 1) ON CONFLICT (hash) DO UPDATE SET versions = versions + 1',
     ),
+    remove: database.prepare('DELETE FROM sealed_versions WHERE epoch = ? AND number = ?'),
+    release: database.prepare('UPDATE sealed_packs SET versions = versions - 1 WHERE hash = ?'),
+    dropUnneeded: database.prepare('DELETE FROM sealed_packs WHERE hash = ? AND versions <= 0'),
     get: database.prepare('SELECT * FROM sealed_versions WHERE epoch = ? AND number = ?'),
     latest: database.prepare('SELECT * FROM sealed_versions WHERE epoch = ? ORDER BY number DESC LIMIT 1'),
     list: database.prepare('SELECT * FROM sealed_versions ORDER BY received_at, number, created_at'),

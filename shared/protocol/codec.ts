@@ -1,10 +1,12 @@
 import { CodedError } from '../errors/coded-error.ts';
 import { browseMessage, type Browse } from './browse.ts';
+import { browsePointsMessage, type BrowsePoints } from './browse-points.ts';
 import { chunksMessage, type Chunks } from './chunks.ts';
 import { contentMessage, type Content } from './content.ts';
 import { durableMessage, type Durable } from './durable.ts';
 import { entriesMessage, type Entries } from './entries.ts';
 import { goneMessage, type Gone } from './gone.ts';
+import { heldPointsMessage, type HeldPoints } from './held-points.ts';
 import { helloMessage, type Hello } from './hello.ts';
 import { indexEndMessage, type IndexEnd } from './index-end.ts';
 import { limits } from './limits.ts';
@@ -36,7 +38,9 @@ export type Message =
   | ({ type: 'wantChunks' } & WantChunks)
   | ({ type: 'chunks' } & Chunks)
   | ({ type: 'browse' } & Browse)
-  | ({ type: 'entries' } & Entries);
+  | ({ type: 'entries' } & Entries)
+  | ({ type: 'browsePoints' } & BrowsePoints)
+  | ({ type: 'heldPoints' } & HeldPoints);
 
 /** The definitions of all messages by name, in the order of their type bytes. */
 export const messageDefinitions = {
@@ -57,6 +61,8 @@ export const messageDefinitions = {
   chunks: chunksMessage,
   browse: browseMessage,
   entries: entriesMessage,
+  browsePoints: browsePointsMessage,
+  heldPoints: heldPointsMessage,
 } as const;
 
 type AnyDefinition = {

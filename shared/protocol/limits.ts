@@ -52,4 +52,10 @@ export const limits = {
   chunksPageMax: 4096,
   /** Entries on one page of a restore's listing. */
   entriesPageMax: 1024,
+  /** Restore points on one page of their listing: with the largest ones a receiver gives fewer. */
+  pointsPageMax: 64,
+  /** Paths that a listing names as lacking, of one restore point. */
+  lackingPathsMax: 20,
+  /** A device's public key, SPKI in DER: 91 bytes for P-256. */
+  publicKeyBytesMax: 256,
 } as const;

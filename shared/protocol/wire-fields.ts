@@ -7,6 +7,7 @@ import {
   pathBytesMax,
   type RelativePath,
 } from '../records/relative-path.ts';
+import { pointIdPattern } from '../sealing/point-record.ts';
 import { limits } from './limits.ts';
 
 /** A byte string of `min` to `max` bytes; decoded as a copy, so that it does not keep the message alive. */
@@ -90,6 +91,7 @@ export const itemField = z
   .min(0)
   .max(limits.wantItemsMax - 1);
 export const folderField = z.string().regex(folderIdPattern);
+export const pointIdField = z.string().regex(pointIdPattern);
 export const textField = z
   .string()
   .refine((text) => Buffer.byteLength(text) <= limits.textBytesMax, 'text is too long')

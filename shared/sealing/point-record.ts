@@ -104,6 +104,9 @@ export function verifyPointRecord(
   return verifyRecord(pointFormat, bytes, signature, publicKey);
 }
 
+/** What `pointId` gives. */
+export const pointIdPattern = /^\d{8}-\d{6}-[0-9a-f]{8}$/;
+
 /** What people call the point: `YYYYMMDD-HHMMSS-` (UTC) and the first 8 hexadecimal digits of its record's SHA-256. */
 export function pointId(record: PointRecord, bytes: Uint8Array): string {
   const moment = record.createdAt.replace(/[-:]/g, '').replace('T', '-').slice(0, 15);

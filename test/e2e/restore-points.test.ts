@@ -1,18 +1,21 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { PointListing } from '../../receiver/point-listing.ts';
+import type { PointListing } from '../../shared/cli/point-listing.ts';
+import { readTree } from '../support/store-fixture.ts';
 import { SealedWorkbench } from '../support/sealed-workbench.ts';
 import { until } from '../support/until.ts';
 
 let sealed: SealedWorkbench;
+let secrets: string;
 
 beforeAll(async () => {
   sealed = await SealedWorkbench.create('points');
-  const secrets = path.join(sealed.bench.directory, 'secrets');
+  secrets = path.join(sealed.bench.directory, 'secrets');
   fs.mkdirSync(secrets);
   fs.writeFileSync(path.join(secrets, '.env.production'), 'SECRET_KEY_BASE=1\n');
   fs.writeFileSync(path.join(sealed.bench.source, 'picture.png'), 'a picture');
+  fs.writeFileSync(path.join(sealed.bench.source, 'avatar.png'), 'a face');
   await sealed.addFolder('secrets', '--path', secrets);
 });
 afterAll(async () => sealed.dispose());
@@ -72,4 +75,110 @@ it('says what is wrong with a name that no point has, and with a label that is n
   expect((await sealed.bench.agent.run(['dump', '--pin', 'a\nb'])).stderr).toContain(
     'a label is up to 100 characters',
   );
+});
+
+/** The point of a dump of everything, once the receiver has all of it. */
+async function dumpPoint(): Promise<string> {
+  const stdout = await sealed.bench.agent.must(['dump', '--wait-copies', '1', '--pin', 'a test']);
+  const id = /restore point (\S+)/.exec(stdout)?.[1] ?? '';
+  await until('the point is complete', async () =>
+    (await points()).some((point) => point.id === id && point.complete) ? true : null,
+  );
+  return id;
+}
+
+const restoredTree = (to: string): Record<string, string> =>
+  Object.fromEntries(
+    ['media/picture.png', 'media/avatar.png', 'media/new.png', `secrets${secrets}/.env.production`].map(
+      (name) => {
+        const file = path.join(to, name);
+        return [path.basename(name), fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : 'none'];
+      },
+    ),
+  );
+
+it('takes all folders back to a restore point by command, also what was deleted or replaced since', async () => {
+  const { bench } = sealed;
+  const first = await dumpPoint();
+  const between = new Date();
+  fs.rmSync(path.join(bench.source, 'picture.png'));
+  fs.writeFileSync(path.join(bench.source, 'avatar.png'), 'another face');
+  fs.writeFileSync(path.join(bench.source, 'new.png'), 'new');
+  fs.writeFileSync(path.join(secrets, '.env.production'), 'SECRET_KEY_BASE=2\n');
+  const second = await dumpPoint();
+  const before = readTree(bench.data);
+  const listed = JSON.parse((await sealed.onRestorer(['points', '--json'])).stdout) as {
+    points: PointListing[];
+  };
+  expect(listed.points.slice(0, 2)).toMatchObject([
+    {
+      id: second,
+      agent: bench.agentId,
+      complete: true,
+      incompleteFiles: 0,
+      pinned: true,
+      folders: [{ id: 'media' }, { id: 'secrets', version: 3 }],
+    },
+    { id: first, complete: true, folders: [{ id: 'media' }, { id: 'secrets', version: 2 }] },
+  ]);
+  const then = {
+    'picture.png': 'a picture',
+    'avatar.png': 'a face',
+    'new.png': 'none',
+    '.env.production': 'SECRET_KEY_BASE=1\n',
+  };
+  for (const [name, at] of Object.entries({
+    whole: first,
+    begun: first.slice(0, 20),
+    time: between.toISOString(),
+  })) {
+    const to = sealed.target(name);
+    const { code, stderr, stdout } = await sealed.restore([
+      '--at',
+      at,
+      '--to',
+      to,
+      '--json',
+      ...sealed.withKey,
+    ]);
+    expect(code, stderr).toBe(0);
+    expect(restoredTree(to)).toEqual(then);
+    expect(JSON.parse(stdout)).toMatchObject({ point: { id: first, complete: true, incompleteFiles: 0 } });
+  }
+  const latest = sealed.target('second');
+  await sealed.restore(['--at', second, '--to', latest, ...sealed.withKey]);
+  expect(restoredTree(latest)).toMatchObject({
+    'avatar.png': 'another face',
+    'new.png': 'new',
+    '.env.production': 'SECRET_KEY_BASE=2\n',
+  });
+  expect(readTree(bench.data)).toEqual(before);
+});
+
+it('restores one folder of a point, and says what is wrong with a point or a folder that is none', async () => {
+  const [point] = await points();
+  const to = sealed.target('one');
+  const { code, stderr } = await sealed.restore(['--at', point?.id ?? '', '--folder', 'media', '--to', to]);
+  expect(code, stderr).toBe(0);
+  expect(fs.readdirSync(to)).toEqual(['media']);
+  const failing = async (...args: string[]): Promise<string> => {
+    const failed = await sealed.restore([...args, '--to', to]);
+    expect(failed.code).toBeGreaterThan(0);
+    return failed.stderr;
+  };
+  expect(await failing('--at', '19990101-000000')).toContain(
+    'error POINT_UNKNOWN: the receiver holds no restore point',
+  );
+  expect(await failing('--at', '2026')).toContain('error USAGE');
+  expect(await failing('--at', point?.id ?? '', '--folder', 'redis')).toContain('error FOLDER_UNKNOWN');
+});
+
+it('lists no points of an agent that is not the one named', async () => {
+  const stranger = await sealed.bench.receiver.id();
+  const { code, stderr } = await sealed.onRestorer(['points', '--agent', stranger]);
+  expect(code, stderr).not.toBe(0);
+  expect(stderr).toContain('error ROLE_REFUSED');
+  const shown = await sealed.onRestorer(['points', '--agent', sealed.bench.agentId]);
+  expect(shown.stdout).toMatch(/^POINT +TIME +AGENT +STATE/);
+  expect(shown.stderr).not.toContain('unverified');
 });

@@ -1,5 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
+import { nothingKept } from '../support/kept-history.ts';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { AgentCopies } from '../../receiver/agent-copies.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
@@ -48,7 +50,9 @@ beforeEach(() => {
       listen: [],
       advertise: [],
       freeSpaceFloor: 0,
-      versions: { keep: 0, minAgeMs: 86_400_000 },
+      versions: { kind: 'simple', keep: 0, cleanoutDays: 0, floorDays: 1 },
+      folderVersions: new Map(),
+      points: defaultPointRules,
       quotaBytes: null,
       sealedReserve: 0.1,
       quotas: new Map([[agents[0], quotaBytes]]),
@@ -112,7 +116,7 @@ it('shares no pack: each agent sends its own, and its versions and leases are it
   now += 6 * 86_400_000;
   await otherFeed.send([loose]);
   now += 2 * 86_400_000;
-  for (const store of [first, second]) await store.expire(now);
+  for (const store of [first, second]) await store.expire(now, nothingKept);
   const has = (agent: DeviceId): boolean => readTree(path.join(data, agent)).has(`database/${loose.path}`);
   expect(agents.map(has)).toEqual([false, true]);
 });
@@ -172,7 +176,7 @@ it('deletes and expires of one agent only what is its own', async () => {
   await feed.complete();
   now += 10 * 86_400_000;
   const before = readTree(path.join(data, agents[1], 'media', 'versions'));
-  expect(await first.expire(now)).toMatchObject({ versions: 1 });
+  expect(await first.expire(now, nothingKept)).toMatchObject({ versions: 1 });
   expect(before.size).toBe(1);
   expect(readTree(path.join(data, agents[1], 'media', 'versions'))).toEqual(before);
   expect(readTree(path.join(data, agents[0], 'media', 'versions')).size).toBe(0);

@@ -11,6 +11,7 @@ import type { GoneReason } from '../../shared/protocol/gone.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
 import { FeedFake, sha256, storeFixture } from '../support/store-fixture.ts';
 import { memoryDirectory } from '../support/temporary-directory.ts';
+import { noHeldPoints } from '../support/no-held-points.ts';
 
 const contents = { small: seededBytes('small', 5000), large: seededBytes('large', 3_000_000) };
 
@@ -81,7 +82,7 @@ const damages: Record<string, (file: string) => void> = {
 };
 
 async function given(content: Buffer): Promise<Buffer | GoneReason> {
-  const history = historyOfStores(new Map(stores.map((store, at) => [`${at}`, store])));
+  const history = historyOfStores(new Map(stores.map((store, at) => [`${at}`, store])), noHeldPoints);
   const opened = await history.content.open('0', rootPath, sha256(content));
   if (typeof opened === 'string') return opened;
   try {
@@ -119,7 +120,7 @@ it.each([0, 1, 2])('finds the content wherever the only copy is left (%s)', asyn
 });
 
 it('goes on with another copy where the first one fails in the middle of a large content', async () => {
-  const history = historyOfStores(new Map(stores.map((store, at) => [`${at}`, store])));
+  const history = historyOfStores(new Map(stores.map((store, at) => [`${at}`, store])), noHeldPoints);
   const opened = await history.content.open('0', rootPath, sha256(contents.large));
   if (typeof opened === 'string') throw new Error(opened);
   const start = await opened.read(0, 100_000);

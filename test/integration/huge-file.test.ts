@@ -20,6 +20,7 @@ import { benchAgent, restoreFrom } from '../support/restore-bench.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
 import { createTemporaryDirectory } from '../support/source-tree.ts';
 import { sha256, storeFixture } from '../support/store-fixture.ts';
+import { noHeldPoints } from '../support/no-held-points.ts';
 import { until } from '../support/until.ts';
 import { listVersionFiles } from '../support/version-files.ts';
 
@@ -134,7 +135,7 @@ async function pull(feed: IndexedFeed, store: MirrorStore): Promise<number> {
 async function restore(feed: IndexedFeed, store: MirrorStore) {
   let received = 0;
   const grant = { role: 'restore', agentId: benchAgent } as const;
-  const { folders } = historyOfStores(new Map([['media', store]]));
+  const { folders, points } = historyOfStores(new Map([['media', store]]), noHeldPoints);
   const content = new FolderContent({ list: () => [feed], onChange: () => () => {} });
   const nextChannel = async () => {
     const [restorer, served] = createChannelPair({
@@ -147,7 +148,7 @@ async function restore(feed: IndexedFeed, store: MirrorStore) {
     });
     void serveRestore({
       channel: served,
-      openHistory: async () => ({ folders, content }),
+      openHistory: async () => ({ folders, content, points }),
       leases: new RestoreLeases(Date.now),
       now: Date.now,
       programVersion: 'test',

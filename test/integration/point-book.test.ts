@@ -53,6 +53,15 @@ it('keeps a point as plain files, across restarts, with when it was received', a
   expect(book.list()).toMatchObject([{ id: point.id, receivedAt: 1_000_000, wallAt: 2_000_000, pin: null }]);
 });
 
+it('takes no more points in all because it is restarted', async () => {
+  let held = 0;
+  for (let number = 1; number <= 60; number += 1) {
+    if (number % 10 === 0) await reopen();
+    if ((await take(signer.point(number))).held) held += 1;
+  }
+  expect(held).toBe(24);
+});
+
 it('answers a point that is announced again as before, whatever the rate, and keeps it once', async () => {
   const point = signer.point(1);
   for (let time = 0; time < 40; time += 1) expect(await take(point)).toEqual({ held: true, code: null });

@@ -1,3 +1,4 @@
+import { allVersionsKept } from '../support/kept-history.ts';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -236,13 +237,17 @@ describe('the lease', () => {
     await sendFirst();
     await feed.send([b]);
     now += 7 * dayMs - 10_000;
-    expect(await store.expire(now)).toEqual({ versions: 0, packs: 0, bytes: 0 });
+    expect(await store.expire(now, allVersionsKept)).toEqual({ versions: 0, packs: 0, bytes: 0 });
     now += 20_000;
-    expect(await store.expire(now)).toEqual({ versions: 0, packs: 1, bytes: b.content.length });
+    expect(await store.expire(now, allVersionsKept)).toEqual({
+      versions: 0,
+      packs: 1,
+      bytes: b.content.length,
+    });
     expect(stored()).toEqual(names([root, a, first.json, first.signature]));
     expect(store.missingPacks()).toEqual([sha256(b.content)]);
     now += 3650 * dayMs;
-    expect((await store.expire(now)).packs).toBe(0);
+    expect((await store.expire(now, allVersionsKept)).packs).toBe(0);
     await reopen('database');
     expect(versions()).toEqual([[1, true]]);
     expect(store.usage().bytes).toBe(
@@ -253,7 +258,7 @@ describe('the lease', () => {
   it('that is over is told to the agent, also after a restart, until the pack comes again', async () => {
     await feed.send([b, c]);
     now += 8 * dayMs;
-    await store.expire(now);
+    await store.expire(now, allVersionsKept);
     const missing = (): string[] =>
       store
         .missingPacks()
@@ -276,9 +281,9 @@ describe('the lease', () => {
     feed.sequence = 0;
     await feed.send([b]);
     now += 6 * dayMs;
-    expect((await store.expire(now)).packs).toBe(0);
+    expect((await store.expire(now, allVersionsKept)).packs).toBe(0);
     now += 2 * dayMs;
-    expect((await store.expire(now)).packs).toBe(1);
+    expect((await store.expire(now, allVersionsKept)).packs).toBe(1);
   });
 
   it('ends when a version needs the pack', async () => {
@@ -286,7 +291,7 @@ describe('the lease', () => {
     now += 6 * dayMs;
     await feed.send([first.json, first.signature]);
     now += 60 * dayMs;
-    expect((await store.expire(now)).packs).toBe(0);
+    expect((await store.expire(now, allVersionsKept)).packs).toBe(0);
     expect(versions()).toEqual([[1, true]]);
   });
 });

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { IntervalHistory, type HistoryIndex } from '../support/interval-history.ts';
+import { sendHistory } from '../support/send-history.ts';
 import { sha256, storeFixture } from '../support/store-fixture.ts';
 import { removeDatabase } from '../support/store-harness.ts';
 import { memoryDirectory } from '../support/temporary-directory.ts';
@@ -92,7 +93,7 @@ async function perform(
       history.change(one.path, one.content);
       return;
     case 'send':
-      await send(store, history, one);
+      await sendHistory([store], history, one);
       return;
     case 'renew':
       history.renew(one.keepsSequences);
@@ -104,27 +105,6 @@ async function perform(
       history.index.complete = true;
     }
   }
-}
-
-async function send(
-  store: MirrorStore,
-  history: IntervalHistory,
-  one: { limit: number; gone: string[] },
-): Promise<void> {
-  const batch = history.next(one.limit);
-  if (batch === null) return;
-  const missing = batch.records.filter(({ path, state }) => one.gone.includes(path) && state.kind === 'file');
-  const records = batch.records.filter((record) => !missing.includes(record));
-  for (const record of records) {
-    const { state } = record;
-    if (state.kind !== 'file' || store.need(record) === 'nothing') continue;
-    const content = ['one', 'two', 'three'].find((text) => sha256(text).equals(state.hash)) ?? '';
-    store.stage(state.hash, Buffer.from(content));
-  }
-  const { through, isHead } = batch;
-  const indexId = history.index.id;
-  await store.commit({ indexId, records, missing, through, isHead, token: sha256(`${through}`) });
-  history.delivered(batch, new Set(missing.map((record) => record.path)));
 }
 
 /** Every interval that ends behind the birth of the index: nobody makes a point before all that is alive was named. */

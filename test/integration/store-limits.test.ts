@@ -1,3 +1,4 @@
+import { nothingKept } from '../support/kept-history.ts';
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -90,9 +91,9 @@ it('removes old partial content while it runs, but none in use', async () => {
   const abandoned = store.openPartial(sha256('abandoned'), 9);
   for (const partial of [used, abandoned]) partial.write(0, Buffer.from('a'));
   abandoned.close();
-  await store.expire(Date.now() + 6 * 86_400_000);
+  await store.expire(Date.now() + 6 * 86_400_000, nothingKept);
   expect(fs.readdirSync(`${root}/incoming`)).toHaveLength(2);
-  await store.expire(Date.now() + 8 * 86_400_000);
+  await store.expire(Date.now() + 8 * 86_400_000, nothingKept);
   expect(fs.readdirSync(`${root}/incoming`)).toEqual([`${sha256('used').toString('hex')}.part`]);
   used.close();
 });
@@ -203,11 +204,11 @@ it('expires by its rule, and never what is younger than the floor', async () => 
     await feed.send({ 'd/a': content });
     now += 3 * day;
   }
-  await expect(store.expire(now)).resolves.toEqual({ versions: 3, bytes: 3 });
+  await expect(store.expire(now, nothingKept)).resolves.toEqual({ versions: 3, bytes: 3 });
   expect([...readTree(`${root}/versions`).values()].map(String).sort()).toEqual(['4', '5']);
-  await expect(store.expire(now)).resolves.toEqual({ versions: 0, bytes: 0 });
+  await expect(store.expire(now, nothingKept)).resolves.toEqual({ versions: 0, bytes: 0 });
   await feed.send({ 'd/a': null });
-  await expect(store.expire(now + 1000 * day)).resolves.toEqual({ versions: 1, bytes: 1 });
+  await expect(store.expire(now + 1000 * day, nothingKept)).resolves.toEqual({ versions: 1, bytes: 1 });
   expect(store.usage()).toEqual({ files: 0, bytes: 0, versions: 2, versionBytes: 2 });
 });
 

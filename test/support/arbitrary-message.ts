@@ -62,6 +62,7 @@ const anyState: fc.Arbitrary<PathState> = fc.oneof(...present, fc.constant({ kin
 const nullable = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: null });
 const position = fc.record({ indexId, sequence: safeInteger, token });
 const item = fc.nat(1023);
+const pointName = fc.constantFrom('20261121-140000-0a1b2c3d', '99991231-235959-ffffffff');
 const plain = { noNullPrototype: true } as const;
 
 /** Any message that the schemas allow, with emphasis on the edges of integers. */
@@ -225,6 +226,42 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
       entries: fc.array(fc.record({ path: anyPath, state: presentState }), { maxLength: 8 }),
       next: nullable(anyPath),
       at: safeInteger,
+    },
+    plain,
+  ),
+  fc.record(
+    {
+      type: fc.constant('browsePoints' as const),
+      requestId: uint32,
+      after: nullable(pointName),
+      limit: fc.integer({ min: 1, max: 64 }),
+    },
+    plain,
+  ),
+  fc.record(
+    {
+      type: fc.constant('heldPoints' as const),
+      requestId: uint32,
+      agentKey: nullable(bytes(1, 256)),
+      points: fc.array(
+        fc.record({
+          record: bytes(1, 2000),
+          signature: bytes(1, 128),
+          receivedAt: safeInteger,
+          pin: nullable(text),
+          parts: fc.array(
+            fc.record({
+              state: fc.constantFrom('complete' as const, 'incomplete' as const, 'unknown' as const),
+              files: safeInteger,
+              bytes: nullable(safeInteger),
+              lacking: fc.array(anyPath, { maxLength: 3 }),
+            }),
+            { maxLength: 4 },
+          ),
+        }),
+        { maxLength: 4 },
+      ),
+      next: nullable(pointName),
     },
     plain,
   ),

@@ -1,11 +1,17 @@
 import path from 'node:path';
 import { AgentCopies } from '../../receiver/agent-copies.ts';
+import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
+import type { VersionRetention } from '../../receiver/retention/version-retention.ts';
 import { homeAt } from '../../shared/io/home.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 
 /** The copies of a receiver with home and data below `scratch`, without floor, quota and reserve; nothing is made. */
-export function receiverCopies(scratch: string, now: () => number = Date.now): AgentCopies {
+export function receiverCopies(
+  scratch: string,
+  now: () => number = Date.now,
+  versions: VersionRetention = { kind: 'simple', keep: 6, cleanoutDays: 0, floorDays: 0 },
+): AgentCopies {
   return new AgentCopies({
     home: homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
     config: {
@@ -13,7 +19,9 @@ export function receiverCopies(scratch: string, now: () => number = Date.now): A
       listen: [],
       advertise: [],
       freeSpaceFloor: 0,
-      versions: { keep: 6, minAgeMs: 0 },
+      versions,
+      folderVersions: new Map(),
+      points: defaultPointRules,
       quotaBytes: null,
       sealedReserve: 0,
       quotas: new Map(),

@@ -9,6 +9,7 @@ import { silentLogger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import { createChannelPair, type ChannelPairOptions } from './channel-pair.ts';
 import { contentOf, type MemoryHistory } from './memory-history.ts';
+import { noHeldPoints } from './no-held-points.ts';
 
 export const benchAgent = 'AGENT' as DeviceId;
 
@@ -17,6 +18,7 @@ const restoreDefaults: RunRestoreOptions = {
   folders: [],
   paths: [],
   at: null,
+  point: null,
   dryRun: false,
   inPlace: false,
   keepOwners: process.getuid?.() === 0,
@@ -51,7 +53,11 @@ export function createBenchReceiver(
         channel: served,
         openHistory: async (agentId) => {
           const own = agentId === benchAgent ? histories : [];
-          return { folders: own.map((history) => history.folder()), content: contentOf(own) };
+          return {
+            folders: own.map((history) => history.folder()),
+            content: contentOf(own),
+            points: noHeldPoints,
+          };
         },
         leases: receiver.leases,
         now,

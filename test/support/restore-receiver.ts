@@ -13,6 +13,7 @@ import { PeerBook } from '../../shared/link/peer-book.ts';
 import { PeerLinks } from '../../shared/link/peer-links.ts';
 import { testLimits } from './link-devices.ts';
 import { readTree } from './memory-history.ts';
+import { noHeldPoints } from './no-held-points.ts';
 import { indexA, sha256 } from './store-fixture.ts';
 
 /** Stores by agent and folder. */
@@ -37,7 +38,8 @@ export async function startRestoreReceiver(
       onChannel: (channel) => {
         void serveRestore({
           channel,
-          openHistory: async (id) => historyOfStores(stores.get(id) ?? new Map<string, HistoryStore>()),
+          openHistory: async (id) =>
+            historyOfStores(stores.get(id) ?? new Map<string, HistoryStore>(), noHeldPoints),
           leases,
           now: Date.now,
           programVersion: 'test',

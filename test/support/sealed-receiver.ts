@@ -6,6 +6,7 @@ import type { DeviceId } from '../../shared/identity/device-id.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import { type ChannelPairOptions, createChannelPair } from './channel-pair.ts';
+import { noHeldPoints } from './no-held-points.ts';
 
 /** Changes what a receiver lists. */
 export type Lie = (entries: ReturnType<SealedStore['entriesAt']>['entries']) => void;
@@ -40,7 +41,7 @@ export function sealedReceiver(
     'onMessage'
   >,
 ): () => Promise<Channel> {
-  const history = historyOfStores(new Map([[folder, heldFolder(store, lie)]]));
+  const history = historyOfStores(new Map([[folder, heldFolder(store, lie)]]), noHeldPoints);
   const grant = { role: 'restore', agentId } as const;
   return async () => {
     const [restorer, served] = createChannelPair({ ...options, firstGrant: grant, secondGrant: grant });

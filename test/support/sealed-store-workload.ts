@@ -1,3 +1,4 @@
+import { allVersionsKept } from './kept-history.ts';
 import fs from 'node:fs';
 import { expect } from 'vitest';
 import type { SealedStore } from '../../receiver/store/sealed-store.ts';
@@ -125,7 +126,7 @@ export const sealedWorkload: StoreWorkload<SealedStore, SealedOperation, SealedI
   },
   async perform(store, operation) {
     if (operation.do === 'send') await send(store, operation);
-    else if (operation.do === 'expire') await store.expire(Number.MAX_SAFE_INTEGER);
+    else if (operation.do === 'expire') await store.expire(Number.MAX_SAFE_INTEGER, allVersionsKept);
     else throw new Error('reopening is not for the store to do');
   },
   imageOf(store) {

@@ -57,6 +57,14 @@ export class SealedWorkbench {
 
   /** Runs `restore` with these arguments on a device that the receiver lets read; any exit code is given back. */
   async restore(args: readonly string[], env: Record<string, string> = {}): Promise<CommandResult> {
+    return await this.onRestorer(['restore', ...args], env);
+  }
+
+  /** The same with any command that reads from a receiver. */
+  async onRestorer(
+    [command = '', ...args]: readonly string[],
+    env: Record<string, string> = {},
+  ): Promise<CommandResult> {
     this.#invitation ??= await this.bench.receiver.invite([
       '--role',
       'restore',
@@ -64,7 +72,7 @@ export class SealedWorkbench {
       this.bench.agentId,
     ]);
     this.#restorer.env = env;
-    return await this.#restorer.run(['restore', '--from', this.#invitation, ...args]);
+    return await this.#restorer.run([command, '--from', this.#invitation, ...args]);
   }
 
   /** Arguments by which the owner's private key is used. */

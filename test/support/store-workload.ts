@@ -1,3 +1,4 @@
+import { nothingKept } from './kept-history.ts';
 import fs from 'node:fs';
 import { expect } from 'vitest';
 import type { Moment } from '../../receiver/store/moment.ts';
@@ -80,7 +81,7 @@ export async function perform(store: MirrorStore, operation: StoreOperation): Pr
       return;
     }
     case 'expire':
-      await store.expire(Number.MAX_SAFE_INTEGER);
+      await store.expire(Number.MAX_SAFE_INTEGER, nothingKept);
       return;
     case 'reopen':
       throw new Error('reopening is not for the store to do');

@@ -7,6 +7,7 @@ import type { MirrorStore } from '../../../receiver/store/mirror-store.ts';
 import type { DeviceId } from '../../../shared/identity/device-id.ts';
 import { silentLogger } from '../../../shared/io/logger.ts';
 import { createChannelPair } from '../../support/channel-pair.ts';
+import { noHeldPoints } from '../../support/no-held-points.ts';
 import { FeedFake, indexA, indexB, storeFixture } from '../../support/store-fixture.ts';
 
 let store: MirrorStore;
@@ -24,7 +25,7 @@ it('lists what a mirror folder held in an interval of the sequences, not at a ti
   const [restorer, served] = createChannelPair({ firstGrant: grant, secondGrant: grant });
   const serving = serveRestore({
     channel: served,
-    openHistory: async () => historyOfStores(new Map([['media', store]])),
+    openHistory: async () => historyOfStores(new Map([['media', store]]), noHeldPoints),
     leases: new RestoreLeases(Date.now),
     now: Date.now,
     programVersion: 'test',

@@ -10,6 +10,7 @@ import { decodeMessage, encodeMessage, type Message } from '../../../shared/prot
 import { parseTypedPath } from '../../../shared/records/relative-path.ts';
 import { createChannelPair } from '../../support/channel-pair.ts';
 import { contentOf, type HistoryEntry, MemoryHistory } from '../../support/memory-history.ts';
+import { noHeldPoints } from '../../support/no-held-points.ts';
 import { sha256 } from '../../support/store-fixture.ts';
 
 const [ours, theirs] = ['OURS' as DeviceId, 'THEIRS' as DeviceId];
@@ -58,7 +59,7 @@ async function converse(grant: PeerGrant, messages: readonly Message[]): Promise
     channel: served,
     openHistory: async (agentId) => {
       const own = histories.get(agentId) ?? [];
-      return { folders: own.map((folder) => folder.folder()), content: contentOf(own) };
+      return { folders: own.map((folder) => folder.folder()), content: contentOf(own), points: noHeldPoints };
     },
     leases: new RestoreLeases(() => 0),
     now: () => 10,

@@ -1,3 +1,4 @@
+import { allVersionsKept } from '../../support/kept-history.ts';
 import { createPublicKey } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -169,7 +170,7 @@ it.each([
     const leased = packCount();
     expect(leased).toBeGreaterThan(0);
     now += days * 86_400_000;
-    await store.expire(now);
+    await store.expire(now, allVersionsKept);
     expect(packCount()).toBe(days < 7 ? leased : 0);
     await store.close();
     store = await fixture.open();

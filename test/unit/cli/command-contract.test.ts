@@ -26,7 +26,8 @@ pause --for <DURATION> --json
 resume --json
 dump [FOLDER] --wait-copies <N> --pin <LABEL> --timeout <SECONDS> --json
 wait --copies <N> --timeout <SECONDS> --json
-restore --from <INVITATION|DEVICE-ID@HOST:PORT> --listen <HOST:PORT> --to <DIR> --agent <DEVICE-ID> --folder <ID>... --path <PATTERN>... --at <TIME> --dry-run --in-place --owner <WHICH> --key <PRIVATE.asc> --key-passphrase-file <FILE> --passphrase-file <FILE> --pg-restore <CONNSTRING> --jobs <N> --scratch <DIR> --json
+restore --from <INVITATION|DEVICE-ID@HOST:PORT> --listen <HOST:PORT> --to <DIR> --agent <DEVICE-ID> --folder <ID>... --path <PATTERN>... --at <TIME|POINT> --dry-run --in-place --owner <WHICH> --key <PRIVATE.asc> --key-passphrase-file <FILE> --passphrase-file <FILE> --pg-restore <CONNSTRING> --jobs <N> --scratch <DIR> --json
+points --from <INVITATION|DEVICE-ID@HOST:PORT> --listen <HOST:PORT> --agent <DEVICE-ID> --json
 config check
 config show
 `;

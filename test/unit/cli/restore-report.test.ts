@@ -26,6 +26,7 @@ const folder = (id: string, source: string | null, more: Partial<Folder> = {}): 
 const result = (folders: Folder[], more: Partial<RestoreResult> = {}): RestoreResult => ({
   folders,
   at: '2026-11-21T09:00:00.000Z',
+  point: null,
   agent: null,
   dryRun: false,
   durationMs: 61_000,

@@ -146,6 +146,7 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
             versionBytes: 2 ** 30,
             durableSequence: 9,
             lastDurableAt: '2026-11-21T11:59:48Z',
+            deletedGoneBy: '2027-11-21T14:00:00Z',
             recipients: null,
           },
           {
@@ -157,6 +158,7 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
             versionBytes: 0,
             durableSequence: 40,
             lastDurableAt: '2026-11-21T11:59:48Z',
+            deletedGoneBy: null,
             recipients: {
               keyIds: ['AAAAAAAAAAAAAAAA', 'BBBBBBBBBBBBBBBB'],
               changes: [
@@ -197,5 +199,7 @@ FFFFFFF  unpaired   0 B             -         -      -      -         -
 
 folder database is readable with keys AAAAAAAAAAAAAAAA, BBBBBBBBBBBBBBBB
   changed 2 hours ago with version 3: +BBBBBBBBBBBBBBBB -CCCCCCCCCCCCCCCC
+
+a file of media that is deleted today has left here by 2027-11-21 at the latest, pinned restore points apart
 `);
 });

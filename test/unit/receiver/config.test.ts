@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { defaultPointRules } from '../../../receiver/retention/point-retention.ts';
 import { parseReceiverConfig, receiverConfigText } from '../../../receiver/config.ts';
 
 describe('receiver.yaml', () => {
@@ -11,7 +12,9 @@ describe('receiver.yaml', () => {
       listen: [],
       advertise: [],
       freeSpaceFloor: 0.05,
-      versions: { keep: 6, minAgeMs: 7 * 86_400_000 },
+      versions: { kind: 'points', floorDays: 7 },
+      folderVersions: new Map(),
+      points: defaultPointRules,
       quotaBytes: null,
       sealedReserve: 0.1,
       quotas: new Map(),
@@ -34,8 +37,33 @@ describe('receiver.yaml', () => {
     );
   });
 
+  it('reads how long versions and restore points are kept, also for single folders', () => {
+    const config = parseReceiverConfig(
+      'data: /d\nversions: {kind: simple, keep: 2, cleanout: 30d, minAge: 3d}\npoints: {hourlyDays: 1}\n' +
+        'agents:\n  ABC:\n    folders:\n      media: {versions: {kind: staggered, maxAge: never}}\n' +
+        '      docs: {versions: {kind: trashcan}}\n',
+      'receiver.yaml',
+    );
+    expect(config.versions).toEqual({ kind: 'simple', keep: 2, cleanoutDays: 30, floorDays: 3 });
+    expect(config.points).toEqual({ ...defaultPointRules, hourlyDays: 1, floorDays: 3 });
+    expect(config.quotas).toEqual(new Map());
+    expect(config.folderVersions).toEqual(
+      new Map([
+        [
+          'ABC',
+          new Map([
+            ['media', { kind: 'staggered', maxAgeDays: 0, floorDays: 7 }],
+            ['docs', { kind: 'trashcan', cleanoutDays: 0, floorDays: 7 }],
+          ]),
+        ],
+      ]),
+    );
+  });
+
   it.each([
     ['', 'data'],
+    ['data: /d\nversions: {kind: all}\n', 'line 2'],
+    ['data: /d\npoints: {newestComplete: 0}\n', 'line 2'],
     ['data: here\n', 'absolute'],
     ['data: /d\nfreeSpaceFloor: 80%\n', 'freeSpaceFloor'],
     ['data: /d\nsealedReserve: 60%\n', 'share of a quota'],

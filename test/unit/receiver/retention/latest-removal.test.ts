@@ -12,8 +12,9 @@ it('tells by which date a deleted file has left, or that the rule keeps some for
     daysUntil(latestRemovalMs(deletedAt, retention, defaultPointRules));
   expect(latest({ kind: 'points', floorDays: 7 })).toBe(365);
   expect(latest({ kind: 'simple', keep: 6, cleanoutDays: 0, floorDays: 7 })).toBeNull();
-  expect(latest({ kind: 'simple', keep: 6, cleanoutDays: 30, floorDays: 7 })).toBe(30);
-  expect(latest({ kind: 'trashcan', cleanoutDays: 3, floorDays: 7 })).toBe(7);
+  expect(latest({ kind: 'simple', keep: 6, cleanoutDays: 30, floorDays: 7 })).toBe(365);
+  expect(latest({ kind: 'simple', keep: 6, cleanoutDays: 400, floorDays: 7 })).toBe(400);
+  expect(latest({ kind: 'trashcan', cleanoutDays: 3, floorDays: 380 })).toBe(380);
   expect(latest({ kind: 'staggered', maxAgeDays: 365, floorDays: 7 })).toBe(365);
   expect(latest({ kind: 'staggered', maxAgeDays: 0, floorDays: 7 })).toBeNull();
 });

@@ -1,0 +1,190 @@
+import path from 'node:path';
+import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
+import { rootPath } from '../../shared/records/relative-path.ts';
+import type { UnsealerSource } from './command-unsealers.ts';
+import { describePoint, findPoint, pointBefore } from './chosen-point.ts';
+import { browsePoints, type OfferedPart, type OfferedPoint } from './offered-points.ts';
+import { describeSealedFolder, openSealedFolder, type OpenedSealedFolder } from './open-sealed-folder.ts';
+import type { PathFilter } from './path-filter.ts';
+import { browseFolder, browseFolders, type FolderListing } from './restore-listing.ts';
+import type { RestoreLink } from './restore-link.ts';
+import { planFolder, type FolderPlan } from './restore-plan.ts';
+import type { RestoreResult, RunRestoreOptions } from './run-restore.ts';
+
+type FolderResult = RestoreResult['folders'][number];
+
+export type TargetedPlan = { plan: FolderPlan; target: string; sealed: OpenedSealedFolder | null };
+
+/** `untouched`: folders of which nothing is written: only told about, locked, or not there. */
+export type PlannedFolders = {
+  listing: FolderListing;
+  point: OfferedPoint | null;
+  plans: TargetedPlan[];
+  untouched: FolderResult[];
+};
+
+type Deps = {
+  link: RestoreLink;
+  note: (line: string) => void;
+  unsealers: UnsealerSource | null;
+  configuredPath: (folder: string) => string | null;
+};
+type Options = Pick<RunRestoreOptions, 'to' | 'folders' | 'at' | 'point' | 'dryRun' | 'inPlace' | 'agentId'>;
+
+/**
+ * What is to be made of each folder. With a point, all folders are as of that point; what is lacking of it is in the
+ * plans' failures.
+ * @throws CodedError USAGE, FOLDER_UNKNOWN, POINT_UNKNOWN, RECORD_FORGED, those of openSealedFolder
+ */
+export async function planFolders(deps: Deps, options: Options, filter: PathFilter): Promise<PlannedFolders> {
+  const { listing, point } = await chooseState(deps, options);
+  const plans: TargetedPlan[] = [];
+  const untouched: FolderResult[] = [];
+  for (const { id, kind } of listing.folders) {
+    const part = point?.parts.find((candidate) => candidate.part.id === id) ?? null;
+    const target = targetOf(deps, options, id);
+    if (kind === 'mirror') {
+      const entries = await browseFolder(deps.link, id, { at: listing.at, ...intervalOf(part) }, filter);
+      const plan = planFolder(id, entries, filter);
+      if (part !== null) plan.failures.push(...lackingOf(part, filter));
+      plans.push({ target, plan, sealed: null });
+      continue;
+    }
+    const query = { folder: id, at: listing.at, filter, agentId: options.agentId, version: versionOf(part) };
+    try {
+      if (deps.unsealers === null) {
+        untouched.push({ ...emptyResult(id, target), ...(await describeSealedFolder(deps, query)) });
+        continue;
+      }
+      const sealed = await openSealedFolder({ ...deps, unsealers: deps.unsealers }, query);
+      plans.push({ target, plan: sealed.plan, sealed });
+    } catch (error) {
+      // who restores everything without the key of this folder gets everything else
+      if (!isCoded(error) || options.folders.length > 0) throw error;
+      const codes = point === null ? mayBePassedOver : mayBePassedOverInPoint;
+      if (!codes.has(error.code)) throw error;
+      untouched.push(failedFolder(id, target, error));
+    }
+  }
+  if (point !== null) untouched.push(...absentFolders(point, listing, options, deps));
+  return { listing, point, plans, untouched };
+}
+
+/** The folders, and the moment or the point whose state is restored of them. */
+async function chooseState(
+  { link, note }: Deps,
+  { at, point: name, folders, agentId }: Options,
+): Promise<{ listing: FolderListing; point: OfferedPoint | null }> {
+  if (name !== null) {
+    const point = findPoint((await browsePoints(link, agentId)).points, name);
+    note(describePoint(point));
+    return { listing: await listPoint(link, point, folders), point };
+  }
+  const listing = await browseFolders(link, { folders, at });
+  if (at === null || !needsPoint(listing)) return { listing, point: null };
+  const { points } = await browsePoints(link, agentId);
+  const point = pointBefore(points, at);
+  if (point === null) {
+    note('no complete restore point of that time is held: each folder is restored as it was then by itself');
+    return { listing, point };
+  }
+  note(
+    `${describePoint(point)}: the newest complete one of that time; name one --folder for the exact moment`,
+  );
+  return { listing: await listPoint(link, point, folders), point };
+}
+
+/** Folders that belong together are taken from one point, as files and rows must fit. */
+function needsPoint({ folders }: FolderListing): boolean {
+  return folders.length > 1 && folders.some(({ kind }) => kind === 'sealed');
+}
+
+/** What is held now of the point's folders. @throws CodedError FOLDER_UNKNOWN: the point has no such folder */
+async function listPoint(
+  link: RestoreLink,
+  point: OfferedPoint,
+  wanted: readonly string[],
+): Promise<FolderListing> {
+  const ids = new Set(point.record.folders.map(({ id }) => id));
+  for (const id of wanted) {
+    if (ids.has(id)) continue;
+    throw new CodedError('FOLDER_UNKNOWN', `restore point ${point.id} has no folder "${id}"`, {
+      hint: `it has: ${[...ids].join(', ')}`,
+    });
+  }
+  const listing = await browseFolders(link, { folders: wanted, at: null });
+  return {
+    ...listing,
+    folders: listing.folders.filter(({ id, kind }) =>
+      point.record.folders.some((part) => part.id === id && part.kind === kind),
+    ),
+  };
+}
+
+function intervalOf(part: OfferedPart | null): { between?: { indexId: Buffer; from: number; to: number } } {
+  if (part?.part.kind !== 'mirror') return {};
+  const { index, from, to } = part.part;
+  return { between: { indexId: Buffer.from(index, 'hex'), from, to } };
+}
+
+function versionOf(part: OfferedPart | null): { epoch: string; number: number; record: string } | null {
+  return part?.part.kind === 'sealed' ? part.part : null;
+}
+
+/** Files of which the receiver knows that the point had them, or another content of them, and that never came. */
+function lackingOf({ state, files, lacking }: OfferedPart, filter: PathFilter): FolderPlan['failures'] {
+  if (state !== 'incomplete') return [];
+  const message = 'the receiver never got it as it was then: it was replaced or deleted too soon';
+  const named = lacking
+    .filter((path) => filter(path, false))
+    .map((path) => ({ path, code: 'CONTENT_GONE' as const, message }));
+  const more = files - lacking.length;
+  if (more <= 0) return named;
+  const rest = { path: rootPath, code: 'CONTENT_GONE' as const, message: `so it is with ${more} more` };
+  return [...named, rest];
+}
+
+/** Parts of the point of which nothing is held at all. */
+function absentFolders(
+  { id: pointId, record }: OfferedPoint,
+  listing: FolderListing,
+  options: Options,
+  deps: Deps,
+): FolderResult[] {
+  const absent = record.folders.filter((part) => !listing.folders.some(({ id }) => id === part.id));
+  return absent
+    .filter(({ id }) => options.folders.length === 0 || options.folders.includes(id))
+    .map(({ id }) => {
+      const error = new CodedError(
+        'CONTENT_GONE',
+        `nothing is held of folder ${id} of restore point ${pointId}`,
+      );
+      return failedFolder(id, targetOf(deps, options, id), error);
+    });
+}
+
+/** What keeps one sealed folder from being restored and says nothing about the others. */
+const mayBePassedOver: ReadonlySet<string> = new Set(['KEY_WRONG', 'KEY_INVALID', 'RESTORE_NOTHING_FOUND']);
+/** Another version does not take the place of one that a point names. */
+const mayBePassedOverInPoint: ReadonlySet<string> = new Set([...mayBePassedOver, 'CONTENT_GONE']);
+
+function failedFolder(id: string, target: string, error: CodedError): FolderResult {
+  const { code, message, hint } = error;
+  const failed = [{ path: '', code, message: hint === null ? message : `${message}; ${hint}` }];
+  return { ...emptyResult(id, target), failed };
+}
+
+function emptyResult(id: string, target: string): FolderResult {
+  return { id, target, files: 0, bytes: 0, skipped: 0, failed: [] };
+}
+
+function targetOf({ configuredPath }: Deps, options: Options, folder: string): string {
+  if (options.to !== null) return path.resolve(options.to, folder);
+  const target = options.inPlace ? configuredPath(folder) : options.dryRun ? folder : null;
+  if (target === null) {
+    throw new CodedError('USAGE', `where should folder ${folder} be restored to?`, {
+      hint: options.inPlace ? 'this home has no such folder: add --to DIR' : 'add --to DIR',
+    });
+  }
+  return path.resolve(target);
+}

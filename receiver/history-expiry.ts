@@ -1,0 +1,136 @@
+import type { AlarmBoard } from '../shared/alarm-board.ts';
+import { isCoded } from '../shared/errors/coded-error.ts';
+import type { DeviceId } from '../shared/identity/device-id.ts';
+import type { Logger } from '../shared/io/logger.ts';
+import type { AgentStore } from './agent-copies.ts';
+import type { KeptHistory, PointPart } from './points/folder-evidence.ts';
+import type { HeldPoint } from './points/point-book.ts';
+import type { ClockGap } from './retention/retention-clock.ts';
+import { longestKeptMs, type PointRules } from './retention/point-retention.ts';
+
+const dayMs = 86_400_000;
+const expiryIntervalMs = 3_600_000;
+/** After a start the copies are brought up to date first. */
+const firstExpiryMs = 60_000;
+
+type Deps = {
+  points: {
+    expire(agentId: DeviceId, rules: PointRules): Promise<readonly { id: string }[]>;
+    held(agentId: DeviceId): Promise<readonly HeldPoint[]>;
+  };
+  copies: { agentIds(): readonly DeviceId[]; foldersOf(agentId: DeviceId): [string, AgentStore][] };
+  /** A restore reads of that agent: nothing of it may go now. */
+  isRead: (agentId: DeviceId) => boolean;
+  /** ms, by the clock that ages are counted by; and keeps that. */
+  retentionNow: () => number;
+  storeClock: () => void;
+  clockGap: () => ClockGap | null;
+  alarms: AlarmBoard;
+  logger: Logger;
+};
+type Options = { rulesOf: (agentId: DeviceId) => PointRules };
+
+/**
+ * Every hour: the restore points that the rules let go, then what no kept point needs any more of each folder. Never
+ * under a restore, and nothing of an agent whose points cannot be read.
+ */
+export function startHistoryExpiry(deps: Deps, options: Options): { stop(): Promise<void> } {
+  let stopped = false;
+  let running: Promise<void> = Promise.resolve();
+  const begin = (): void => {
+    running = running.then(async () => expireHistory(deps, options, () => stopped));
+  };
+  const first = setTimeout(begin, firstExpiryMs);
+  const interval = setInterval(begin, expiryIntervalMs);
+  return {
+    stop: async () => {
+      stopped = true;
+      clearTimeout(first);
+      clearInterval(interval);
+      await running;
+    },
+  };
+}
+
+/** One run over all agents. Never rejects: what fails is an alarm until it works again. */
+export async function expireHistory(
+  deps: Deps,
+  { rulesOf }: Options,
+  isStopped: () => boolean,
+): Promise<void> {
+  const { copies, isRead } = deps;
+  if (isStopped()) return;
+  await withAlarm(deps, 'retention clock', async () => deps.storeClock());
+  tellClockGap(deps);
+  for (const agentId of copies.agentIds()) {
+    if (isStopped()) return;
+    if (isRead(agentId)) continue;
+    const rules = rulesOf(agentId);
+    const kept = await withAlarm(deps, `points ${agentId} expiry`, async () =>
+      expirePoints(deps, agentId, rules),
+    );
+    if (kept === null) continue;
+    for (const [folder, store] of copies.foldersOf(agentId)) {
+      // asked again: a restore may have begun meanwhile
+      if (isStopped() || isRead(agentId)) break;
+      await withAlarm(deps, `folder ${agentId}/${folder} expiry`, async () => {
+        const removed = await store.expire(deps.retentionNow(), keptHistory(kept, folder, rules));
+        if (removed.bytes > 0 || removed.versions > 0)
+          deps.logger.info({ agentId, folder, ...removed }, 'what is kept no longer was removed');
+      });
+    }
+  }
+}
+
+/** A clock that was set lets nothing expire at once; which of the two is right a person has to say. */
+function tellClockGap({ clockGap, alarms }: Deps): void {
+  const gap = clockGap();
+  if (gap === null) {
+    alarms.clear('clock');
+    return;
+  }
+  const days = Math.round(gap.gapMs / dayMs);
+  const follows =
+    gap.direction === 'ahead' ? 'it catches up at twice the pace of time' : 'ages stand still until then';
+  alarms.raise(
+    'clock',
+    'CLOCK_JUMPED',
+    `the clock of this machine is ${days} days ${gap.direction} of the one by which ages are counted; ${follows}: is it right?`,
+  );
+}
+
+/** The points that are kept then. */
+async function expirePoints(
+  { points, logger }: Deps,
+  agentId: DeviceId,
+  rules: PointRules,
+): Promise<readonly HeldPoint[]> {
+  const gone = await points.expire(agentId, rules);
+  if (gone.length > 0) {
+    const ids = gone.slice(0, 10).map(({ id }) => id);
+    logger.info({ agentId, points: gone.length, ids }, 'restore points are kept no longer');
+  }
+  return points.held(agentId);
+}
+
+function keptHistory(points: readonly HeldPoint[], folder: string, rules: PointRules): KeptHistory {
+  const { newestComplete, floorDays } = rules;
+  const parts = points.flatMap(({ record }): PointPart[] => record.folders.filter(({ id }) => id === folder));
+  return { parts, longestMs: longestKeptMs(rules), newestComplete, floorDays };
+}
+
+async function withAlarm<Result>(
+  { alarms }: Deps,
+  key: string,
+  action: () => Promise<Result>,
+): Promise<Result | null> {
+  try {
+    const result = await action();
+    alarms.clear(key);
+    return result;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    alarms.raise(key, isCoded(error) ? error.code : 'INTERNAL', `what is kept no longer stays: ${message}`);
+    return null;
+  }
+}

@@ -1,0 +1,58 @@
+import { formatByteSize } from './byte-size.ts';
+import { formatTable } from './table.ts';
+import { shortDeviceId, type DeviceId } from '../identity/device-id.ts';
+
+/**
+ * What a point brings back of one folder. `state`: whether that is proved; `bytes`: of a sealed folder what a restore
+ * reads, null where it is not counted; `lacking`: the first of the files that are not all there.
+ */
+type ListedPart = {
+  id: string;
+  state: 'complete' | 'incomplete' | 'unknown';
+  bytes: number | null;
+  lacking: string[];
+} & ({ version: number } | { from: number; to: number });
+
+/** A restore point as `points --json` prints it, on both sides. Times are ISO 8601. */
+export type PointListing = {
+  id: string;
+  agent: string;
+  /** When the point was begun, by the agent's clock. */
+  at: string;
+  receivedAt: string;
+  complete: boolean;
+  /** 0 when complete; null when it is not known of some folder. */
+  incompleteFiles: number | null;
+  pinned: boolean;
+  pin: { label: string; by: 'agent' | 'owner' | null } | null;
+  folders: ListedPart[];
+};
+
+/** The points for people, in the order given. */
+export function formatPoints(points: readonly PointListing[]): string {
+  if (points.length === 0) return 'no restore point is held yet\n';
+  const rows = points.map(({ id, agent, at, folders, pin, ...point }) => [
+    id,
+    at.replace(/\.\d+Z$/, 'Z'),
+    shortDeviceId(agent as DeviceId),
+    formatCompleteness(point),
+    folders.map(folderText).join(' '),
+    pin?.label ?? '',
+  ]);
+  return formatTable(['POINT', 'TIME', 'AGENT', 'STATE', 'FOLDERS', 'PIN'], rows);
+}
+
+/** Whether a point is whole, in words. */
+export function formatCompleteness({
+  complete,
+  incompleteFiles,
+}: Pick<PointListing, 'complete' | 'incompleteFiles'>): string {
+  if (complete) return 'complete';
+  if (incompleteFiles === null) return 'not proved';
+  return incompleteFiles === 1 ? 'incomplete (1 file)' : `incomplete (${incompleteFiles} files)`;
+}
+
+function folderText(folder: ListedPart): string {
+  const size = folder.bytes === null ? '' : ` (${formatByteSize(folder.bytes)})`;
+  return 'version' in folder ? `${folder.id}#${folder.version}${size}` : `${folder.id}${size}`;
+}

@@ -1,0 +1,80 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { RestoreResult } from '../../agent/restore/run-restore.ts';
+import { MediaRows } from '../support/media-rows.ts';
+import { startPostgres, type PostgresServer } from '../support/postgres.ts';
+import { SealedWorkbench } from '../support/sealed-workbench.ts';
+import { until } from '../support/until.ts';
+import { SeededRandom } from '../support/seeded-random.ts';
+
+const livedMs = 5000;
+const dumps = 4;
+
+let server: PostgresServer;
+let sealed: SealedWorkbench;
+let rows: MediaRows;
+
+beforeAll(async () => {
+  server = await startPostgres();
+  server.createDatabase('mastodon');
+  sealed = await SealedWorkbench.create('points-database');
+  const seed = process.env['MASTOKEEP_SEED'] ?? 'points of a database';
+  rows = new MediaRows(server, 'mastodon', sealed.bench.source, new SeededRandom(seed));
+  await sealed.addFolder('database', '--postgres', server.connection('mastodon'));
+});
+
+afterAll(async () => {
+  await rows.stop();
+  await sealed.dispose();
+  await server.stop();
+});
+
+/** The files that the rows in a restored dump name. */
+function namedIn(archive: string): string[] {
+  const sql = server.run('pg_restore', ['--data-only', '--table=media', '-f', '-', archive]).toString();
+  return sql.split('\n').flatMap((line) => /^\d+\t(.+)$/.exec(line)?.[1] ?? []);
+}
+
+it('holds in a restore point every file that the rows of its dump name, though files come and go while it is made', async () => {
+  const stopped = new AbortController();
+  const churning = rows.churn(stopped.signal);
+  const points: string[] = [];
+  try {
+    await until('there are many files', () => (rows.lives.size > 100 ? true : null));
+    for (let number = 1; number <= dumps; number += 1) {
+      const began = Date.now();
+      const stdout = await sealed.bench.agent.must(['dump', '--pin', `dump ${number}`, '--wait-copies', '1']);
+      points.push(/restore point (\S+)/.exec(stdout)?.[1] ?? '');
+      // so that each dump sees files that were replaced, and some that will be
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, 9000 - (Date.now() - began))));
+    }
+    const gone = (): number => [...rows.lives.values()].filter(({ died }) => died !== null).length;
+    await until('many of them are gone', () => (gone() > 100 ? true : null));
+  } finally {
+    stopped.abort();
+    await churning;
+  }
+  const seen = { named: 0, goneSince: 0, short: 0 };
+  for (const point of points) {
+    const to = sealed.target(point);
+    const { stdout, stderr } = await sealed.restore(['--at', point, '--to', to, '--json', ...sealed.withKey]);
+    const { folders } = JSON.parse(stdout) as RestoreResult;
+    const failed = new Set(folders.flatMap((folder) => folder.failed.map((failure) => failure.path)));
+    const named = namedIn(path.join(to, 'database/database.dump'));
+    expect(named.length, stderr).toBeGreaterThan(50);
+    for (const file of named) {
+      seen.named += 1;
+      const life = rows.lives.get(file);
+      const place = path.join(to, 'media', file);
+      const isThere = fs.existsSync(place) && fs.readFileSync(place, 'utf8') === file.repeat(100);
+      const age = (life?.died ?? Infinity) - (life?.born ?? 0);
+      if (life?.died != null) seen.goneSince += 1;
+      if (age < livedMs) seen.short += 1;
+      else expect(isThere, `${file} of ${point}, which lived for ${age} ms`).toBe(true);
+      if (failed.has(file)) expect(isThere, `${file} counts as lacking`).toBe(false);
+    }
+  }
+  expect(points).toHaveLength(dumps);
+  expect(seen.goneSince).toBeGreaterThan(20);
+}, 300_000);

@@ -1,0 +1,195 @@
+import fs from 'node:fs';
+import zlib from 'node:zlib';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { AgentCopies } from '../../receiver/agent-copies.ts';
+import { expireHistory } from '../../receiver/history-expiry.ts';
+import { PointBooks } from '../../receiver/point-books.ts';
+import type { PointRules } from '../../receiver/retention/point-retention.ts';
+import type { ClockGap } from '../../receiver/retention/retention-clock.ts';
+import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
+import { AlarmBoard } from '../../shared/alarm-board.ts';
+import { silentLogger } from '../../shared/io/logger.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
+import { PointSigner, type MadePoint } from '../support/point-fixture.ts';
+import { receiverCopies } from '../support/receiver-copies.ts';
+import { FeedFake, indexA, readTree } from '../support/store-fixture.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+
+const dayMs = 86_400_000;
+const rules: PointRules = {
+  hourlyDays: 0,
+  dailyDays: 0,
+  weeklyWeeks: 0,
+  monthlyMonths: 0,
+  newestComplete: 1,
+  floorDays: 7,
+};
+const signer = new PointSigner();
+
+let now: number;
+let data: string;
+let copies: AgentCopies;
+let books: PointBooks;
+let alarms: AlarmBoard;
+let store: MirrorStore;
+let feed: FeedFake;
+let isRead: boolean;
+let stored: number;
+let gap: ClockGap | null;
+
+beforeEach(async () => {
+  now = 1_800_000_000_000;
+  isRead = false;
+  stored = 0;
+  gap = null;
+  const scratch = temporaryDirectory();
+  data = path.join(scratch, 'data');
+  fs.mkdirSync(data);
+  copies = receiverCopies(scratch, () => now, { kind: 'points', floorDays: 7 });
+  copies.learnKey(signer.agent, signer.publicKey.export({ type: 'spki', format: 'der' }));
+  alarms = new AlarmBoard({ logger: silentLogger, now: () => now });
+  books = openBooks();
+  store = (await copies.open(signer.agent, 'media', 'mirror')) as MirrorStore;
+  feed = new FeedFake(() => store);
+});
+
+afterEach(async () => {
+  await books.close();
+  await copies.close();
+});
+
+function openBooks(): PointBooks {
+  const clocks = { retentionNow: () => now, now: () => now, steadyNow: () => now };
+  return new PointBooks({ copies, dataDirectory: data, disk: nodeDisk, logger: silentLogger, ...clocks });
+}
+
+async function expire(): Promise<void> {
+  const deps = {
+    points: books,
+    copies,
+    isRead: () => isRead,
+    retentionNow: () => now,
+    storeClock: () => void (stored += 1),
+    clockGap: () => gap,
+    alarms,
+    logger: silentLogger,
+  };
+  await expireHistory(deps, { rulesOf: () => rules }, () => false);
+}
+
+let made = 0;
+/** A point of what is there now. */
+async function point(pin: string | null = null): Promise<MadePoint> {
+  const { sequence } = feed;
+  const part = {
+    id: 'media',
+    kind: 'mirror' as const,
+    index: indexA.toString('hex'),
+    from: sequence,
+    to: sequence,
+  };
+  const one = signer.point((made += 1), { pin, folders: [part] });
+  expect(await books.take(signer.agent, one.record, one.signature)).toMatchObject({ held: true });
+  now += 1000;
+  return one;
+}
+
+/** Three contents of a file, one after the other, each in a point. */
+async function threePoints(pin: string | null = null): Promise<MadePoint[]> {
+  const points: MadePoint[] = [];
+  for (const [at, content] of ['one', 'two', 'three'].entries()) {
+    await feed.send({ file: content });
+    await feed.complete();
+    points.push(await point(at === 0 ? pin : null));
+    now += 1000;
+  }
+  return points;
+}
+
+const versions = (): string[] =>
+  store
+    .listVersions('file' as Parameters<MirrorStore['listVersions']>[0])
+    .flatMap(
+      ({ name }) =>
+        readTree(`${data}/${signer.agent}/media/versions`)
+          .get(name ?? '')
+          ?.toString() ?? [],
+    )
+    .sort();
+const held = async (): Promise<string[]> => (await books.held(signer.agent)).map(({ id }) => id);
+
+it('lets go of points by the rules and of versions that only they needed, and of neither before the floor', async () => {
+  const points = await threePoints();
+  now += 6 * dayMs;
+  await expire();
+  expect([(await held()).length, versions()]).toEqual([3, ['one', 'two']]);
+  now += 2 * dayMs;
+  await expire();
+  expect([await held(), versions()]).toEqual([[points[2]?.id], []]);
+  expect(alarms.list()).toEqual([]);
+  expect(stored).toBe(2);
+});
+
+it('keeps what a pinned point needs until it is unpinned', async () => {
+  const [first, , last] = await threePoints('before the upgrade');
+  now += 400 * dayMs;
+  await expire();
+  expect([await held(), versions()]).toEqual([[first?.id, last?.id], ['one']]);
+  await (await books.of(signer.agent)).unpin(first?.id ?? '');
+  await expire();
+  expect([await held(), versions()]).toEqual([[last?.id], []]);
+});
+
+it('removes what a run that was cut off left, though its points are gone already', async () => {
+  const points = await threePoints();
+  now += 8 * dayMs;
+  await expire();
+  await feed.send({ file: 'four' });
+  await point();
+  now += 8 * dayMs;
+  // killed behind the points
+  await books.expire(signer.agent, rules);
+  expect(versions()).toEqual(['three']);
+  await books.close();
+  await copies.closeStore(signer.agent, 'media');
+  store = (await copies.open(signer.agent, 'media')) as MirrorStore;
+  books = openBooks();
+  await expire();
+  expect(versions()).toEqual([]);
+  expect(await held()).not.toContain(points[2]?.id);
+});
+
+it('takes nothing of an agent that a restore reads from, nor of one whose points cannot be read', async () => {
+  await threePoints();
+  now += 400 * dayMs;
+  isRead = true;
+  await expire();
+  expect([(await held()).length, versions()]).toEqual([3, ['one', 'two']]);
+  isRead = false;
+  await books.close();
+  fs.writeFileSync(`${data}/${signer.agent}/points/facts.journal`, foreignJournal());
+  books = openBooks();
+  await expire();
+  expect(versions()).toEqual(['one', 'two']);
+  expect(alarms.list()).toMatchObject([{ code: 'HOME_INVALID' }]);
+});
+
+it('asks a person about a wall clock that was set, until both clocks agree again', async () => {
+  gap = { direction: 'ahead', gapMs: 365 * dayMs };
+  await expire();
+  const [alarm] = alarms.list();
+  expect(alarm?.code).toBe('CLOCK_JUMPED');
+  expect(alarm?.message).toContain('365 days ahead');
+  gap = null;
+  await expire();
+  expect(alarms.list()).toEqual([]);
+});
+
+/** Of another agent: it is not believed. */
+function foreignJournal(): string {
+  const file = `${data}/${signer.agent}/points/facts.journal`;
+  const other = new PointSigner().agent;
+  const header = fs.readFileSync(file, 'utf8').split('\n')[0]?.slice(9).replace(signer.agent, other) ?? '';
+  return `${zlib.crc32(header).toString(16).padStart(8, '0')} ${header}\n`;
+}

@@ -1,0 +1,193 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { AgentCopies } from '../../../receiver/agent-copies.ts';
+import { PointBooks } from '../../../receiver/point-books.ts';
+import { pointPagesOf } from '../../../receiver/point-pages.ts';
+import { historyOfStores, type RestorePoints } from '../../../receiver/serve/restore-history.ts';
+import { RestoreLeases } from '../../../receiver/serve/restore-lease.ts';
+import { serveRestore } from '../../../receiver/serve/restore-session.ts';
+import type { MirrorStore } from '../../../receiver/store/mirror-store.ts';
+import { silentLogger } from '../../../shared/io/logger.ts';
+import { nodeDisk } from '../../../shared/io/node-disk.ts';
+import type { Channel } from '../../../shared/link/channel.ts';
+import type { HeldPoints } from '../../../shared/protocol/held-points.ts';
+import { parseTypedPath } from '../../../shared/records/relative-path.ts';
+import { createChannelPair } from '../../support/channel-pair.ts';
+import { PointSigner } from '../../support/point-fixture.ts';
+import { receiverCopies } from '../../support/receiver-copies.ts';
+import { restoreFrom } from '../../support/restore-bench.ts';
+import { FeedFake, fileState, indexA, readTree, sha256 } from '../../support/store-fixture.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+
+const signer = new PointSigner();
+const stranger = new PointSigner();
+let scratch: string;
+let copies: AgentCopies;
+let books: PointBooks;
+let store: MirrorStore;
+let feed: FeedFake;
+
+beforeEach(async () => {
+  scratch = temporaryDirectory();
+  fs.mkdirSync(path.join(scratch, 'data'));
+  copies = receiverCopies(scratch);
+  copies.learnKey(signer.agent, signer.publicKey.export({ type: 'spki', format: 'der' }));
+  const now = (): number => Date.now();
+  books = new PointBooks({
+    copies,
+    dataDirectory: path.join(scratch, 'data'),
+    disk: nodeDisk,
+    logger: silentLogger,
+    retentionNow: now,
+    now,
+    steadyNow: now,
+  });
+  store = (await copies.open(signer.agent, 'media', 'mirror')) as MirrorStore;
+  feed = new FeedFake(() => store);
+});
+
+afterEach(async () => {
+  await books.close();
+  await copies.close();
+});
+
+/** A receiver of that agent's history; `lie` changes each page of its points. */
+function receiver(
+  lie: (page: Omit<HeldPoints, 'requestId'>, after: string | null) => Omit<HeldPoints, 'requestId'> = (
+    page,
+  ) => page,
+) {
+  const grant = { role: 'restore', agentId: signer.agent } as const;
+  const truth = pointPagesOf({ points: books, copies }, signer.agent);
+  const points: RestorePoints = { page: async (after, limit) => lie(await truth.page(after, limit), after) };
+  return {
+    notes: [] as string[],
+    nextChannel: async (): Promise<Channel> => {
+      const [restorer, served] = createChannelPair({ firstGrant: grant, secondGrant: grant });
+      void serveRestore({
+        channel: served,
+        openHistory: async () => historyOfStores(new Map([['media', store]]), points),
+        leases: new RestoreLeases(Date.now),
+        now: Date.now,
+        programVersion: 'test',
+        logger: silentLogger,
+      });
+      return restorer;
+    },
+  };
+}
+
+async function takePoint(number: number, from: number, to: number): Promise<string> {
+  const part = { id: 'media', kind: 'mirror' as const, index: indexA.toString('hex'), from, to };
+  const point = signer.point(number, { folders: [part] });
+  await books.take(signer.agent, point.record, point.signature);
+  return point.id;
+}
+
+const target = (): string => path.join(scratch, 'restored');
+const restored = (): Record<string, string> =>
+  Object.fromEntries(
+    [...readTree(path.join(target(), 'media'))].map(([name, bytes]) => [name, bytes.toString()]),
+  );
+
+it('brings back what a point contains, with the last content of each path, and says which point it was', async () => {
+  await feed.send({ kept: 'one', deleted: 'two', replaced: 'old' });
+  await feed.send({ deleted: null, replaced: 'new' });
+  await feed.complete();
+  const first = await takePoint(1, 3, 3);
+  const second = await takePoint(2, 3, 5);
+  const result = await restoreFrom(receiver(), { to: target(), point: first, agentId: signer.agent });
+  expect(result.point).toEqual({ id: first, complete: true, incompleteFiles: 0 });
+  expect(restored()).toEqual({ kept: 'one', deleted: 'two', replaced: 'old' });
+  fs.rmSync(target(), { recursive: true });
+  await restoreFrom(receiver(), { to: target(), point: second });
+  expect(restored()).toEqual({ kept: 'one', deleted: 'two', replaced: 'new' });
+});
+
+it('names the files that an incomplete point lacks, and brings back the others', async () => {
+  await feed.send({ kept: 'one' });
+  await feed.complete();
+  store.stage(sha256('late'), Buffer.from('late'));
+  await store.commit({
+    indexId: indexA,
+    records: [{ path: parseTypedPath('lost'), sequence: 9, replaces: 5, state: fileState('late') }],
+    missing: [],
+    isHead: true,
+    through: 9,
+    token: sha256('9'),
+  });
+  const id = await takePoint(1, 5, 6);
+  const from = receiver();
+  const result = await restoreFrom(from, { to: target(), point: id });
+  expect(result.point).toEqual({ id, complete: false, incompleteFiles: 1 });
+  expect(result.folders).toMatchObject([
+    { id: 'media', files: 1, failed: [{ path: 'lost', code: 'CONTENT_GONE' }] },
+  ]);
+  expect(restored()).toEqual({ kept: 'one' });
+  expect(from.notes.join()).toContain('incomplete (1 file)');
+});
+
+it('reads any number of points, page by page', async () => {
+  await feed.send({ kept: 'one' });
+  await feed.complete();
+  const ids: string[] = [];
+  for (let number = 1; number <= 24; number += 1) ids.push(await takePoint(number, 1, 1));
+  let pages = 0;
+  const small = receiver((page, after) => {
+    pages += 1;
+    const points = page.points.slice(0, 5);
+    const all = ids.filter((id) => after === null || id > after);
+    return { ...page, points, next: all.length > 5 ? (all[4] ?? null) : null };
+  });
+  const result = await restoreFrom(small, { to: target(), point: ids.at(-1) ?? '' });
+  expect([result.point?.id, pages]).toEqual([ids.at(-1), 5]);
+});
+
+it.each<[string, (page: Omit<HeldPoints, 'requestId'>) => Omit<HeldPoints, 'requestId'>, string]>([
+  [
+    'another key',
+    (page) => ({ ...page, agentKey: stranger.publicKey.export({ type: 'spki', format: 'der' }) }),
+    'RECORD_FORGED',
+  ],
+  ['no key', (page) => ({ ...page, agentKey: null }), 'RECORD_FORGED'],
+  ['a key that is none', (page) => ({ ...page, agentKey: Buffer.from('no key') }), 'RECORD_FORGED'],
+  [
+    'a point that somebody else signed',
+    (page) => {
+      const { record, signature } = stranger.point(1);
+      return { ...page, points: page.points.map((point) => ({ ...point, record, signature })) };
+    },
+    'RECORD_FORGED',
+  ],
+  [
+    'a changed record',
+    (page) => ({
+      ...page,
+      points: page.points.map((point) => ({
+        ...point,
+        record: Buffer.from(point.record.toString().replace('hourly', 'asked')),
+      })),
+    }),
+    'RECORD_FORGED',
+  ],
+  ['a point twice', (page) => ({ ...page, points: [...page.points, ...page.points] }), 'PROTOCOL_VIOLATION'],
+  [
+    'a listing that goes on with nothing',
+    (page) => ({ ...page, points: [], next: '20261121-140000-0a1b2c3d' }),
+    'PROTOCOL_VIOLATION',
+  ],
+  [
+    'nothing said of a folder',
+    (page) => ({ ...page, points: page.points.map((point) => ({ ...point, parts: [] })) }),
+    'PROTOCOL_VIOLATION',
+  ],
+])('believes no receiver that gives %s', async (_, lie, code) => {
+  await feed.send({ kept: 'one' });
+  await feed.complete();
+  const id = await takePoint(1, 1, 1);
+  await expect(
+    restoreFrom(receiver(lie), { to: target(), point: id, agentId: signer.agent }),
+  ).rejects.toMatchObject({ code });
+  expect(fs.existsSync(target())).toBe(false);
+});

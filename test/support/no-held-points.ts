@@ -1,0 +1,6 @@
+import type { RestorePoints } from '../../receiver/serve/restore-history.ts';
+
+/** A receiver that holds no restore point. */
+export const noHeldPoints: RestorePoints = {
+  page: async () => ({ agentKey: null, points: [], next: null }),
+};
