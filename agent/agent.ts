@@ -1,5 +1,5 @@
 import { AlarmBoard } from '../shared/alarm-board.ts';
-import type { Daemon } from '../shared/cli/run-daemon.ts';
+import type { Daemon, DaemonLife } from '../shared/cli/run-daemon.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import { startControlServer } from '../shared/io/control-server.ts';
 import type { Home } from '../shared/io/home.ts';
@@ -37,7 +37,7 @@ const durablePollMs = 100;
  * The running agent; the caller holds the home's lock.
  * @throws CodedError CONFIG_INVALID, IDENTITY_DAMAGED, PEERS_DAMAGED, LISTEN_FAILED
  */
-export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
+export async function startAgent(home: Home, logger: Logger, life: DaemonLife): Promise<Daemon> {
   const config = readAgentConfig(home.configFile);
   const identity = loadDeviceIdentity(home.directory);
   const now = (): number => Date.now();
@@ -105,6 +105,7 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
   };
   const statusDeps = { identity, book, links, folders, sealed, sealing, sessions, pause, listening };
   const running: RunningAgent = {
+    life,
     lookAtKeys: async () => sealing.refresh(),
     status: () => {
       review();

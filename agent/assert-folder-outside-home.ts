@@ -1,7 +1,6 @@
-import fs from 'node:fs';
-import path from 'node:path';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import type { Home } from '../shared/io/home.ts';
+import { pathBelow, realPath } from './real-path.ts';
 
 /**
  * A folder must not hold the agent's home, whose private key would go to every receiver, nor lie in it: writing down
@@ -36,15 +35,5 @@ export function assertPathsWithoutHome(paths: readonly string[], home: Home): vo
 }
 
 function isWithin(inner: string, outer: string): boolean {
-  const relative = path.relative(outer, inner);
-  return relative === '' || !(relative === '..' || relative.startsWith(`..${path.sep}`));
-}
-
-/** As it is typed where it cannot be followed. */
-function realPath(directory: string): string {
-  try {
-    return fs.realpathSync(directory);
-  } catch {
-    return path.resolve(directory);
-  }
+  return pathBelow(inner, outer) !== null;
 }

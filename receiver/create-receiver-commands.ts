@@ -1,3 +1,4 @@
+import type { DaemonLife } from '../shared/cli/run-daemon.ts';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import {
   parseDeviceId,
@@ -13,11 +14,13 @@ import type { PeerGrant } from '../shared/link/peer.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { parseFolderId } from '../shared/records/folder-id.ts';
 import type { AgentCopies } from './agent-copies.ts';
+import { readReceiverConfig } from './config.ts';
 import { listVersions } from './list-versions.ts';
 import type { ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
 
 /** What only a running receiver can do. */
 type RunningReceiver = {
+  life: DaemonLife;
   status(): ReceiverStatus;
   /** Runs the action while nothing is pulled from that agent. */
   withoutSession<Result>(agentId: DeviceId, action: () => Promise<Result>): Promise<Result>;
@@ -43,7 +46,17 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
   const grantFor = async (role: PeerGrant['role'], agent: string | null): Promise<PeerGrant> =>
     role === 'replica' ? { role } : { role, agentId: await agentFor(agent) };
   return {
-    about: async () => ({ pid: process.pid, version: programVersion }),
+    about: async () => ({
+      pid: process.pid,
+      version: programVersion,
+      life: deps.running?.life.number ?? 0,
+    }),
+    reload: async () => {
+      if (deps.running === null) throw new CodedError('NOT_RUNNING', `nothing runs on ${home.directory}`);
+      readReceiverConfig(home.configFile);
+      deps.running.life.reload();
+      return {};
+    },
     agents: async () => ({ agents: await knownAgents() }),
     invite: async ({ role, agent }) => desk.invite(await grantFor(role, agent)),
     join: async ({ invitation, agent }, signal) => {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
+import { addReloadCommand } from '../../shared/cli/reload-command.ts';
 import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
-import { agentProgram, defaultAgentHome } from './agent-home.ts';
+import { agentProgram, defaultAgentHome, initialisedAgentHome } from './agent-home.ts';
 import { addAgentConfigCommands } from './config-commands.ts';
 import { addDumpCommand } from './dump-command.ts';
 import { addFolderCommand } from './folder-command.ts';
@@ -12,6 +13,7 @@ import { addRestoreCommand } from './restore-command.ts';
 import { addRunCommand } from './run-command.ts';
 import { addScanCommands } from './scan-commands.ts';
 import { addStatusCommand } from './status-command.ts';
+import { agentAccess } from './with-agent.ts';
 
 /** All commands of `mastokeep-agent`. */
 export function createAgentProgram(): Command {
@@ -31,6 +33,7 @@ export function createAgentProgram(): Command {
   addDumpCommand(program);
   addRestoreCommand(program);
   addAgentConfigCommands(program);
+  addReloadCommand(program, { access: agentAccess, home: initialisedAgentHome });
   return program;
 }
 

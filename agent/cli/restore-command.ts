@@ -3,7 +3,7 @@ import { formatError, printJson, printText } from '../../shared/cli/command-outp
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { interruptedExitCode, takeInterrupts } from '../../shared/cli/run-program.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import { parseDeviceId } from '../../shared/identity/device-id.ts';
+import { parseTypedDeviceId } from '../../shared/identity/device-id.ts';
 import { askSecret } from '../../shared/io/terminal.ts';
 import { localAddresses } from '../../shared/io/local-addresses.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
@@ -54,7 +54,7 @@ export function addRestoreCommand(program: Command): void {
       [],
     )
     .option('--to <DIR>', 'each folder goes to DIR/<folder>/')
-    .option('--agent <DEVICE-ID>', 'whose data; the whole ID, because signatures are checked against it')
+    .option('--agent <DEVICE-ID>', 'whose data; signatures of sealed folders are checked against a whole ID, not against a shortened one')
     .option('--folder <ID>', 'only this folder; may be repeated', collectOption, [])
     .option(
       '--path <PATTERN>',
@@ -172,7 +172,7 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
   const { commandUnsealers } = await import('../restore/command-unsealers.ts');
   const at = parseMoment(options.at, Date.now());
   createPathFilter(options.path);
-  const agentId = options.agent === undefined ? null : parseDeviceId(options.agent);
+  const agent = options.agent === undefined ? null : parseTypedDeviceId(options.agent);
   const home = agentHome(command);
   const display = options.json === true ? silentDisplay : createProgressDisplay(process.stderr);
   takeInterrupts(() => {
@@ -199,8 +199,8 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
       limits: defaultLinkLimits,
       route:
         options.listen === undefined
-          ? { from: options.from ?? '', agentId }
-          : { listen: parseAddress(options.listen), advertise: options.advertise.map(parseAddress), agentId },
+          ? { from: options.from ?? '', agent }
+          : { listen: parseAddress(options.listen), advertise: options.advertise.map(parseAddress), agent },
     },
   );
   try {
@@ -228,7 +228,8 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
         dryRun: options.dryRun === true,
         inPlace: options.inPlace === true,
         keepOwners,
-        agentId,
+        // A beginning is what the receiver completes: it proves nothing about who signed.
+        agentId: agent?.whole ?? null,
         programVersion,
         patienceMs,
         answerTimeoutMs: defaultAnswerTimeoutMs,

@@ -68,7 +68,8 @@ export function addScanCommands(program: Command): void {
     .action(async (folder: string, options: { json?: true }, command: Command) => {
       const accepted = await withRunningAgent(command, async (commands) => commands.accept({ folder }));
       if (options.json === true) printJson(accepted);
-      else printText(`folder ${accepted.id} goes on`);
+      else if (accepted.accepted) printText(`folder ${accepted.id} goes on`);
+      else printText(`nothing to accept: folder ${accepted.id} is not stopped`);
     });
   program
     .command('pause')

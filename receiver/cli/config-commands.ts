@@ -7,7 +7,12 @@ import { initialisedReceiverHome } from './receiver-home.ts';
 
 /** `config check`, `config show`. */
 export function addReceiverConfigCommands(program: Command): void {
-  addConfigCommands(program, { home: initialisedReceiverHome, read: readReceiverConfig, shown: shownConfig });
+  addConfigCommands(program, {
+    home: initialisedReceiverHome,
+    read: readReceiverConfig,
+    shown: shownConfig,
+    warnings: () => [],
+  });
 }
 
 /** As one would write it into the file. */

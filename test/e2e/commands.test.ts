@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { formatInvitation, parseInvitation } from '../../shared/link/invitation.ts';
 import { Device, type Agent, type Receiver } from '../support/device.ts';
 import { MastodonTree } from '../support/mastodon-tree.ts';
 import { runCommand } from '../support/program.ts';
@@ -8,6 +9,12 @@ import { compareTrees, formatDifferences } from '../support/tree-compare.ts';
 import { until } from '../support/until.ts';
 import { Workbench } from '../support/workbench.ts';
 
+/** What the running program logged of refused invitations. */
+const refusals = (device: Agent): Record<string, unknown>[] =>
+  device.daemon.stderr
+    .split('\n')
+    .filter((line) => line.includes('INVITATION_REFUSED'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
 const asStored = { modes: false, times: false, links: false, emptyDirectories: false };
 const errorLine = (code: string): RegExp => new RegExp(`^error ${code}: \\S.*$`, 'm');
 
@@ -105,6 +112,52 @@ describe('two programs', () => {
     const cutOff = await bench.receiver.run(['join', late.slice(0, -7)]);
     expect(cutOff.code).toBe(2);
     expect(cutOff.stderr).toMatch(errorLine('INVITATION_INVALID'));
+  });
+
+  it('logs each refused invitation with a code and what was wrong with it', async () => {
+    await bench.agent.start();
+    const used = await bench.agent.invite();
+    const unused = await bench.agent.invite();
+    // stays open, so that everybody is listened to
+    await bench.agent.invite();
+    const guests: Receiver[] = ['first', 'second'].map(
+      (name) => new Device('receiver', path.join(bench.directory, name)),
+    );
+    for (const guest of guests) await bench.initReceiver(guest, `${guest.home}-data`, false);
+    const [first, second] = guests;
+    if (first === undefined || second === undefined) throw new Error('no receivers');
+    await first.must(['join', used]);
+    const refusedJoin = async (device: Receiver, text: string): Promise<unknown> => {
+      const result = await device.run(['join', text]);
+      expect(result.stderr).toMatch(errorLine('INVITATION_REFUSED'));
+      expect(result.code).toBe(1);
+      return refusals(bench.agent).at(-1);
+    };
+    const [firstId, secondId] = [await first.id(), await second.id()];
+    expect(await refusedJoin(second, used)).toMatchObject({
+      level: 'warn',
+      deviceId: secondId,
+      reason: 'the invitation was used already',
+    });
+    // replayed by the device that had used it, after it was unpaired
+    await bench.agent.must(['unpair', firstId]);
+    const unknown = { level: 'warn', reason: 'no invitation with this secret is open' };
+    expect(await refusedJoin(first, used)).toMatchObject({ ...unknown, deviceId: firstId });
+    const { secret, ...rest } = parseInvitation(unused);
+    const forged = formatInvitation({ ...rest, secret: Buffer.alloc(secret.length) });
+    expect(await refusedJoin(second, forged)).toMatchObject({ ...unknown, deviceId: secondId });
+    // as if ten minutes had passed
+    await bench.agent.stop();
+    const peers = path.join(bench.agent.home, 'peers.json');
+    const before = fs.readFileSync(peers, 'utf8');
+    fs.writeFileSync(peers, before.replace(/"expiresAt": "20\d\d/, '"expiresAt": "2020'));
+    await bench.agent.start();
+    expect(await refusedJoin(second, unused)).toMatchObject({
+      level: 'warn',
+      deviceId: secondId,
+      reason: 'the invitation has expired',
+    });
+    expect((await bench.agent.status()).receivers).toEqual([]);
   });
 
   it('says that one is running when the same home is started again, and the first goes on', async () => {

@@ -27,8 +27,9 @@ resume --json
 dump [FOLDER] --wait-copies <N> --timeout <SECONDS> --json
 wait --copies <N> --timeout <SECONDS> --json
 restore --from <INVITATION|DEVICE-ID@HOST:PORT> --listen <HOST:PORT> --to <DIR> --agent <DEVICE-ID> --folder <ID>... --path <PATTERN>... --at <TIME> --dry-run --in-place --owner <WHICH> --key <PRIVATE.asc> --key-passphrase-file <FILE> --passphrase-file <FILE> --pg-restore <CONNSTRING> --jobs <N> --scratch <DIR> --json
-config check
-config show
+config check --json
+config show --json
+reload --json
 `;
 const receiverContract = `
 init --data <DIR> --listen <HOST:PORT> --yes --json
@@ -41,8 +42,9 @@ id --json
 status --json
 versions <FOLDER> <PATH> --agent <DEVICE-ID> --json
 reindex --json
-config check
-config show
+config check --json
+config show --json
+reload --json
 `;
 
 describe.each([
