@@ -29,7 +29,9 @@ function describeTwoMirrors(one: MirrorFolderConfig, other: MirrorFolderConfig):
 function describeUnsealed(paths: readonly string[], id: string, mirror: MirrorFolderConfig): string[] {
   return paths.flatMap((path) => {
     if (holds(mirror, path)) {
-      return [`folder ${id} seals ${path}, but receivers can read it: folder ${mirror.id} holds it, unsealed`];
+      return [
+        `folder ${id} seals ${path}, but receivers can read it: folder ${mirror.id} holds it, unsealed`,
+      ];
     }
     if (pathBelow(realPath(mirror.path), realPath(path)) === null) return [];
     return [

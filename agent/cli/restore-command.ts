@@ -54,7 +54,10 @@ export function addRestoreCommand(program: Command): void {
       [],
     )
     .option('--to <DIR>', 'each folder goes to DIR/<folder>/')
-    .option('--agent <DEVICE-ID>', 'whose data; signatures of sealed folders are checked against a whole ID, not against a shortened one')
+    .option(
+      '--agent <DEVICE-ID>',
+      'whose data; signatures of sealed folders are checked against a whole ID, not against a shortened one',
+    )
     .option('--folder <ID>', 'only this folder; may be repeated', collectOption, [])
     .option(
       '--path <PATTERN>',

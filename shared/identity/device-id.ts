@@ -106,7 +106,9 @@ export function completeDeviceId(text: string, known: Iterable<DeviceId>): Devic
   if (typed.whole !== null) return typed.whole;
   const devices = [...known];
   if (devices.some((deviceId) => meansDevice(typed, deviceId))) return resolveDeviceId(text, devices);
-  throw invalid(`"${shown(text)}" is only the beginning of a device ID, and none that begins so is known here`);
+  throw invalid(
+    `"${shown(text)}" is only the beginning of a device ID, and none that begins so is known here`,
+  );
 }
 
 /** A device ID as somebody typed it: `whole` is null where it is only the beginning of one. */

@@ -227,18 +227,29 @@ describe('folder add', () => {
     fs.mkdirSync(at('tree', 'inner'), { recursive: true });
     fs.writeFileSync(at('tree', 'secret'), 'x');
     const mirror = ['--kind', 'mirror', '--path'];
-    expect(JSON.parse((await agent('folder', 'add', 'all', ...mirror, at('tree'), '--json')).stdout)).toEqual({
-      id: 'all',
-      kind: 'mirror',
-      path: at('tree'),
-      ignore: [],
-      active: false,
-      warnings: [],
-    });
+    expect(JSON.parse((await agent('folder', 'add', 'all', ...mirror, at('tree'), '--json')).stdout)).toEqual(
+      {
+        id: 'all',
+        kind: 'mirror',
+        path: at('tree'),
+        ignore: [],
+        active: false,
+        warnings: [],
+      },
+    );
     const twice = `folder all holds ${at('tree', 'inner')}, which is folder part: it is kept twice`;
     const part = await agent('folder', 'add', 'part', ...mirror, at('tree', 'inner'));
     expect(part.stdout).toContain(`warning: ${twice}\n`);
-    const open = await agent('folder', 'add', 's', '--kind', 'sealed', '--path', at('tree', 'secret'), '--json');
+    const open = await agent(
+      'folder',
+      'add',
+      's',
+      '--kind',
+      'sealed',
+      '--path',
+      at('tree', 'secret'),
+      '--json',
+    );
     const readable = `folder s seals ${at('tree', 'secret')}, but receivers can read it: folder all holds it, unsealed`;
     expect(JSON.parse(open.stdout)).toMatchObject({ warnings: [readable] });
     const file = at('agent', 'agent.yaml');

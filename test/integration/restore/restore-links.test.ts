@@ -147,13 +147,18 @@ it('dials a receiver that was paired by ID', async () => {
   const { identity } = await prepareRestoreHome(homeOf('new-home'));
   receiver.book.pair({ deviceId: identity.deviceId, grant: { role: 'restore', agentId }, addresses: [] });
   const from = `${receiver.identity.deviceId}@${receiver.addresses[0]}`;
-  expect(await restoreBy({ from, agent: parseTypedDeviceId(agentId) })).toMatchObject({ agent: agentId, folders: [{ failed: [] }] });
+  expect(await restoreBy({ from, agent: parseTypedDeviceId(agentId) })).toMatchObject({
+    agent: agentId,
+    folders: [{ failed: [] }],
+  });
   expectSameTree();
 });
 
 it('reads the data of the granted agent and no other', async () => {
   receiver = await startReceiver(true);
-  await expect(restoreBy({ from: inviteRestore(), agent: parseTypedDeviceId(otherAgentId) })).rejects.toMatchObject({
+  await expect(
+    restoreBy({ from: inviteRestore(), agent: parseTypedDeviceId(otherAgentId) }),
+  ).rejects.toMatchObject({
     code: 'ROLE_REFUSED',
   });
   await restoreBy({ from: inviteRestore(otherAgentId), agent: null });
@@ -162,7 +167,9 @@ it('reads the data of the granted agent and no other', async () => {
 
 it('takes the beginning of an ID where the receiver says whose data it gives', async () => {
   receiver = await startReceiver(true);
-  const [short, other] = [agentId, otherAgentId].map((id) => parseTypedDeviceId(id.slice(0, 7).toLowerCase()));
+  const [short, other] = [agentId, otherAgentId].map((id) =>
+    parseTypedDeviceId(id.slice(0, 7).toLowerCase()),
+  );
   if (short === undefined || other === undefined) throw new Error('no IDs');
   await expect(restoreBy({ from: inviteRestore(), agent: other })).rejects.toMatchObject({
     code: 'ROLE_REFUSED',
@@ -195,7 +202,9 @@ it('asks for the whole ID where the receiver does not say whose data it gives, u
   receiver.book.pair({ deviceId: identity.deviceId, grant: { role: 'restore', agentId }, addresses: [] });
   const [receiverId, address] = [receiver.identity.deviceId, receiver.addresses[0]];
   const short = parseTypedDeviceId(agentId.slice(0, 7));
-  await expect(restoreBy({ from: `${receiverId.slice(0, 7)}@${address}`, agent: null })).rejects.toMatchObject({
+  await expect(
+    restoreBy({ from: `${receiverId.slice(0, 7)}@${address}`, agent: null }),
+  ).rejects.toMatchObject({
     code: 'DEVICE_ID_INVALID',
   });
   await expect(restoreBy({ from: `${receiverId}@${address}`, agent: short })).rejects.toMatchObject({

@@ -50,7 +50,9 @@ it.each([['/media/'], ['media']])('says nothing where the outer one ignores the 
 });
 
 it('says what a sealed folder cannot keep secret, because a mirror folder holds it or lies in it', () => {
-  expect(describeOverlaps([sealed('s', '/srv/.env', '/etc'), mirror('all', '/srv'), mirror('x', '/etc/x')])).toEqual([
+  expect(
+    describeOverlaps([sealed('s', '/srv/.env', '/etc'), mirror('all', '/srv'), mirror('x', '/etc/x')]),
+  ).toEqual([
     'folder s seals /srv/.env, but receivers can read it: folder all holds it, unsealed',
     'folder s seals /etc, but receivers can read what is in /etc/x: that is folder x, unsealed',
   ]);

@@ -78,6 +78,19 @@ describe.each([
   });
 });
 
+it.each([
+  // a conversation, whose result is its exit code
+  ['agent', createAgentProgram, ['recipient prove', 'run']],
+  ['receiver', createReceiverProgram, ['run']],
+])('lets every command of the %s that reports print JSON', (_name, create, without) => {
+  const leaves = (command: Command, name = ''): [string, Command][] =>
+    command.commands.length === 0
+      ? [[name, command]]
+      : command.commands.flatMap((each) => leaves(each, `${name} ${each.name()}`.trim()));
+  const silent = leaves(create()).filter(([, { options }]) => !options.some(({ long }) => long === '--json'));
+  expect(silent.map(([name]) => name)).toEqual(without);
+});
+
 it('has the defaults that scripts count on', () => {
   const defaultOf = (command: string, long: string): unknown =>
     createAgentProgram()

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { maskConnectionPassword, parsePostgresConnection } from '../../../agent/postgres/postgres-connection.ts';
+import {
+  maskConnectionPassword,
+  parsePostgresConnection,
+} from '../../../agent/postgres/postgres-connection.ts';
 
 const parse = parsePostgresConnection;
 
