@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -64,7 +65,6 @@ it('needs an index but no transfer when the server was rolled back to a snapshot
   await bench.agent.kill();
   fs.rmSync(bench.agent.home, { recursive: true });
   fs.renameSync(snapshot, bench.agent.home);
-  // After the snapshot was taken back the same number of other changes is made, so that sequences alone look right.
   const again = tree.rewriteOriginal(changed, 6000);
   const upload = tree.addUpload({ extension: 'jpg' });
   const sentBefore = proxy.bytes.down;
@@ -78,6 +78,35 @@ it('needs an index but no transfer when the server was rolled back to a snapshot
       .map((version) => version.path)
       .sort(),
   ).toEqual([rewritten, again, ...deleted.files].sort());
+});
+
+it('notices a rolled-back server also where it went on with as many other changes, at the same sequence', async () => {
+  const [changed, other] = [tree.attachments[3], tree.attachments[7]];
+  const original = path.join(bench.source, changed?.files[0] ?? '');
+  if (!changed || !other) throw new Error('too small a tree');
+  const [home, file] = [
+    path.join(bench.directory, 'snapshot'),
+    path.join(bench.directory, 'snapshot-of-file'),
+  ];
+  expect(await bench.agent.stop()).toBe(0);
+  fs.cpSync(bench.agent.home, home, { recursive: true, filter: (name) => !name.endsWith('.sock') });
+  execFileSync('cp', ['-a', original, file]);
+  await bench.agent.start();
+  tree.rewriteOriginal(changed, 5000);
+  await bench.settled();
+  const sequence = async (): Promise<unknown> => (await bench.agent.status()).folders[0]?.sequence;
+  const before = await sequence();
+  await bench.agent.kill();
+  fs.rmSync(bench.agent.home, { recursive: true });
+  fs.renameSync(home, bench.agent.home);
+  fs.renameSync(file, original);
+  tree.rewriteOriginal(other, 6000);
+  const sentBefore = proxy.bytes.down;
+  await bench.agent.start();
+  await bench.settled();
+  expect(await sequence()).toBe(before);
+  expectSameTrees();
+  expect(proxy.bytes.down - sentBefore).toBeLessThan(indexBytesMax);
 });
 
 it('needs no transfer when the receiver has lost its database, and keeps every version', async () => {
