@@ -15,6 +15,14 @@ const refusals = (device: Agent): Record<string, unknown>[] =>
     .split('\n')
     .filter((line) => line.includes('INVITATION_REFUSED'))
     .map((line) => JSON.parse(line) as Record<string, unknown>);
+/** The types of the entries of a receiver's journal, in order. */
+function journalEntries(directory: string): string[] {
+  const segments = fs.readdirSync(directory).sort();
+  return segments
+    .flatMap((name) => fs.readFileSync(path.join(directory, name), 'utf8').trimEnd().split('\n'))
+    .map((line) => (JSON.parse(line.slice(line.indexOf(' '))) as { type: string }).type);
+}
+
 const asStored = { modes: false, times: false, links: false, emptyDirectories: false };
 const errorLine = (code: string): RegExp => new RegExp(`^error ${code}: \\S.*$`, 'm');
 
@@ -180,6 +188,10 @@ describe('two programs', () => {
     );
     const codes = await Promise.all([bench.agent.stop(), bench.receiver.stop()]);
     expect(codes, bench.report()).toEqual([0, 0]);
+    const entries = journalEntries(path.join(path.dirname(bench.current), 'journal'));
+    const count = (type: string): number => entries.filter((entry) => entry === type).length;
+    expect(count('commit')).toBeGreaterThan(0);
+    expect([count('begin'), entries.at(-1)]).toEqual([count('commit'), 'commit']);
     await Promise.all([bench.agent.start(), bench.receiver.start()]);
     await bench.settled();
     expect(formatDifferences(compareTrees(bench.source, bench.current, asStored).differences)).toBe('');

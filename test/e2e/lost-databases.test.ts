@@ -129,6 +129,21 @@ it('needs no transfer when the receiver has lost its database, and keeps every v
   expect(status.agents[0]?.folders[0]?.versions).toBe(1);
 });
 
+it('reindexes while it receives: what was under way goes on, and nobody is alarmed', async () => {
+  proxy.bytesPerSecond = 10 * mebibyte;
+  const half = proxy.passed('down', 15 * mebibyte);
+  tree.writeFile('larger.bin', 30 * mebibyte);
+  const settled = bench.settled();
+  await half;
+  const reindexed = await bench.receiver.must(['reindex', '--json']);
+  expect(JSON.parse(reindexed)).toMatchObject({ folders: [{ id: 'media', versions: 0 }] });
+  await settled;
+  expectSameTrees();
+  const lines = bench.receiver.daemon.stderr.trimEnd().split('\n');
+  const levels = new Set(lines.map((line) => (JSON.parse(line) as { level: string }).level));
+  expect([levels.has('info'), levels.has('error')], lines.join('\n')).toEqual([true, false]);
+});
+
 it('sends next to nothing for moves and copies', async () => {
   const sentBefore = proxy.bytes.down;
   fs.mkdirSync(path.join(bench.source, 'moved'));

@@ -45,6 +45,16 @@ describe.each<ProgramName>(['agent', 'receiver'])('usage of %s', (name) => {
     expectError(await runCommand(name, ['--home', at('none'), ...args]), code, 2);
   });
 
+  it.each([[[]], [['config']]])(
+    'without a command, as in %j, ends with 2 and says which there are',
+    async (args) => {
+      const result = await runCommand(name, args);
+      expect(result).toMatchObject({ code: 2, stdout: '' });
+      expect(result.stderr).toMatch(/^Usage: mastokeep-/);
+      expect(result.stderr).toContain('Commands:');
+    },
+  );
+
   it('prints version and help on stdout with 0', async () => {
     expect(await runCommand(name, ['--version'])).toEqual({ code: 0, stdout: '0.1.0\n', stderr: '' });
     const help = await runCommand(name, ['status', '--help']);

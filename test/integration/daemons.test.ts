@@ -173,10 +173,19 @@ describe('a running agent', () => {
     const tree = path.join(scratch, 'tree');
     fs.mkdirSync(tree);
     fs.writeFileSync(path.join(tree, 'file'), 'content');
-    await agent.must(['folder', 'add', 'extra', '--kind', 'mirror', '--path', tree]);
-    expect(JSON.parse(await agent.must(['scan', 'extra', '--json']))).toMatchObject({
-      folders: [{ id: 'extra', files: 1, bytes: 7, unreadable: 0 }],
-    });
+    const add = async (id: string, directory: string): Promise<unknown> =>
+      JSON.parse(
+        await agent.must(['folder', 'add', id, '--kind', 'mirror', '--path', directory, '--json']),
+      ) as unknown;
+    expect(await add('extra', tree)).toMatchObject({ id: 'extra', active: true });
+    const beside = path.join(scratch, 'beside');
+    fs.mkdirSync(beside);
+    await add('beside', beside);
+    const { folders } = JSON.parse(await agent.must(['scan', 'extra', '--json'])) as { folders: unknown[] };
+    expect(folders).toMatchObject([{ id: 'extra', files: 1, bytes: 7, unreadable: 0 }]);
+    expect((JSON.parse(await agent.must(['scan', '--json'])) as { folders: unknown[] }).folders).toHaveLength(
+      2,
+    );
     const unknown = await agent.run(['scan', 'other']);
     expect(unknown.stderr).toContain('error FOLDER_UNKNOWN');
     expect(unknown.code).toBe(2);
@@ -322,7 +331,20 @@ it.runIf(process.getuid?.() === 0)('leaves nothing of root in the home of anothe
   fs.chownSync(receiver.home, 12_345, 12_345);
   await receiver.must(['init', '--data', path.join(scratch, 'data'), '--listen', '127.0.0.1:22390']);
   await receiver.must(['invite']);
-  await receiver.must(['reindex']);
+  // a copy whose journal and database are lost: both are made anew
+  const copy = path.join(scratch, 'data', await receiver.id(), 'media');
+  fs.mkdirSync(path.join(copy, 'current'), { recursive: true });
+  fs.writeFileSync(path.join(copy, 'current', 'file'), 'content');
+  for (const name of [
+    path.dirname(copy),
+    copy,
+    path.join(copy, 'current'),
+    path.join(copy, 'current', 'file'),
+  ])
+    fs.chownSync(name, 12_345, 12_345);
+  expect(await receiver.must(['reindex'])).toMatch(/media +1 +0\n$/);
+  for (const name of fs.readdirSync(path.join(scratch, 'data'), { recursive: true, encoding: 'utf8' }))
+    expect(fs.statSync(path.join(scratch, 'data', name)).uid, name).toBe(12_345);
   const made = fs.readdirSync(receiver.home, { recursive: true, encoding: 'utf8' });
   expect(made).toContain('peers.json');
   for (const name of made) expect(fs.statSync(path.join(receiver.home, name)).uid, name).toBe(12_345);

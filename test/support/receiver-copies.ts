@@ -1,11 +1,16 @@
 import path from 'node:path';
 import { AgentCopies } from '../../receiver/agent-copies.ts';
+import type { ReceiverConfig } from '../../receiver/config.ts';
 import { homeAt } from '../../shared/io/home.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 
-/** The copies of a receiver with home and data below `scratch`, without floor, quota and reserve; nothing is made. */
-export function receiverCopies(scratch: string, now: () => number = Date.now): AgentCopies {
+/** The copies of a receiver with home and data below `scratch`, without floor, quota and reserve unless told; nothing is made. */
+export function receiverCopies(
+  scratch: string,
+  now: () => number = Date.now,
+  config: Partial<ReceiverConfig> = {},
+): AgentCopies {
   return new AgentCopies({
     home: homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
     config: {
@@ -17,6 +22,7 @@ export function receiverCopies(scratch: string, now: () => number = Date.now): A
       quotaBytes: null,
       sealedReserve: 0,
       quotas: new Map(),
+      ...config,
     },
     disk: nodeDisk,
     logger: silentLogger,
