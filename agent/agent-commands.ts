@@ -33,7 +33,14 @@ export type AgentFolderStatus = {
 type AgentReceiverStatus = {
   deviceId: string;
   connected: boolean;
-  folders: { id: string; durableSequence: number; lagBytes: number; lagFiles: number }[];
+  folders: {
+    id: string;
+    durableSequence: number;
+    lagBytes: number;
+    lagFiles: number;
+    /** Of a sealed folder: it does not hold the latest version. Where nothing lags, that comes with the next dump. */
+    lacksVersion: boolean;
+  }[];
 };
 
 /** To whom sealed folders are sealed. `passphraseFile`: where a passphrase lies on this server. `problem`: why nothing can be sealed. */

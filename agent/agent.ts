@@ -131,6 +131,7 @@ export async function startAgent(home: Home, logger: Logger, life: DaemonLife): 
         {
           dump: async (folder) => sealed.dump(folder),
           copies: (result) => sealed.copies(result, receivers()),
+          obstacles: () => describeObstacles(running.status()),
           pollIntervalMs: durablePollMs,
         },
         options,

@@ -8,7 +8,7 @@ import { programVersion } from '../shared/program-version.ts';
 import { assertFolderOutsideHome, assertPathsWithoutHome } from './assert-folder-outside-home.ts';
 import type { AgentCommands, AgentStatus, ScanSummary } from './agent-commands.ts';
 import { addFolderText, parseAgentConfig, readAgentConfig, type FolderConfig } from './config.ts';
-import { describeOverlaps } from './folder-overlaps.ts';
+import { assertKeepsSealed, describeOverlaps } from './folder-overlaps.ts';
 import type { DumpResult } from './seal/dumper.ts';
 import { readPause, removePause, writePause, type Pause } from './pause-file.ts';
 
@@ -73,10 +73,12 @@ export function createAgentCommands(deps: {
       else if ('paths' in folder.source) assertPathsWithoutHome(folder.source.paths, home);
       const known = readConfigText(home.configFile);
       const text = addFolderText(known, home.configFile, folder);
+      const { folders } = parseAgentConfig(known, home.configFile);
+      if (folder.kind === 'mirror') assertKeepsSealed(folder, folders);
       writeFileAtomic(home.configFile, text, 0o640);
       await deps.running?.startFolder(folder);
-      const before = new Set(describeOverlaps(parseAgentConfig(known, home.configFile).folders));
-      const overlaps = describeOverlaps(parseAgentConfig(text, home.configFile).folders);
+      const before = new Set(describeOverlaps(folders));
+      const overlaps = describeOverlaps([...folders, folder]);
       return {
         id: folder.id,
         active: deps.running !== null,

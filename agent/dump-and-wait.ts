@@ -2,10 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import type { DumpResult } from './seal/dumper.ts';
 
+const obstaclesMax = 5;
+
 type Deps = {
   dump(folder: string | null): Promise<DumpResult[]>;
   /** How many receivers hold the version, durably. */
   copies(result: DumpResult): number;
+  /** For people: what keeps copies from being made now. */
+  obstacles(): string[];
   pollIntervalMs: number;
 };
 
@@ -22,7 +26,10 @@ export async function dumpAndWait(
   const signal = AbortSignal.any([timeout, options.signal]);
   const timedOut = (what: string): CodedError =>
     new CodedError('TIMED_OUT', `${what} after ${Math.round(options.timeoutMs / 1000)} s`, {
-      hint: '"mastokeep-agent status" shows what is missing where',
+      hint: [
+        ...deps.obstacles().slice(0, obstaclesMax),
+        '"mastokeep-agent status" shows what is missing where',
+      ].join('\n'),
     });
   const dumping = deps.dump(options.folder);
   // it goes on when nobody waits for it any more

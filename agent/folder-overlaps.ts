@@ -1,5 +1,6 @@
+import { CodedError } from '../shared/errors/coded-error.ts';
 import { parseTypedPath } from '../shared/records/relative-path.ts';
-import type { FolderConfig, MirrorFolderConfig } from './config.ts';
+import type { FolderConfig, MirrorFolderConfig, SealedFolderConfig } from './config.ts';
 import { pathBelow, realPath } from './real-path.ts';
 import { createIgnoreRules } from './watch/ignore-rules.ts';
 
@@ -14,8 +15,22 @@ export function describeOverlaps(folders: readonly FolderConfig[]): string[] {
       ? mirrors
           .filter((other) => folders.indexOf(other) > position)
           .flatMap((other) => describeTwoMirrors(folder, other))
-      : mirrors.flatMap((mirror) => describeUnsealed(sealedPaths(folder), folder.id, mirror)),
+      : mirrors.flatMap((mirror) => describeUnsealed(folder, mirror)),
   );
+}
+
+/**
+ * A mirror folder that is about to be added must not show receivers what the others seal.
+ * @throws CodedError CONFIG_INVALID
+ */
+export function assertKeepsSealed(added: MirrorFolderConfig, others: readonly FolderConfig[]): void {
+  const [unsealed] = others.flatMap((folder) =>
+    folder.kind === 'sealed' ? describeUnsealed(folder, added) : [],
+  );
+  if (unsealed === undefined) return;
+  throw new CodedError('CONFIG_INVALID', unsealed, {
+    hint: 'leave it out of the mirror folder with --ignore; or, if that is really meant, write the folder into agent.yaml yourself',
+  });
 }
 
 function describeTwoMirrors(one: MirrorFolderConfig, other: MirrorFolderConfig): string[] {
@@ -26,8 +41,10 @@ function describeTwoMirrors(one: MirrorFolderConfig, other: MirrorFolderConfig):
   return [`folder ${other.id} holds ${one.path}, which is folder ${one.id}: it is kept twice`];
 }
 
-function describeUnsealed(paths: readonly string[], id: string, mirror: MirrorFolderConfig): string[] {
-  return paths.flatMap((path) => {
+function describeUnsealed(sealed: SealedFolderConfig, mirror: MirrorFolderConfig): string[] {
+  const { id, source } = sealed;
+  if (!('paths' in source)) return [];
+  return source.paths.flatMap((path) => {
     if (holds(mirror, path)) {
       return [
         `folder ${id} seals ${path}, but receivers can read it: folder ${mirror.id} holds it, unsealed`,
@@ -38,10 +55,6 @@ function describeUnsealed(paths: readonly string[], id: string, mirror: MirrorFo
       `folder ${id} seals ${path}, but receivers can read what is in ${mirror.path}: that is folder ${mirror.id}, unsealed`,
     ];
   });
-}
-
-function sealedPaths(folder: FolderConfig): readonly string[] {
-  return folder.kind === 'sealed' && 'paths' in folder.source ? folder.source.paths : [];
 }
 
 /** Whether the path lies in the mirror folder and is not ignored there. */

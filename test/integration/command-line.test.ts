@@ -262,6 +262,14 @@ describe('folder add', () => {
     );
     const readable = `folder s seals ${at('tree', 'secret')}, but receivers can read it: folder all holds it, unsealed`;
     expect(JSON.parse(open.stdout)).toMatchObject({ warnings: [readable] });
+    fs.mkdirSync(at('etc', 'keys'), { recursive: true });
+    await agent('folder', 'add', 'etc', '--kind', 'sealed', '--path', at('etc'));
+    for (const directory of [at('etc'), at('etc', 'keys')]) {
+      const result = await agent('folder', 'add', 'keys', ...mirror, directory);
+      expectError(result, 'CONFIG_INVALID', 2);
+      expect(result.stderr).toContain('receivers can read');
+      expect(result.stderr).toContain('--ignore');
+    }
     const file = at('agent', 'agent.yaml');
     expect(JSON.parse((await agent('config', 'check', '--json')).stdout)).toEqual({
       ok: true,
