@@ -2,8 +2,14 @@ import path from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { ClosingLineReporter } from './test/support/closing-line-reporter.ts';
 
-/** Tests start the programs many hundred times: half of what a start costs is compiling the same files again. */
-const compileCache = path.join(import.meta.dirname, 'node_modules/.cache/compiled');
+/**
+ * What the units in README.md set for the programs as well. Tests start them many hundred times: half of what a start
+ * costs is compiling the same files again.
+ */
+const env = {
+  NODE_COMPILE_CACHE: path.join(import.meta.dirname, 'node_modules/.cache/compiled'),
+  MALLOC_ARENA_MAX: '2',
+};
 
 /** One project a kind of test; the kinds are described in docs/architecture.md#tests. */
 const project = (name: string, testTimeoutMs: number) => ({
@@ -14,7 +20,7 @@ const project = (name: string, testTimeoutMs: number) => ({
     testTimeout: testTimeoutMs,
     hookTimeout: testTimeoutMs,
     pool: 'forks' as const,
-    env: { NODE_COMPILE_CACHE: compileCache },
+    env,
   },
 });
 

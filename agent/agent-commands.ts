@@ -3,8 +3,9 @@ import type { Alarm } from '../shared/alarm-board.ts';
 import { controlCommands } from '../shared/io/control-client.ts';
 import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
 import type { Home } from '../shared/io/home.ts';
+import { pinLabelSchema } from '../shared/sealing/point-record.ts';
 import { folderSchema, type FolderConfig } from './config.ts';
-import type { DumpResult } from './seal/dumper.ts';
+import type { Dumped } from './dump-and-wait.ts';
 import type { ShownRecipient } from './seal/shown-recipient.ts';
 
 export type AgentFolderStatus = {
@@ -81,6 +82,7 @@ const inputs = {
   wait: z.strictObject({ copies: z.int().min(1), timeoutMs: z.number().positive() }),
   dump: z.strictObject({
     folder: z.string().nullable(),
+    pin: pinLabelSchema.nullable(),
     copies: z.int().min(0),
     timeoutMs: z.number().positive(),
   }),
@@ -133,9 +135,10 @@ export type AgentCommands = {
   wait: (input: Input<'wait'>, signal?: AbortSignal) => Promise<{ copies: number; folders: ScanSummary[] }>;
   /**
    * Makes a version of the sealed folder, or of all; with `copies`, resolves when they are durable on that many receivers.
+   * The restore point is made behind it; with the label `pin` it is pinned, and this resolves not before it is made.
    * @throws CodedError FOLDER_UNKNOWN, SOURCE_FAILED, SPOOL_FULL, TIMED_OUT
    */
-  dump: (input: Input<'dump'>, signal?: AbortSignal) => Promise<{ copies: number; versions: DumpResult[] }>;
+  dump: (input: Input<'dump'>, signal?: AbortSignal) => Promise<{ copies: number } & Dumped>;
   /** `accepted` is false where the folder was not stopped. @throws CodedError FOLDER_UNKNOWN, SOURCE_STOPPED (no source to take) */
   accept: (input: Input<'accept'>) => Promise<{ id: string; accepted: boolean }>;
   pause: (input: Input<'pause'>) => Promise<{ pausedUntil: string | null }>;

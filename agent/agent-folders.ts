@@ -3,6 +3,7 @@ import type { Home } from '../shared/io/home.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { ScanSummary } from './agent-commands.ts';
 import type { AgentConfig, MirrorFolderConfig } from './config.ts';
+import type { Positions } from './points/point-round.ts';
 import type { ServedFeed, ServedFolders } from './serve/served-feed.ts';
 import { Indexer, indexerDefaults, type FolderStatus } from './watch/indexer.ts';
 import path from 'node:path';
@@ -78,6 +79,21 @@ export class AgentFolders implements ServedFolders {
       unreadable,
       unsettled,
     }));
+  }
+
+  /** What is committed of every folder. */
+  positions(): Positions {
+    return new Map(
+      this.list().map((feed) => {
+        const { sequence } = this.status(feed.folderId);
+        return [feed.folderId, { index: feed.indexId().toString('hex'), sequence }];
+      }),
+    );
+  }
+
+  /** A full scan of every folder that can be scanned now. Never rejects: what keeps one from it shows in its status. */
+  async scanAll(): Promise<void> {
+    await Promise.allSettled(this.#folders.map(async ({ id }) => this.indexer.scan(id)));
   }
 
   #noteChange(folderId: string): void {

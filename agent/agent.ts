@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { AlarmBoard } from '../shared/alarm-board.ts';
 import type { Daemon, DaemonLife } from '../shared/cli/run-daemon.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
@@ -22,6 +23,8 @@ import { readAgentConfig, type FolderConfig } from './config.ts';
 import { createAgentCommands, type RunningAgent } from './create-agent-commands.ts';
 import { dumpAndWait } from './dump-and-wait.ts';
 import { readPause } from './pause-file.ts';
+import { PointLedger } from './points/point-ledger.ts';
+import { PointMaker } from './points/point-maker.ts';
 import { ReceiverSessions } from './receiver-sessions.ts';
 import { RecipientDirectory } from './seal/recipient-directory.ts';
 import { SealedFolders } from './seal/sealed-folders.ts';
@@ -32,6 +35,8 @@ import { waitForCopies } from './wait-for-copies.ts';
 
 const alarmIntervalMs = 5000;
 const durablePollMs = 100;
+/** How often it is asked whether the hourly restore point is due. */
+const pointCheckMs = 60_000;
 
 /**
  * The running agent; the caller holds the home's lock.
@@ -59,23 +64,42 @@ export async function startAgent(home: Home, logger: Logger, life: DaemonLife): 
         return () => clearInterval(timer);
       },
       connected: () => receivers().filter((id) => links.isConnected(id)),
+      around: async (asked, work) => points.around(asked, work),
     },
     { spoolBytesMax: config.spool.bytesMax },
   );
+  const ledger = new PointLedger(
+    {
+      steadyNow: () => performance.now(),
+      after: (ms, callback) => void setTimeout(callback, ms).unref(),
+    },
+    { directory: path.join(home.directory, 'points'), pointsMax: 2000 },
+  );
+  const points: PointMaker = new PointMaker({
+    ledger,
+    identity,
+    positions: () => folders.positions(),
+    scan: async () => folders.scanAll(),
+    newestVersions: () => sealed.newestVersions(),
+    now,
+    logger,
+  });
   const sealing = new SealingWatch(new RecipientDirectory(home, now), now);
   const served = joinFolders([folders, sealed]);
   const pause = new AgentPause({
     begin: async () => {
       sealed.pause(true);
+      points.pause(true);
       await indexer.pause();
     },
     end: async () => {
       sealed.pause(false);
       await indexer.resume();
+      points.pause(false);
     },
     now,
   });
-  const sessions = new ReceiverSessions({ folders: served, logger });
+  const sessions = new ReceiverSessions({ folders: served, points: ledger, logger });
   const links = new PeerLinks(
     { identity, book, logger, onChannel: (channel) => sessions.begin(channel) },
     { listen: listenAddresses(config.listen, hasIpv6()), limits: defaultLinkLimits },
@@ -92,6 +116,7 @@ export async function startAgent(home: Home, logger: Logger, life: DaemonLife): 
   const stopForgetting = book.onChange((deviceId) => {
     if (book.get(deviceId) !== null) return;
     sealed.forgetReceiver(deviceId);
+    ledger.forgetReceiver(deviceId);
     indexer.forgetReceiver(deviceId).catch(fail);
   });
   const reachableAt = (): string[] =>
@@ -129,7 +154,7 @@ export async function startAgent(home: Home, logger: Logger, life: DaemonLife): 
     dump: async (options) =>
       dumpAndWait(
         {
-          dump: async (folder) => sealed.dump(folder),
+          dump: async (folder, pin) => sealed.dump(folder, pin),
           copies: (result) => sealed.copies(result, receivers()),
           obstacles: () => describeObstacles(running.status()),
           pollIntervalMs: durablePollMs,
@@ -143,6 +168,7 @@ export async function startAgent(home: Home, logger: Logger, life: DaemonLife): 
   await reviewWithKeys();
   const reviews = setInterval(() => void reviewWithKeys().catch(fail), alarmIntervalMs);
   sealed.start();
+  const hourlyPoints = setInterval(() => points.tick(), pointCheckMs);
   logger.info(
     {
       deviceId: identity.deviceId,
@@ -156,12 +182,15 @@ export async function startAgent(home: Home, logger: Logger, life: DaemonLife): 
     failed,
     stop: async () => {
       clearInterval(reviews);
+      clearInterval(hourlyPoints);
+      points.pause(true);
       pause.stop();
       stopForgetting();
       await control.close();
       await links.stop();
       await sessions.ended();
       await sealed.stop();
+      await points.stop();
       await indexer.stop();
       logger.info({}, 'agent stopped');
     },

@@ -48,7 +48,8 @@ const minuteMs = 60_000;
 const spoolSizeValue = z.preprocess((value) => (value === 'auto' ? null : value), byteSizeValue.nullable());
 
 const idField = z.string().regex(folderIdPattern, {
-  error: 'a folder id has lower-case letters, digits, ".", "_" and "-", at most 64',
+  error:
+    'a folder id has lower-case letters, digits, ".", "_" and "-", at most 64, and is not "points" or "agent.pem"',
 });
 const absolutePath = (error: string) =>
   z.string({ error }).refine((value) => path.isAbsolute(value), { error: 'must be an absolute path' });

@@ -8,8 +8,8 @@ import { programVersion } from '../shared/program-version.ts';
 import { assertFolderOutsideHome, assertPathsWithoutHome } from './assert-folder-outside-home.ts';
 import type { AgentCommands, AgentStatus, ScanSummary } from './agent-commands.ts';
 import { addFolderText, parseAgentConfig, readAgentConfig, type FolderConfig } from './config.ts';
+import type { Dumped } from './dump-and-wait.ts';
 import { assertKeepsSealed, describeOverlaps } from './folder-overlaps.ts';
-import type { DumpResult } from './seal/dumper.ts';
 import { readPause, removePause, writePause, type Pause } from './pause-file.ts';
 
 /** What only a running agent can do. */
@@ -25,10 +25,11 @@ export type RunningAgent = {
   /** @throws CodedError FOLDER_UNKNOWN, FOLDER_PAUSED, SOURCE_FAILED, SPOOL_FULL, TIMED_OUT */
   dump(options: {
     folder: string | null;
+    pin: string | null;
     copies: number;
     timeoutMs: number;
     signal: AbortSignal;
-  }): Promise<DumpResult[]>;
+  }): Promise<Dumped>;
   /** @throws CodedError FOLDER_UNKNOWN, SOURCE_STOPPED */
   accept(folder: string): Promise<boolean>;
   pause(pause: Pause | null): Promise<void>;
@@ -96,7 +97,7 @@ export function createAgentCommands(deps: {
     }),
     dump: async (options, signal) => ({
       copies: options.copies,
-      versions: await running().dump({ ...options, signal: signal ?? new AbortController().signal }),
+      ...(await running().dump({ ...options, signal: signal ?? new AbortController().signal })),
     }),
     accept: async ({ folder }) => ({ id: folder, accepted: await running().accept(folder) }),
     pause: async ({ durationMs }) => {

@@ -4,8 +4,11 @@ import type { DumpResult } from './seal/dumper.ts';
 
 const obstaclesMax = 5;
 
+/** `point`: ID of the restore point that was made of it, where it was asked to be pinned; null when none was made. */
+export type Dumped = { versions: DumpResult[]; point: string | null };
+
 type Deps = {
-  dump(folder: string | null): Promise<DumpResult[]>;
+  dump(folder: string | null, pin: string | null): Promise<Dumped>;
   /** How many receivers hold the version, durably. */
   copies(result: DumpResult): number;
   /** For people: what keeps copies from being made now. */
@@ -14,14 +17,20 @@ type Deps = {
 };
 
 /**
- * Resolves when the versions are made and durable on that many receivers. A version that was made stays when waiting
+ * Resolves when the versions are made and durable on that many receivers, with `pin` when the restore point is made too. A version that was made stays when waiting
  * for copies ends early.
  * @throws CodedError TIMED_OUT, what the dump throws, the signal's reason
  */
 export async function dumpAndWait(
   deps: Deps,
-  options: { folder: string | null; copies: number; timeoutMs: number; signal: AbortSignal },
-): Promise<DumpResult[]> {
+  options: {
+    folder: string | null;
+    pin: string | null;
+    copies: number;
+    timeoutMs: number;
+    signal: AbortSignal;
+  },
+): Promise<Dumped> {
   const timeout = AbortSignal.timeout(Math.min(options.timeoutMs, 2 ** 31 - 1));
   const signal = AbortSignal.any([timeout, options.signal]);
   const timedOut = (what: string): CodedError =>
@@ -31,17 +40,17 @@ export async function dumpAndWait(
         '"mastokeep-agent status" shows what is missing where',
       ].join('\n'),
     });
-  const dumping = deps.dump(options.folder);
+  const dumping = deps.dump(options.folder, options.pin);
   // it goes on when nobody waits for it any more
   dumping.catch(() => {});
-  const results = await Promise.race([dumping, aborted(signal)]);
-  if (results === null) {
+  const done = await Promise.race([dumping, aborted(signal)]);
+  if (done === null) {
     if (options.signal.aborted) throw options.signal.reason;
-    throw timedOut('the dump is still under way');
+    throw timedOut(`the dump${options.pin === null ? '' : ' or its restore point'} is still under way`);
   }
   for (;;) {
-    const copies = Math.min(...results.map((result) => deps.copies(result)));
-    if (copies >= options.copies) return results;
+    const copies = Math.min(...done.versions.map((result) => deps.copies(result)));
+    if (copies >= options.copies) return done;
     if (options.signal.aborted) throw options.signal.reason;
     if (timeout.aborted)
       throw timedOut(`the version is made and durable on ${copies} of ${options.copies} receivers`);

@@ -2,16 +2,17 @@ import type { DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { Channel } from '../shared/link/channel.ts';
 import { programVersion } from '../shared/program-version.ts';
+import type { AnnouncedPoints } from './serve/announced-points.ts';
 import { ServeSession, type ReceiverFolderProgress } from './serve/serve-session.ts';
 import type { ServedFolders } from './serve/served-feed.ts';
 
 /** The live sessions with receivers; of one receiver the latest counts. */
 export class ReceiverSessions {
-  readonly #deps: { folders: ServedFolders; logger: Logger };
+  readonly #deps: { folders: ServedFolders; points: AnnouncedPoints; logger: Logger };
   readonly #live = new Map<DeviceId, ServeSession>();
   readonly #running = new Set<Promise<void>>();
 
-  constructor(deps: { folders: ServedFolders; logger: Logger }) {
+  constructor(deps: { folders: ServedFolders; points: AnnouncedPoints; logger: Logger }) {
     this.#deps = deps;
   }
 
@@ -43,10 +44,10 @@ export class ReceiverSessions {
   }
 
   async #run(channel: Channel): Promise<void> {
-    const { folders, logger } = this.#deps;
+    const { folders, points, logger } = this.#deps;
     const receiverId = channel.peerId;
     const session = new ServeSession(
-      { channel, folders, logger: logger.child({ receiverId }) },
+      { channel, folders, points, logger: logger.child({ receiverId }) },
       { programVersion },
     );
     this.#live.set(receiverId, session);

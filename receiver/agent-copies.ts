@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { CodedError, systemErrorCode } from '../shared/errors/coded-error.ts';
@@ -77,6 +78,11 @@ export class AgentCopies {
   /** Keeps the agent's public key (SPKI DER), which signs its versions, as `<data>/<agent>/agent.pem`. */
   learnKey(agentId: DeviceId, publicKey: Buffer): void {
     this.#agent(agentId).key.learn(publicKey);
+  }
+
+  /** Null as long as it is not known. */
+  agentKey(agentId: DeviceId): KeyObject | null {
+    return this.#agent(agentId).key.read();
   }
 
   /**

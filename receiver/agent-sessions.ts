@@ -1,12 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AlarmBoard } from '../shared/alarm-board.ts';
-import type { CodedError } from '../shared/errors/coded-error.ts';
+import { isCoded, type CodedError } from '../shared/errors/coded-error.ts';
+import { errorTable } from '../shared/errors/error-table.ts';
 import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { Channel } from '../shared/link/channel.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { defaultAnswerTimeoutMs } from '../shared/transfer/answer-deadline.ts';
 import type { AgentCopies, FolderKind } from './agent-copies.ts';
+import type { PointBooks } from './point-books.ts';
+import type { PointAnswer } from './points/point-book.ts';
 import { PullSession } from './pull/pull-session.ts';
 import type { PullStore } from './pull/pull-store.ts';
 import type { RecipientWatch } from './recipient-watch.ts';
@@ -18,6 +21,7 @@ const steadyAfterMs = 60_000;
 
 type Deps = {
   copies: AgentCopies;
+  points: PointBooks;
   alarms: AlarmBoard;
   recipients: RecipientWatch;
   logger: Logger;
@@ -80,6 +84,7 @@ export class AgentSessions {
         channel,
         openStore: async (folder, kind) =>
           this.#observedStore(agentId, folder, kind, () => alarms.clear(alarmKey)),
+        takePoint: async (record, signature) => this.#takePoint(agentId, record, signature),
         sleep: async (ms, signal) => {
           await delay(ms, undefined, { signal }).catch(() => {});
         },
@@ -155,6 +160,26 @@ export class AgentSessions {
         );
       },
     };
+  }
+
+  /** A point that cannot be kept now is announced again later; replication goes on. */
+  async #takePoint(agentId: DeviceId, record: Buffer, signature: Buffer): Promise<PointAnswer> {
+    const { points, alarms } = this.#deps;
+    const alarmKey = `points ${agentId}`;
+    try {
+      const answer = await points.take(agentId, record, signature);
+      alarms.clear(alarmKey);
+      return answer;
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      const code = isCoded(error) ? error.code : 'INTERNAL';
+      alarms.raise(
+        alarmKey,
+        code,
+        `a restore point of agent ${shortDeviceId(agentId)} cannot be kept: ${message}`,
+      );
+      return { held: false, code: errorTable[code].crossesWire ? code : 'STORE_FULL' };
+    }
   }
 
   #noteBlocked(agentId: DeviceId, folder: string, reason: CodedError | null): void {

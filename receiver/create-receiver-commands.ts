@@ -16,6 +16,8 @@ import { parseFolderId } from '../shared/records/folder-id.ts';
 import type { AgentCopies } from './agent-copies.ts';
 import { readReceiverConfig } from './config.ts';
 import { listVersions } from './list-versions.ts';
+import type { PointBooks } from './point-books.ts';
+import { listPoint, type PointListing } from './point-listing.ts';
 import type { ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
 
 /** What only a running receiver can do. */
@@ -32,6 +34,7 @@ type Deps = {
   desk: PairingDesk;
   /** Opens all stores on the disk at the first call where the receiver does not run. */
   copies: () => Promise<AgentCopies>;
+  points: () => Promise<PointBooks>;
   running: RunningReceiver | null;
 };
 
@@ -78,6 +81,22 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       const copies = await deps.copies();
       const agentId = agent === null ? agentWithFolder(copies, parseFolderId(folder)) : await agentFor(agent);
       return { agent: agentId, ...listVersions(copies.get(agentId, parseFolderId(folder)), folder, path) };
+    },
+    points: async ({ agent }) => {
+      const points = await deps.points();
+      const listed: PointListing[] = [];
+      for (const agentId of agent === null ? await knownAgents() : [await agentFor(agent)])
+        for (const point of await points.list(agentId)) listed.push(listPoint(agentId, point));
+      return { points: listed.toSorted((a, b) => (a.receivedAt < b.receivedAt ? 1 : -1)) };
+    },
+    pin: async ({ point, label }) => {
+      const { book, id } = await (await deps.points()).find(point, await knownAgents());
+      await book.pin(id, label);
+      return { id };
+    },
+    unpin: async ({ point }) => {
+      const { book, id } = await (await deps.points()).find(point, await knownAgents());
+      return { id, wasPinned: await book.unpin(id) };
     },
     reindex: async () => ({ folders: await reindexAll(await deps.copies(), deps.running) }),
   };

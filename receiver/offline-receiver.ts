@@ -10,6 +10,7 @@ import { PeerBook } from '../shared/link/peer-book.ts';
 import { AgentCopies } from './agent-copies.ts';
 import { readReceiverConfig } from './config.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
+import { createPointBooks } from './create-point-books.ts';
 import type { ReceiverCommands } from './receiver-commands.ts';
 
 /**
@@ -41,18 +42,30 @@ export function createOfflineReceiverCommands(home: Home): {
         'a version is refused',
       ),
   });
+  const { points } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
   let opened: Promise<AgentCopies> | null = null;
+  const allCopies = async (): Promise<AgentCopies> => {
+    opened ??= openCopies(copies);
+    return opened;
+  };
   const commands = createReceiverCommands({
     home,
     book,
     desk,
     running: null,
-    copies: async () => {
-      opened ??= openCopies(copies);
-      return opened;
+    copies: allCopies,
+    points: async () => {
+      await allCopies();
+      return points;
     },
   });
-  return { commands, close: async () => copies.close() };
+  return {
+    commands,
+    close: async () => {
+      await points.close();
+      await copies.close();
+    },
+  };
 }
 
 async function openCopies(copies: AgentCopies): Promise<AgentCopies> {

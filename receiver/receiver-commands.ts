@@ -2,6 +2,8 @@ import { z } from 'zod';
 import type { Alarm } from '../shared/alarm-board.ts';
 import { controlCommands } from '../shared/io/control-client.ts';
 import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
+import { pinLabelSchema } from '../shared/sealing/point-record.ts';
+import type { PointListing } from './point-listing.ts';
 import type { Home } from '../shared/io/home.ts';
 
 type ReceiverFolderStatus = {
@@ -43,7 +45,8 @@ export type ReceiverAgentStatus = {
   frozen: boolean;
   quotaBytes: number | null;
   usedBytes: number;
-  points: { count: number; latestAt: string | null; oldestAt: string | null };
+  /** When the newest and the oldest were received, ISO 8601. `refused`: announcements that were not taken, ever. */
+  points: { count: number; latestAt: string | null; oldestAt: string | null; refused: number };
   folders: ReceiverFolderStatus[];
 };
 
@@ -98,6 +101,9 @@ const inputs = {
   unpair: z.strictObject({ deviceId: z.string() }),
   status: z.strictObject({}),
   versions: z.strictObject({ folder: z.string(), path: z.string().nullable(), agent }),
+  points: z.strictObject({ agent }),
+  pin: z.strictObject({ point: z.string().min(1), label: pinLabelSchema }),
+  unpin: z.strictObject({ point: z.string().min(1) }),
   reindex: z.strictObject({}),
 };
 
@@ -135,6 +141,12 @@ export type ReceiverCommands = {
     | { agent: string; kind: 'mirror'; versions: VersionListing[] }
     | { agent: string; kind: 'sealed'; versions: SealedVersionListing[] }
   >;
+  /** Restore points, the last received first; `agent` null: of all agents. @throws CodedError DEVICE_UNKNOWN */
+  points: (input: Input<'points'>) => Promise<{ points: PointListing[] }>;
+  /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */
+  pin: (input: Input<'pin'>) => Promise<{ id: string }>;
+  /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */
+  unpin: (input: Input<'unpin'>) => Promise<{ id: string; wasPinned: boolean }>;
   /** Builds the databases again from the plain files. */
   reindex: (
     input: Input<'reindex'>,

@@ -7,6 +7,7 @@ import type { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
 import type { AgentCopies } from './agent-copies.ts';
 import type { AgentSessions } from './agent-sessions.ts';
+import type { PointBooks } from './point-books.ts';
 import type { ReceiverAgentStatus, ReceiverRecipients, ReceiverStatus } from './receiver-commands.ts';
 import type { RecipientHistory } from './store/recipient-history.ts';
 
@@ -15,6 +16,7 @@ type Deps = {
   book: PeerBook;
   links: PeerLinks;
   copies: AgentCopies;
+  points: PointBooks;
   sessions: AgentSessions;
   alarms: AlarmBoard;
   dataDirectory: string;
@@ -36,7 +38,10 @@ export function receiverStatus(deps: Deps): ReceiverStatus {
   };
 }
 
-function agentStatus({ book, links, copies, sessions }: Deps, agentId: DeviceId): ReceiverAgentStatus {
+function agentStatus(
+  { book, links, copies, points, sessions }: Deps,
+  agentId: DeviceId,
+): ReceiverAgentStatus {
   return {
     deviceId: agentId,
     paired: book.get(agentId)?.role === 'agent',
@@ -44,7 +49,7 @@ function agentStatus({ book, links, copies, sessions }: Deps, agentId: DeviceId)
     frozen: false,
     quotaBytes: copies.quotaBytesOf(agentId),
     usedBytes: copies.quotaOf(agentId).usedBytes(),
-    points: { count: 0, latestAt: null, oldestAt: null },
+    points: pointsStatus(points, agentId),
     folders: copies.foldersOf(agentId).map(([id, store]) => {
       const position = store.position();
       if (store.kind === 'sealed') {
@@ -75,6 +80,20 @@ function agentStatus({ book, links, copies, sessions }: Deps, agentId: DeviceId)
         recipients: null,
       };
     }),
+  };
+}
+
+/** Times are those at which the points were received. */
+function pointsStatus(points: PointBooks, agentId: DeviceId): ReceiverAgentStatus['points'] {
+  const book = points.opened(agentId);
+  const held = book?.list() ?? [];
+  const at = (point: (typeof held)[number] | undefined): string | null =>
+    point === undefined ? null : new Date(point.wallAt).toISOString();
+  return {
+    count: held.length,
+    latestAt: at(held.at(-1)),
+    oldestAt: at(held[0]),
+    refused: book?.refused ?? 0,
   };
 }
 

@@ -1,7 +1,7 @@
 import { AlarmBoard } from '../shared/alarm-board.ts';
 import type { Daemon, DaemonLife } from '../shared/cli/run-daemon.ts';
 import { isCoded } from '../shared/errors/coded-error.ts';
-import { shortDeviceId } from '../shared/identity/device-id.ts';
+import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import { startControlServer } from '../shared/io/control-server.ts';
 import type { Home } from '../shared/io/home.ts';
@@ -16,6 +16,10 @@ import { PairingDesk } from '../shared/link/pairing-desk.ts';
 import { PeerBook } from '../shared/link/peer-book.ts';
 import { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
+import { createPointBooks } from './create-point-books.ts';
+import type { PointBooks } from './point-books.ts';
+import { startPointExpiry } from './points/point-expiry.ts';
+import { defaultPointRules } from './retention/point-retention.ts';
 import { AgentCopies } from './agent-copies.ts';
 import { writeRestoreText } from './restore-text.ts';
 import { AgentSessions } from './agent-sessions.ts';
@@ -72,9 +76,11 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       );
     }
   }
+  const { points, clock } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
+  for (const agentId of copies.agentIds()) await openPoints(points, agentId, alarms);
   const recipients = new RecipientWatch({ copies, alarms, now });
   recipients.start();
-  const sessions = new AgentSessions({ copies, alarms, recipients, logger, now });
+  const sessions = new AgentSessions({ copies, points, alarms, recipients, logger, now });
   const dataWatch = new DataWatch({
     copies,
     alarms,
@@ -104,6 +110,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     book,
     links,
     copies,
+    points,
     sessions,
     alarms,
     listening,
@@ -114,6 +121,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     book,
     desk,
     copies: async () => copies,
+    points: async () => points,
     running: {
       life,
       status: () => receiverStatus(statusDeps),
@@ -122,6 +130,17 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
   });
   const control = await startControlServer({ home, routes: receiverRoutes(commands), logger });
   const expiry = startVersionExpiry({ copies, leases: restores.leases, alarms, logger, now });
+  const pointExpiry = startPointExpiry(
+    {
+      points,
+      agentIds: () => copies.agentIds(),
+      isRead: (agentId) => restores.leases.holds(agentId),
+      storeClock: () => clock.store(),
+      alarms,
+      logger,
+    },
+    { rules: defaultPointRules },
+  );
   logger.info(
     { deviceId: identity.deviceId, version: programVersion, listening, data: config.data },
     'receiver started',
@@ -132,11 +151,33 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       recipients.stop();
       await dataWatch.stop();
       await expiry.stop();
+      await pointExpiry.stop();
       await control.close();
       await links.stop();
       await Promise.all([sessions.ended(), restores.ended()]);
+      await points.close();
+      clock.store();
       await copies.close();
       logger.info({}, 'receiver stopped');
     },
   };
+}
+
+/** What is lost of the points, or keeps them from being read, is an alarm; replication goes on. */
+async function openPoints(points: PointBooks, agentId: DeviceId, alarms: AlarmBoard): Promise<void> {
+  const agent = shortDeviceId(agentId);
+  try {
+    const { damaged } = await points.of(agentId);
+    if (damaged.length === 0) return;
+    const message = `restore points of agent ${agent} are lost or damaged: ${damaged.slice(0, 5).join(', ')}`;
+    alarms.raise(`points ${agentId} damaged`, 'RECORD_INVALID', message);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const code = isCoded(error) ? error.code : 'INTERNAL';
+    alarms.raise(
+      `points ${agentId}`,
+      code,
+      `the restore points of agent ${agent} cannot be read: ${message}`,
+    );
+  }
 }

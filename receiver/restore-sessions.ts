@@ -4,7 +4,7 @@ import type { Channel } from '../shared/link/channel.ts';
 import type { Peer } from '../shared/link/peer.ts';
 import { programVersion } from '../shared/program-version.ts';
 import type { AgentCopies, AgentStore } from './agent-copies.ts';
-import { historyOfStores, type RestoreHistory } from './serve/restore-history.ts';
+import { type HistoryStore, historyOfStores, type RestoreHistory } from './serve/restore-history.ts';
 import { RestoreLeases } from './serve/restore-lease.ts';
 import { serveRestore } from './serve/restore-session.ts';
 
@@ -49,11 +49,21 @@ function historyOf(copies: AgentCopies, agentId: DeviceId): RestoreHistory {
         usage: () => usageOf(store()),
         changedAt: () => store().changedAt(),
         entriesAt: (query: Parameters<AgentStore['entriesAt']>[0]) => store().entriesAt(query),
+        contentBetween: kind === 'sealed' ? null : contentBetweenOf(store),
         copies: (hash: Buffer) => store().copies(hash),
       },
     ] as const;
   });
   return historyOfStores(new Map(stores));
+}
+
+function contentBetweenOf(store: () => AgentStore): NonNullable<HistoryStore['contentBetween']> {
+  return (interval, after, limit) => {
+    const opened = store();
+    return opened.kind === 'mirror'
+      ? opened.contentBetween(interval, after, limit)
+      : { entries: [], next: null };
+  };
 }
 
 function usageOf(store: AgentStore): { files: number; bytes: number } {

@@ -1,27 +1,38 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { parsePinLabel } from '../../shared/cli/pin-label.ts';
 import { formatTable } from '../../shared/cli/table.ts';
 import { parseSeconds } from './parse-seconds.ts';
 import { withRunningAgent } from './with-agent.ts';
 
 const unreadableShownMax = 20;
 
-type DumpOptions = { waitCopies: number; timeout: number; json?: true };
+type DumpOptions = { pin?: string; waitCopies: number; timeout: number; json?: true };
 
 /** `dump`: a version of sealed folders now. */
 export function addDumpCommand(program: Command): void {
   program
     .command('dump')
-    .description('make a version of a sealed folder now, or of all; returns when it is made')
+    .description('make a version of a sealed folder now, or of all; a restore point follows by itself')
     .argument('[FOLDER]', 'only this folder')
     .option('--wait-copies <N>', 'wait until it is durable on so many receivers', parseCopies, 0)
+    .option(
+      '--pin <LABEL>',
+      'ask receivers to keep its restore point for ever, and wait until it is made',
+      parsePinLabel,
+    )
     .option('--timeout <SECONDS>', 'how long to wait at most', parseSeconds, 3600)
     .option('--json', 'print JSON')
     .action(async (folder: string | undefined, options: DumpOptions, command: Command) => {
       const { waitCopies: copies, timeout } = options;
       const done = await withRunningAgent(command, async (commands) =>
-        commands.dump({ folder: folder ?? null, copies, timeoutMs: timeout * 1000 }),
+        commands.dump({
+          folder: folder ?? null,
+          pin: options.pin ?? null,
+          copies,
+          timeoutMs: timeout * 1000,
+        }),
       );
       if (options.json === true) {
         printJson(done);
@@ -44,6 +55,7 @@ export function addDumpCommand(program: Command): void {
       }
       printText(
         formatTable(['FOLDER', 'VERSION', 'SIZE', 'NEW', 'TO SEND', 'TIME'], rows),
+        ...(done.point === null ? [] : [`restore point ${done.point}`]),
         ...(copies > 0 ? [`durable on ${copies} receiver${copies === 1 ? '' : 's'}`] : []),
       );
     });

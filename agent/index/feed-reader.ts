@@ -81,17 +81,19 @@ export class FeedReader {
     const beyond = ahead[limit];
     if (beyond === undefined) {
       const end = this.statements.lastCheckpoint.get(id, after, Number.MAX_SAFE_INTEGER);
-      return end === undefined ? null : { records: ahead, through: end.sequence, token: end.token };
+      return end === undefined
+        ? null
+        : { records: ahead, through: end.sequence, token: end.token, isHead: true };
     }
     const within = this.statements.lastCheckpoint.get(id, after, beyond.sequence - 1);
     if (within !== undefined) {
       const records = ahead.filter((record) => record.sequence <= within.sequence);
-      return { records, through: within.sequence, token: within.token };
+      return { records, through: within.sequence, token: within.token, isHead: false };
     }
     const next = this.statements.nextCheckpoint.get(id, beyond.sequence);
     if (next === undefined) throw new Error(`no checkpoint at or behind sequence ${beyond.sequence}`);
     const records = this.readRecords(id, after, next.sequence, Number.MAX_SAFE_INTEGER);
-    return { records, through: next.sequence, token: next.token };
+    return { records, through: next.sequence, token: next.token, isHead: false };
   }
 
   private readRecords(folder: number, after: number, through: number, limit: number): FileRecord[] {

@@ -5,8 +5,8 @@ import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import type { SourceFile } from './source-file.ts';
 
-/** Records in the order of their sequences, ending at a checkpoint: `through` and its token are the receiver's next position. */
-export type RecordBatch = { records: FileRecord[]; through: number; token: Buffer };
+/** Records in the order of their sequences, ending at a checkpoint: `through` and its token are the receiver's next position. `isHead`: nothing is later. */
+export type RecordBatch = { records: FileRecord[]; through: number; token: Buffer; isHead: boolean };
 
 /**
  * A mirror folder's index as serving sees it. Reads are short transactions on a read-only connection and see only what

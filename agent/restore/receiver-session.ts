@@ -1,6 +1,7 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { type ErrorCode, errorTable } from '../../shared/errors/error-table.ts';
 import type { Channel } from '../../shared/link/channel.ts';
+import type { Browse } from '../../shared/protocol/browse.ts';
 import type { Entries } from '../../shared/protocol/entries.ts';
 import { limits } from '../../shared/protocol/limits.ts';
 import type { Refuse } from '../../shared/protocol/refuse.ts';
@@ -43,6 +44,7 @@ export class ReceiverSession {
   async browse(query: {
     folder: string | null;
     at: number | null;
+    between?: NonNullable<Browse['between']>;
     after: RelativePath | null;
   }): Promise<BrowsePage> {
     if (this.#endReason !== null) throw this.#endReason;
@@ -50,7 +52,15 @@ export class ReceiverSession {
     const page = await new Promise<Entries>((resolve, reject) => {
       this.#browses.set(requestId, { resolve, reject });
       this.#link.deadline.asked();
-      this.#link.send({ type: 'browse', requestId, ...query, limit: limits.entriesPageMax }).catch(reject);
+      this.#link
+        .send({
+          type: 'browse',
+          requestId,
+          ...query,
+          between: query.between ?? null,
+          limit: limits.entriesPageMax,
+        })
+        .catch(reject);
     });
     const problem = pageProblem(page, query);
     if (problem === null) return page;
@@ -93,6 +103,8 @@ export class ReceiverSession {
       case 'indexEnd':
       case 'durable':
       case 'missing':
+      case 'point':
+      case 'pointTaken':
       case 'want':
       case 'wantChunks':
       case 'browse':

@@ -1,89 +1,105 @@
 import type Database from 'better-sqlite3';
+import { chunkEntryBytes, chunkKeyAt, chunkLengthAt, chunkOffsetAt } from './chunk-entry.ts';
 
 export type ChunkLocation = { pack: number; offset: number; length: number };
 
-/** How many chunks ahead are read, for each that was found one behind the other. */
-const aheadPerFound = 4;
-const aheadMax = 256;
-const nearMax = 16_384;
-
-/** A chunk that was read ahead; `next`: the one behind it in the pack, where that was read with it. */
-type NearChunk = ChunkLocation & { key: string; next: NearChunk | null };
+/** Entries of packs that are kept. */
+const keptBytesMax = 4 * 1024 * 1024;
+/** How far behind the expected chunk others of its pack are compared: as many as an hour changes side by side. */
+const comparedAhead = 32;
 
 /**
- * Finds chunks that were sealed before. A pack keeps the order of the stream, so after one chunk of a pack the next
- * one is probably its neighbour, which is compared first. Neighbours are read ahead, more of them the longer the stream
- * follows a pack: where nothing changed, the database is asked a few times for each pack, and where chunks of many packs
- * alternate, as they do after weeks of changes, about twice for each.
+ * Finds chunks that were sealed before. A pack keeps the order of the stream, so after one chunk of a pack its neighbour is
+ * expected, or one that lies a little further. Where the stream follows a pack, that pack's entries are read at once: where
+ * nothing changed, the database is asked three times for each pack, and where chunks of many packs alternate, as
+ * they do after weeks of changes, once for each chunk.
  */
 export class ChunkLookup {
   readonly #one: Database.Statement<[Buffer], ChunkLocation>;
-  readonly #ahead: Database.Statement<[number, number, number], ChunkLocation & { id: Buffer }>;
+  readonly #entriesOf: Database.Statement<[number], { entries: Buffer }>;
   readonly #isUsable: (pack: number) => boolean;
-  readonly #near = new Map<string, NearChunk>();
-  /** Keys in `#near` as they were read, the longest kept first. */
-  readonly #windows: string[][] = [];
-  /** Behind the chunk that was found last; `found`: how many one behind the other. Null where no neighbour is left. */
-  #position: { pack: number; offset: number; found: number } | null = null;
-  #expected: NearChunk | null = null;
+  /** Entries of packs, the one that was needed longest ago first. */
+  readonly #kept = new Map<number, Buffer>();
+  #keptBytes = 0;
+  /** Behind the chunk that was found last. */
+  #behind: { pack: number; offset: number } | null = null;
+  /** The pack that the stream follows, and the entry expected next. */
+  #followed: { pack: number; entries: Buffer; at: number } | null = null;
 
-  /** `isUsable`: only chunks of such packs are kept, because those of others may move. */
+  /** `isUsable`: only chunks of such packs are expected, because those of others may move. */
   constructor(database: Database.Database, isUsable: (pack: number) => boolean) {
     this.#isUsable = isUsable;
     this.#one = database.prepare('SELECT pack, offset, length FROM chunks WHERE id = ?');
-    this.#ahead = database.prepare(
-      'SELECT id, pack, offset, length FROM chunks WHERE pack = ? AND offset >= ? ORDER BY offset LIMIT ?',
-    );
+    this.#entriesOf = database.prepare('SELECT entries FROM pack_chunks WHERE pack = ?');
   }
 
   /** Where the chunk behind the one that was found last is, if it is this one: in a usable pack. */
   findNext(key: string): ChunkLocation | null {
-    if (this.#expected === null) this.#readAhead();
-    const expected = this.#expected;
-    return expected === null || expected.key !== key ? null : this.#found(expected, expected.next);
+    const followed = this.#followed;
+    if (followed === null || followed.at >= followed.entries.length) return null;
+    return chunkKeyAt(followed.entries, followed.at) === key ? this.#take(followed) : null;
   }
 
   /** `key`: the id as latin1 text. */
   find(key: string): ChunkLocation | null {
-    const near = this.#near.get(key);
-    if (near !== undefined) return this.#found(near, near.next);
-    const found = this.#one.get(Buffer.from(key, 'latin1'));
+    const id = Buffer.from(key, 'latin1');
+    const ahead = this.#findAhead(key, id.readUInt32BE(0));
+    if (ahead !== null) return ahead;
+    const found = this.#one.get(id);
     if (found === undefined) return null;
-    return this.#isUsable(found.pack) ? this.#found(found, null) : found;
+    const { pack, offset, length } = found;
+    const follows = this.#behind?.pack === pack && this.#behind.offset === offset;
+    this.#behind = { pack, offset: offset + length };
+    this.#followed = null;
+    if (this.#isUsable(pack) && (follows || this.#kept.has(pack))) {
+      const entries = this.#entries(pack);
+      this.#followed = { pack, entries, at: placeOf(entries, offset) + chunkEntryBytes };
+    }
+    return found;
   }
 
-  #found(chunk: ChunkLocation, next: NearChunk | null): ChunkLocation {
-    const { pack, offset, length } = chunk;
-    const before = this.#position;
-    const follows = before !== null && before.pack === pack && before.offset === offset;
-    this.#position = { pack, offset: offset + length, found: follows ? before.found + 1 : 1 };
-    this.#expected = next;
-    return chunk;
+  #findAhead(key: string, beginning: number): ChunkLocation | null {
+    if (this.#followed === null) return null;
+    const { pack, entries, at } = this.#followed;
+    const end = Math.min(entries.length, at + comparedAhead * chunkEntryBytes);
+    for (let place = at; place < end; place += chunkEntryBytes) {
+      if (entries.readUInt32BE(place) === beginning && chunkKeyAt(entries, place) === key)
+        return this.#take({ pack, entries, at: place });
+    }
+    return null;
   }
 
-  #readAhead(): void {
-    if (this.#position === null) return;
-    const { pack, offset, found } = this.#position;
-    const keys: string[] = [];
-    let last: NearChunk | null = null;
-    for (const row of this.#ahead.iterate(pack, offset, Math.min(aheadPerFound * found, aheadMax))) {
-      const chunk: NearChunk = {
-        key: row.id.toString('latin1'),
-        pack,
-        offset: row.offset,
-        length: row.length,
-        next: null,
-      };
-      if (last === null) this.#expected = chunk;
-      else last.next = chunk;
-      last = chunk;
-      this.#near.set(chunk.key, chunk);
-      keys.push(chunk.key);
-    }
-    if (keys.length === 0) this.#position = null;
-    else this.#windows.push(keys);
-    while (this.#near.size > nearMax) {
-      for (const key of this.#windows.shift() ?? []) this.#near.delete(key);
-    }
+  #take({ pack, entries, at }: { pack: number; entries: Buffer; at: number }): ChunkLocation {
+    const [offset, length] = [chunkOffsetAt(entries, at), chunkLengthAt(entries, at)];
+    this.#followed = { pack, entries, at: at + chunkEntryBytes };
+    this.#behind = { pack, offset: offset + length };
+    return { pack, offset, length };
   }
+
+  #entries(pack: number): Buffer {
+    let entries = this.#kept.get(pack);
+    if (entries === undefined) {
+      entries = this.#entriesOf.get(pack)?.entries;
+      if (entries === undefined) throw new Error(`no entries of pack ${pack}`);
+      this.#keptBytes += entries.length;
+    } else this.#kept.delete(pack);
+    this.#kept.set(pack, entries);
+    for (const [oldest, { length }] of this.#kept) {
+      if (this.#keptBytes <= keptBytesMax) break;
+      this.#kept.delete(oldest);
+      this.#keptBytes -= length;
+    }
+    return entries;
+  }
+}
+
+/** Of the entry with that offset: entries are in the order of offsets. */
+function placeOf(entries: Buffer, offset: number): number {
+  let [low, high] = [0, entries.length / chunkEntryBytes - 1];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (chunkOffsetAt(entries, middle * chunkEntryBytes) < offset) low = middle + 1;
+    else high = middle;
+  }
+  return low * chunkEntryBytes;
 }

@@ -19,8 +19,11 @@ export type CutRequest =
   | { type: 'endFile' }
   /** Gives the open pack away. */
   | { type: 'flush' }
-  /** The pack is in the database; its content's buffer comes back to be filled again. */
-  | { type: 'committed'; pack: number; buffer: ArrayBuffer };
+  /**
+   * The pack is in the database; its content's buffer comes back to be filled again. `findable`: so are the chunks of this
+   * one and all before it.
+   */
+  | { type: 'committed'; pack: number; findable: boolean; buffer: ArrayBuffer };
 
 export type CutEvent =
   | { type: 'taken'; buffer: ArrayBuffer }

@@ -57,7 +57,7 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
         post({ type: 'flushed', stats: filler.stats });
         return;
       case 'committed':
-        filler.committed(request.pack);
+        if (request.findable) filler.committed(request.pack);
         spare.push(request.buffer);
         return;
     }

@@ -6,6 +6,7 @@ import type { Json } from '../../shared/sealing/canonical-json.ts';
 import { ManifestWriter } from '../../shared/sealing/manifest-writer.ts';
 import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
 import { encodeRootMessage, type SourceFacts } from '../../shared/sealing/root-message.ts';
+import { Sealer } from '../../shared/sealing/sealer.ts';
 import { signRecord } from '../../shared/sealing/signed-record.ts';
 import { encodeVersionRecord } from '../../shared/sealing/version-record.ts';
 import { displayPath } from '../../shared/records/relative-path.ts';
@@ -61,6 +62,19 @@ export type DumperDeps = {
 
 export type DumperOptions = { folder: string; packBytesMax?: number };
 
+/** One dump under way. `packs` and `sealedBytes` are what it has sealed so far. */
+type Run = {
+  epoch: EpochRow;
+  sealer: Sealer;
+  startedAt: number;
+  packs: number;
+  sealedBytes: number;
+  signal: AbortSignal;
+};
+
+/** Packs whose chunks cannot be found by id yet: the thread that cuts remembers them. */
+const pendingPacksMax = 16;
+
 /** Makes versions of one sealed folder. One at a time. */
 export class Dumper {
   readonly #deps: DumperDeps;
@@ -73,66 +87,27 @@ export class Dumper {
 
   /**
    * Reads the source once and makes a version of it, durable in the spool when it resolves. When it rejects, there is
-   * no version; packs that were sealed stay and are not sealed again by the next run.
+   * no version; packs that were sealed stay and are not sealed again by the next run. `onFirstOutput`: called once, when
+   * the source gives its first bytes.
    * @throws CodedError SOURCE_FAILED, SPOOL_FULL, DISK_FAILED, KEY_INVALID, KEY_UNUSABLE, PG_DUMP_TOO_OLD
    */
-  async dump(signal: AbortSignal): Promise<DumpResult> {
-    const { index, keeper, spool, bound, source, now } = this.#deps;
+  async dump(signal: AbortSignal, onFirstOutput: () => void = () => {}): Promise<DumpResult> {
+    const { index, keeper, spool, source, now } = this.#deps;
     const startedAt = now();
     keeper.settle();
     const sealTo = await this.#deps.sealTo();
+    const sealer = await sealerTo(sealTo);
     const factsBefore = await source.describe(signal);
     const epoch = this.#currentEpoch(sealTo, startedAt);
-    const packs = index.objects.packs(epoch.id);
-    const active = keeper.active();
-    const known = packs.filter((pack) => isKnown(pack, active, startedAt));
-    const budget = index.lastVersion()?.new_bytes ?? 0;
-    const run = { packs: 0, sealedBytes: 0 };
+    index.chunks.settle();
+    const run: Run = { epoch, sealer, startedAt, packs: 0, sealedBytes: 0, signal };
     const log = new CutLog(spool.directory);
-    const pipeline = new PackPipeline(
-      {
-        waitForRoom: async (bytes) => bound.waitForRoom(bytes, signal),
-        onPack: ({ id, hash, bytes, chunkList }, plainBytes, chunks) => {
-          const name = packName(hash);
-          index.addPack(
-            epoch.id,
-            { id, kind: 'pack', name, hash, bytes, plainBytes, chunkList },
-            chunks,
-            now(),
-          );
-          crashPoint('seal.pack-indexed');
-          run.packs += 1;
-          run.sealedBytes += bytes;
-          this.#deps.onAdded();
-        },
-        onExtents: (extents) => log.addExtents(extents),
-      },
-      {
-        databaseFile: this.#deps.databaseFile,
-        secret: epoch.secret,
-        chunking: this.#chunking(factsBefore),
-        known: known.map(({ id }) => id),
-        forgotten: choosePacksToForget(known, budget),
-        firstPack: index.objects.nextId(),
-        ...(this.#options.packBytesMax === undefined ? {} : { packBytesMax: this.#options.packBytesMax }),
-        spoolDirectory: spool.directory,
-        sealTo,
-      },
-    );
+    const pipeline = this.#openPipeline(run, log, this.#chunking(factsBefore));
     try {
-      await pipeline.start();
-      await this.#cutEntries(pipeline, log, signal);
+      await this.#cutEntries(pipeline, log, signal, onFirstOutput);
       const stats = { ...(await pipeline.flush()) };
       const facts = factsBefore.kind === 'postgres' ? factsBefore : await source.describe(signal);
-      const version = await this.#makeVersion(pipeline, {
-        epoch,
-        log,
-        facts,
-        stats,
-        startedAt,
-        run,
-        signal,
-      });
+      const version = await this.#makeVersion(pipeline, run, { log, facts, stats });
       this.#deps.onAdded();
       keeper.settle();
       return {
@@ -150,6 +125,50 @@ export class Dumper {
       log.close();
       keeper.reconcile();
     }
+  }
+
+  /** What it seals is counted in `run`. */
+  #openPipeline(run: Run, log: CutLog, chunking: string): PackPipeline {
+    const { index, keeper, spool, bound, databaseFile, now } = this.#deps;
+    const { epoch, sealer, signal } = run;
+    const active = keeper.active();
+    const known = index.objects.packs(epoch.id).filter((pack) => isKnown(pack, active, run.startedAt));
+    const budget = index.lastVersion()?.new_bytes ?? 0;
+    return new PackPipeline(
+      {
+        waitForRoom: async (bytes) => bound.waitForRoom(bytes, signal),
+        onPack: ({ id, hash, bytes, chunkList }, plainBytes, chunks) => {
+          const object = {
+            id,
+            kind: 'pack',
+            name: packName(hash),
+            hash,
+            bytes,
+            plainBytes,
+            chunkList,
+          } as const;
+          index.addPack(epoch.id, object, chunks, now());
+          crashPoint('seal.pack-indexed');
+          run.packs += 1;
+          run.sealedBytes += bytes;
+          this.#deps.onAdded();
+          if (index.chunks.pending() >= pendingPacksMax) index.chunks.settle();
+          return index.chunks.pending() === 0;
+        },
+        onExtents: (extents) => log.addExtents(extents),
+      },
+      {
+        databaseFile,
+        secret: epoch.secret,
+        chunking,
+        known: known.map(({ id }) => id),
+        forgotten: choosePacksToForget(known, budget),
+        firstPack: index.objects.nextId(),
+        ...(this.#options.packBytesMax === undefined ? {} : { packBytesMax: this.#options.packBytesMax }),
+        spoolDirectory: spool.directory,
+        sealer,
+      },
+    );
   }
 
   /** The epoch, a new one where the recipients are others than before. */
@@ -177,11 +196,21 @@ export class Dumper {
     return name;
   }
 
-  async #cutEntries(pipeline: PackPipeline, log: CutLog, signal: AbortSignal): Promise<void> {
+  async #cutEntries(
+    pipeline: PackPipeline,
+    log: CutLog,
+    signal: AbortSignal,
+    onFirstOutput: () => void,
+  ): Promise<void> {
+    let hasOutput = false;
     for await (const { content, ...entry } of this.#deps.source.entries(signal)) {
       let file: LoggedFile | null = null;
       if (content !== null) {
-        for await (const piece of content) await pipeline.write(piece);
+        for await (const piece of content) {
+          if (!hasOutput) onFirstOutput();
+          hasOutput = true;
+          await pipeline.write(piece);
+        }
         const { size, hash } = await pipeline.endFile();
         file = log.endFile(size, hash);
       }
@@ -192,22 +221,15 @@ export class Dumper {
 
   async #makeVersion(
     pipeline: PackPipeline,
-    made: {
-      epoch: EpochRow;
-      log: CutLog;
-      facts: object;
-      stats: { plainBytes: number; newBytes: number };
-      startedAt: number;
-      run: { sealedBytes: number };
-      signal: AbortSignal;
-    },
+    run: Run,
+    { log, facts, stats }: { log: CutLog; facts: object; stats: { plainBytes: number; newBytes: number } },
   ): Promise<{ number: number; sequence: number }> {
     const { index, spool, bound, identity, now } = this.#deps;
     const { folder } = this.#options;
-    const { epoch, log, run } = made;
+    const { epoch, sealer, startedAt, signal } = run;
     const before = index.lastVersion();
     const number = (before?.number ?? 0) + 1;
-    const createdAt = new Date(made.startedAt).toISOString();
+    const createdAt = new Date(startedAt).toISOString();
     const use = new PackUse(index.objects);
     const listed = new Set(
       this.#manifestPacks(before?.epoch === epoch.id ? parseList(before.manifest_packs) : []),
@@ -222,7 +244,7 @@ export class Dumper {
       epoch: epoch.name,
       number,
       createdAt,
-      source: toFacts(made.facts),
+      source: toFacts(facts),
       manifest: {
         size: manifest.size,
         sha256: manifest.hash.toString('hex'),
@@ -243,11 +265,11 @@ export class Dumper {
       previous: before?.record_hash ?? null,
       root: rootHash,
       packs: [...use.sizes(), [rootHash, sealedRoot.bytes]],
-      recipients: [...pipeline.recipientKeyIds],
+      recipients: [...sealer.recipientKeyIds],
     });
     const signature = signRecord(record, identity.keyPem);
     const name = { number, epoch: epoch.name };
-    await bound.waitForRoom(record.length + signature.length, made.signal);
+    await bound.waitForRoom(record.length + signature.length, signal);
     spool.write(versionSignatureName(name), signature);
     crashPoint('seal.signature-written');
     spool.write(versionName(name), record);
@@ -262,9 +284,9 @@ export class Dumper {
       },
       {
         number,
-        created_at: made.startedAt,
-        plain_bytes: made.stats.plainBytes,
-        new_bytes: made.stats.newBytes,
+        created_at: startedAt,
+        plain_bytes: stats.plainBytes,
+        new_bytes: stats.newBytes,
         sealed_bytes: run.sealedBytes,
         manifest_packs: JSON.stringify([...listed]),
       },
@@ -284,6 +306,12 @@ export class Dumper {
     const used = before.filter((hash) => index.objects.usesPack(Buffer.from(hash, 'hex')));
     return used.length * 2 < before.length ? used : [...before];
   }
+}
+
+async function sealerTo(sealTo: SealTo): Promise<Sealer> {
+  return sealTo.kind === 'recipients'
+    ? Sealer.toRecipients(sealTo.recipients)
+    : Sealer.toPassphrase(sealTo.passphrase);
 }
 
 /**

@@ -1,20 +1,25 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** What this thread may hold outside of V8's heap before everything is looked through. */
-const externalBytesMax = 32 * 1024 * 1024;
+/** How much this thread may hold outside of V8's heap beyond what the last full collection left. */
+const growthBytesMax = 16 * 1024 * 1024;
 
 /**
  * A function that collects this thread's young garbage at once, or all of it where much has gathered. A dump leaves
  * buffers of the stream's size behind, which V8 hardly counts as a reason to collect: without this a dump takes half a
- * gigabyte.
+ * gigabyte. A full collection takes several ms, so it is not done for buffers that it would not free.
  */
 export function garbageCollector(): () => void {
   setFlagsFromString('--expose-gc');
   const gc: unknown = runInNewContext('gc');
   if (typeof gc !== 'function') return () => {};
+  let leftBytes = 0;
   return () => {
     gc({ type: 'minor' });
-    if (process.memoryUsage().external > externalBytesMax) gc();
+    const heldBytes = process.memoryUsage().external;
+    leftBytes = Math.min(leftBytes, heldBytes);
+    if (heldBytes - leftBytes <= growthBytesMax) return;
+    gc();
+    leftBytes = process.memoryUsage().external;
   };
 }

@@ -3,7 +3,7 @@ import { ChunkCutter } from '../../shared/chunking/chunk-cutter.ts';
 import type { ChunkingParameters } from '../../shared/chunking/chunking-parameters.ts';
 import { ChunkNamer } from '../../shared/sealing/chunk-id.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
-import { chunkEntryBytes } from './chunk-entry.ts';
+import { encodeChunkEntry } from './chunk-entry.ts';
 import { ChunkFilter } from './chunk-filter.ts';
 import type { ChunkLocation } from './chunk-lookup.ts';
 
@@ -131,13 +131,16 @@ export class PackFiller {
     this.#deps.onPack({ pack, content, chunks: new Uint8Array(chunks) });
   }
 
-  /** The pack's chunks can be found in the database from here on. */
-  committed(pack: number): void {
-    for (const key of this.#freshKeys.get(pack) ?? []) {
-      this.#fresh.delete(key);
-      this.#committed?.add(key);
+  /** The chunks of all packs up to this one can be found in the database from here on. */
+  committed(last: number): void {
+    for (const [pack, keys] of this.#freshKeys) {
+      if (pack > last) continue;
+      for (const key of keys) {
+        this.#fresh.delete(key);
+        this.#committed?.add(key);
+      }
+      this.#freshKeys.delete(pack);
     }
-    this.#freshKeys.delete(pack);
   }
 
   /** Whether chunks of this pack are referred to. */
@@ -173,11 +176,7 @@ export class PackFiller {
     if (this.#filled + chunk.length > this.#packBytesMax) this.flush();
     this.#content ??= Buffer.from(this.#deps.takeRoom());
     this.#content.set(chunk, this.#filled);
-    const entry = Buffer.allocUnsafe(chunkEntryBytes);
-    entry.write(key, 0, 'latin1');
-    entry.writeUInt32BE(this.#filled, 16);
-    entry.writeUInt32BE(chunk.length, 20);
-    this.#entries.push(entry);
+    this.#entries.push(encodeChunkEntry(key, this.#filled, chunk.length));
     const location = { pack: this.#pack, offset: this.#filled, length: chunk.length };
     this.#fresh.set(key, location);
     const keys = this.#freshKeys.get(this.#pack) ?? [];

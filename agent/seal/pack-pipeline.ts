@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { workerEntry } from '../../shared/io/worker-entry.ts';
+import type { Sealer } from '../../shared/sealing/sealer.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import { sealedBytesMax } from '../../shared/sealing/sealed-bytes.ts';
 import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
@@ -15,18 +16,21 @@ export type SpooledSeal = { id: number; hash: Buffer; bytes: number; chunkList: 
 export type PackPipelineDeps = {
   /** Resolves when the spool has room for so many bytes. */
   waitForRoom(bytes: number): Promise<void>;
-  /** A pack is durable in the spool; when this returns, its chunks can be found in the database. */
-  onPack(sealed: SpooledSeal, plainBytes: number, chunks: Buffer): void;
+  /**
+   * A pack is durable in the spool; when this returns, it is in the database. True when the chunks of this one and all
+   * before it can be found there.
+   */
+  onPack(sealed: SpooledSeal, plainBytes: number, chunks: Buffer): boolean;
   /** Extents of the file that is being written, in order, all of them before its end. */
   onExtents(extents: FlatExtents): void;
 };
 
 export type PackPipelineOptions = Omit<CutWorkerData, 'packBytesMax'> &
-  Omit<SealWorkerData, 'nothingKnown'> & { packBytesMax?: number };
+  Omit<SealWorkerData, 'nothingKnown'> & { sealer: Sealer; packBytesMax?: number };
 
 const batchBytes = 512 * 1024;
 const batchesMax = 3;
-const collectEveryBytes = 4 * 1024 * 1024;
+const collectEveryBytes = 6 * 1024 * 1024;
 const packsUnderWayMax = 2;
 /** A quarter of what a pack may hold: sealing takes about ten times that in memory. */
 const packBytesDefault = sealedLimits.packPlainBytesMax / 4;
@@ -36,11 +40,10 @@ const packBytesDefault = sealedLimits.packPlainBytesMax / 4;
  * and three packs are in memory at any time. One call is under way at a time.
  */
 export class PackPipeline {
-  /** Key IDs that messages are sealed to. */
-  recipientKeyIds: readonly string[] = [];
   readonly #deps: PackPipelineDeps;
   readonly #cutter: Worker;
-  readonly #sealer: Worker;
+  readonly #sealingThread: Worker;
+  readonly #sealer: Sealer;
   readonly #collect = garbageCollector();
   #bytesSinceCollected = 0;
   /** Gathers pieces of the file, so that threads hand over few large messages; `#gathered` bytes are in it. */
@@ -49,7 +52,6 @@ export class PackPipeline {
   readonly #emptyBatches = Array.from({ length: batchesMax }, () => new ArrayBuffer(batchBytes));
   #packsUnderWay = 0;
   #failure: Error | null = null;
-  #ready = false;
   #closing = false;
   #file: CutFile | null = null;
   #flushed: FillerStats | null = null;
@@ -60,18 +62,14 @@ export class PackPipeline {
 
   constructor(deps: PackPipelineDeps, options: PackPipelineOptions) {
     this.#deps = deps;
-    const { spoolDirectory, sealTo, ...cut } = options;
+    const { spoolDirectory, sealer, ...cut } = options;
+    this.#sealer = sealer;
     const cutData: CutWorkerData = { packBytesMax: packBytesDefault, ...cut };
-    const sealData: SealWorkerData = { spoolDirectory, sealTo, nothingKnown: cut.known.length === 0 };
+    const sealData: SealWorkerData = { spoolDirectory, nothingKnown: cut.known.length === 0 };
     this.#cutter = this.#thread('cut-worker', cutData);
-    this.#sealer = this.#thread('seal-worker', sealData);
+    this.#sealingThread = this.#thread('seal-worker', sealData);
     this.#cutter.on('message', (event: CutEvent) => this.#cutEvent(event));
-    this.#sealer.on('message', (event: SealEvent) => this.#sealEvent(event));
-  }
-
-  /** Resolves when both threads have begun. @throws CodedError INTERNAL */
-  async start(): Promise<void> {
-    await this.#until(() => this.#ready);
+    this.#sealingThread.on('message', (event: SealEvent) => this.#sealEvent(event));
   }
 
   /** Takes a piece of the file; resolves when it was copied. @throws CodedError SPOOL_FULL, DISK_FAILED */
@@ -84,10 +82,7 @@ export class PackPipeline {
       from += part.length;
       if (this.#gathered === batchBytes) this.#sendBatch();
     }
-    this.#bytesSinceCollected += bytes.length;
-    if (this.#bytesSinceCollected < collectEveryBytes) return;
-    this.#bytesSinceCollected = 0;
-    this.#collect();
+    this.#passed(bytes.length);
   }
 
   /** The end of the file. */
@@ -111,7 +106,8 @@ export class PackPipeline {
   async sealRoot(content: Uint8Array<ArrayBuffer>): Promise<SpooledSeal> {
     const id = -1;
     await this.#deps.waitForRoom(sealedBytesMax(content.length));
-    this.#sealer.postMessage({ kind: 'root', id, content } satisfies SealRequest);
+    const key = await this.#sealer.createMessageKey();
+    this.#sealingThread.postMessage({ kind: 'root', id, content, key } satisfies SealRequest);
     await this.#until(() => this.#sealed.has(id));
     return this.#sealed.get(id) as SpooledSeal;
   }
@@ -120,7 +116,7 @@ export class PackPipeline {
   async close(): Promise<void> {
     this.#closing = true;
     this.#wake();
-    await Promise.all([this.#cutter.terminate(), this.#sealer.terminate()]);
+    await Promise.all([this.#cutter.terminate(), this.#sealingThread.terminate()]);
   }
 
   #thread(name: string, workerData: object): Worker {
@@ -164,20 +160,18 @@ export class PackPipeline {
 
   async #seal({ pack, content, chunks }: FilledPack): Promise<void> {
     await this.#deps.waitForRoom(sealedBytesMax(content.length));
+    const key = await this.#sealer.createMessageKey();
     if (this.#failure !== null || this.#closing) return;
     this.#packs.set(pack, { plainBytes: content.length, chunks: Buffer.from(chunks) });
-    const request: SealRequest = { kind: 'pack', id: pack, content };
-    this.#sealer.postMessage(request, [content.buffer]);
+    const request: SealRequest = { kind: 'pack', id: pack, content, key };
+    this.#sealingThread.postMessage(request, [content.buffer]);
     while (this.#packs.has(pack) && this.#failure === null && !this.#closing)
-      await once(this.#sealer, 'message');
+      await once(this.#sealingThread, 'message');
   }
 
   #sealEvent(event: SealEvent): void {
     if (event.type === 'failed') this.#fail(sealingFailure(event));
-    else if (event.type === 'ready') {
-      this.recipientKeyIds = event.recipientKeyIds;
-      this.#ready = true;
-    } else if (!this.#closing && this.#failure === null) {
+    else if (!this.#closing && this.#failure === null) {
       const { id, bytes } = event;
       const chunkList = event.chunkList === null ? null : Buffer.from(event.chunkList);
       this.#take({ id, hash: Buffer.from(event.hash), bytes, chunkList }, event.buffer);
@@ -191,17 +185,18 @@ export class PackPipeline {
       this.#sealed.set(sealed.id, sealed);
       return;
     }
+    let findable: boolean;
     try {
-      this.#deps.onPack(sealed, pack.plainBytes, pack.chunks);
+      findable = this.#deps.onPack(sealed, pack.plainBytes, pack.chunks);
     } catch (error) {
       this.#fail(error as Error);
       return;
     }
     this.#packs.delete(sealed.id);
     this.#packsUnderWay -= 1;
-    // also what was sent to receivers meanwhile
-    this.#collect();
-    this.#post({ type: 'committed', pack: sealed.id, buffer }, [buffer]);
+    // a receiver is sent about as much meanwhile
+    this.#passed(sealed.bytes);
+    this.#post({ type: 'committed', pack: sealed.id, findable, buffer }, [buffer]);
   }
 
   async #emptyBatch(): Promise<Uint8Array<ArrayBuffer>> {
@@ -219,6 +214,14 @@ export class PackPipeline {
 
   #post(request: CutRequest, transfer: ArrayBuffer[] = []): void {
     this.#cutter.postMessage(request, transfer);
+  }
+
+  /** So many bytes went through this thread, and left as much garbage. */
+  #passed(bytes: number): void {
+    this.#bytesSinceCollected += bytes;
+    if (this.#bytesSinceCollected < collectEveryBytes) return;
+    this.#bytesSinceCollected = 0;
+    this.#collect();
   }
 
   #fail(error: Error): void {

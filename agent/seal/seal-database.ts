@@ -4,12 +4,13 @@ import { openSchemaDatabase, type DatabaseSchema } from '../../shared/io/schema-
 /**
  * `objects` are what a sealed folder gave out and may still be needed: packs, root messages, version records and their
  * signatures. `used_bytes` counts the plaintext of a pack that the latest version refers to; `named_sequence` is
- * that of the first version record which names the object (its own for a record). `chunks` tells where the
- * chunks of the current epoch lie; ids of different epochs never meet, because each has a secret of its own.
+ * that of the first version record which names the object (its own for a record). `pack_chunks` has the entries
+ * (chunk-entry.ts) of each pack of the current epoch, `chunks` the same by id where they are `findable`; ids of different
+ * epochs never meet, because each has a secret of its own.
  * `lacking` names packs that a receiver does not hold although its acknowledged sequence is behind them.
  */
 const schema: DatabaseSchema = {
-  version: 4,
+  version: 5,
   sql: `
   CREATE TABLE folders (
     id INTEGER PRIMARY KEY,
@@ -59,7 +60,12 @@ const schema: DatabaseSchema = {
     offset INTEGER NOT NULL,
     length INTEGER NOT NULL
   ) WITHOUT ROWID;
-  CREATE INDEX chunks_by_pack ON chunks (pack, offset, length);
+  CREATE TABLE pack_chunks (
+    pack INTEGER PRIMARY KEY,
+    entries BLOB NOT NULL,
+    findable INTEGER NOT NULL
+  );
+  CREATE INDEX pack_chunks_pending ON pack_chunks (pack) WHERE findable = 0;
   CREATE TABLE versions (
     id INTEGER PRIMARY KEY,
     folder INTEGER NOT NULL REFERENCES folders(id),

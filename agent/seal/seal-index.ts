@@ -3,7 +3,7 @@ import type Database from 'better-sqlite3';
 import { generateChunkSecret } from '../../shared/sealing/chunk-id.ts';
 import { Announcements } from './announcements.ts';
 import { CachedStatements } from './cached-statements.ts';
-import { chunkEntryBytes } from './chunk-entry.ts';
+import { ChunkIndex } from './chunk-index.ts';
 import { Confirmations } from './confirmations.ts';
 import type { NewObject } from './sealed-object.ts';
 import { SealedObjects } from './sealed-objects.ts';
@@ -43,6 +43,7 @@ export type VersionRow = {
 
 /** What seal.db knows of one folder. Every writing call is one transaction, durable when it returns. */
 export class SealIndex {
+  readonly chunks: ChunkIndex;
   readonly objects: SealedObjects;
   readonly confirmations: Confirmations;
   readonly announcements: Announcements;
@@ -66,7 +67,11 @@ export class SealIndex {
     const confirmations = new Confirmations(sql, announcements, this.folderId);
     this.announcements = announcements;
     this.confirmations = confirmations;
-    this.objects = new SealedObjects({ sql, announcements, confirmations }, this.folderId);
+    this.chunks = new ChunkIndex(sql);
+    this.objects = new SealedObjects(
+      { sql, chunks: this.chunks, announcements, confirmations },
+      this.folderId,
+    );
   }
 
   folder(): FolderRow {
@@ -118,6 +123,13 @@ export class SealIndex {
     );
   }
 
+  /** @throws Error when there is no such epoch, which no version names */
+  epochName(id: number): string {
+    const row = this.#sql.get<{ name: string }>('SELECT name FROM epochs WHERE id = ?', id);
+    if (row === null) throw new Error(`epoch ${id} is not in the database`);
+    return row.name;
+  }
+
   /** Nothing sealed before is referred to again. */
   startEpoch(recipients: string, nowMs: number): EpochRow {
     return this.#sql.transaction(() => {
@@ -144,16 +156,7 @@ export class SealIndex {
   /** A sealed pack with its chunks (entries of chunk-entry.ts), announced by a checkpoint of its own. */
   addPack(epoch: number, pack: NewObject, chunks: Buffer, nowMs: number): void {
     this.#sql.transaction(() => {
-      const id = this.objects.add(epoch, pack, nowMs, true);
-      for (let at = 0; at < chunks.length; at += chunkEntryBytes) {
-        this.#sql.run(
-          'INSERT OR REPLACE INTO chunks (id, pack, offset, length) VALUES (?, ?, ?, ?)',
-          chunks.subarray(at, at + 16),
-          id,
-          chunks.readUInt32BE(at + 16),
-          chunks.readUInt32BE(at + 20),
-        );
-      }
+      this.chunks.add(this.objects.add(epoch, pack, nowMs, true), chunks);
     });
   }
 

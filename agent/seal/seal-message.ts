@@ -1,4 +1,5 @@
 import type { Recipient } from '../../shared/sealing/recipient.ts';
+import type { MessageKey } from '../../shared/sealing/sealer.ts';
 
 /** To whom a folder is sealed. */
 export type SealTo =
@@ -8,13 +9,18 @@ export type SealTo =
 /** What the sealing thread begins with. */
 export type SealWorkerData = {
   spoolDirectory: string;
-  sealTo: SealTo;
   /** No chunk may be referred to yet: a first dump. */
   nothingKnown: boolean;
 };
 
 /** To the sealing thread: `pack` holds chunks to be compressed and padded, `root` a root message as it is. */
-export type SealRequest = { kind: 'pack' | 'root'; id: number; content: Uint8Array<ArrayBuffer> };
+export type SealRequest = {
+  kind: 'pack' | 'root';
+  id: number;
+  content: Uint8Array<ArrayBuffer>;
+  /** Made by the thread that knows the recipients: OpenPGP.js would take 10 MB of memory in this one too. */
+  key: MessageKey;
+};
 
 /** Sealed, and durable in the spool under its name. */
 type SealedEvent = {
@@ -26,7 +32,4 @@ type SealedEvent = {
   /** That of the request's content, to be used again. */
   buffer: ArrayBuffer;
 };
-export type SealEvent =
-  | SealedEvent
-  | { type: 'ready'; recipientKeyIds: string[] }
-  | { type: 'failed'; code: string; message: string };
+export type SealEvent = SealedEvent | { type: 'failed'; code: string; message: string };

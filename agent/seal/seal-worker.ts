@@ -3,8 +3,10 @@ import { ChunkListBuilder } from '../../shared/chunking/chunk-list.ts';
 import { fileChunking } from '../../shared/chunking/chunking-parameters.ts';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { crashPoint } from '../../shared/io/crash-point.ts';
+import { encryptMessage } from '../../shared/sealing/encrypt-message.ts';
 import { packName } from '../../shared/sealing/object-name.ts';
-import { nameSealed, Sealer, sealPack } from '../../shared/sealing/sealer.ts';
+import { packContent } from '../../shared/sealing/pack.ts';
+import { nameSealed } from '../../shared/sealing/sealed-pack.ts';
 import { chunkedAboveBytes, encodeChunkList } from '../index/chunk-list-blob.ts';
 import { garbageCollector } from './garbage-collector.ts';
 import { packEffort } from './pack-effort.ts';
@@ -12,16 +14,11 @@ import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
 import { Spool } from './spool.ts';
 
 /** The entry of the thread that compresses, pads, seals and writes into the spool, one object after the other. */
-async function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerData): Promise<void> {
+function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerData): void {
   const post = (event: SealEvent, transfer: ArrayBuffer[] = []): void => port.postMessage(event, transfer);
   const fail = (error: unknown): void =>
     post({ type: 'failed', code: systemErrorCode(error) ?? '', message: String(error) });
   const spool = new Spool(data.spoolDirectory);
-  const { sealTo } = data;
-  const sealer =
-    sealTo.kind === 'recipients'
-      ? await Sealer.toRecipients(sealTo.recipients)
-      : Sealer.toPassphrase(sealTo.passphrase);
   // one message at a time, so each is written over the one before
   let message = Buffer.alloc(0);
   const room = (bytes: number): Buffer => {
@@ -29,13 +26,11 @@ async function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerD
     return message.subarray(0, bytes);
   };
   let takenBytes = 0;
-  const seal = async ({ kind, id, content }: SealRequest): Promise<void> => {
+  const seal = ({ kind, id, content, key }: SealRequest): void => {
     const effort = packEffort(takenBytes, data.nothingKnown);
     takenBytes += content.length;
-    const sealed =
-      kind === 'pack'
-        ? await sealPack(content, sealer, { effort, room })
-        : nameSealed(await sealer.sealMessage(content, room));
+    const pieces = kind === 'pack' ? packContent(content, effort) : [content];
+    const sealed = nameSealed(encryptMessage(key.packets, key.sessionKey, pieces, room));
     spool.write(packName(sealed.hash), sealed.bytes);
     crashPoint(kind === 'pack' ? 'seal.pack-written' : 'seal.root-written');
     const { hash, bytes } = sealed;
@@ -43,14 +38,14 @@ async function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerD
     post({ type: 'sealed', id, hash, bytes: bytes.length, chunkList: chunkListOf(bytes), buffer }, [buffer]);
   };
   const collect = garbageCollector();
-  let last = Promise.resolve();
   port.on('message', (request: SealRequest) => {
-    last = last
-      .then(async () => seal(request))
-      .catch(fail)
-      .then(collect);
+    try {
+      seal(request);
+    } catch (error) {
+      fail(error);
+    }
+    collect();
   });
-  post({ type: 'ready', recipientKeyIds: [...sealer.recipientKeyIds] });
 }
 
 /** Large objects travel by chunk lists, like large files. */
@@ -61,9 +56,4 @@ function chunkListOf(bytes: Buffer): Buffer | null {
   return encodeChunkList(builder.finish());
 }
 
-if (parentPort !== null) {
-  const port = parentPort;
-  runSealer(port, workerData as SealWorkerData).catch((error: unknown) => {
-    port.postMessage({ type: 'failed', code: '', message: String(error) } satisfies SealEvent);
-  });
-}
+if (parentPort !== null) runSealer(parentPort, workerData as SealWorkerData);

@@ -45,14 +45,15 @@ export class SealedFeed implements ServedFeed {
   batchAfter(
     sequence: number,
     limit: number = batchRecordsMax,
-  ): { records: FileRecord[]; through: number; token: Buffer } | null {
+  ): { records: FileRecord[]; through: number; token: Buffer; isHead: boolean } | null {
     const { index } = this.#deps;
     const position = index.announcements.position();
     if (position.sequence <= sequence) return null;
     const wanted = Math.max(2, Math.min(limit, batchRecordsMax));
     const ahead = index.objects.spooledAfter(sequence, wanted + 1);
     if (ahead.length <= wanted) {
-      return { records: ahead.map(recordOf), through: position.sequence, token: position.token };
+      const { sequence: through, token } = position;
+      return { records: ahead.map(recordOf), through, token, isHead: true };
     }
     ahead.pop();
     // a signature and its record share a checkpoint
@@ -62,6 +63,7 @@ export class SealedFeed implements ServedFeed {
       records: ahead.map(recordOf),
       through,
       token: index.announcements.token(through) ?? position.token,
+      isHead: false,
     };
   }
 

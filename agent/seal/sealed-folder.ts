@@ -66,8 +66,8 @@ export class SealedFolder {
    * twice at a time.
    * @throws CodedError what `Dumper.dump` throws
    */
-  async dump(signal: AbortSignal): Promise<DumpResult> {
-    const result = await this.#run(signal, false);
+  async dump(signal: AbortSignal, onFirstOutput?: () => void): Promise<DumpResult> {
+    const result = await this.#run(signal, false, onFirstOutput);
     if (result === null) throw new Error('an unconditional dump made no version');
     return result;
   }
@@ -77,11 +77,15 @@ export class SealedFolder {
    * active receiver lacks a part of it. null where it does.
    * @throws CodedError what `Dumper.dump` throws
    */
-  async dumpIfNeeded(signal: AbortSignal): Promise<DumpResult | null> {
-    return this.#run(signal, true);
+  async dumpIfNeeded(signal: AbortSignal, onFirstOutput?: () => void): Promise<DumpResult | null> {
+    return this.#run(signal, true, onFirstOutput);
   }
 
-  async #run(signal: AbortSignal, onlyIfNeeded: boolean): Promise<DumpResult | null> {
+  async #run(
+    signal: AbortSignal,
+    onlyIfNeeded: boolean,
+    onFirstOutput?: () => void,
+  ): Promise<DumpResult | null> {
     const { now, source } = this.#deps;
     const startedAt = now();
     this.index.noteStart(startedAt);
@@ -92,7 +96,7 @@ export class SealedFolder {
         this.index.noteEnd(0, null, fingerprint);
         return null;
       }
-      const result = await this.#dumper.dump(signal);
+      const result = await this.#dumper.dump(signal, onFirstOutput);
       this.index.noteUnreadable(result.unreadable);
       this.index.noteEnd(result.durationMs, null, fingerprint);
       return result;

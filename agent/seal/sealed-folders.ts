@@ -6,6 +6,7 @@ import type { DeviceIdentity } from '../../shared/identity/device-identity.ts';
 import type { Home } from '../../shared/io/home.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { SealedFolderConfig } from '../config.ts';
+import type { PointMaker, SealedPart } from '../points/point-maker.ts';
 import type { ServedFeed, ServedFolders } from '../serve/served-feed.ts';
 import {
   decideSchedule,
@@ -30,6 +31,8 @@ export type SealedFoldersDeps = {
   every: (intervalMs: number, callback: () => void) => () => void;
   /** Receivers on a live link. */
   connected: () => readonly string[];
+  /** Does a round of dumps, and makes a restore point of it. */
+  around: PointMaker['around'];
 };
 
 export type SealedFoldersOptions = { spoolBytesMax: number | null };
@@ -156,11 +159,27 @@ export class SealedFolders implements ServedFolders {
     return this.#bound.bytes();
   }
 
+  /** What a restore point names of every folder that has a version. */
+  newestVersions(): SealedPart[] {
+    return this.#entries.flatMap(({ config, folder }): SealedPart[] => {
+      const version = folder.index.lastVersion();
+      if (version === null) return [];
+      const { number, record_hash: record } = version;
+      return [
+        { id: config.id, kind: 'sealed', epoch: folder.index.epochName(version.epoch), number, record },
+      ];
+    });
+  }
+
   /**
-   * Makes a version of the folder, or of all one after the other, behind dumps that are under way.
-   * @throws CodedError FOLDER_UNKNOWN, FOLDER_PAUSED, what a dump throws
+   * Makes a version of the folder, or of all one after the other, behind dumps that are under way. A restore point is made
+   * of it behind that; with `pin`, a label to have it kept for ever, this resolves when it is made, and `point` is its ID.
+   * @throws CodedError FOLDER_UNKNOWN, FOLDER_PAUSED, what the first of the dumps that failed throws
    */
-  async dump(folderId: string | null): Promise<DumpResult[]> {
+  async dump(
+    folderId: string | null,
+    pin: string | null,
+  ): Promise<{ versions: DumpResult[]; point: string | null }> {
     const chosen = this.#entries.filter(({ config }) => folderId === null || config.id === folderId);
     if (chosen.length === 0) {
       throw new CodedError(
@@ -174,9 +193,7 @@ export class SealedFolders implements ServedFolders {
         hint: 'end it with "mastokeep-agent resume"',
       });
     }
-    const results: DumpResult[] = [];
-    for (const entry of chosen) results.push(await this.#enqueue(entry, false));
-    return results;
+    return this.#enqueue(chosen, { cause: 'asked', pin });
   }
 
   /** How many of these receivers hold the version in `result`, durably. */
@@ -224,11 +241,10 @@ export class SealedFolders implements ServedFolders {
       }
     }
     if (this.#paused || this.#stopping.signal.aborted) return;
-    for (const entry of this.#entries) {
-      if (this.#decide(entry).action !== 'run') continue;
-      // the failure is logged and noted where it happens
-      this.#enqueue(entry, true).catch(() => {});
-    }
+    const due = this.#entries.filter((entry) => this.#decide(entry).action === 'run');
+    if (due.length === 0) return;
+    // the failure is logged and noted where it happens
+    this.#enqueue(due, { cause: 'dump', pin: null }).catch(() => {});
   }
 
   #decide({ schedule, folder, waiting, dumping }: Entry): ScheduleDecision {
@@ -242,30 +258,55 @@ export class SealedFolders implements ServedFolders {
     return decideSchedule(schedule, state, this.#deps.now());
   }
 
-  async #enqueue(entry: Entry, onlyIfNeeded: true): Promise<DumpResult | null>;
-  async #enqueue(entry: Entry, onlyIfNeeded: false): Promise<DumpResult>;
-  async #enqueue(entry: Entry, onlyIfNeeded: boolean): Promise<DumpResult | null> {
-    entry.waiting += 1;
-    const run = this.#queue.then(async () => {
+  /** One round of dumps behind those that are under way; one point comes of it. */
+  async #enqueue(
+    entries: readonly Entry[],
+    asked: { cause: 'dump' | 'asked'; pin: string | null },
+  ): Promise<{ versions: DumpResult[]; point: string | null }> {
+    for (const entry of entries) entry.waiting += 1;
+    const run = this.#queue.then(async () =>
+      this.#deps.around(asked, async ({ onFirstOutput }) =>
+        this.#runAll(entries, asked.cause === 'dump', onFirstOutput),
+      ),
+    );
+    this.#queue = run.catch(() => {});
+    const { result, point } = await run;
+    return { versions: result, point: asked.pin === null ? null : ((await point)?.id ?? null) };
+  }
+
+  /** One after the other; rejects with the first failure when all had their turn. */
+  async #runAll(
+    entries: readonly Entry[],
+    onlyIfNeeded: boolean,
+    onFirstOutput: () => void,
+  ): Promise<{ result: DumpResult[]; dumped: boolean }> {
+    const versions: DumpResult[] = [];
+    const failures: unknown[] = [];
+    for (const entry of entries) {
       entry.waiting -= 1;
       entry.dumping = true;
       try {
-        return await this.#run(entry, onlyIfNeeded);
+        const version = await this.#run(entry, onlyIfNeeded, onFirstOutput);
+        if (version !== null) versions.push(version);
+      } catch (error) {
+        failures.push(error);
       } finally {
         entry.dumping = false;
       }
-    });
-    this.#queue = run.catch(() => {});
-    return run;
+    }
+    if (failures.length > 0) throw failures[0];
+    return { result: versions, dumped: versions.length > 0 };
   }
 
-  async #run(entry: Entry, onlyIfNeeded: boolean): Promise<DumpResult | null> {
+  async #run(entry: Entry, onlyIfNeeded: boolean, onFirstOutput: () => void): Promise<DumpResult | null> {
     const { config, folder } = entry;
     const { logger } = this.#deps;
     this.#stopping.signal.throwIfAborted();
     try {
       const { signal } = this.#stopping;
-      const result = await (onlyIfNeeded ? folder.dumpIfNeeded(signal) : folder.dump(signal));
+      const result = await (onlyIfNeeded
+        ? folder.dumpIfNeeded(signal, onFirstOutput)
+        : folder.dump(signal, onFirstOutput));
       if (result === null) return null;
       const { newBytes, plainBytes, sealedBytes, durationMs, number } = result;
       logger.info(

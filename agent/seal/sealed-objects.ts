@@ -1,12 +1,18 @@
 import { packName } from '../../shared/sealing/object-name.ts';
 import type { Announcements } from './announcements.ts';
 import type { CachedStatements } from './cached-statements.ts';
+import type { ChunkIndex } from './chunk-index.ts';
 import type { Confirmations } from './confirmations.ts';
 import type { PackFacts, ReceiverFacts } from './known-packs.ts';
 import { objectColumns, type NewObject, type SealedObject } from './sealed-object.ts';
 import type { SpooledObject } from './spool-policy.ts';
 
-type Deps = { sql: CachedStatements; announcements: Announcements; confirmations: Confirmations };
+type Deps = {
+  sql: CachedStatements;
+  chunks: ChunkIndex;
+  announcements: Announcements;
+  confirmations: Confirmations;
+};
 
 const nobody: ReadonlySet<string> = new Set();
 
@@ -176,8 +182,8 @@ export class SealedObjects {
       this.#folderId,
       rootHash,
     );
-    this.#sql.run(
-      `DELETE FROM chunks WHERE pack IN (SELECT id FROM objects WHERE folder = ? AND kind = 'pack' AND used_bytes = 0)`,
+    this.#deps.chunks.drop(
+      "SELECT id FROM objects WHERE folder = ? AND kind = 'pack' AND used_bytes = 0",
       this.#folderId,
     );
     this.#dropUnneeded();
@@ -185,10 +191,7 @@ export class SealedObjects {
 
   /** Nothing of what is there is referred to again. */
   disown(): void {
-    this.#sql.run(
-      'DELETE FROM chunks WHERE pack IN (SELECT id FROM objects WHERE folder = ?)',
-      this.#folderId,
-    );
+    this.#deps.chunks.drop('SELECT id FROM objects WHERE folder = ?', this.#folderId);
     this.#sql.run('UPDATE objects SET used_bytes = 0 WHERE folder = ?', this.#folderId);
     this.#sql.run('DELETE FROM objects WHERE folder = ? AND in_spool = 0', this.#folderId);
   }
@@ -210,11 +213,7 @@ export class SealedObjects {
   #dropUnneeded(): void {
     const unneeded = `folder = ? AND in_spool = 0 AND used_bytes = 0
       AND (kind <> 'pack' OR sequence < (SELECT coalesce(max(sequence), 0) FROM versions WHERE folder = ?))`;
-    this.#sql.run(
-      `DELETE FROM chunks WHERE pack IN (SELECT id FROM objects WHERE ${unneeded})`,
-      this.#folderId,
-      this.#folderId,
-    );
+    this.#deps.chunks.drop(`SELECT id FROM objects WHERE ${unneeded}`, this.#folderId, this.#folderId);
     this.#sql.run(`DELETE FROM objects WHERE ${unneeded}`, this.#folderId, this.#folderId);
   }
 }

@@ -106,7 +106,7 @@ export function startOf(indexId: Buffer): FeedPosition {
 function splitBatch(
   folder: string,
   indexId: Buffer,
-  batch: { records: FileRecord[]; through: number; token: Buffer },
+  batch: { records: FileRecord[]; through: number; token: Buffer; isHead: boolean },
 ): Message[] {
   const messages: ({ type: 'records' } & Records)[] = [];
   let part: FileRecord[] = [];
@@ -121,6 +121,7 @@ function splitBatch(
     part.push(record);
     bytes += recordBytes;
   }
-  const checkpoint = { through: batch.through, token: batch.token };
+  const { through, token, isHead } = batch;
+  const checkpoint = { through, token, isHead };
   return [...messages, { type: 'records', folder, indexId, records: part, checkpoint }];
 }

@@ -6,16 +6,23 @@ import type { Durable } from '../../shared/protocol/durable.ts';
 import type { Missing } from '../../shared/protocol/missing.ts';
 import { limits } from '../../shared/protocol/limits.ts';
 import { batchWireBytesMax } from '../../shared/protocol/records.ts';
+import type { PointTaken } from '../../shared/protocol/point-taken.ts';
 import type { Refuse } from '../../shared/protocol/refuse.ts';
 import type { Subscribe } from '../../shared/protocol/subscribe.ts';
 import { ContentServer } from '../../shared/transfer/content-server.ts';
 import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
+import type { AnnouncedPoints } from './announced-points.ts';
 import { FolderContent } from './folder-content.ts';
 import { FolderStream, startOf } from './folder-stream.ts';
 import type { ServedFeed, ServedFolders } from './served-feed.ts';
 
-export type ServeSessionDeps = { channel: Channel; folders: ServedFolders; logger: Logger };
+export type ServeSessionDeps = {
+  channel: Channel;
+  folders: ServedFolders;
+  points: AnnouncedPoints;
+  logger: Logger;
+};
 export type ServeSessionOptions = { programVersion: string };
 
 /** How far a receiver is with a folder. */
@@ -34,6 +41,7 @@ export type ReceiverFolderProgress = {
 export class ServeSession {
   private readonly channel: Channel;
   private readonly folders: ServedFolders;
+  private readonly points: AnnouncedPoints;
   private readonly logger: Logger;
   private readonly options: ServeSessionOptions;
   private readonly link: MessageLink;
@@ -42,6 +50,9 @@ export class ServeSession {
   private readonly refusals = new Map<string, { code: string; message: string }>();
   private readonly listening = new Map<ServedFeed, () => void>();
   private readonly stopListening: () => void;
+  private readonly stopPoints: () => void;
+  /** The point that was announced and is not answered yet. */
+  private openPoint: Buffer | null = null;
   private offered: string | null = null;
   private readonly offeredIndex = new Map<string, Buffer>();
   private pumping = false;
@@ -49,9 +60,10 @@ export class ServeSession {
   private greeted = false;
   private failure: CodedError | null = null;
 
-  constructor({ channel, folders, logger }: ServeSessionDeps, options: ServeSessionOptions) {
+  constructor({ channel, folders, points, logger }: ServeSessionDeps, options: ServeSessionOptions) {
     this.channel = channel;
     this.folders = folders;
+    this.points = points;
     this.logger = logger;
     this.options = options;
     this.link = new MessageLink(channel);
@@ -60,6 +72,7 @@ export class ServeSession {
       source: new FolderContent(folders),
     });
     this.stopListening = folders.onChange(() => this.requestPump());
+    this.stopPoints = points.onChange(() => this.requestPump());
   }
 
   /** Serves until the link ends; resolves with the reason, null after an orderly end. Never rejects. */
@@ -71,6 +84,7 @@ export class ServeSession {
       this.fail(error);
     }
     this.stopListening();
+    this.stopPoints();
     for (const stop of this.listening.values()) stop();
     this.content.stop();
     this.link.end(this.failure);
@@ -136,6 +150,9 @@ export class ServeSession {
       case 'missing':
         this.missing(message);
         return;
+      case 'pointTaken':
+        this.pointTaken(message);
+        return;
       case 'refuse':
         this.refused(message);
         return;
@@ -143,6 +160,7 @@ export class ServeSession {
       case 'offer':
       case 'records':
       case 'indexEnd':
+      case 'point':
       case 'content':
       case 'gone':
       case 'chunks':
@@ -213,6 +231,18 @@ export class ServeSession {
     this.requestPump();
   }
 
+  private pointTaken({ hash, held, code }: PointTaken): void {
+    if (this.openPoint?.equals(hash) !== true) {
+      throw new CodedError('PROTOCOL_VIOLATION', 'a restore point is answered that was not announced');
+    }
+    this.openPoint = null;
+    const fields = { peerId: this.channel.peerId, point: hash.toString('hex').slice(0, 8), code };
+    if (!held) this.logger.warn(fields, 'a receiver does not take a restore point');
+    else if (code !== null) this.logger.warn(fields, 'a receiver takes a restore point without its pin');
+    this.points.answered(this.channel.peerId, hash, { held, code });
+    this.requestPump();
+  }
+
   private refused({ folder, code, message, hint }: Refuse): void {
     const peerId = this.channel.peerId;
     if (folder === null)
@@ -237,6 +267,7 @@ export class ServeSession {
         this.pumpAgain = false;
         this.listen();
         await this.sendOffer();
+        do await this.sendPoint();
         while (await this.sendTurn());
       }
     } catch (error) {
@@ -244,6 +275,14 @@ export class ServeSession {
     } finally {
       this.pumping = false;
     }
+  }
+
+  private async sendPoint(): Promise<void> {
+    const point = this.openPoint === null ? this.points.nextFor(this.channel.peerId) : null;
+    if (point === null) return;
+    const { hash, record, signature } = point;
+    this.openPoint = hash;
+    await this.link.send({ type: 'point', record, signature });
   }
 
   /** One batch of each folder that has one; false when none had. */

@@ -14,7 +14,7 @@ export type ServedFeed = {
   batchAfter(
     sequence: number,
     limit?: number,
-  ): { records: FileRecord[]; through: number; token: Buffer } | null;
+  ): { records: FileRecord[]; through: number; token: Buffer; isHead: boolean } | null;
   completeThrough(): number | null;
   matches(position: FeedPosition): boolean;
   renewIndex(reason: string): Promise<void>;

@@ -39,11 +39,11 @@ export class PostgresPrograms {
 
   /**
    * The lines that a query prints, fields parted by a vertical bar; read only, a second of patience for locks.
-   * @throws CodedError SOURCE_FAILED
+   * @throws CodedError SOURCE_FAILED; its message has the SQLSTATE, as psql prints it
    */
   async query(sql: string, signal: AbortSignal): Promise<string> {
     const psql = this.#prefix.length > 0 ? 'psql' : (installedPrograms('psql')[0] ?? 'psql');
-    const args = ['-X', '-A', '-t', '-q', '-v', 'ON_ERROR_STOP=1'];
+    const args = ['-X', '-A', '-t', '-q', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose'];
     const settings = 'set lock_timeout = 1000; set statement_timeout = 60000';
     const plan = this.connecting(psql, 'psql', [...args, '-c', settings, '-c', sql.replaceAll(/\s+/g, ' ')]);
     const answer = (await readProcess(plan, signal, answerTimeoutMs)).trim();

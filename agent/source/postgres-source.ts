@@ -1,4 +1,4 @@
-import { CodedError } from '../../shared/errors/coded-error.ts';
+import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
 import { CustomArchiveWalker } from './custom-archive-walker.ts';
 import { PostgresPrograms, type PostgresAccess } from './postgres-programs.ts';
@@ -42,6 +42,8 @@ const tablesSql = `select coalesce(json_agg(json_build_object('name', name, 'byt
 export class PostgresSource implements Source {
   readonly #programs: PostgresPrograms;
   readonly #options: PostgresSourceOptions;
+  /** What `describe` found a moment ago, for the next `entries`. */
+  #dumpProgram: string | null = null;
 
   constructor(options: Partial<PostgresSourceOptions> = {}) {
     this.#options = { ...defaults, ...options };
@@ -50,21 +52,25 @@ export class PostgresSource implements Source {
 
   async describe(signal: AbortSignal = new AbortController().signal): Promise<PostgresFacts> {
     const facts = await this.#basicFacts(signal);
-    const dump = await this.#programs.findDump(facts.serverVersion, signal);
+    const [dump, schemaMigration, tables] = await Promise.all([
+      this.#programs.findDump(facts.serverVersion, signal),
+      this.#schemaMigration(facts.migrationsTable, signal),
+      this.#tables(signal),
+    ]);
+    this.#dumpProgram = dump.program;
     return {
       kind: 'postgres',
       serverVersion: facts.serverVersion,
       dumpVersion: dump.version,
       database: facts.database,
       databaseBytes: facts.databaseBytes,
-      schemaMigration: await this.#schemaMigration(facts.migrationsTable, signal),
-      tables: await this.#tables(signal),
+      schemaMigration,
+      tables,
     };
   }
 
   async *entries(signal: AbortSignal): AsyncGenerator<SourceEntry, void, void> {
-    const { serverVersion } = await this.#basicFacts(signal);
-    const { program } = await this.#programs.findDump(serverVersion, signal);
+    const program = await this.#takeDumpProgram(signal);
     const plan = this.#programs.connecting(program, 'pg_dump', [
       '-Fc',
       '-Z0',
@@ -83,7 +89,7 @@ export class PostgresSource implements Source {
       target: null,
       size: null,
       content: (async function* () {
-        for await (const piece of processOutput(plan, signal, limits)) {
+        for await (const piece of processOutput({ ...plan, largeBuffer: true }, signal, limits)) {
           walker.push(piece);
           yield piece;
         }
@@ -109,26 +115,37 @@ export class PostgresSource implements Source {
     };
   }
 
+  async #takeDumpProgram(signal: AbortSignal): Promise<string> {
+    const found = this.#dumpProgram;
+    this.#dumpProgram = null;
+    if (found !== null) return found;
+    const { serverVersion } = await this.#basicFacts(signal);
+    return (await this.#programs.findDump(serverVersion, signal)).program;
+  }
+
   /** null also where the role may not read the table: the dump itself will say so. */
   async #schemaMigration(table: string | null, signal: AbortSignal): Promise<string | null> {
     if (table === null) return null;
-    try {
-      return (await this.#programs.query(`select max(version) from ${table}`, signal)) || null;
-    } catch (error) {
-      if (signal.aborted) throw error;
-      return null;
-    }
+    const answer = await this.#programs
+      .query(`select 'top', max(version) from ${table}`, signal)
+      .catch(withheld);
+    return answer?.split('|')[1] || null;
   }
 
   /** Empty where a table is locked for a migration just now: sizes are only for information. */
   async #tables(signal: AbortSignal): Promise<TableFacts[]> {
-    try {
-      return parseAnswer(await this.#programs.query(tablesSql, signal)) as TableFacts[];
-    } catch (error) {
-      if (signal.aborted) throw error;
-      return [];
-    }
+    const answer = await this.#programs.query(tablesSql, signal).catch(withheld);
+    return answer === null ? [] : (parseAnswer(answer) as TableFacts[]);
   }
+}
+
+/** SQLSTATEs, since a server speaks its own language: lock_not_available, query_canceled (for time), insufficient_privilege. */
+const withheldStates = /: +(55P03|57014|42501): /;
+
+/** Null for what the server withholds: by a lock, for time, or from this role. @throws what else went wrong */
+function withheld(error: unknown): null {
+  if (isCoded(error, 'SOURCE_FAILED') && withheldStates.test(error.message)) return null;
+  throw error;
 }
 
 function parseAnswer(answer: string): unknown {

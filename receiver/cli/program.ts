@@ -4,6 +4,7 @@ import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
 import { addReceiverConfigCommands } from './config-commands.ts';
 import { addInitCommand } from './init-command.ts';
 import { addPairingCommands } from './pairing-commands.ts';
+import { addPointsCommands } from './points-command.ts';
 import { defaultReceiverHome, initialisedReceiverHome, receiverProgram } from './receiver-home.ts';
 import { addReindexCommand } from './reindex-command.ts';
 import { addRunCommand } from './run-command.ts';
@@ -23,6 +24,7 @@ export function createReceiverProgram(): Command {
   addPairingCommands(program);
   addStatusCommand(program);
   addVersionsCommand(program);
+  addPointsCommands(program);
   addReindexCommand(program);
   addReceiverConfigCommands(program);
   addReloadCommand(program, { access: receiverAccess, home: initialisedReceiverHome });

@@ -188,9 +188,9 @@ export class FolderPull {
       // the store may have dropped what was staged for a commit that failed
       if (tried) await content.complete();
       tried = true;
-      const missing = content.missing();
-      const gone = new Set(missing);
+      const gone = new Set(content.missing());
       const present = records.filter(({ path }) => !gone.has(path));
+      const missing = records.filter(({ path }) => gone.has(path));
       await this.deps.store.commit({ ...batch, records: present, missing });
       this.setBlocked(null);
     });
@@ -224,7 +224,8 @@ export class FolderPull {
       const { indexId, sequence, token } = this.durablePosition();
       // an index that named nothing is taken up all the same: everything of the one before is deleted
       if (store.position()?.indexId.equals(indexId) !== true) {
-        await store.commit({ indexId, records: [], missing: [], through: sequence, token });
+        const nothing = { records: [], missing: [], isHead: true };
+        await store.commit({ indexId, ...nothing, through: sequence, token });
       }
       await store.completeIndex({ indexId, sequence, token });
       this.complete = true;

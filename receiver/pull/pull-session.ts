@@ -4,6 +4,8 @@ import type { Channel } from '../../shared/link/channel.ts';
 import type { Message } from '../../shared/protocol/codec.ts';
 import { limits } from '../../shared/protocol/limits.ts';
 import type { Offer } from '../../shared/protocol/offer.ts';
+import type { Point } from '../../shared/protocol/point.ts';
+import { recordHash } from '../../shared/sealing/signed-record.ts';
 import { AskingLink, type OtherMessage } from '../../shared/transfer/asking-link.ts';
 import { asCoded } from '../../shared/transfer/message-link.ts';
 import { FolderPull, type FolderPullDeps, type FolderPullProgress } from './folder-pull.ts';
@@ -14,6 +16,8 @@ export type PullSessionDeps = {
   channel: Channel;
   /** The store of a folder of this agent (`channel.peerId`); the id is a safe directory name. The session does not close it. */
   openStore(folder: string, kind: FolderKind): Promise<PullStore>;
+  /** Takes a restore point, or says why not. Never rejects. */
+  takePoint(record: Buffer, signature: Buffer): Promise<{ held: boolean; code: string | null }>;
   sleep: FolderPullDeps['sleep'];
   /** For the alarm: a folder takes nothing (STORE_FULL, QUOTA_REACHED), or null: it takes again. */
   onBlocked: FolderPullDeps['onBlocked'];
@@ -47,6 +51,8 @@ export class PullSession {
   /** Of every folder that was ever offered on this link: resolves when nothing uses its store any more. */
   private readonly storeFree = new Map<string, Promise<void>>();
   private pullsOpen = 0;
+  private pointsOpen = 0;
+  private pointsTaken: Promise<void> = Promise.resolve();
   private failure: CodedError | null = null;
   private over = false;
 
@@ -74,7 +80,7 @@ export class PullSession {
     this.over = true;
     for (const id of this.folders.keys()) this.retire(id);
     this.end();
-    await Promise.all(this.storeFree.values());
+    await Promise.all([this.pointsTaken, ...this.storeFree.values()]);
     return this.failure ?? (await this.deps.channel.closed);
   }
 
@@ -108,17 +114,36 @@ export class PullSession {
       case 'indexEnd':
         this.pullOf(message.folder).receiveEnd(message);
         return;
+      case 'point':
+        this.announced(message);
+        return;
       case 'refuse':
         throw new CodedError('LINK_CLOSED', `the agent refuses: ${message.code}: ${message.message}`);
       case 'subscribe':
       case 'durable':
       case 'missing':
+      case 'pointTaken':
       case 'want':
       case 'wantChunks':
       case 'browse':
       case 'entries':
         throw new CodedError('PROTOCOL_VIOLATION', `an agent does not send ${message.type}`);
     }
+  }
+
+  private announced({ record, signature }: Point): void {
+    if (this.pointsOpen >= limits.pointsInFlightMax) {
+      throw new CodedError('PROTOCOL_VIOLATION', 'a restore point came before the answer to the one before');
+    }
+    this.pointsOpen += 1;
+    this.pointsTaken = this.takePoint(record, signature).catch((error: unknown) => this.fail(error));
+  }
+
+  private async takePoint(record: Buffer, signature: Buffer): Promise<void> {
+    const answer = await this.deps.takePoint(record, signature);
+    this.pointsOpen -= 1;
+    const hash = Buffer.from(recordHash(record), 'hex');
+    await this.link.send({ type: 'pointTaken', hash, ...answer });
   }
 
   private offered({ folders }: Offer): void {

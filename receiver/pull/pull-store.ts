@@ -2,13 +2,15 @@ import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 
-/** Records up to a checkpoint, to be made durable as one. `missing`: announced too, but gone when they were asked for. */
+/** Records up to a checkpoint, to be made durable as one. `missing`: announced too, but gone when they were asked for. `isHead`: the agent
+ * had nothing later then. */
 export type PullBatch = {
   indexId: Buffer;
   records: FileRecord[];
-  missing: RelativePath[];
+  missing: FileRecord[];
   through: number;
   token: Buffer;
+  isHead: boolean;
 };
 
 /** A large content that is put together; what was written survives restarts until `discard`. */

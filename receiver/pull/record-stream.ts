@@ -9,7 +9,13 @@ import type { FileRecord } from '../../shared/records/file-record.ts';
 /** The SHA-256 of nothing: the only hash that an empty file may have. */
 const emptyHash: Buffer = digest('sha256', '', 'buffer');
 
-export type RecordBatch = { indexId: Buffer; records: FileRecord[]; through: number; token: Buffer };
+export type RecordBatch = {
+  indexId: Buffer;
+  records: FileRecord[];
+  through: number;
+  token: Buffer;
+  isHead: boolean;
+};
 
 const violation = (what: string): CodedError => new CodedError('PROTOCOL_VIOLATION', what);
 

@@ -31,8 +31,8 @@ export const defaultPointRules: PointRules = {
 
 /**
  * Which points may go. Of a slot the first complete one received stays, or lacking that the least incomplete one (of
- * several the first), so that no later point can take the place of one that is kept. `points` in any order; of equal
- * times the order given decides.
+ * several the first), so that no later point can take the place of a complete one, nor one that lacks as much the place
+ * of an incomplete one. `points` in any order; of equal times the order given decides.
  */
 export function expiringPoints<T extends RetainedPoint>(
   points: readonly T[],

@@ -16,6 +16,14 @@ export type RestoreFolder = {
     entries: readonly { path: RelativePath; state: FileState | SymlinkState | DirectoryState }[];
     next: RelativePath | null;
   };
+  /** The same for what was alive at a sequence of the agent's index or came up to another; null of a sealed folder. */
+  readonly contentBetween:
+    | ((
+        interval: { indexId: Buffer; from: number; to: number },
+        after: RelativePath | null,
+        limit: number,
+      ) => ReturnType<RestoreFolder['entriesAt']>)
+    | null;
 };
 
 /** All that one receiver holds of one agent. */
@@ -31,6 +39,7 @@ export function historyOfStores(stores: ReadonlyMap<string, HistoryStore>): Rest
     usage: () => store.usage(),
     changedAt: () => store.changedAt(),
     entriesAt: (query: Parameters<RestoreFolder['entriesAt']>[0]) => store.entriesAt(query),
+    contentBetween: store.contentBetween?.bind(store) ?? null,
   }));
   const copies: HeldContentDeps['copies'] = (hash) =>
     [...stores.values()].flatMap((store) => store.copies(hash));

@@ -115,6 +115,8 @@ class RestoreSession {
       case 'indexEnd':
       case 'durable':
       case 'missing':
+      case 'point':
+      case 'pointTaken':
       case 'refuse':
       case 'content':
       case 'gone':
@@ -124,7 +126,7 @@ class RestoreSession {
     }
   }
 
-  #browse({ requestId, folder, at, after, limit }: Browse): Entries {
+  #browse({ requestId, folder, at, between, after, limit }: Browse): Entries {
     const shownAt = this.#momentShown(at);
     if (folder === null) {
       const folders = [...this.#folders.values()].map((entry) => {
@@ -133,7 +135,10 @@ class RestoreSession {
       });
       return { requestId, folders, entries: [], next: null, at: shownAt };
     }
-    const page = this.#folder(folder).entriesAt({ at: shownAt, after, limit });
+    const page =
+      between === null
+        ? this.#folder(folder).entriesAt({ at: shownAt, after, limit })
+        : this.#pageBetween(folder, between, after, limit);
     const entries: Entries['entries'] = [];
     let room = entriesPageBytes;
     for (const { path, state } of page.entries) {
@@ -143,6 +148,17 @@ class RestoreSession {
       entries.push({ path, state });
     }
     return { requestId, folders: null, entries, next: page.next, at: shownAt };
+  }
+
+  #pageBetween(
+    folder: string,
+    between: NonNullable<Browse['between']>,
+    after: Browse['after'],
+    limit: number,
+  ): ReturnType<RestoreFolder['entriesAt']> {
+    const page = this.#folder(folder).contentBetween?.(between, after, limit);
+    if (page !== undefined) return page;
+    throw new CodedError('PROTOCOL_VIOLATION', `folder "${folder}" is sealed: it has no interval`);
   }
 
   /** Where the clock has gone back, the latest state is later than now. */

@@ -1,15 +1,20 @@
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import { isBelow, parentPath, type RelativePath } from '../../shared/records/relative-path.ts';
-import type { Holding, LiveState, RemoveEntry, SetEntry } from './journal-entry.ts';
+import type { GapEntry, Holding, LiveState, RemoveEntry, SetEntry } from './journal-entry.ts';
 import type { LiveRow } from './index-rows.ts';
+import { isWithin, laterMoment, momentOf, type Moment } from './moment.ts';
 
 export type LiveView = {
   live(path: RelativePath): LiveRow | null;
   liveBelow(path: RelativePath): LiveRow[];
+  intervals: { openGap(path: RelativePath): Moment | null; lastEnd(path: RelativePath): Moment | null };
 };
 
 export type PlanOptions = {
   indexId: Buffer;
+  indexNumber: number;
+  /** The last sequence of that index at which all states of all paths were known. */
+  settled: number;
   at: number;
   nextVersionId: number;
   /** A free name below `versions/` for the bytes that are at the path now. */
@@ -17,53 +22,122 @@ export type PlanOptions = {
 };
 
 export type BatchPlan = {
-  entries: (SetEntry | RemoveEntry)[];
+  entries: (SetEntry | RemoveEntry | GapEntry)[];
   /** Those whose `temp` must be filled in: their content has to be staged. */
   contents: SetEntry[];
   nextVersionId: number;
-  /** Live records and versions that there are more of afterwards; a deletion only turns one into the other. */
+  /** Live records, versions and gaps that there are more of afterwards; a deletion only turns one into the other. */
   addedRows: number;
 };
 
-type Touched = { before: LiveRow | null; after: Holding | null };
+/** `at`: when what was there before ended, by the last record that touched the path. */
+type Touched = { before: LiveRow | null; after: Holding | null; at: Moment };
 
 /**
  * The net effect of records, taken in the order of their sequences, on each path. What stands in the way (a file where
  * a directory must be, the content of a directory where a file must be) is deleted, which keeps it as a version.
  */
-export function planBatch(view: LiveView, records: readonly FileRecord[], options: PlanOptions): BatchPlan {
+export function planBatch(
+  view: LiveView,
+  { records, missing }: { records: readonly FileRecord[]; missing: readonly FileRecord[] },
+  options: PlanOptions,
+): BatchPlan {
   const draft = new Draft(view);
+  const start = momentOf(options.indexNumber, 0);
   for (const record of records.toSorted((a, b) => a.sequence - b.sequence)) {
     const { state, path, sequence, replaces } = record;
+    const moment = momentOf(options.indexNumber, sequence);
     if (state.kind === 'deleted') {
-      draft.put(path, null);
+      draft.put(path, null, moment);
       continue;
     }
-    for (let above = parentPath(path); above !== null; above = parentPath(above)) draft.clearWay(above);
-    if (state.kind !== 'directory') draft.clearBelow(path);
-    draft.put(path, holdingOf(state, record.path, draft, { ...options, sequence, replaces }));
+    for (let above = parentPath(path); above !== null; above = parentPath(above))
+      draft.clearWay(above, moment);
+    if (state.kind !== 'directory') draft.clearBelow(path, moment);
+    const after = holdingOf(state, path, draft, { ...options, sequence, replaces, moment });
+    draft.put(path, after, isNewHere(draft.before(path), record, options) ? start : moment);
   }
-  return describe(draft.touched(), options);
+  const plan = describe(draft.touched(), options);
+  const gaps = [
+    ...records.flatMap((record) => gapsOf(view, draft.before(record.path), record, false, options)),
+    ...missing.flatMap((record) => gapsOf(view, draft.before(record.path), record, true, options)),
+    ...records.flatMap((record) => neverKept(draft, record, options)),
+  ];
+  return { ...plan, entries: [...plan.entries, ...gaps], addedRows: plan.addedRows + gaps.length };
+}
+
+/** Whether the index never had an earlier state of the path: what is there of another index was gone before this one began. */
+function isNewHere(before: LiveRow | null, { replaces }: FileRecord, { indexId }: PlanOptions): boolean {
+  return replaces === null && before !== null && !before.holding.indexId.equals(indexId);
+}
+
+/**
+ * What a record tells of contents that never came: of those between the last known record of the path and the one that
+ * this one replaced, and, where it is missing, of its own. The next record of the path ends an open gap.
+ */
+function gapsOf(
+  view: LiveView,
+  before: LiveRow | null,
+  { path, sequence, replaces }: FileRecord,
+  isMissing: boolean,
+  options: PlanOptions,
+): GapEntry[] {
+  const { indexNumber } = options;
+  const moment = momentOf(indexNumber, sequence);
+  const openSince = view.intervals.openGap(path);
+  if (openSince !== null) {
+    const closed: GapEntry = { type: 'gap', path, begun: openSince, ended: moment };
+    return isMissing ? [closed, { type: 'gap', path, begun: moment, ended: null }] : [closed];
+  }
+  const known = knownUntil(view, before, path, options);
+  const isBroken = replaces !== null && momentOf(indexNumber, replaces) > known;
+  const begun = isBroken ? known + 1n : moment;
+  if (isMissing) return [{ type: 'gap', path, begun, ended: null }];
+  return isBroken ? [{ type: 'gap', path, begun, ended: moment }] : [];
+}
+
+/** A content that something else in the same batch stands in the way of is kept nowhere. */
+function neverKept(draft: Draft, { path, sequence, state }: FileRecord, options: PlanOptions): GapEntry[] {
+  const cleared = draft.cleared(path);
+  if (state.kind === 'deleted' || cleared === null) return [];
+  return [{ type: 'gap', path, begun: momentOf(options.indexNumber, sequence), ended: cleared }];
+}
+
+/** Up to where all states of the path are known, in the index that the records are of. */
+function knownUntil(
+  view: LiveView,
+  before: LiveRow | null,
+  path: RelativePath,
+  { indexId, indexNumber, settled }: PlanOptions,
+): Moment {
+  const floor = momentOf(indexNumber, settled);
+  const last =
+    before?.holding.indexId.equals(indexId) === true
+      ? momentOf(indexNumber, before.holding.sequence)
+      : view.intervals.lastEnd(path);
+  return last !== null && isWithin(indexNumber, last) ? laterMoment(last, floor) : floor;
 }
 
 function holdingOf(
   state: LiveState,
   path: RelativePath,
   draft: Draft,
-  announced: { indexId: Buffer; sequence: number; replaces: number | null; at: number },
+  announced: { indexId: Buffer; sequence: number; replaces: number | null; at: number; moment: Moment },
 ): Holding {
-  const { indexId, sequence, replaces, at } = announced;
+  const { indexId, sequence, replaces, at, moment } = announced;
   const before = draft.before(path);
-  const receivedAt =
-    before !== null && sameContent(before.holding.state, state) ? before.holding.receivedAt : at;
-  return { state, indexId, sequence, replaces, receivedAt };
+  const announcedAs = { state, indexId, sequence, replaces };
+  if (before === null || !sameContent(before.holding.state, state))
+    return { ...announcedAs, receivedAt: at, begun: moment };
+  const { receivedAt, begun } = before.holding;
+  return { ...announcedAs, receivedAt, begun };
 }
 
 function describe(touched: Iterable<[RelativePath, Touched]>, options: PlanOptions): BatchPlan {
   const plan: BatchPlan = { entries: [], contents: [], nextVersionId: options.nextVersionId, addedRows: 0 };
-  for (const [path, { before, after }] of touched) {
+  for (const [path, { before, after, at }] of touched) {
     const same = before !== null && after !== null && sameContent(before.holding.state, after.state);
-    const replaced = before === null || same ? null : replacedBy(plan, path, before.holding, options);
+    const replaced = before === null || same ? null : replacedBy(plan, path, before.holding, at, options);
     if (after === null) {
       if (replaced !== null) plan.entries.push({ type: 'remove', path, replaced });
       continue;
@@ -77,10 +151,16 @@ function describe(touched: Iterable<[RelativePath, Touched]>, options: PlanOptio
   return plan;
 }
 
-function replacedBy(plan: BatchPlan, path: RelativePath, holding: Holding, options: PlanOptions) {
+function replacedBy(
+  plan: BatchPlan,
+  path: RelativePath,
+  holding: Holding,
+  ended: Moment,
+  options: PlanOptions,
+) {
   const id = plan.nextVersionId;
   plan.nextVersionId += 1;
-  return { id, name: holding.state.kind === 'file' ? options.nameVersion(path) : null, holding };
+  return { id, name: holding.state.kind === 'file' ? options.nameVersion(path) : null, holding, ended };
 }
 
 /** The store's rows with the batch's changes laid over them. */
@@ -99,6 +179,12 @@ class Draft {
     return this.#touched;
   }
 
+  /** When the batch left nothing at the path; null: something is there, or the batch does not say. */
+  cleared(path: RelativePath): Moment | null {
+    const touched = this.#touched.get(path);
+    return touched === undefined || touched.after !== null ? null : touched.at;
+  }
+
   before(path: RelativePath): LiveRow | null {
     const known = this.#rows.get(path);
     if (known !== undefined) return known;
@@ -107,8 +193,8 @@ class Draft {
     return row;
   }
 
-  put(path: RelativePath, after: Holding | null): void {
-    this.#touched.set(path, { before: this.before(path), after });
+  put(path: RelativePath, after: Holding | null, at: Moment): void {
+    this.#touched.set(path, { before: this.before(path), after, at });
     if (after === null) return;
     for (let above = parentPath(path); above !== null; above = parentPath(above)) {
       if (this.#waysPut.has(above)) break;
@@ -117,24 +203,24 @@ class Draft {
   }
 
   /** Deletes the file or link at a path that must be a directory. */
-  clearWay(path: RelativePath): void {
+  clearWay(path: RelativePath, at: Moment): void {
     const touched = this.#touched.get(path);
     const kind = touched === undefined ? this.before(path)?.holding.state.kind : touched.after?.state.kind;
-    if (kind === 'file' || kind === 'symlink') this.put(path, null);
+    if (kind === 'file' || kind === 'symlink') this.put(path, null, at);
   }
 
   /** Deletes everything below a path that must not be a directory. */
-  clearBelow(path: RelativePath): void {
+  clearBelow(path: RelativePath, at: Moment): void {
     const kind = this.before(path)?.holding.state.kind;
     if (kind !== 'file' && kind !== 'symlink') {
       for (const row of this.#view.liveBelow(path)) {
         this.#rows.set(row.path, row);
-        if (this.#touched.get(row.path)?.after !== null) this.put(row.path, null);
+        if (this.#touched.get(row.path)?.after !== null) this.put(row.path, null, at);
       }
     }
     if (!this.#waysPut.has(path)) return;
     for (const [other, { after }] of this.#touched) {
-      if (after !== null && isBelow(other, path)) this.put(other, null);
+      if (after !== null && isBelow(other, path)) this.put(other, null, at);
     }
   }
 }

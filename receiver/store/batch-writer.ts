@@ -141,6 +141,8 @@ export function treeQuestions(index: MirrorIndex, namer: VersionNamer, { standin
 function leavesTreesAlone(change: ChangeEntry): boolean {
   switch (change.type) {
     case 'missing':
+    case 'gap':
+    case 'index':
       return true;
     case 'set':
       return change.temp === null && change.replaced === null && change.holding.state.kind !== 'directory';

@@ -1,17 +1,20 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { FileRecord, PathState } from '../../shared/records/file-record.ts';
-import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import type { BeginEntry } from './journal-entry.ts';
 import type { IndexMeta } from './mirror-index.ts';
 
-/** Records up to a checkpoint of the agent; `missing`: announced in it and gone before their content was sent. */
+/**
+ * Records up to a checkpoint of the agent; `missing`: announced in it and gone before their content was sent. `isHead`: the
+ * agent had nothing later when it read them.
+ */
 export type CommitBatch = {
   indexId: Buffer;
   records: readonly FileRecord[];
-  missing: readonly RelativePath[];
+  missing: readonly FileRecord[];
   through: number;
   token: Buffer;
+  isHead: boolean;
 };
 
 /** A batch's time is strictly later than that of the one before, whatever the clock does, so that states do not overlap. */
@@ -22,16 +25,20 @@ export function nextBegin(meta: IndexMeta, nowMs: number, position: FeedPosition
     at: Math.max(nowMs, meta.lastBatchAt + 1),
     nextVersionId: meta.nextVersionId,
     position,
+    indexNumber: 0,
     completes: false,
+    settles: false,
     forgets: false,
+    doubtful: meta.doubtful,
   };
 }
 
 /** @throws CodedError PROTOCOL_VIOLATION: goes back, reaches past its end, names a path twice, or makes the root a file. */
 export function assertInOrder(
-  { indexId, records, through }: CommitBatch,
+  { indexId, records: present, missing, through }: CommitBatch,
   reached: FeedPosition | null,
 ): void {
+  const records = [...present, ...missing];
   const before = reached !== null && reached.indexId.equals(indexId) ? reached.sequence : -1;
   const wrong = records.find(({ sequence }) => sequence <= before || sequence > through);
   if (through <= before || wrong !== undefined) {

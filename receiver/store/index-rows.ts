@@ -22,15 +22,17 @@ export type RawRow = {
   sequence: bigint;
   replaces: bigint | null;
   received_at: bigint;
+  begun: bigint;
   named_in?: Buffer;
   id?: bigint;
   name?: Buffer | null;
   replaced_at?: bigint;
+  ended?: bigint;
 };
 
 /** The values of the state columns, in their order. */
-export function columns({ state, indexId, sequence, replaces, receivedAt }: Holding): unknown[] {
-  const announced = [indexId, sequence, replaces, receivedAt];
+export function columns({ state, indexId, sequence, replaces, receivedAt, begun }: Holding): unknown[] {
+  const announced = [indexId, sequence, replaces, receivedAt, begun];
   const kind = kinds.indexOf(state.kind);
   switch (state.kind) {
     case 'file':
@@ -63,6 +65,7 @@ export function readVersion(row: RawRow): VersionRow {
       id: Number(row.id),
       name: row.name?.toString('latin1') ?? null,
       holding: readHolding(row),
+      ended: row.ended ?? 0n,
     },
     replacedAt: Number(row.replaced_at),
   };
@@ -79,6 +82,7 @@ function readHolding(row: RawRow): Holding {
     sequence: Number(row.sequence),
     replaces: row.replaces === null ? null : Number(row.replaces),
     receivedAt: Number(row.received_at),
+    begun: row.begun,
   };
 }
 

@@ -1,24 +1,29 @@
-import { crc32 } from 'node:zlib';
-import { z } from 'zod';
-import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { DirectoryState, FileState, SymlinkState } from '../../shared/records/file-record.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
-import { parseRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
+import type { RelativePath } from '../../shared/records/relative-path.ts';
+import type { Moment } from './moment.ts';
 
 /** What can be alive at a path. */
 export type LiveState = FileState | SymlinkState | DirectoryState;
 
-/** One state of one path: as announced (`indexId`, `sequence`, `replaces`) and when its content arrived (ms, the receiver's clock). */
+/**
+ * One state of one path: as announced (`indexId`, `sequence`, `replaces`), when its content arrived (ms, the receiver's
+ * clock), and since when the path has this content (`begun`: the record that brought it; 0 in a sealed folder).
+ */
 export type Holding = {
   state: LiveState;
   indexId: Buffer;
   sequence: number;
   replaces: number | null;
   receivedAt: number;
+  begun: Moment;
 };
 
-/** A holding that was replaced or deleted. `name`: its file below `versions/`, a byte string; null where it has no bytes. */
-export type Replaced = { id: number; name: string | null; holding: Holding };
+/**
+ * A holding that was replaced or deleted. `name`: its file below `versions/`, a byte string; null where it has no bytes.
+ * `ended`: the record that replaced or deleted it.
+ */
+export type Replaced = { id: number; name: string | null; holding: Holding; ended: Moment };
 
 /** `temp`: the file in `incoming/` that becomes the content; null where the content stays as it is. */
 export type SetEntry = {
@@ -34,13 +39,44 @@ export type RemoveEntry = { type: 'remove'; path: RelativePath; replaced: Replac
 type MissingEntry = { type: 'missing'; path: RelativePath; namedIn: Buffer };
 type VersionEntry = { type: 'version'; path: RelativePath; replaced: Replaced; replacedAt: number };
 export type ExpireEntry = { type: 'expire'; path: RelativePath; id: number; name: string | null };
+/**
+ * From `begun` on, and before `ended` (null: still), the path may have had contents that never came. Replaces the gap of
+ * the same path and `begun`; an empty one (`begun` = `ended`) takes it away.
+ */
+export type GapEntry = { type: 'gap'; path: RelativePath; begun: Moment; ended: Moment | null };
+/** An index that the store has met (in snapshots). */
+type IndexEntry = { type: 'index' } & MetIndex;
 
-/** What a batch does to one path. */
-export type ChangeEntry = SetEntry | RemoveEntry | MissingEntry | VersionEntry | ExpireEntry;
+/**
+ * An index and what can be proved of it. `reached`: the last durable sequence. `settled`: the last sequence at which
+ * the agent had nothing later; what was alive up to there is known, as far as no gap says otherwise. `complete`: it has
+ * named every live path. `provenFrom`: what was alive before is not known for sure, because journal lines were lost;
+ * null: nothing is yet.
+ */
+export type MetIndex = {
+  number: number;
+  indexId: Buffer;
+  reached: number;
+  settled: number | null;
+  complete: boolean;
+  provenFrom: number | null;
+};
+
+/** What a batch does to one path, or what it says of an index. */
+export type ChangeEntry =
+  | SetEntry
+  | RemoveEntry
+  | MissingEntry
+  | VersionEntry
+  | ExpireEntry
+  | GapEntry
+  | IndexEntry;
 
 /**
  * Opens a batch. `at`: the batch's time (ms), strictly later than that of any earlier one. `position`: where the feed
- * stands after it; null leaves it. `completes`: the index of `position` has named every live path. `forgets`: the position is dropped.
+ * stands after it; null leaves it. `indexNumber`: of the index of `position` (0: none, or a sealed folder). `completes`: that
+ * index has named every live path. `settles`: the agent had nothing later. `forgets`: the position is dropped, and what
+ * was alive until then can no longer be proved. `doubtful`: lines were lost, and no index was complete since.
  */
 export type BeginEntry = {
   type: 'begin';
@@ -48,14 +84,17 @@ export type BeginEntry = {
   at: number;
   nextVersionId: number;
   position: FeedPosition | null;
+  indexNumber: number;
   completes: boolean;
+  settles: boolean;
   forgets: boolean;
+  doubtful: boolean;
 };
 /** The batch's changes are whole: `entries` of them. From here on a crash completes it. */
 type IntentEntry = { type: 'intent'; batch: number; entries: number };
 /** The batch is done. `undone`: paths whose new content was lost by the disk, so that they stayed; the position did not move then. */
 export type CommitEntry = { type: 'commit'; batch: number; undone: RelativePath[] };
-const journalFormats = ['mastokeep-mirror-journal', 'mastokeep-sealed-journal'] as const;
+export const journalFormats = ['mastokeep-mirror-journal', 'mastokeep-sealed-journal'] as const;
 /** Of which kind of folder a journal is. */
 export type JournalFormat = (typeof journalFormats)[number];
 export type HeaderEntry = {
@@ -70,301 +109,6 @@ export type HeaderEntry = {
 };
 
 export type JournalEntry = HeaderEntry | BeginEntry | ChangeEntry | IntentEntry | CommitEntry;
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** One line: the CRC-32 of the JSON in 8 hex digits, a space, the JSON, a newline. */
-export function encodeJournalLine(entry: JournalEntry): Buffer {
-  const json = Buffer.from(JSON.stringify(formatEntry(entry)), 'utf8');
-  return Buffer.concat([Buffer.from(`${checksum(json)} `), json, newline]);
-}
-
-const newline = Buffer.from('\n');
-
-/** True when the line (without its newline) is what was written. */
-export function isIntactLine(line: Buffer): boolean {
-  return line.length > 9 && line[8] === 0x20 && line.toString('latin1', 0, 8) === checksum(line.subarray(9));
-}
-
-/** @throws CodedError JOURNAL_DAMAGED: a checksum that differs, or an entry of an unknown shape. */
-export function decodeJournalLine(line: Buffer): JournalEntry {
-  if (!isIntactLine(line)) throw damaged('a line whose checksum differs', undefined);
-  try {
-    return entrySchema.parse(JSON.parse(line.toString('utf8', 9)));
-  } catch (error) {
-    throw damaged('an entry that this version does not understand', error);
-  }
-}
-
-function damaged(what: string, cause: unknown): CodedError {
-  return new CodedError('JOURNAL_DAMAGED', `the journal has ${what}`, { cause });
-}
-
-function checksum(bytes: Buffer): string {
-  return crc32(bytes).toString(16).padStart(8, '0');
-}
-
-type Json = Record<string, unknown>;
-
-function formatEntry(entry: JournalEntry): Json {
-  switch (entry.type) {
-    case 'header':
-    case 'intent':
-      return entry;
-    case 'begin': {
-      const { position } = entry;
-      return {
-        ...entry,
-        position:
-          position === null
-            ? null
-            : {
-                index: position.indexId.toString('hex'),
-                sequence: position.sequence,
-                token: position.token.toString('hex'),
-              },
-      };
-    }
-    case 'commit':
-      return { ...entry, undone: entry.undone.map((path) => formatBytes('path', path)) };
-    case 'set':
-      return {
-        type: 'set',
-        ...formatBytes('path', entry.path),
-        ...formatHolding(entry.holding),
-        namedIn: entry.namedIn.toString('hex'),
-        temp: entry.temp,
-        replaced: entry.replaced === null ? null : formatReplaced(entry.replaced),
-      };
-    case 'remove':
-      return { type: 'remove', ...formatBytes('path', entry.path), replaced: formatReplaced(entry.replaced) };
-    case 'missing':
-      return {
-        type: 'missing',
-        ...formatBytes('path', entry.path),
-        namedIn: entry.namedIn.toString('hex'),
-      };
-    case 'version':
-      return {
-        type: 'version',
-        ...formatBytes('path', entry.path),
-        replaced: formatReplaced(entry.replaced),
-        replacedAt: entry.replacedAt,
-      };
-    case 'expire':
-      return {
-        type: 'expire',
-        ...formatBytes('path', entry.path),
-        id: entry.id,
-        ...formatName(entry.name),
-      };
-  }
-}
-
-function formatReplaced({ id, name, holding }: Replaced): Json {
-  return { id, ...formatName(name), ...formatHolding(holding) };
-}
-
-function formatName(name: string | null): Json {
-  return name === null ? { name: null } : formatBytes('name', name);
-}
-
-function formatHolding({ state, indexId, sequence, replaces, receivedAt }: Holding): Json {
-  return { ...formatState(state), index: indexId.toString('hex'), sequence, replaces, receivedAt };
-}
-
-function formatState(state: LiveState): Json {
-  switch (state.kind) {
-    case 'file': {
-      const { kind, size, mtimeNs, mode, uid, gid, hash } = state;
-      return { kind, size, mtimeNs: mtimeNs.toString(), mode, uid, gid, hash: hash.toString('hex') };
-    }
-    case 'symlink': {
-      const { kind, target, mtimeNs, uid, gid } = state;
-      const bytes = formatBytes('target', target.toString('latin1'));
-      return { kind, ...bytes, mtimeNs: mtimeNs.toString(), uid, gid };
-    }
-    case 'directory':
-      return state;
-  }
-}
-
-/** A byte string as text under `key` where it is UTF-8, else base64 under `keyBase64`. */
-function formatBytes(key: string, byteString: string): Json {
-  const bytes = Buffer.from(byteString, 'latin1');
-  try {
-    return { [key]: utf8.decode(bytes) };
-  } catch {
-    return { [`${key}Base64`]: bytes.toString('base64') };
-  }
-}
-
-const count = z.int().nonnegative();
-const hex = (bytes: number) =>
-  z
-    .string()
-    .regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`))
-    .transform((text) => Buffer.from(text, 'hex'));
-const tokenSchema = z
-  .string()
-  .regex(/^(?:[0-9a-f]{2})*$/)
-  .transform((text) => Buffer.from(text, 'hex'));
-const nanoseconds = z
-  .string()
-  .regex(/^-?\d{1,19}$/)
-  .transform(BigInt);
-
-type BytesFields<K extends string> = Partial<Record<K | `${K}Base64`, string | null | undefined>>;
-
-function parseBytes<K extends string>(key: K, fields: BytesFields<K>): string | null {
-  const [text, base64] = [fields[key], fields[`${key}Base64`]];
-  if (typeof text === 'string') return Buffer.from(text, 'utf8').toString('latin1');
-  if (typeof base64 === 'string') return Buffer.from(base64, 'base64').toString('latin1');
-  return null;
-}
-
-function parsePath(fields: BytesFields<'path'>): RelativePath {
-  return parseRelativePath(Buffer.from(parseBytes('path', fields) ?? '\0', 'latin1'));
-}
-
-const pathFields = { path: z.string().optional(), pathBase64: z.string().optional() };
-const nameFields = { name: z.string().nullish(), nameBase64: z.string().optional() };
-const holdingFields = { index: hex(8), sequence: count, replaces: count.nullable(), receivedAt: count };
-const fileFields = {
-  kind: z.literal('file'),
-  size: count,
-  mtimeNs: nanoseconds,
-  mode: count,
-  uid: count,
-  gid: count,
-  hash: hex(32),
-};
-const symlinkFields = {
-  kind: z.literal('symlink'),
-  target: z.string().optional(),
-  targetBase64: z.string().optional(),
-  mtimeNs: nanoseconds,
-  uid: count,
-  gid: count,
-};
-const directoryFields = { kind: z.literal('directory'), mode: count, uid: count, gid: count };
-
-type HoldingFields = { index: Buffer; sequence: number; replaces: number | null; receivedAt: number } & (
-  | FileState
-  | (Omit<SymlinkState, 'target'> & BytesFields<'target'>)
-  | DirectoryState
-);
-
-function parseHolding(fields: HoldingFields): Holding {
-  const { index: indexId, sequence, replaces, receivedAt } = fields;
-  return { state: parseState(fields), indexId, sequence, replaces, receivedAt };
-}
-
-function parseState(fields: HoldingFields): LiveState {
-  switch (fields.kind) {
-    case 'file': {
-      const { kind, size, mtimeNs, mode, uid, gid, hash } = fields;
-      return { kind, size, mtimeNs, mode, uid, gid, hash };
-    }
-    case 'symlink': {
-      const { kind, mtimeNs, uid, gid } = fields;
-      return { kind, target: Buffer.from(parseBytes('target', fields) ?? '', 'latin1'), mtimeNs, uid, gid };
-    }
-    case 'directory': {
-      const { kind, mode, uid, gid } = fields;
-      return { kind, mode, uid, gid };
-    }
-  }
-}
-
-const replacedSchema = z
-  .discriminatedUnion('kind', [
-    z.object({ id: count, ...nameFields, ...holdingFields, ...fileFields }),
-    z.object({ id: count, ...nameFields, ...holdingFields, ...symlinkFields }),
-    z.object({ id: count, ...nameFields, ...holdingFields, ...directoryFields }),
-  ])
-  .transform((fields): Replaced => ({
-    id: fields.id,
-    name: parseBytes('name', fields),
-    holding: parseHolding(fields),
-  }));
-
-const setFields = {
-  type: z.literal('set'),
-  ...pathFields,
-  namedIn: hex(8),
-  temp: z.string().nullable(),
-  replaced: replacedSchema.nullable(),
-};
-const setSchema = z
-  .discriminatedUnion('kind', [
-    z.object({ ...setFields, ...holdingFields, ...fileFields }),
-    z.object({ ...setFields, ...holdingFields, ...symlinkFields }),
-    z.object({ ...setFields, ...holdingFields, ...directoryFields }),
-  ])
-  .transform((fields): SetEntry => ({
-    type: 'set',
-    path: parsePath(fields),
-    holding: parseHolding(fields),
-    namedIn: fields.namedIn,
-    temp: fields.temp,
-    replaced: fields.replaced,
-  }));
-
-const entrySchema: z.ZodType<JournalEntry> = z.union([
-  setSchema,
-  z.object({ type: z.literal('remove'), ...pathFields, replaced: replacedSchema }).transform((fields) => ({
-    type: fields.type,
-    path: parsePath(fields),
-    replaced: fields.replaced,
-  })),
-  z.object({ type: z.literal('missing'), ...pathFields, namedIn: hex(8) }).transform((fields) => ({
-    type: fields.type,
-    path: parsePath(fields),
-    namedIn: fields.namedIn,
-  })),
-  z
-    .object({ type: z.literal('version'), ...pathFields, replaced: replacedSchema, replacedAt: count })
-    .transform((fields) => ({
-      type: fields.type,
-      path: parsePath(fields),
-      replaced: fields.replaced,
-      replacedAt: fields.replacedAt,
-    })),
-  z.object({ type: z.literal('expire'), ...pathFields, id: count, ...nameFields }).transform((fields) => ({
-    type: fields.type,
-    path: parsePath(fields),
-    id: fields.id,
-    name: parseBytes('name', fields),
-  })),
-  z.object({
-    type: z.literal('begin'),
-    batch: count,
-    at: count,
-    nextVersionId: count,
-    position: z
-      .object({ index: hex(8), sequence: count, token: tokenSchema })
-      .transform(({ index: indexId, sequence, token }): FeedPosition => ({ indexId, sequence, token }))
-      .nullable(),
-    completes: z.boolean(),
-    forgets: z.boolean(),
-  }),
-  z.object({ type: z.literal('intent'), batch: count, entries: count }),
-  z.object({
-    type: z.literal('commit'),
-    batch: count,
-    undone: z.array(z.object(pathFields).transform(parsePath)),
-  }),
-  z.object({
-    type: z.literal('header'),
-    format: z.enum(journalFormats),
-    formatVersion: z.literal(1),
-    agent: z.string(),
-    folder: z.string(),
-    segment: count,
-    snapshot: z.boolean(),
-  }),
-]);
 
 /** The bytes of its content; 0 where it has none. */
 export function sizeOf({ state }: Holding): number {

@@ -1,11 +1,6 @@
 import type { Disk, DiskPath } from '../../shared/io/disk.ts';
-import {
-  decodeJournalLine,
-  type BeginEntry,
-  type ChangeEntry,
-  type CommitEntry,
-  type JournalEntry,
-} from './journal-entry.ts';
+import type { BeginEntry, ChangeEntry, CommitEntry, JournalEntry } from './journal-entry.ts';
+import { decodeJournalLine } from './journal-line.ts';
 import { readSegment } from './journal.ts';
 import type { JournalMark } from './mirror-index.ts';
 import type { IntentBatch } from './tree-writer.ts';
@@ -126,6 +121,8 @@ export function* committedBatches(
         case 'missing':
         case 'version':
         case 'expire':
+        case 'gap':
+        case 'index':
           changes.push(entry);
           if (isSnapshot && begin !== null && changes.length >= changesAtOnce) {
             yield { begin, changes, undone: [], last: false, mark };
@@ -146,8 +143,11 @@ function lostBegin(commit: CommitEntry, changes: readonly ChangeEntry[]): BeginE
     at: Math.max(0, ...holdings),
     nextVersionId: Math.max(0, ...ids) + 1,
     position: null,
+    indexNumber: 0,
     completes: false,
+    settles: false,
     forgets: false,
+    doubtful: true,
   };
 }
 

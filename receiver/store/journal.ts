@@ -1,14 +1,9 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import { isIntactLine } from '../../shared/io/checked-line.ts';
 import { crashPoint } from '../../shared/io/crash-point.ts';
 import type { Disk, DiskPath } from '../../shared/io/disk.ts';
-import {
-  decodeJournalLine,
-  encodeJournalLine,
-  isIntactLine,
-  type HeaderEntry,
-  type JournalFormat,
-  type JournalEntry,
-} from './journal-entry.ts';
+import type { HeaderEntry, JournalFormat, JournalEntry } from './journal-entry.ts';
+import { decodeJournalLine, encodeJournalLine } from './journal-line.ts';
 import type { JournalMark } from './mirror-index.ts';
 
 /** About four times what a row takes in a snapshot. */

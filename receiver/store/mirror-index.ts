@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3';
 import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { corrupt, databaseError } from './index-errors.ts';
+import { IntervalIndex, intervalQueries, intervalSchema, type MomentInterval } from './interval-index.ts';
 import { columns, readLive, readVersion, type LiveRow, type RawRow, type VersionRow } from './index-rows.ts';
 import type { BeginEntry, ChangeEntry, LiveState, Replaced } from './journal-entry.ts';
 
@@ -16,23 +17,30 @@ export type IndexMeta = {
   lastBatch: number;
   lastBatchAt: number;
   nextVersionId: number;
+  /** Lines of the journal were lost, and no index was complete since. */
+  doubtful: boolean;
 };
 
 export type StoreUsage = { files: number; bytes: number; versions: number; versionBytes: number };
 
-const schemaVersion = 2;
+const schemaVersion = 3;
 const stateColumns =
-  'kind, size, mtime_ns, mode, uid, gid, hash, target, index_id, sequence, replaces, received_at';
+  'kind, size, mtime_ns, mode, uid, gid, hash, target, index_id, sequence, replaces, received_at, begun';
 const stateTypes = `kind INTEGER NOT NULL, size INTEGER, mtime_ns INTEGER, mode INTEGER, uid INTEGER, gid INTEGER, hash BLOB,
-  target BLOB, index_id BLOB NOT NULL, sequence INTEGER NOT NULL, replaces INTEGER, received_at INTEGER NOT NULL`;
+  target BLOB, index_id BLOB NOT NULL, sequence INTEGER NOT NULL, replaces INTEGER, received_at INTEGER NOT NULL,
+  begun INTEGER NOT NULL`;
 const schema = `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE live (path BLOB PRIMARY KEY, named_in BLOB NOT NULL, ${stateTypes}) WITHOUT ROWID;
   CREATE INDEX live_by_hash ON live (hash) WHERE hash IS NOT NULL;
-  CREATE TABLE versions (id INTEGER PRIMARY KEY, path BLOB NOT NULL, name BLOB, replaced_at INTEGER NOT NULL, ${stateTypes});
+  CREATE TABLE versions (id INTEGER PRIMARY KEY, path BLOB NOT NULL, name BLOB, replaced_at INTEGER NOT NULL,
+    ended INTEGER NOT NULL, ${stateTypes});
   CREATE INDEX versions_by_path ON versions (path, replaced_at);
+  CREATE INDEX versions_by_begin ON versions (path, begun);
+  CREATE INDEX versions_by_end ON versions (ended);
   CREATE INDEX versions_by_hash ON versions (hash) WHERE hash IS NOT NULL;
   CREATE INDEX versions_by_name ON versions (name) WHERE name IS NOT NULL;
+  ${intervalSchema}
   PRAGMA user_version = ${schemaVersion};
 `;
 
@@ -41,6 +49,7 @@ const schema = `
  * the journal, so that a rebuild gives the same rows.
  */
 export class MirrorIndex {
+  readonly intervals: IntervalIndex;
   readonly #database: Database.Database;
   readonly #statements: ReturnType<typeof prepareStatements>;
   #usage: StoreUsage;
@@ -56,6 +65,7 @@ export class MirrorIndex {
       if (database.pragma('quick_check(1)', { simple: true }) !== 'ok')
         throw corrupt('it fails the quick check');
       this.#statements = prepareStatements(database);
+      this.intervals = new IntervalIndex(database);
       this.#usage = this.#statements.usage.get() as StoreUsage;
       this.#liveRows = this.#countLiveRows();
     } catch (error) {
@@ -77,9 +87,9 @@ export class MirrorIndex {
     return { ...this.#usage };
   }
 
-  /** Live rows of every kind, and versions. */
+  /** Live rows of every kind, versions, and gaps. */
   get rows(): number {
-    return this.#liveRows + this.#usage.versions;
+    return this.#liveRows + this.#usage.versions + this.intervals.gaps;
   }
 
   /** Null in an index that nothing was applied to. */
@@ -130,9 +140,20 @@ export class MirrorIndex {
     return this.#run(() => {
       const live = (this.#statements.liveAt.all(after, at, limit) as RawRow[]).map(readLive);
       const versions = (this.#statements.versionsAt.all(after, at, at, limit) as RawRow[]).map(readVersion);
-      return [...live, ...versions]
-        .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0))
-        .slice(0, limit);
+      return [...live, ...versions].sort(byPath).slice(0, limit);
+    });
+  }
+
+  /** The last content of each path that was alive at `from` or came up to `to`, after the path in byte order. */
+  aliveBetween(moments: MomentInterval, path: RelativePath | null, limit: number): (LiveRow | VersionRow)[] {
+    const page = { ...moments, after: pathAfter(path), limit };
+    return this.#run(() => {
+      const rows = new Map<RelativePath, LiveRow | VersionRow>();
+      for (const row of (this.#statements.versionsBetween.all(page) as RawRow[]).map(readVersion))
+        rows.set(row.path, row);
+      for (const row of (this.#statements.liveUntil.all(page) as RawRow[]).map(readLive))
+        rows.set(row.path, row);
+      return [...rows.values()].sort(byPath).slice(0, limit);
     });
   }
 
@@ -183,6 +204,7 @@ export class MirrorIndex {
     } catch (error) {
       this.#usage = this.#statements.usage.get() as StoreUsage;
       this.#liveRows = this.#countLiveRows();
+      this.intervals.recount();
       throw error;
     }
   }
@@ -201,8 +223,13 @@ export class MirrorIndex {
   ): void {
     this.#database.transaction(() => {
       const before = this.meta();
-      for (const change of changes) if (!skipped.has(change.path)) this.#change(change, begin.at);
       const moves = begin.position !== null && skipped.size === 0;
+      const effective = moves ? begin : { ...begin, position: null };
+      this.intervals.begin(effective);
+      for (const change of changes) {
+        if (!('path' in change) || !skipped.has(change.path)) this.#change(change, begin.at);
+      }
+      const isProved = this.intervals.end(effective);
       const position = begin.forgets ? null : moves ? begin.position : (before?.position ?? null);
       const wasComplete = position !== null && before?.completeIndexId?.equals(position.indexId) === true;
       const completeIndexId = (moves && begin.completes) || wasComplete ? (position?.indexId ?? null) : null;
@@ -213,11 +240,16 @@ export class MirrorIndex {
         lastBatch: begin.batch,
         lastBatchAt: begin.at,
         nextVersionId: begin.nextVersionId,
+        doubtful: begin.doubtful && !isProved,
       });
     })();
   }
 
   #change(change: ChangeEntry, at: number): void {
+    if (change.type === 'index') {
+      this.intervals.setIndex(change);
+      return;
+    }
     const path = encodeRelativePath(change.path);
     switch (change.type) {
       case 'set':
@@ -243,13 +275,16 @@ export class MirrorIndex {
         this.#usage.versions -= 1;
         this.#usage.versionBytes -= row.size ?? 0;
         this.#statements.removeVersion.run(change.id);
+        return;
       }
+      case 'gap':
+        this.intervals.setGap(change);
     }
   }
 
-  #addVersion(path: Buffer, { id, name, holding }: Replaced, replacedAt: number): void {
+  #addVersion(path: Buffer, { id, name, holding, ended }: Replaced, replacedAt: number): void {
     const nameBytes = name === null ? null : Buffer.from(name, 'latin1');
-    this.#statements.addVersion.run(id, path, nameBytes, replacedAt, ...columns(holding));
+    this.#statements.addVersion.run(id, path, nameBytes, replacedAt, ended, ...columns(holding));
     this.#usage.versions += 1;
     this.#usage.versionBytes += holding.state.kind === 'file' ? holding.state.size : 0;
   }
@@ -308,7 +343,7 @@ function prepareStatements(database: Database.Database) {
   const marks = stateColumns.replaceAll(/\w+/g, '?');
   const rows = (sql: string) => database.prepare(sql).safeIntegers();
   const live = `SELECT path, named_in, ${stateColumns} FROM live`;
-  const versions = `SELECT id, path, name, replaced_at, ${stateColumns} FROM versions`;
+  const versions = `SELECT id, path, name, replaced_at, ended, ${stateColumns} FROM versions`;
   return {
     meta: database.prepare(`SELECT value FROM meta WHERE key = 'state'`),
     setMeta: database.prepare(`INSERT OR REPLACE INTO meta (key, value) VALUES ('state', ?)`),
@@ -316,6 +351,8 @@ function prepareStatements(database: Database.Database) {
     liveBelow: rows(`${live} WHERE path > ? AND path < ? ORDER BY path`),
     liveAfter: rows(`${live} WHERE path > ? ORDER BY path LIMIT ?`),
     liveAt: rows(`${live} WHERE path > ? AND received_at <= ? ORDER BY path LIMIT ?`),
+    liveUntil: rows(intervalQueries.live),
+    versionsBetween: rows(intervalQueries.versions),
     unnamed: rows(`${live} WHERE path > ? AND named_in <> ? ORDER BY path LIMIT ?`),
     liveSize: database.prepare('SELECT kind, size FROM live WHERE path = ?'),
     setLive: database.prepare(
@@ -338,7 +375,7 @@ function prepareStatements(database: Database.Database) {
     versionName: database.prepare('SELECT 1 FROM versions WHERE name = ?'),
     versionSize: database.prepare('SELECT size FROM versions WHERE id = ?'),
     addVersion: database.prepare(
-      `INSERT OR REPLACE INTO versions (id, path, name, replaced_at, ${stateColumns}) VALUES (?, ?, ?, ?, ${marks})`,
+      `INSERT OR REPLACE INTO versions (id, path, name, replaced_at, ended, ${stateColumns}) VALUES (?, ?, ?, ?, ?, ${marks})`,
     ),
     removeVersion: database.prepare('DELETE FROM versions WHERE id = ?'),
     liveRows: database.prepare('SELECT count(*) AS count FROM live'),
@@ -354,4 +391,8 @@ function prepareStatements(database: Database.Database) {
 /** Root ('') sorts first: "after nothing" must include it. */
 function pathAfter(path: RelativePath | null): Buffer | number {
   return path === null ? -1 : encodeRelativePath(path);
+}
+
+function byPath(a: { path: RelativePath }, b: { path: RelativePath }): number {
+  return a.path < b.path ? -1 : a.path > b.path ? 1 : 0;
 }

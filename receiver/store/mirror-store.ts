@@ -2,15 +2,19 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
+import type { PartProof, PointPart } from '../points/folder-evidence.ts';
 import { expiringVersions, type VersionRetention } from '../retention/version-retention.ts';
 import { recordBytes } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
+import { evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } from './interval-evidence.ts';
+import type { MomentInterval } from './interval-index.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
-import { sizeOf, type ChangeEntry, type LiveState } from './journal-entry.ts';
+import { sizeOf, type ChangeEntry, type GapEntry, type LiveState } from './journal-entry.ts';
 import type { StoreUsage } from './mirror-index.ts';
+import { laterMoment, momentOf, type Moment } from './moment.ts';
 import type { HeldCopy, ReadableContent } from './readable-content.ts';
 import type { StagedCopy } from './staging.ts';
 
@@ -20,13 +24,18 @@ export type StoredFile = { record: FileRecord; indexId: Buffer; receivedAt: numb
 /** A replaced or deleted state. `name`: its file below `versions/` (byte string); null where it has no bytes. */
 export type StoredVersion = StoredEntry & { id: number; name: string | null; replacedAt: number };
 
-/** A state that was alive from `receivedAt` until `replacedAt` (null: it still is); ms, the receiver's clock. */
+/**
+ * A state that was alive from `receivedAt` until `replacedAt` (null: it still is); ms, the receiver's clock. By the agent's
+ * own order: from `begun` until `ended`.
+ */
 export type StoredEntry = {
   path: RelativePath;
   state: LiveState;
   sequence: number;
   receivedAt: number;
   replacedAt: number | null;
+  begun: Moment;
+  ended: Moment | null;
 };
 
 export type MirrorStoreParts = FolderStoreParts & { held: HeldContent; retention: VersionRetention };
@@ -87,9 +96,20 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       assertInOrder(batch, meta.position);
       this.parts.freeSpace.assertRoomForJournal();
       const { indexId, through: sequence, token } = batch;
-      const begin = nextBegin(meta, this.parts.now(), { indexId, sequence, token });
-      const plan = planBatch(this.parts.index, batch.records, {
+      const { intervals } = this.parts.index;
+      const indexNumber = intervals.numberFor(indexId);
+      momentOf(indexNumber, sequence);
+      const latest = intervals.latest();
+      const settled = latest?.number === indexNumber ? (latest.settled ?? 0) : 0;
+      const begin = {
+        ...nextBegin(meta, this.parts.now(), { indexId, sequence, token }),
+        indexNumber,
+        settles: batch.isHead,
+      };
+      const plan = planBatch(this.parts.index, batch, {
         indexId,
+        indexNumber,
+        settled,
         at: begin.at,
         nextVersionId: meta.nextVersionId,
         nameVersion: this.#nameVersions(begin.at),
@@ -100,7 +120,11 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
         if (staged instanceof CodedError) throw staged;
         return staged === 'staged';
       });
-      const missing = batch.missing.map((path): ChangeEntry => ({ type: 'missing', path, namedIn: indexId }));
+      const missing = batch.missing.map(({ path }): ChangeEntry => ({
+        type: 'missing',
+        path,
+        namedIn: indexId,
+      }));
       await this.parts.writer.write(
         { ...begin, nextVersionId: plan.nextVersionId },
         [...plan.entries, ...missing],
@@ -136,6 +160,16 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     });
   }
 
+  /** By `evidence`: before everything up to the part's end has come, and after journal lines were lost, nothing is known. */
+  provePart(part: PointPart): PartProof {
+    if (part.kind !== 'mirror') return { state: 'unknown', bytes: null };
+    const { index, from, to } = part;
+    const { reached, intact, lacking } = this.evidence({ indexId: Buffer.from(index, 'hex'), from, to });
+    if (!reached || !intact) return { state: 'unknown', bytes: null };
+    if (lacking.count === 0) return { state: 'complete', bytes: null };
+    return { state: 'incomplete', files: lacking.count, paths: lacking.paths, bytes: null };
+  }
+
   /** Newest first. */
   listVersions(path: RelativePath): StoredVersion[] {
     return this.parts.index.versionsOf(path).map((row) => {
@@ -156,15 +190,106 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
   }
 
+  /**
+   * The last content of each path that was alive at `from` or came up to `to`, in byte order of the paths, page by page;
+   * nothing of an index that was never met. Whether that is all of it `evidence` tells.
+   */
+  contentBetween(
+    interval: SequenceInterval,
+    after: RelativePath | null,
+    limit: number,
+  ): { entries: StoredEntry[]; next: RelativePath | null } {
+    const moments = momentsOf(this.parts.index.intervals, interval);
+    const rows = moments === null ? [] : this.parts.index.aliveBetween(moments, after, limit);
+    const entries = rows.map((row) => ('replaced' in row ? versionEntry(row) : liveEntry(row)));
+    return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
+  }
+
+  /** What can be proved of the interval now. Later records may still show that a path is lacking. */
+  evidence(interval: SequenceInterval): IntervalEvidence {
+    return evidenceOf(this.parts.index.intervals, interval);
+  }
+
+  /** All paths that `evidence` counts as lacking, in byte order, page by page. */
+  lackingBetween(interval: SequenceInterval, after: RelativePath | null, limit: number): RelativePath[] {
+    const moments = momentsOf(this.parts.index.intervals, interval);
+    return moments === null ? [] : this.parts.index.intervals.lacking(moments, after, limit);
+  }
+
+  /** Since when, and until when, contents of paths were missed; by path and begin, after the last one of a page. */
+  gaps(after: GapEntry | null, limit: number): GapEntry[] {
+    return this.parts.index.intervals.gapsAfter(after, limit);
+  }
+
   usage(): StoreUsage {
     return this.parts.index.usage();
   }
 
-  /** Removes the versions that the retention rule lets go, and partial content grown old; durable when it resolves. */
+  /** Where a sequence of an index lies in the order of all indexes; null where the index was never met. */
+  momentAt(indexId: Buffer, sequence: number): Moment | null {
+    const { intervals } = this.parts.index;
+    return momentsOf(intervals, { indexId, from: sequence, to: sequence })?.from ?? null;
+  }
+
+  /**
+   * Versions that were replaced or deleted later than the moment `from` and not later than `to`, in that order, page by
+   * page; `after`: the last one of the page before.
+   */
+  versionsEndedIn(
+    moments: MomentInterval,
+    after: { ended: Moment; id: number } | null,
+    limit: number,
+  ): (StoredVersion & { ended: Moment })[] {
+    return this.parts.index.intervals.versionsEnded(moments, after, limit).map((row) => {
+      const { id, name, ended } = row.replaced;
+      return Object.assign(versionEntry(row), { id, name, ended, replacedAt: row.replacedAt });
+    });
+  }
+
+  /** Removes these versions in batches; those that are gone already are left out. Durable when it resolves. */
+  async expireVersions(ids: readonly number[]): Promise<{ versions: number; bytes: number }> {
+    const removed = { versions: 0, bytes: 0 };
+    for (let at = 0; at < ids.length; at += expiriesAtOnce) {
+      await this.oneByOne(async () => {
+        const wanted = new Set(ids.slice(at, at + expiriesAtOnce));
+        const rows = [...wanted].flatMap((id) => this.parts.index.intervals.version(id) ?? []);
+        if (rows.length > 0) await this.#expire(rows);
+        removed.versions += rows.length;
+        removed.bytes += rows.reduce((sum, row) => sum + sizeOf(row.replaced.holding), 0);
+      });
+    }
+    return removed;
+  }
+
+  /** Forgets gaps that were over by that moment: no interval from there on is touched by them. Durable when it resolves. */
+  async expireGaps(until: Moment): Promise<number> {
+    for (let forgotten = 0; ;) {
+      const gaps = await this.oneByOne(async () => {
+        const ended = this.parts.index.intervals.gapsEndedUntil(until, expiriesAtOnce);
+        const changes = ended.map(({ path, begun }): ChangeEntry => ({
+          type: 'gap',
+          path,
+          begun,
+          ended: begun,
+        }));
+        if (changes.length === 0) return 0;
+        await this.parts.writer.write(nextBegin(this.meta(), this.parts.now(), null), changes, []);
+        return changes.length;
+      });
+      forgotten += gaps;
+      if (gaps < expiriesAtOnce) return forgotten;
+    }
+  }
+
+  /**
+   * Removes the versions that the retention rule lets go, and partial content grown old; durable when it resolves. Under the
+   * rule `points` no version goes here: the kept points decide, by `expireVersions`.
+   */
   async expire(nowMs: number): Promise<{ versions: number; bytes: number }> {
     this.assertUsable();
     this.parts.staging.partials.expire(nowMs, this.parts.partialDaysMax);
     const removed = { versions: 0, bytes: 0 };
+    if (this.parts.retention.kind === 'points') return removed;
     let after: RelativePath | null = null;
     for (;;) {
       const rows: VersionRow[] = this.parts.index.versionsAfter(after, expiriesAtOnce);
@@ -199,7 +324,8 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
 
   async #delete(rows: readonly LiveRow[], reached: FeedPosition, completes: boolean): Promise<void> {
     const meta = this.meta();
-    const begin = { ...nextBegin(meta, this.parts.now(), reached), completes };
+    const indexNumber = this.parts.index.intervals.numberFor(reached.indexId);
+    const begin = { ...nextBegin(meta, this.parts.now(), reached), indexNumber, completes };
     const nameVersion = this.#nameVersions(begin.at);
     const changes = rows.map(({ path, holding }, at): ChangeEntry => ({
       type: 'remove',
@@ -208,6 +334,8 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
         id: meta.nextVersionId + at,
         name: holding.state.kind === 'file' ? nameVersion(path) : null,
         holding,
+        // it was gone before the index began that does not name it
+        ended: laterMoment(holding.begun, momentOf(indexNumber, 0)),
       },
     }));
     await this.parts.writer.write({ ...begin, nextVersionId: meta.nextVersionId + rows.length }, changes, []);
@@ -240,17 +368,19 @@ function expiringRows(rows: readonly VersionRow[], nowMs: number, retention: Ver
   );
 }
 
-function liveEntry({ path, holding: { state, sequence, receivedAt } }: LiveRow): StoredEntry {
-  return { path, state, sequence, receivedAt, replacedAt: null };
+function liveEntry({ path, holding: { state, sequence, receivedAt, begun } }: LiveRow): StoredEntry {
+  return { path, state, sequence, receivedAt, replacedAt: null, begun, ended: null };
 }
 
-function versionEntry({ path, replaced: { holding }, replacedAt }: VersionRow): StoredEntry {
+function versionEntry({ path, replaced: { holding, ended }, replacedAt }: VersionRow): StoredEntry {
   return {
     path,
     state: holding.state,
     sequence: holding.sequence,
     receivedAt: holding.receivedAt,
     replacedAt,
+    begun: holding.begun,
+    ended,
   };
 }
 

@@ -10,12 +10,8 @@ import type { AgentQuota } from './agent-quota.ts';
 import { BatchWriter, treeQuestions } from './batch-writer.ts';
 import { FreeSpace } from './free-space.ts';
 import type { FolderStoreParts, StoreOpening } from './folder-store.ts';
-import {
-  encodeJournalLine,
-  type BeginEntry,
-  type JournalEntry,
-  type JournalFormat,
-} from './journal-entry.ts';
+import type { BeginEntry, JournalEntry, JournalFormat } from './journal-entry.ts';
+import { encodeJournalLine } from './journal-line.ts';
 import { committedBatches, examineJournal, type JournalExamination } from './journal-replay.ts';
 import {
   assertIdentity,
@@ -289,8 +285,11 @@ async function startJournal({ now }: StoreDeps, { index, journal }: Recovered): 
     at: now(),
     nextVersionId: 1,
     position: null,
+    indexNumber: 0,
     completes: false,
+    settles: false,
     forgets: false,
+    doubtful: false,
   };
   const frame: JournalEntry[] = [
     begin,

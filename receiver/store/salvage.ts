@@ -8,6 +8,7 @@ import { yieldToOthers } from './journal.ts';
 import type { LiveRow } from './index-rows.ts';
 import type { JournalMark, MirrorIndex } from './mirror-index.ts';
 import { openContent } from './readable-content.ts';
+import { laterMoment, momentOf, type Moment } from './moment.ts';
 import { placeBelow, type StoreLayout } from './store-layout.ts';
 import { parseVersionName } from './version-name.ts';
 
@@ -40,6 +41,8 @@ class Salvager {
   readonly #index: MirrorIndex;
   readonly #begin: BeginEntry;
   readonly #found = new Map<RelativePath, Found[]>();
+  /** When something began or ended that nothing tells of: no interval before it can be proved any more. */
+  readonly #unknown: Moment;
   #changes: ChangeEntry[] = [];
   #counted = 0;
 
@@ -49,14 +52,19 @@ class Salvager {
     this.#layout = layout;
     this.#index = index;
     const meta = index.meta();
+    const latest = index.intervals.latest();
+    this.#unknown = latest === null ? 0n : momentOf(latest.number, latest.reached);
     this.#begin = {
       type: 'begin',
       batch: (meta?.lastBatch ?? 0) + 1,
       at: Math.max(deps.now(), (meta?.lastBatchAt ?? 0) + 1),
       nextVersionId: meta?.nextVersionId ?? 1,
       position: null,
+      indexNumber: 0,
       completes: false,
+      settles: false,
       forgets: true,
+      doubtful: true,
     };
   }
 
@@ -116,7 +124,7 @@ class Salvager {
       if (said?.kind === 'file' && said.hash.equals(state.hash)) continue;
       // What a known row had ends now; so this begins now.
       const receivedAt = row === null ? this.#arrivedAt(path, stat) : this.#begin.at;
-      const holding = { state, ...unannounced, receivedAt };
+      const holding = { state, ...unannounced, receivedAt, begun: this.#unknown };
       const replaced = row === null ? null : this.#replaced(row);
       await this.#change({ type: 'set', path, holding, namedIn: unknownIndexId, temp: null, replaced });
     }
@@ -157,18 +165,23 @@ class Salvager {
         path,
         candidates.filter((found) => found !== bytes),
       );
-    return { id: this.#nextId(), name: bytes?.name ?? null, holding };
+    return {
+      id: this.#nextId(),
+      name: bytes?.name ?? null,
+      holding,
+      ended: laterMoment(holding.begun, this.#unknown),
+    };
   }
 
   /** Its content arrived at some time after what the path had before; its own time of change is the best guess. */
   async #adopt(path: RelativePath, { name, at, state }: Found): Promise<void> {
     const earlier = this.#index.versionsOf(path).find(({ replacedAt }) => replacedAt <= at)?.replacedAt ?? 0;
     const receivedAt = Math.max(earlier, Math.min(Math.max(0, Number(state.mtimeNs / 1_000_000n)), at - 1));
-    const holding: Holding = { state, ...unannounced, receivedAt };
+    const holding: Holding = { state, ...unannounced, receivedAt, begun: 0n };
     await this.#change({
       type: 'version',
       path,
-      replaced: { id: this.#nextId(), name, holding },
+      replaced: { id: this.#nextId(), name, holding, ended: this.#unknown },
       replacedAt: at,
     });
   }

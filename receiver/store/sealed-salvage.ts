@@ -42,8 +42,11 @@ export async function salvageSealed(
     at: Math.max(now(), (meta?.lastBatchAt ?? 0) + 1),
     nextVersionId: meta?.nextVersionId ?? 1,
     position: null,
+    indexNumber: 0,
     completes: false,
+    settles: false,
     forgets: true,
+    doubtful: true,
   };
   let counted = 0;
   const apply = (changes: ChangeEntry[]): void => {
@@ -62,7 +65,14 @@ export async function salvageSealed(
       logger.warn({ path }, 'a damaged object of a sealed folder is left out');
       continue;
     }
-    const holding = { state, indexId: unknownIndexId, sequence: 0, replaces: null, receivedAt: begin.at };
+    const holding = {
+      state,
+      indexId: unknownIndexId,
+      sequence: 0,
+      replaces: null,
+      receivedAt: begin.at,
+      begun: 0n,
+    };
     apply([{ type: 'set', path, holding, namedIn: unknownIndexId, temp: null, replaced: null }]);
     await yieldToOthers();
   }
@@ -75,7 +85,7 @@ export async function salvageSealed(
         if (files.has(path)) continue;
         const id = begin.nextVersionId;
         begin.nextVersionId += 1;
-        yield { type: 'remove', path, replaced: { id, name: null, holding } };
+        yield { type: 'remove', path, replaced: { id, name: null, holding, ended: 0n } };
         yield { type: 'expire', path, id, name: null };
       }
       if (page.length < changesAtOnce) return;

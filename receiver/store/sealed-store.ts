@@ -4,6 +4,7 @@ import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { sameContent, type FileRecord, type FileState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName, parseSealedObjectName } from '../../shared/sealing/object-name.ts';
+import type { PartProof, PointPart } from '../points/folder-evidence.ts';
 import { AgentKeyObject, agentKeyPath } from './agent-key-object.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
@@ -52,6 +53,8 @@ const rowsAtOnce = 1000;
  */
 export class SealedStore extends FolderStore<SealedStoreParts> {
   readonly kind = 'sealed';
+  /** Versions are what a point names of it. */
+  readonly contentBetween = null;
   readonly #intake: VersionIntake;
   readonly #agentKey: AgentKeyObject;
 
@@ -150,6 +153,18 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
       .map((version) => Object.assign(version, { complete: !incomplete.has(versionKey(version)) }));
   }
 
+  /** Complete when exactly that version is held with all packs that it needs. */
+  provePart(part: PointPart): PartProof {
+    if (part.kind !== 'sealed') return { state: 'unknown', bytes: null };
+    const version = this.parts.versions.get(part.number, part.epoch);
+    if (version?.hash.toString('hex') !== part.record)
+      return { state: 'incomplete', files: 1, paths: [], bytes: null };
+    const { bytes } = version;
+    if (this.parts.lacking.incomplete().has(versionKey(version)))
+      return { state: 'incomplete', files: 1, paths: [], bytes };
+    return { state: 'complete', bytes };
+  }
+
   /** Who can read the newest version, and when that changed. */
   recipients(): RecipientHistory {
     return recipientHistory(this.parts.versions.list());
@@ -213,7 +228,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     const changes = rows.flatMap(({ path, holding }, at): ChangeEntry[] => {
       const id = meta.nextVersionId + at;
       return [
-        { type: 'remove', path, replaced: { id, name: null, holding } },
+        { type: 'remove', path, replaced: { id, name: null, holding, ended: 0n } },
         { type: 'expire', path, id, name: null },
       ];
     });
@@ -273,11 +288,11 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   #noteArrivals(
     entries: readonly SetEntry[],
     accepted: readonly AcceptedVersion[],
-    missing: readonly RelativePath[],
+    missing: readonly FileRecord[],
   ): void {
     const { index, lacking, logger } = this.parts;
     for (const { holding } of entries) lacking.noteArrival(hashOf(holding.state).toString('hex'));
-    for (const path of missing) {
+    for (const { path } of missing) {
       const name = parseSealedObjectName(path);
       if (name?.kind === 'pack' && index.live(path) === null) lacking.noteUnneeded(name.hash.toString('hex'));
     }
@@ -311,7 +326,7 @@ function setEntry(
   receivedAt: number,
 ): SetEntry {
   const indexId = position?.indexId ?? Buffer.alloc(8);
-  const holding = { state, indexId, sequence, replaces, receivedAt };
+  const holding = { state, indexId, sequence, replaces, receivedAt, begun: 0n };
   return { type: 'set', path, holding, namedIn: indexId, temp: null, replaced: null };
 }
 

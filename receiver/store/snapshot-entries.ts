@@ -1,15 +1,24 @@
 import type { RelativePath } from '../../shared/records/relative-path.ts';
-import type { JournalEntry } from './journal-entry.ts';
+import type { GapEntry, JournalEntry } from './journal-entry.ts';
 import type { IndexMeta, MirrorIndex } from './mirror-index.ts';
 
 const rowsAtOnce = 1000;
 
 /** Everything that lives, as one batch of the journal, a group of entries at a time. Nothing may change meanwhile. */
 export function* snapshotEntries(index: MirrorIndex, meta: IndexMeta): Generator<JournalEntry[]> {
-  const { lastBatch: batch, lastBatchAt: at, nextVersionId, position, completeIndexId } = meta;
+  const { lastBatch: batch, lastBatchAt: at, nextVersionId, position, completeIndexId, doubtful } = meta;
   const completes = position !== null && completeIndexId?.equals(position.indexId) === true;
+  const indexNumber = position === null ? 0 : (index.intervals.byId(position.indexId)?.number ?? 0);
+  const stays = { settles: false, forgets: false, doubtful };
   let entries = 0;
-  yield [{ type: 'begin', batch, at, nextVersionId, position, completes, forgets: false }];
+  yield [{ type: 'begin', batch, at, nextVersionId, position, indexNumber, completes, ...stays }];
+  for (let after = 0; ;) {
+    const indexes = index.intervals.indexesAfter(after, rowsAtOnce);
+    yield indexes.map((one): JournalEntry => ({ type: 'index', ...one }));
+    entries += indexes.length;
+    if (indexes.length < rowsAtOnce) break;
+    after = indexes.at(-1)?.number ?? after;
+  }
   for (let after: RelativePath | null = null; ;) {
     const rows = index.liveAfter(after, rowsAtOnce);
     yield rows.map(({ path, holding, namedIn }): JournalEntry => ({
@@ -35,6 +44,13 @@ export function* snapshotEntries(index: MirrorIndex, meta: IndexMeta): Generator
     entries += rows.length;
     if (rows.length === 0) break;
     after = rows.at(-1)?.path ?? null;
+  }
+  for (let after: GapEntry | null = null; ;) {
+    const gaps: GapEntry[] = index.intervals.gapsAfter(after, rowsAtOnce);
+    yield gaps;
+    entries += gaps.length;
+    if (gaps.length < rowsAtOnce) break;
+    after = gaps.at(-1) ?? null;
   }
   yield [
     { type: 'intent', batch, entries },

@@ -64,16 +64,29 @@ export const errorTable = {
   PATH_INVALID: entry('a path is absolute, climbs, or is too long', { exitCode: 2, crossesWire: true }),
   PEERS_DAMAGED: entry('the file of paired devices cannot be read'),
   PG_DUMP_TOO_OLD: entry('pg_dump is older than the PostgreSQL server that it shall dump'),
+  POINTS_LIMITED: entry(
+    'more restore points, or more pins, were announced than the receiver takes of an agent',
+    {
+      retryable: true,
+      crossesWire: true,
+    },
+  ),
+  POINT_UNKNOWN: entry('no such restore point is held here', { exitCode: 2 }),
   PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),
   QUOTA_REACHED: entry('the agent has reached its quota on this receiver', {
     retryable: true,
     crossesWire: true,
   }),
   RECIPIENTS_CHANGED: entry('the versions of a sealed folder are sealed to other keys than before'),
-  RECORD_FORGED: entry('a version record is not signed by the agent that it names, or belongs elsewhere', {
+  RECORD_FORGED: entry(
+    'a signed record (a version, a restore point) is not signed by the agent that it names, or belongs elsewhere',
+    {
+      crossesWire: true,
+    },
+  ),
+  RECORD_INVALID: entry('a signed record (a version, a restore point) does not follow its format', {
     crossesWire: true,
   }),
-  RECORD_INVALID: entry('a version record does not follow its format', { crossesWire: true }),
   RESTORE_CONFLICT: entry('the target holds a different file and may not be overwritten', { exitCode: 3 }),
   RESTORE_INCOMPLETE: entry('some files could not be restored', { exitCode: 3 }),
   RESTORE_NOTHING_FOUND: entry('the receiver holds nothing that matches what is to be restored'),

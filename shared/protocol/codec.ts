@@ -10,6 +10,8 @@ import { indexEndMessage, type IndexEnd } from './index-end.ts';
 import { limits } from './limits.ts';
 import { missingMessage, type Missing } from './missing.ts';
 import { offerMessage, type Offer } from './offer.ts';
+import { pointMessage, type Point } from './point.ts';
+import { pointTakenMessage, type PointTaken } from './point-taken.ts';
 import { recordsMessage, type Records } from './records.ts';
 import { refuseMessage, type Refuse } from './refuse.ts';
 import { subscribeMessage, type Subscribe } from './subscribe.ts';
@@ -26,6 +28,8 @@ export type Message =
   | ({ type: 'durable' } & Durable)
   | ({ type: 'refuse' } & Refuse)
   | ({ type: 'missing' } & Missing)
+  | ({ type: 'point' } & Point)
+  | ({ type: 'pointTaken' } & PointTaken)
   | ({ type: 'want' } & Want)
   | ({ type: 'content' } & Content)
   | ({ type: 'gone' } & Gone)
@@ -44,6 +48,8 @@ export const messageDefinitions = {
   durable: durableMessage,
   refuse: refuseMessage,
   missing: missingMessage,
+  point: pointMessage,
+  pointTaken: pointTakenMessage,
   want: wantMessage,
   content: contentMessage,
   gone: goneMessage,

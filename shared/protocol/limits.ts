@@ -40,6 +40,12 @@ export const limits = {
   contentPartsMax: 1024,
   /** Packs in one `missing`; more are told in several. */
   missingPacksMax: 4096,
+  /** The record of one restore point: 128 folders fit several times. */
+  pointRecordBytesMax: 64 * kib,
+  /** A device's signature under a record: ECDSA P-256 in DER takes 72 bytes at most. */
+  signatureBytesMax: 128,
+  /** Restore points that were announced and are not answered yet. */
+  pointsInFlightMax: 1,
   /** Files up to this size come whole; larger ones by their chunk list. */
   wholeFileBytesMax: 1 * mib,
   /** Chunks on one page of a chunk list: about 1 GiB of file. */

@@ -25,7 +25,14 @@ const records = z.strictObject({
       }),
     )
     .max(limits.recordsPerCheckpointMax),
-  checkpoint: z.strictObject({ through: safeIntegerField, token: tokenField }).nullable(),
+  checkpoint: z
+    .strictObject({
+      through: safeIntegerField,
+      token: tokenField,
+      /** The agent had no later record when it read these: what was alive up to here is all said. */
+      isHead: z.boolean(),
+    })
+    .nullable(),
 });
 
 /**

@@ -10,7 +10,7 @@ import {
 import { limits } from './limits.ts';
 
 /** A byte string of `min` to `max` bytes; decoded as a copy, so that it does not keep the message alive. */
-const bytesField = (min: number, max: number) =>
+export const bytesField = (min: number, max: number) =>
   z.codec(
     z
       .custom<Uint8Array>(

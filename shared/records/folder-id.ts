@@ -2,7 +2,7 @@ import { CodedError } from '../errors/coded-error.ts';
 
 /**
  * A folder id: lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit, at most 64. It is safe as a
- * directory name. Two names are taken by what a receiver keeps beside an agent's folders, or will.
+ * directory name. Two names are taken by what a receiver keeps beside an agent's folders.
  */
 export const folderIdPattern = /^(?!points$|agent\.pem$)[a-z0-9][a-z0-9._-]{0,63}$/;
 

@@ -34,6 +34,13 @@ const sealedPart = z.strictObject({
   record: sha256Hex,
 });
 
+/** What a pin may be called. */
+export const pinLabelSchema = z
+  .string()
+  .min(1)
+  .max(sealedLimits.pinLabelLengthMax)
+  .regex(/^[^\p{C}]+$/u);
+
 const pointRecordSchema = z.strictObject({
   ...signedRecordFields,
   label: z.literal(pointLabel),
@@ -41,12 +48,7 @@ const pointRecordSchema = z.strictObject({
   createdAt: z.iso.datetime({ precision: 3 }),
   previous: sha256Hex.nullable(),
   cause: z.enum(['dump', 'hourly', 'asked']),
-  pin: z
-    .string()
-    .min(1)
-    .max(sealedLimits.pinLabelLengthMax)
-    .regex(/^[^\p{C}]+$/u)
-    .nullable(),
+  pin: pinLabelSchema.nullable(),
   folders: z
     .array(z.discriminatedUnion('kind', [mirrorPart, sealedPart]))
     .min(1)

@@ -4,7 +4,8 @@ import { folderIdPattern } from '../records/folder-id.ts';
 import { canonicalJson, parseStrictJson, type Json } from './canonical-json.ts';
 import type { Extent } from './extents.ts';
 import { padmeLength } from './padme.ts';
-import { nameSealed, type SealedPack, type Sealer } from './sealer.ts';
+import { nameSealed, type SealedPack } from './sealed-pack.ts';
+import type { Sealer } from './sealer.ts';
 import { sealedLimits } from './sealed-limits.ts';
 import type { Unsealer } from './unsealer.ts';
 

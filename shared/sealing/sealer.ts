@@ -1,12 +1,14 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { encryptSessionKey, readKey, type KeyID, type PublicKey, type SessionKey } from 'openpgp';
+import { randomBytes } from 'node:crypto';
+import { encryptSessionKey, readKey, type KeyID, type PublicKey } from 'openpgp';
 import { encryptMessage, type MessageRoom } from './encrypt-message.ts';
 import { sealingSettings } from './openpgp-settings.ts';
 import { packContent, type PackEffort } from './pack.ts';
+import { passphrasePacket } from './passphrase-packet.ts';
 import type { Recipient } from './recipient.ts';
+import { nameSealed, type SealedPack } from './sealed-pack.ts';
 
-/** A sealed object: `bytes` are one binary OpenPGP message, `hash` their SHA-256, which names it. */
-export type SealedPack = { hash: Buffer; bytes: Buffer };
+/** For one message alone: its session key (32 bytes), and the packets by which its readers get it. */
+export type MessageKey = { sessionKey: Uint8Array; packets: Uint8Array };
 
 type SealTarget =
   | { kind: 'recipients'; keys: readonly RecipientKey[] }
@@ -50,26 +52,31 @@ export class Sealer {
 
   /** One OpenPGP message around `content`, as it is: pieces that follow each other. */
   async sealMessage(content: Uint8Array | readonly Uint8Array[], room?: MessageRoom): Promise<Buffer> {
-    // given, so that no recipient's preferences choose AES-128 or SEIPDv2 (and then PKESK v6)
-    const sessionKey = { data: randomBytes(sessionKeyBytes), algorithm: 'aes256' } as const;
-    const sessionKeyPackets = await this.#sealSessionKey(sessionKey);
+    const { sessionKey, packets } = await this.createMessageKey();
     const pieces = content instanceof Uint8Array ? [content] : content;
-    return encryptMessage(sessionKeyPackets, sessionKey.data, pieces, room);
+    return encryptMessage(packets, sessionKey, pieces, room);
   }
 
-  /** A session key packet for each recipient, or one for the passphrase. */
-  async #sealSessionKey(sessionKey: SessionKey): Promise<Buffer> {
+  /** A new session key, with a packet for each recipient or one for the passphrase. */
+  async createMessageKey(): Promise<MessageKey> {
+    const sessionKey = randomBytes(sessionKeyBytes);
     const target = this.#target;
-    const options = { ...sessionKey, format: 'binary', config: sealingSettings } as const;
     if (target.kind === 'passphrase') {
-      return Buffer.from(await encryptSessionKey({ ...options, passwords: target.passphrase }));
+      return { sessionKey, packets: passphrasePacket(target.passphrase, sessionKey) };
     }
     const packets: Uint8Array[] = [];
     for (const { key, keyId, date } of target.keys) {
       const recipient = { encryptionKeys: key, encryptionKeyIDs: keyId, date };
-      packets.push(await encryptSessionKey({ ...options, ...recipient }));
+      // the session key is given, so that no recipient's preferences choose AES-128 or SEIPDv2 (and then PKESK v6)
+      const given = {
+        data: sessionKey,
+        algorithm: 'aes256',
+        format: 'binary',
+        config: sealingSettings,
+      } as const;
+      packets.push(await encryptSessionKey({ ...given, ...recipient }));
     }
-    return Buffer.concat(packets);
+    return { sessionKey, packets: Buffer.concat(packets) };
   }
 }
 
@@ -89,9 +96,4 @@ export async function sealPack(
   { effort = 'fast', room }: { effort?: PackEffort; room?: MessageRoom } = {},
 ): Promise<SealedPack> {
   return nameSealed(await sealer.sealMessage(packContent(chunks, effort), room));
-}
-
-/** The message with its name. */
-export function nameSealed(bytes: Buffer): SealedPack {
-  return { hash: createHash('sha256').update(bytes).digest(), bytes };
 }

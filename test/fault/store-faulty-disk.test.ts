@@ -38,7 +38,14 @@ it('takes nothing more after a failed sync until it is opened again', async () =
   const store = await open();
   const indexId = 'aaaaaaaaaaaaaaaa';
   const send = (sequence: number, content: string) =>
-    perform(store, { do: 'send', indexId, sequence, changes: [['a', content]], missing: [] });
+    perform(store, {
+      do: 'send',
+      indexId,
+      sequence,
+      changes: [['a', content, null]],
+      missing: [],
+      isHead: true,
+    });
   await send(1, 'c1');
   fails = true;
   await expect(send(2, 'c2')).rejects.toMatchObject({ code: 'DISK_FAILED' });
@@ -47,6 +54,6 @@ it('takes nothing more after a failed sync until it is opened again', async () =
   await expect(send(2, 'c2')).rejects.toThrow('opened again');
   await store.close();
   const again = await open();
-  expect(imageOf(again).live).toEqual([['a', 'c1']]);
+  expect(imageOf(again).live).toEqual([['a', 'c1', '1:1']]);
   await again.close();
 });

@@ -21,8 +21,9 @@ import {
 type Command =
   | {
       do: 'send';
-      changes: [string, string | null][];
-      missing: string[];
+      changes: [string, string | null, number | null][];
+      missing: [string, number | null][];
+      isHead: boolean;
       renews: boolean;
       diesAfter: number | null;
     }
@@ -36,18 +37,21 @@ const state = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom('c0+x', 'c1+x', 'big+x') },
   { weight: 1, arbitrary: fc.constantFrom('link:a', 'link:d', 'dir:700', 'dir:755') },
 );
+/** How far before it the sequence lies that a record replaces. */
+const back = fc.option(fc.integer({ min: 1, max: 12 }));
 const diesAfter = fc.option(fc.integer({ min: 0, max: 40 }), { freq: 4 });
 const command: fc.Arbitrary<Command> = fc.oneof(
   {
     weight: 8,
     arbitrary: fc.record({
       do: fc.constant('send' as const),
-      changes: fc.uniqueArray(fc.tuple(path, state), {
+      changes: fc.uniqueArray(fc.tuple(path, state, back), {
         minLength: 1,
         maxLength: 5,
         selector: ([name]) => name,
       }),
-      missing: fc.uniqueArray(path, { maxLength: 2 }),
+      missing: fc.uniqueArray(fc.tuple(path, back), { maxLength: 2, selector: ([name]) => name }),
+      isHead: fc.boolean(),
       renews: fc.boolean(),
       diesAfter,
     }),
@@ -131,13 +135,17 @@ function resolve(one: Command, store: MirrorStore, at: number): StoreOperation |
   switch (one.do) {
     case 'send': {
       const renews = one.renews && at % 3 === 0;
-      const missing = one.missing.filter((name) => !one.changes.some(([changed]) => changed === name));
+      const missing = one.missing.filter(([name]) => !one.changes.some(([changed]) => changed === name));
+      const sequence = renews ? 1 : (position?.sequence ?? 0) + 1;
+      const earlier = (steps: number | null): number | null =>
+        steps === null || steps >= sequence ? null : sequence - steps;
       return {
         do: 'send',
         indexId: renews || indexId === null ? String(at).padStart(16, '0') : indexId,
-        sequence: renews ? 1 : (position?.sequence ?? 0) + 1,
-        changes: one.changes,
-        missing,
+        sequence,
+        changes: one.changes.map(([name, state, steps]) => [name, state, earlier(steps)]),
+        missing: missing.map(([name, steps]) => [name, earlier(steps)]),
+        isHead: one.isHead,
       };
     }
     case 'complete':

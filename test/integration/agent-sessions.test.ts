@@ -5,11 +5,14 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ServeSession } from '../../agent/serve/serve-session.ts';
 import type { AgentCopies } from '../../receiver/agent-copies.ts';
 import { AgentSessions } from '../../receiver/agent-sessions.ts';
+import { PointBooks } from '../../receiver/point-books.ts';
 import { RecipientWatch } from '../../receiver/recipient-watch.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { Channel } from '../../shared/link/channel.ts';
+import { noPoints } from '../support/no-points.ts';
 import { createChannelPair } from '../support/channel-pair.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { until } from '../support/replication-bench.ts';
@@ -31,8 +34,17 @@ beforeEach(() => {
   fs.mkdirSync(data);
   copies = receiverCopies(scratch, now);
   alarms = new AlarmBoard({ logger: silentLogger, now });
+  const points = new PointBooks({
+    copies,
+    dataDirectory: data,
+    disk: nodeDisk,
+    retentionNow: now,
+    now,
+    steadyNow: now,
+    logger: silentLogger,
+  });
   const recipients = new RecipientWatch({ copies, alarms, now });
-  sessions = new AgentSessions({ copies, alarms, recipients, logger: silentLogger, now });
+  sessions = new AgentSessions({ copies, points, alarms, recipients, logger: silentLogger, now });
   links = [];
 });
 
@@ -53,7 +65,7 @@ function connect(): Channel {
 function serve(feed: FakeFolderFeed): void {
   const folders = { list: () => [feed], onChange: () => () => {} };
   const serving = new ServeSession(
-    { channel: connect(), folders, logger: silentLogger },
+    { channel: connect(), folders, points: noPoints, logger: silentLogger },
     { programVersion: '0.0.0' },
   );
   void serving.run();
@@ -99,7 +111,7 @@ it('alarms as soon as a version comes that is sealed to other keys', async () =>
     sessions.begin(receiverSide);
     const folders = { list: () => [agent.feed], onChange: () => () => {} };
     void new ServeSession(
-      { channel: agentSide, folders, logger: silentLogger },
+      { channel: agentSide, folders, points: noPoints, logger: silentLogger },
       { programVersion: '0.0.0' },
     ).run();
     await until(() => {

@@ -36,7 +36,7 @@ function records(list: FileRecord[], through: number | null): Message {
     folder: 'media',
     indexId,
     records: list,
-    checkpoint: through === null ? null : { through, token },
+    checkpoint: through === null ? null : { through, token, isHead: true },
   };
 }
 
@@ -67,6 +67,7 @@ function connect(answerTimeoutMs = 60_000): void {
         if (!placeFor(folder)) throw new CodedError('QUOTA_REACHED', 'no more folders are taken');
         return folder === 'media' ? store : new FakeMirrorStore();
       },
+      takePoint: async () => ({ held: true, code: null }),
       sleep: async () => {},
       onBlocked: (folder, reason) => blocked.push(`${folder} ${reason?.code}`),
       logger: silentLogger,
@@ -201,7 +202,10 @@ it.each<[string, Message[]]>([
       },
     ],
   ],
-  ['a browse', [{ type: 'browse', requestId: 1, folder: null, at: null, after: null, limit: 10 }]],
+  [
+    'a browse',
+    [{ type: 'browse', requestId: 1, folder: null, at: null, between: null, after: null, limit: 10 }],
+  ],
   ['durable', [{ type: 'durable', folder: 'media', indexId, sequence: 1, token }]],
   ['a second hello', [hello]],
   [

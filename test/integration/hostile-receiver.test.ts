@@ -9,6 +9,7 @@ import { decodeMessage, encodeMessage, type Message } from '../../shared/protoco
 import { limits } from '../../shared/protocol/limits.ts';
 import { recordsWireBytesMax } from '../../shared/protocol/records.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
+import { noPoints } from '../support/no-points.ts';
 import { createChannelPair, type ChannelPairOptions } from '../support/channel-pair.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
@@ -32,7 +33,7 @@ function connect(options: ChannelPairOptions = {}): void {
   receiver = receiverSide;
   const folders = { list: () => feeds, onChange: () => () => {} };
   const session = new ServeSession(
-    { channel: agentSide, folders, logger: silentLogger },
+    { channel: agentSide, folders, points: noPoints, logger: silentLogger },
     { programVersion: '0.0.0' },
   );
   ended = session.run();
@@ -197,7 +198,10 @@ it.each<[string, () => Message[]]>([
     'records of its own',
     () => [{ type: 'records', folder: 'media', indexId: feed.indexId(), records: [], checkpoint: null }],
   ],
-  ['a browse', () => [{ type: 'browse', requestId: 1, folder: null, at: null, after: null, limit: 1 }]],
+  [
+    'a browse',
+    () => [{ type: 'browse', requestId: 1, folder: null, at: null, between: null, after: null, limit: 1 }],
+  ],
 ])('ends the link on %s', async (_, messages) => {
   await say(hello);
   await heard('offer');

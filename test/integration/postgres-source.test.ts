@@ -182,9 +182,39 @@ describe('PostgreSQL as a source', () => {
     expect(seen).toEqual(['19 best-effort: prio 7']);
   });
 
+  it('lets it write in larger pieces than it would into a pipe', async () => {
+    const log = path.join(directory, 'buffer-log');
+    const prefix = program('through', `#!/bin/sh\necho "$1 $2 $_STDBUF_O" >> '${log}'\nexec "$@"\n`);
+    await takeEntries(new PostgresSource({ connection: mastodon.connection(), execPrefix: prefix }));
+    const lines = fs.readFileSync(log, 'utf8').trim().split('\n');
+    expect(lines.at(-1)).toBe('pg_dump --no-password 65536');
+  });
+
+  it('describes a database that withholds sizes by a lock, or the migration from its role', async () => {
+    const source = new PostgresSource({ connection: mastodon.connection() });
+    const locked = await whileTagsAreLocked(async () => source.describe());
+    expect(locked).toMatchObject({ schemaMigration: '20251217091936', tables: [] });
+    server.sql('postgres', `create role unseeing login`);
+    const unseeing = mastodon.connection().replace('user=postgres', 'user=unseeing');
+    const seen = await new PostgresSource({ connection: unseeing }).describe();
+    expect(seen).toMatchObject({ schemaMigration: null });
+    expect(seen.tables.length).toBeGreaterThan(30);
+  });
+
+  it('does not take a psql that fails for a database that withholds something', async () => {
+    const fails = program(
+      'failing',
+      '#!/bin/sh\ncase "$*" in *pg_total_relation_size*) echo "the container went away" >&2; exit 137;; esac\nexec "$@"\n',
+    );
+    const source = new PostgresSource({ connection: mastodon.connection(), execPrefix: fails });
+    await expect(source.describe()).rejects.toThrow(
+      'psql failed with exit status 137: the container went away',
+    );
+  });
+
   it('gives up on a locked table after its time', async () => {
     const source = new PostgresSource({ connection: mastodon.connection(), lockWaitTimeoutMs: 300 });
-    const locking = takeEntriesWhileLocked(source);
+    const locking = whileTagsAreLocked(async () => takeEntries(source));
     await expect(locking).rejects.toThrow(
       /pg_dump failed with exit status 1: .*timeout.*LOCK TABLE public.tags/s,
     );
@@ -236,8 +266,8 @@ function dumpPriorities(): string[] {
   });
 }
 
-/** Holds an exclusive lock on a table while the source is taken. */
-async function takeEntriesWhileLocked(source: PostgresSource): Promise<unknown> {
+/** Holds an exclusive lock on a table meanwhile. */
+async function whileTagsAreLocked<Result>(work: () => Promise<Result>): Promise<Result> {
   const locker = spawn(
     path.join(postgresBin, 'psql'),
     ['-X', '-q', '-d', mastodon.connection(), '-c', `begin; lock table tags; select pg_sleep(30)`],
@@ -254,7 +284,7 @@ async function takeEntriesWhileLocked(source: PostgresSource): Promise<unknown> 
       attempt++
     )
       await delay(25);
-    return await takeEntries(source);
+    return await work();
   } finally {
     locker.kill();
     server.sql(

@@ -138,7 +138,7 @@ it('converges after a cut at any message, skips nothing and sends little twice',
     // what was in flight when the link was cut may come again
     expect(cut.contentBytes() + rest.contentBytes()).toBeLessThanOrEqual(uncut.contentBytes() + 1.2 * mib);
     const committed = state.store.commits.flatMap(({ records, missing }) =>
-      records.map(({ path }) => path).concat(missing),
+      [...records, ...missing].map(({ path }) => path),
     );
     expect(new Set(committed).size).toBe(15);
   }

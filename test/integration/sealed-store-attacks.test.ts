@@ -251,7 +251,7 @@ describe('packs', () => {
     partial.write(0, cut);
     await expect(partial.finish()).rejects.toMatchObject({ code: 'CONTENT_MISMATCH' });
     const record = { path: a.path, sequence: 1, replaces: null, state: fileState(a.content) };
-    const batch = { ...feed.position(), records: [record], missing: [], through: 1 };
+    const batch = { ...feed.position(), records: [record], missing: [], isHead: true, through: 1 };
     await expect(store.commit(batch)).rejects.toMatchObject({ code: 'CONTENT_MISMATCH' });
     expect(stored()).toEqual([]);
   });
@@ -260,7 +260,7 @@ describe('packs', () => {
     store.stage(sha256(a.content), a.content);
     const state = { ...fileState(a.content), size: a.content.length - 1 };
     const record = { path: a.path, sequence: 1, replaces: null, state };
-    const batch = { ...feed.position(), records: [record], missing: [], through: 1 };
+    const batch = { ...feed.position(), records: [record], missing: [], isHead: true, through: 1 };
     await expect(store.commit(batch)).rejects.toMatchObject({ code: 'PROTOCOL_VIOLATION' });
     expect(stored()).toEqual([]);
   });
@@ -295,7 +295,7 @@ it('refuses batches that go back, and the end of an index that was not reached',
   const violation = { code: 'PROTOCOL_VIOLATION' };
   feed.sequence -= 1;
   await expect(
-    store.commit({ ...feed.position(), records: [], missing: [], through: 1 }),
+    store.commit({ ...feed.position(), records: [], missing: [], isHead: true, through: 1 }),
   ).rejects.toMatchObject(violation);
   feed.sequence += 10;
   await expect(store.completeIndex(feed.position())).rejects.toMatchObject(violation);
@@ -313,7 +313,7 @@ it('refuses records too when the journal would eat up the free-space floor', asy
   await store.close();
   store = await full.open();
   feed.sequence += 1;
-  const batch = { ...feed.position(), records: [], missing: [], through: feed.sequence };
+  const batch = { ...feed.position(), records: [], missing: [], isHead: true, through: feed.sequence };
   await expect(store.commit(batch)).rejects.toMatchObject({ code: 'STORE_FULL' });
 });
 
@@ -352,9 +352,15 @@ it('is not filled by packs that are announced without end and never sent', async
   const hash = (at: number): string => at.toString(16).padStart(64, '0');
   const announced = 160_000;
   for (let from = 0; from < announced; from += 40_000) {
-    const missing = Array.from({ length: 40_000 }, (_, at) => `packs/${hash(from + at)}.pgp` as RelativePath);
-    feed.sequence += 1;
-    await store.commit({ ...feed.position(), records: [], missing, through: feed.sequence });
+    const missing = Array.from({ length: 40_000 }, (_, at) => ({
+      path: `packs/${hash(from + at)}.pgp` as RelativePath,
+      sequence: feed.sequence + at + 1,
+      replaces: null,
+      state: fileState('never sent'),
+    }));
+    feed.sequence += 40_000;
+    const batch = { records: [], missing, through: feed.sequence, isHead: true };
+    await store.commit({ ...feed.position(), ...batch });
   }
   expect(store.missingPacks().length).toBeLessThan(announced);
   expect(store.missingPacks().at(-1)?.toString('hex')).toBe(hash(announced - 1));

@@ -28,7 +28,7 @@ const state = {
   hash: sha256(content),
 } as const;
 const indexId = Buffer.alloc(8, 1);
-const checkpoint = { through: 1, token: Buffer.alloc(32, 2) };
+const checkpoint = { through: 1, token: Buffer.alloc(32, 2), isHead: true };
 
 const devices = new LinkDevices();
 let to = '';
@@ -77,6 +77,7 @@ describe('a pull ends a link that is alive', () => {
       {
         channel,
         openStore: async () => store,
+        takePoint: async () => ({ held: true, code: null }),
         sleep: async () => {},
         onBlocked: () => {},
         logger: silentLogger,

@@ -31,7 +31,14 @@ it('takes no content that differs from its hash', async () => {
   await expect(partial.finish()).rejects.toThrowError(mismatch);
   expect(fs.readdirSync(`${root}/incoming`)).toEqual([]);
   const record = { path: parseTypedPath('a'), sequence: 1, replaces: null, state: fileState('right') };
-  const batch = { indexId: indexA, records: [record], missing: [], through: 1, token: Buffer.alloc(32) };
+  const batch = {
+    indexId: indexA,
+    records: [record],
+    missing: [],
+    isHead: true,
+    through: 1,
+    token: Buffer.alloc(32),
+  };
   await expect(store.commit(batch)).rejects.toThrowError(mismatch);
   store.stage(sha256('right'), Buffer.from('right'));
   await store.commit(batch);
@@ -51,6 +58,7 @@ it('takes no record that lies about the size of its content', async () => {
       indexId: indexA,
       records: records.slice(0, count),
       missing: [],
+      isHead: true,
       through: 2,
       token: Buffer.alloc(32),
     });
@@ -78,7 +86,14 @@ it('keeps content that arrived in part over a restart', async () => {
   rest.write(11, content.subarray(11));
   await rest.finish();
   const record = { path: parseTypedPath('a'), sequence: 1, replaces: null, state: fileState(content) };
-  await again.commit({ indexId: indexA, records: [record], missing: [], through: 1, token: Buffer.alloc(0) });
+  await again.commit({
+    indexId: indexA,
+    records: [record],
+    missing: [],
+    isHead: true,
+    through: 1,
+    token: Buffer.alloc(0),
+  });
   expect(readTree(`${root}/current`).get('a')).toEqual(content);
   expect(fs.readdirSync(`${root}/incoming`)).toEqual([]);
 });
@@ -162,7 +177,14 @@ it('keeps names of every kind, and their versions', async () => {
     const records = paths.map((path, at) => ({ path, sequence: sequence + at, replaces: null, state }));
     store.stage(state.hash, Buffer.from(content));
     const through = sequence + paths.length;
-    await store.commit({ indexId: indexA, records, missing: [], through, token: Buffer.alloc(0) });
+    await store.commit({
+      indexId: indexA,
+      records,
+      missing: [],
+      isHead: true,
+      through,
+      token: Buffer.alloc(0),
+    });
   };
   await commit('one', 1);
   await commit('two', 100);

@@ -34,6 +34,7 @@ export type ReceiverStatus = {
     frozen: boolean;
     quotaBytes: number | null;
     usedBytes: number;
+    points: { count: number; latestAt: string | null; oldestAt: string | null };
     folders: {
       id: string;
       kind: string;

@@ -116,6 +116,7 @@ export class FakeFolderFeed implements ServedFeed {
       records: later.filter((record) => record.sequence <= end.sequence),
       through: end.sequence,
       token: end.token,
+      isHead: end === checkpoints.at(-1),
     };
   }
 

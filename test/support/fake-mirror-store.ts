@@ -127,7 +127,7 @@ export class FakeMirrorStore implements PullStore {
         if (state.kind === 'deleted') this.files.delete(path);
         else this.files.set(path, { state, indexId, content });
       }
-      for (const path of batch.missing) {
+      for (const { path } of batch.missing) {
         this.missing.push(path);
         const stored = this.files.get(path);
         if (stored !== undefined) this.files.set(path, { ...stored, indexId });

@@ -47,6 +47,7 @@ export class MemoryHistory {
         const entries = later.slice(0, limit);
         return { entries, next: later.length > limit ? (entries.at(-1)?.path ?? null) : null };
       },
+      contentBetween: null,
     };
   }
 }

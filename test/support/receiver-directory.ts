@@ -8,7 +8,8 @@ import type { ManifestEntry } from '../../shared/sealing/manifest-entry.ts';
 import { ManifestWriter } from '../../shared/sealing/manifest-writer.ts';
 import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
 import { sealRootMessage } from '../../shared/sealing/root-message.ts';
-import { sealPack, type SealedPack, type Sealer } from '../../shared/sealing/sealer.ts';
+import type { SealedPack } from '../../shared/sealing/sealed-pack.ts';
+import { sealPack, type Sealer } from '../../shared/sealing/sealer.ts';
 import { recordHash, signRecord } from '../../shared/sealing/signed-record.ts';
 import { encodeVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
 

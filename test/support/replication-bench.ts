@@ -6,6 +6,7 @@ import type { PullStore } from '../../receiver/pull/pull-store.ts';
 import type { CodedError } from '../../shared/errors/coded-error.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { decodeMessage, type Message } from '../../shared/protocol/codec.ts';
+import { noPoints } from './no-points.ts';
 import { createChannelPair, type ChannelPairOptions } from './channel-pair.ts';
 
 export type Replica = { feeds: readonly ServedFeed[]; stores: Map<string, PullStore> };
@@ -38,7 +39,7 @@ export class ReplicationLink {
       },
     };
     this.serve = new ServeSession(
-      { channel: agentSide, folders, logger: silentLogger },
+      { channel: agentSide, folders, points: noPoints, logger: silentLogger },
       { programVersion: '0.0.0' },
     );
     this.pull = new PullSession(
@@ -49,6 +50,7 @@ export class ReplicationLink {
           if (store === undefined) throw new Error(`no store for ${folder}`);
           return store;
         },
+        takePoint: async () => ({ held: true, code: null }),
         sleep: (_, signal) =>
           new Promise((resolve) => {
             this.retry = resolve;

@@ -67,6 +67,7 @@ export async function storeTree(target: MirrorStore, root: string, from = 0): Pr
     indexId: indexA,
     records,
     missing: [],
+    isHead: true,
     through: sequence,
     token: sha256(`${sequence}`),
   });

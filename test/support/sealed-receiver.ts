@@ -21,6 +21,7 @@ export function heldFolder(store: SealedStore, lie: Lie = () => {}): HistoryStor
       lie(page.entries);
       return page;
     },
+    contentBetween: null,
     copies: (hash: Buffer) => store.copies(hash),
   };
 }

@@ -1,7 +1,11 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { SealedFolderConfig, SealedSourceConfig } from '../../agent/config.ts';
-import { SealedFolders, type SealedFolderStatus } from '../../agent/seal/sealed-folders.ts';
+import {
+  SealedFolders,
+  type SealedFolderStatus,
+  type SealedFoldersDeps,
+} from '../../agent/seal/sealed-folders.ts';
 import { RecipientDirectory } from '../../agent/seal/recipient-directory.ts';
 import { createDeviceIdentity, type DeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { homeAt, type Home } from '../../shared/io/home.ts';
@@ -18,6 +22,11 @@ export class SealedSchedule {
   readonly log = new LogRecorder();
   nowMs: number;
   folders: SealedFolders;
+  /** What is done around a round of dumps; no restore point comes of it unless a test says so. */
+  around: SealedFoldersDeps['around'] = async (_, work) => ({
+    result: (await work({ onFirstOutput: () => {} })).result,
+    point: Promise.resolve(null),
+  });
   readonly #identity: DeviceIdentity;
   readonly #ticks = new Set<Tick>();
   #configs: SealedFolderConfig[] = [];
@@ -111,6 +120,7 @@ export class SealedSchedule {
           return () => this.#ticks.delete(tick);
         },
         connected: () => [],
+        around: async (asked, work) => this.around(asked, work),
       },
       { spoolBytesMax: null },
     );

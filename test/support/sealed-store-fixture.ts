@@ -156,9 +156,12 @@ export class SealedFeedFake {
       const content = objects[at]?.content ?? Buffer.alloc(0);
       if (store.need(record) === 'fetch') store.stage(sha256(content), content);
     }
-    this.sequence += gone.length;
-    const missing = gone.map(({ path }) => path);
-    await store.commit({ ...this.position(), records, missing, through: this.sequence });
+    const missing = gone.map(({ path, content }): FileRecord => {
+      this.sequence += 1;
+      return { path, sequence: this.sequence, replaces: null, state: fileState(content) };
+    });
+    const batch = { records, missing, through: this.sequence, isHead: true };
+    await store.commit({ ...this.position(), ...batch });
   }
 
   position(): { indexId: Buffer; sequence: number; token: Buffer } {

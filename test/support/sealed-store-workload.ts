@@ -227,5 +227,12 @@ async function send(store: SealedStore, operation: SealedOperation & { do: 'send
   }
   const through = sequence + objects.length - 1;
   const token = sha256(`${through}`);
-  await store.commit({ indexId: Buffer.from(indexId, 'hex'), records, missing: [], through, token });
+  await store.commit({
+    indexId: Buffer.from(indexId, 'hex'),
+    records,
+    missing: [],
+    isHead: true,
+    through,
+    token,
+  });
 }

@@ -49,7 +49,7 @@ export class SealedWorkbench {
   /** Makes a version by the running agent, durable on the receiver when it resolves. */
   async dump(folder: string, copies = 1): Promise<DumpResult> {
     const commands = remoteAgentCommands(homeAt(this.bench.agent.home, 'agent.yaml'));
-    const { versions } = await commands.dump({ folder, copies, timeoutMs: 300_000 });
+    const { versions } = await commands.dump({ folder, pin: null, copies, timeoutMs: 300_000 });
     const [result] = versions;
     if (result === undefined) throw new Error('no version');
     return result;

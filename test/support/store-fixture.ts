@@ -106,11 +106,21 @@ export class FeedFake {
       if (!isContent) throw new Error(`content of ${name} would have to be fetched`);
       store.stage(state.hash, Buffer.from(change));
     }
+    const gone = missing.map((name): FileRecord => {
+      this.sequence += 1;
+      return {
+        path: parseTypedPath(name),
+        sequence: this.sequence,
+        replaces: null,
+        state: fileState('gone'),
+      };
+    });
     await store.commit({
       ...this.position(),
       records,
-      missing: missing.map(parseTypedPath),
+      missing: gone,
       through: this.sequence,
+      isHead: true,
     });
   }
 

@@ -4,40 +4,68 @@
  */
 export type ModelState = string;
 
-/** `sequence`: that of the first change. `missing`: announced, then gone. */
+/**
+ * `sequence`: that of the first change; those of the missing ones follow. `replaces`: the sequence that the path had before,
+ * or null. `missing`: announced, then gone. `isHead`: the agent had nothing later.
+ */
 export type StoreOperation =
   | {
       do: 'send';
       indexId: string;
       sequence: number;
-      changes: [path: string, state: ModelState | null][];
-      missing: string[];
+      changes: [path: string, state: ModelState | null, replaces: number | null][];
+      missing: [path: string, replaces: number | null][];
+      isHead: boolean;
     }
   | { do: 'complete'; indexId: string }
   | { do: 'expire'; keep: number }
   | { do: 'reopen'; losingDatabase: boolean };
 
-/** What can be seen of a store, or of a model. Paths are sorted; versions go from old to new. */
+/** `NUMBER of the index:SEQUENCE`. */
+type ModelMoment = string;
+type ModelGap = [begun: ModelMoment, ended: ModelMoment | null];
+type ModelVersion = [state: ModelState, begun: ModelMoment, ended: ModelMoment];
+
+/** What can be seen of a store, or of a model. Paths are sorted; versions and gaps go from old to new. */
 export type StoreImage = {
   position: string | null;
-  live: [path: string, state: ModelState][];
-  versions: [path: string, states: ModelState[]][];
+  live: [path: string, state: ModelState, begun: ModelMoment][];
+  versions: [path: string, states: ModelVersion[]][];
+  gaps: [path: string, gaps: ModelGap[]][];
+};
+
+/** `sequence`: of the index in which it was announced last. */
+type ModelLive = {
+  state: ModelState;
+  namedIn: string;
+  begun: ModelMoment;
+  announced: ModelMoment;
 };
 
 export class StoreModel {
   #position: { indexId: string; sequence: number } | null = null;
   #completeIndexId: string | null = null;
-  #live = new Map<string, { state: ModelState; namedIn: string }>();
-  #versions = new Map<string, ModelState[]>();
+  #indexNumber = 0;
+  #settled = 0;
+  #live = new Map<string, ModelLive>();
+  #versions = new Map<string, ModelVersion[]>();
+  #gaps = new Map<string, ModelGap[]>();
+  #before: ReadonlyMap<string, ModelLive> = new Map();
+  /** When what was at each path ended. */
+  #touched = new Map<string, ModelMoment>();
 
   /** The model after the operation. A batch counts as a whole: what only some of its records say leaves no version. */
   apply(operation: StoreOperation): StoreModel {
     const next = this.#copy();
     next.#apply(operation);
-    for (const [path, { state }] of this.#live) {
-      const after = next.#live.get(path)?.state;
-      if (after !== undefined && contentName(after) === contentName(state)) continue;
-      next.#versions.set(path, [...(next.#versions.get(path) ?? []), state]);
+    for (const [path, { state, begun }] of this.#live) {
+      const after = next.#live.get(path);
+      if (after !== undefined && contentName(after.state) === contentName(state)) {
+        after.begun = begun;
+        continue;
+      }
+      const ended = next.#touched.get(path) ?? '';
+      next.#versions.set(path, [...(next.#versions.get(path) ?? []), [state, begun, ended]]);
     }
     return next;
   }
@@ -45,8 +73,11 @@ export class StoreModel {
   image(): StoreImage {
     return {
       position: this.#position === null ? null : `${this.#position.indexId}:${this.#position.sequence}`,
-      live: sorted([...this.#live].map(([path, { state }]) => [path, state])),
+      live: [...this.#live]
+        .map(([path, { state, begun }]): StoreImage['live'][number] => [path, state, begun])
+        .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)),
       versions: sorted([...this.#versions].filter(([, states]) => states.length > 0)),
+      gaps: sorted([...this.#gaps]),
     };
   }
 
@@ -54,29 +85,22 @@ export class StoreModel {
     const copy = new StoreModel();
     copy.#position = this.#position;
     copy.#completeIndexId = this.#completeIndexId;
-    copy.#live = new Map(this.#live);
+    copy.#indexNumber = this.#indexNumber;
+    copy.#settled = this.#settled;
+    copy.#before = this.#live;
+    copy.#live = new Map([...this.#live].map(([path, live]) => [path, { ...live }]));
     copy.#versions = new Map([...this.#versions].map(([path, states]) => [path, [...states]]));
+    copy.#gaps = new Map([...this.#gaps].map(([path, gaps]) => [path, gaps.map(([b, e]) => [b, e])]));
     return copy;
   }
 
   #apply(operation: StoreOperation): void {
     switch (operation.do) {
-      case 'send': {
-        const { indexId, sequence, changes, missing } = operation;
-        for (const [path, state] of changes) this.#put(path, state, indexId);
-        for (const path of missing) {
-          const held = this.#live.get(path);
-          if (held !== undefined) this.#live.set(path, { ...held, namedIn: indexId });
-        }
-        this.#position = { indexId, sequence: sequence + changes.length - 1 };
-        if (this.#completeIndexId !== indexId) this.#completeIndexId = null;
+      case 'send':
+        this.#send(operation);
         return;
-      }
       case 'complete':
-        if (this.#completeIndexId === operation.indexId) return;
-        for (const [path, { namedIn }] of this.#live)
-          if (namedIn !== operation.indexId) this.#live.delete(path);
-        this.#completeIndexId = operation.indexId;
+        this.#complete(operation.indexId);
         return;
       case 'expire':
         for (const [path, states] of this.#versions) this.#versions.set(path, states.slice(-operation.keep));
@@ -85,17 +109,96 @@ export class StoreModel {
     }
   }
 
-  #put(path: string, state: ModelState | null, namedIn: string): void {
+  #send({ indexId, sequence, changes, missing, isHead }: StoreOperation & { do: 'send' }): void {
+    if (this.#position?.indexId !== indexId) {
+      this.#indexNumber += 1;
+      this.#settled = 0;
+    }
+    for (const [at, [path, , replaces]] of changes.entries())
+      this.#noteGap(path, sequence + at, replaces, false);
+    for (const [at, [path, replaces]] of missing.entries())
+      this.#noteGap(path, sequence + changes.length + at, replaces, true);
+    for (const [at, [path, state, replaces]] of changes.entries())
+      this.#put(path, state, indexId, sequence + at, replaces === null);
+    for (const [path] of missing) {
+      const held = this.#live.get(path);
+      if (held !== undefined) this.#live.set(path, { ...held, namedIn: indexId });
+    }
+    for (const [at, [path, state]] of changes.entries()) {
+      if (state === null || this.#live.has(path)) continue;
+      const never: ModelGap = [this.#moment(sequence + at), this.#touched.get(path) ?? ''];
+      this.#gaps.set(path, [...(this.#gaps.get(path) ?? []), never]);
+    }
+    const through = sequence + changes.length + missing.length - 1;
+    this.#position = { indexId, sequence: through };
+    if (isHead) this.#settled = through;
+    if (this.#completeIndexId !== indexId) this.#completeIndexId = null;
+  }
+
+  #noteGap(path: string, sequence: number, replaces: number | null, isMissing: boolean): void {
+    const gaps = this.#gaps.get(path) ?? [];
+    const last = gaps.at(-1);
+    const moment = this.#moment(sequence);
+    const seen = Math.max(this.#seen(path), this.#settled);
+    const skips = replaces !== null && replaces > seen;
+    if (last !== undefined && last[1] === null) {
+      last[1] = moment;
+      if (isMissing) gaps.push([moment, null]);
+    } else if (isMissing || skips) {
+      gaps.push([skips ? this.#moment(seen + 1) : moment, isMissing ? null : moment]);
+    }
+    if (gaps.length > 0) this.#gaps.set(path, gaps);
+  }
+
+  /** The last sequence of the path in this index that something is kept of. */
+  #seen(path: string): number {
+    const live = this.#live.get(path)?.announced;
+    const versions = this.#versions.get(path) ?? [];
+    const gaps = this.#gaps.get(path) ?? [];
+    const ends = [...versions.map(([, , ended]) => ended), ...gaps.map(([, ended]) => ended ?? '')];
+    const kept = live === undefined ? ends : [live];
+    const sequences = kept
+      .filter((moment) => moment.startsWith(`${this.#indexNumber}:`))
+      .map((moment) => Number(moment.split(':')[1]));
+    return Math.max(0, ...sequences);
+  }
+
+  #complete(indexId: string): void {
+    if (this.#completeIndexId === indexId) return;
+    for (const [path, { namedIn }] of this.#live) {
+      if (namedIn !== indexId) this.#remove(path, this.#moment(0));
+    }
+    for (const gaps of this.#gaps.values()) {
+      for (const gap of gaps)
+        if (gap[1] === null && !gap[0].startsWith(`${this.#indexNumber}:`)) gap[1] = this.#moment(0);
+    }
+    this.#completeIndexId = indexId;
+  }
+
+  #moment(sequence: number): ModelMoment {
+    return `${this.#indexNumber}:${sequence}`;
+  }
+
+  #remove(path: string, at: ModelMoment): void {
+    this.#live.delete(path);
+    this.#touched.set(path, at);
+  }
+
+  #put(path: string, state: ModelState | null, namedIn: string, sequence: number, isFirst: boolean): void {
+    const moment = this.#moment(sequence);
     if (state === null) {
-      this.#live.delete(path);
+      this.#remove(path, moment);
       return;
     }
+    const clear = (other: string): void => this.#remove(other, moment);
     const isDirectory = state.startsWith('dir:');
     for (const [other, { state: held }] of this.#live) {
-      if (path.startsWith(`${other}/`) && !held.startsWith('dir:')) this.#live.delete(other);
-      if (other.startsWith(`${path}/`) && !isDirectory) this.#live.delete(other);
+      if (path.startsWith(`${other}/`) && !held.startsWith('dir:')) clear(other);
+      if (other.startsWith(`${path}/`) && !isDirectory) clear(other);
     }
-    this.#live.set(path, { state, namedIn });
+    const isOlder = this.#before.get(path)?.announced.startsWith(`${this.#indexNumber}:`) === false;
+    this.#live.set(path, { state, namedIn, begun: moment, announced: moment });
+    this.#touched.set(path, isFirst && isOlder ? this.#moment(0) : moment);
   }
 }
 

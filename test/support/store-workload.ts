@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { expect } from 'vitest';
+import type { Moment } from '../../receiver/store/moment.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import type { MirrorStoreDeps } from '../../receiver/store/open-mirror-store.ts';
 import type { FileRecord, PathState } from '../../shared/records/file-record.ts';
@@ -36,14 +37,27 @@ function nextOperation(random: SeededRandom, store: MirrorStore): StoreOperation
   if (kind < 0.16) return { do: 'expire', keep: versionsKept };
   if (kind < 0.24) return { do: 'reopen', losingDatabase: random.chance(0.5) };
   const renews = kind < 0.32;
+  const next = renews ? 1 : (position?.sequence ?? 0) + 1;
   const paths = random.sample(modelPaths, random.integer(1, 5));
   return {
     do: 'send',
     indexId: renews ? random.hex(16) : indexId,
-    sequence: renews ? 1 : (position?.sequence ?? 0) + 1,
-    changes: paths.map((path) => [path, randomState(random)]),
-    missing: random.chance(0.3) ? random.sample(modelPaths, 2).filter((path) => !paths.includes(path)) : [],
+    sequence: next,
+    changes: paths.map((path) => [path, randomState(random), randomReplaces(random, next)]),
+    missing: random.chance(0.3)
+      ? random
+          .sample(modelPaths, 2)
+          .filter((path) => !paths.includes(path))
+          .map((path) => [path, randomReplaces(random, next)])
+      : [],
+    isHead: random.chance(0.5),
   };
+}
+
+/** Any earlier sequence may be what an agent says; most of the later ones are of contents that never came. */
+function randomReplaces(random: SeededRandom, next: number): number | null {
+  if (next === 1 || random.chance(0.5)) return null;
+  return random.integer(Math.max(1, next - 12), next - 1);
 }
 
 function randomState(random: SeededRandom): ModelState | null {
@@ -75,11 +89,17 @@ export async function perform(store: MirrorStore, operation: StoreOperation): Pr
 
 async function send(store: MirrorStore, operation: StoreOperation & { do: 'send' }): Promise<void> {
   const { sequence, changes, missing } = operation;
-  const records = changes.map(([path, state], at): FileRecord => ({
+  const records = changes.map(([path, state, replaces], at): FileRecord => ({
     path: path as RelativePath,
     sequence: sequence + at,
-    replaces: null,
+    replaces,
     state: recordState(state),
+  }));
+  const gone = missing.map(([path, replaces], at): FileRecord => ({
+    path: path as RelativePath,
+    sequence: sequence + changes.length + at,
+    replaces,
+    state: fileState('gone before it was sent'),
   }));
   for (const [at, record] of records.entries()) {
     const { state } = record;
@@ -90,14 +110,15 @@ async function send(store: MirrorStore, operation: StoreOperation & { do: 'send'
     if (bytes.length < 1000) store.stage(state.hash, bytes);
     else await sendInPieces(store, state.hash, bytes);
   }
-  const through = sequence + changes.length - 1;
+  const through = sequence + changes.length + missing.length - 1;
   const indexId = Buffer.from(operation.indexId, 'hex');
   await store.commit({
     indexId,
     records,
-    missing: missing as RelativePath[],
+    missing: gone,
     through,
     token: sha256(`${through}`),
+    isHead: operation.isHead,
   });
 }
 
@@ -147,15 +168,28 @@ function modelState(state: PathState): ModelState {
 export function imageOf(store: MirrorStore): StoreImage {
   const position = store.position();
   const { entries } = store.entriesAt({ at: null, after: null, limit: 1000 });
-  const versions = modelPaths.toSorted().map((path): [string, ModelState[]] => {
+  const versions = modelPaths.toSorted().map((path): StoreImage['versions'][number] => {
     const states = store.listVersions(parseRelativePath(Buffer.from(path, 'latin1')));
-    return [path, states.toReversed().map(({ state }) => modelState(state))];
+    return [
+      path,
+      states
+        .toReversed()
+        .map(({ state, begun, ended }) => [modelState(state), momentText(begun), momentText(ended ?? 0n)]),
+    ];
   });
   return {
     position: position === null ? null : `${position.indexId.toString('hex')}:${position.sequence}`,
-    live: entries.map(({ path, state }) => [path, modelState(state)]),
+    live: entries.map(({ path, state, begun }) => [path, modelState(state), momentText(begun)]),
     versions: versions.filter(([, states]) => states.length > 0),
+    gaps: [...Map.groupBy(store.gaps(null, 10_000), ({ path }) => path)].map(([path, gaps]) => [
+      path,
+      gaps.map(({ begun, ended }) => [momentText(begun), ended === null ? null : momentText(ended)]),
+    ]),
   };
+}
+
+function momentText(moment: Moment): string {
+  return `${moment >> 44n}:${moment & (2n ** 44n - 1n)}`;
 }
 
 /**
@@ -200,7 +234,13 @@ export const mirrorWorkload: StoreWorkload<MirrorStore, StoreOperation, StoreIma
   expectTreesToMatch,
   expectOnlyWholeFiles,
   expectPartOf,
-  tables: ['live ORDER BY path', 'versions ORDER BY id', 'meta'],
+  tables: [
+    'live ORDER BY path',
+    'versions ORDER BY id',
+    'gaps ORDER BY path, begun',
+    'indexes ORDER BY number',
+    'meta',
+  ],
 };
 
 function expectOnlyWholeFiles(root: string, story: string, possible: StoreImage[]): void {
@@ -222,7 +262,9 @@ function expectOnlyWholeFiles(root: string, story: string, possible: StoreImage[
 function expectPartOf(image: StoreImage, images: StoreImage[], story: string): void {
   expect(image.position, story).toEqual(images[0]?.position);
   const paths = new Set(
-    [...images, image].flatMap(({ live, versions }) => [...live, ...versions].map(([name]) => name)),
+    [...images, image].flatMap(({ live, versions, gaps }) =>
+      [...live, ...versions, ...gaps].map(([name]) => name),
+    ),
   );
   for (const name of paths) {
     expect(
@@ -232,6 +274,10 @@ function expectPartOf(image: StoreImage, images: StoreImage[], story: string): v
   }
 }
 
-function stateAt({ live, versions }: StoreImage, wanted: string): unknown {
-  return [live.find(([name]) => name === wanted)?.[1], versions.find(([name]) => name === wanted)?.[1]];
+function stateAt({ live, versions, gaps }: StoreImage, wanted: string): unknown {
+  return [
+    live.find(([name]) => name === wanted)?.slice(1),
+    versions.find(([name]) => name === wanted)?.[1],
+    gaps.find(([name]) => name === wanted)?.[1],
+  ];
 }

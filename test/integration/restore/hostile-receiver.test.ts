@@ -209,7 +209,10 @@ it.each([
       },
     ],
   ],
-  ['a browse', [{ type: 'browse', requestId: 1, folder: null, at: null, after: null, limit: 1 }]],
+  [
+    'a browse',
+    [{ type: 'browse', requestId: 1, folder: null, at: null, between: null, after: null, limit: 1 }],
+  ],
   ['a second hello', [receiverHello]],
   ['garbage', [Buffer.from('garbage')]],
 ] satisfies [string, (Message | Buffer)[]][])(

@@ -25,6 +25,7 @@ const browse: Message & { type: 'browse' } = {
   requestId: 1,
   folder: null,
   at: null,
+  between: null,
   after: null,
   limit: 10,
 };
@@ -100,6 +101,7 @@ it('a receiver that pulls from an agent answers no browse and no want of it', as
       {
         channel,
         openStore: () => Promise.reject(new Error('nothing is offered')),
+        takePoint: async () => ({ held: true, code: null }),
         sleep: () => Promise.resolve(),
         onBlocked: () => {},
         logger: silentLogger,
@@ -139,6 +141,14 @@ it.each<[string, Message[], string]>([
       { type: 'durable', folder: 'media', indexId: Buffer.alloc(8), sequence: 1, token: Buffer.alloc(32) },
     ],
     'ROLE_REFUSED',
+  ],
+  [
+    'an interval of a folder that has none',
+    [
+      hello('restorer'),
+      { ...browse, folder: 'media', between: { indexId: Buffer.alloc(8), from: 1, to: 2 } },
+    ],
+    'PROTOCOL_VIOLATION',
   ],
   ['an unknown folder', [hello('restorer'), wantOf('ours', 'other')], 'FOLDER_UNKNOWN'],
 ])('a restore may not come with %s', async (_, messages, code) => {

@@ -1,6 +1,7 @@
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { UnsealThread } from '../../../agent/restore/unseal-thread.ts';
-import { sealPack, type SealedPack } from '../../../shared/sealing/sealer.ts';
+import type { SealedPack } from '../../../shared/sealing/sealed-pack.ts';
+import { sealPack } from '../../../shared/sealing/sealer.ts';
 import { createSealedKeys, keyPassphrase, type SealedKeys } from '../../support/sealed-restore-bench.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 

@@ -24,7 +24,7 @@ scan [FOLDER] --json
 accept <FOLDER> --json
 pause --for <DURATION> --json
 resume --json
-dump [FOLDER] --wait-copies <N> --timeout <SECONDS> --json
+dump [FOLDER] --wait-copies <N> --pin <LABEL> --timeout <SECONDS> --json
 wait --copies <N> --timeout <SECONDS> --json
 restore --from <INVITATION|DEVICE-ID@HOST:PORT> --listen <HOST:PORT> --to <DIR> --agent <DEVICE-ID> --folder <ID>... --path <PATTERN>... --at <TIME> --dry-run --in-place --owner <WHICH> --key <PRIVATE.asc> --key-passphrase-file <FILE> --passphrase-file <FILE> --pg-restore <CONNSTRING> --jobs <N> --scratch <DIR> --json
 config check --json
@@ -41,6 +41,9 @@ run
 id --json
 status --json
 versions <FOLDER> <PATH> --agent <DEVICE-ID> --json
+points --agent <DEVICE-ID> --json
+pin <POINT> <LABEL> --json
+unpin <POINT> --json
 reindex --json
 config check --json
 config show --json

@@ -2,13 +2,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import {
-  decodeJournalLine,
-  encodeJournalLine,
-  isIntactLine,
-  type JournalEntry,
-  type LiveState,
-} from '../../receiver/store/journal-entry.ts';
+import { isIntactLine } from '../../shared/io/checked-line.ts';
+import type { JournalEntry, LiveState } from '../../receiver/store/journal-entry.ts';
+import { decodeJournalLine, encodeJournalLine } from '../../receiver/store/journal-line.ts';
 import { parseRelativePath } from '../../shared/records/relative-path.ts';
 
 const count = fc.maxSafeNat();
@@ -31,14 +27,16 @@ const state = fc.oneof(
   }),
   fc.record({ kind: fc.constant('directory'), mode: count, uid: count, gid: count }),
 ) as fc.Arbitrary<LiveState>;
+const moment = fc.bigInt({ min: 0n, max: 2n ** 62n });
 const holding = fc.record({
   state,
   indexId: bytes(8),
   sequence: count,
   replaces: fc.option(count),
   receivedAt: count,
+  begun: moment,
 });
-const replaced = fc.record({ id: count, name: fc.option(byteString), holding });
+const replaced = fc.record({ id: count, name: fc.option(byteString), holding, ended: moment });
 const entry = fc.oneof(
   fc.record({
     type: fc.constant('set'),
@@ -52,6 +50,16 @@ const entry = fc.oneof(
   fc.record({ type: fc.constant('missing'), path: relativePath, namedIn: bytes(8) }),
   fc.record({ type: fc.constant('version'), path: relativePath, replaced, replacedAt: count }),
   fc.record({ type: fc.constant('expire'), path: relativePath, id: count, name: fc.option(byteString) }),
+  fc.record({ type: fc.constant('gap'), path: relativePath, begun: moment, ended: fc.option(moment) }),
+  fc.record({
+    type: fc.constant('index'),
+    indexId: bytes(8),
+    number: count,
+    reached: count,
+    settled: fc.option(count),
+    complete: fc.boolean(),
+    provenFrom: fc.option(count),
+  }),
   fc.record({ type: fc.constant('intent'), batch: count, entries: count }),
   fc.record({ type: fc.constant('commit'), batch: count, undone: fc.array(relativePath) }),
   fc.record({
@@ -60,8 +68,11 @@ const entry = fc.oneof(
     at: count,
     nextVersionId: count,
     position: fc.option(fc.record({ indexId: bytes(8), sequence: count, token: bytes(32) })),
+    indexNumber: count,
     completes: fc.boolean(),
+    settles: fc.boolean(),
     forgets: fc.boolean(),
+    doubtful: fc.boolean(),
   }),
 ) as fc.Arbitrary<JournalEntry>;
 
@@ -89,7 +100,7 @@ it('reads the journals of earlier versions', () => {
   const lines = fs.readFileSync(file, 'latin1').split('\n').slice(0, -1);
   const entries = lines.map((line) => decodeJournalLine(Buffer.from(line, 'latin1')));
   const types =
-    'header begin intent commit begin set set set set intent commit begin set remove missing intent commit begin expire expire intent commit';
+    'header begin intent commit begin set set set set intent commit begin set remove missing gap gap intent commit begin expire expire intent commit';
   expect(entries.map(({ type }) => type).join(' ')).toBe(types);
   expect(entries.map((one) => encodeJournalLine(one).toString('latin1')).join('')).toBe(
     `${lines.join('\n')}\n`,

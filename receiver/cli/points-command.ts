@@ -1,0 +1,74 @@
+import type { Command } from 'commander';
+import { formatByteSize } from '../../shared/cli/byte-size.ts';
+import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { parsePinLabel } from '../../shared/cli/pin-label.ts';
+import { formatTable } from '../../shared/cli/table.ts';
+import { shortDeviceId, type DeviceId } from '../../shared/identity/device-id.ts';
+import type { PointListing } from '../point-listing.ts';
+import { withReceiver } from './with-receiver.ts';
+
+type PointsOptions = { agent?: string; json?: true };
+
+/** `points`, `pin`, `unpin`: the restore points that are held. */
+export function addPointsCommands(program: Command): void {
+  program
+    .command('points')
+    .description('list the restore points that are held, newest first')
+    .option('--agent <DEVICE-ID>', 'only of this agent')
+    .option('--json', 'print JSON')
+    .action(async (options: PointsOptions, command: Command) => {
+      const { points } = await withReceiver(command, async (commands) =>
+        commands.points({ agent: options.agent ?? null }),
+      );
+      if (options.json === true) printJson({ points });
+      else if (points.length === 0) printText('no restore point is held yet');
+      else printText(pointsTable(points));
+    });
+  program
+    .command('pin')
+    .description('keep a restore point for ever')
+    .argument('<POINT>', 'its name, as "points" shows it; the beginning will do')
+    .argument('<LABEL>', 'why, or what it shall be called', parsePinLabel)
+    .option('--json', 'print JSON')
+    .action(async (point: string, label: string, options: { json?: true }, command: Command) => {
+      const { id } = await withReceiver(command, async (commands) => commands.pin({ point, label }));
+      if (options.json === true) printJson({ id, label });
+      else printText(`restore point ${id} is pinned: ${label}`);
+    });
+  program
+    .command('unpin')
+    .description('let the rules of retention decide about a restore point again')
+    .argument('<POINT>', 'its name, as "points" shows it; the beginning will do')
+    .option('--json', 'print JSON')
+    .action(async (point: string, options: { json?: true }, command: Command) => {
+      const { id, wasPinned } = await withReceiver(command, async (commands) => commands.unpin({ point }));
+      if (options.json === true) printJson({ id, wasPinned });
+      else
+        printText(wasPinned ? `restore point ${id} is no longer pinned` : `restore point ${id} had no pin`);
+    });
+}
+
+function pointsTable(points: readonly PointListing[]): string {
+  const rows = points.map(({ id, agent, at, folders, pin, ...point }) => [
+    id,
+    at.replace(/\.\d+Z$/, 'Z'),
+    shortDeviceId(agent as DeviceId),
+    completeness(point),
+    folders.map(folderText).join(' '),
+    pin?.label ?? '',
+  ]);
+  return formatTable(['POINT', 'TIME', 'AGENT', 'STATE', 'FOLDERS', 'PIN'], rows);
+}
+
+function completeness({
+  complete,
+  incompleteFiles,
+}: Pick<PointListing, 'complete' | 'incompleteFiles'>): string {
+  if (complete) return 'complete';
+  return incompleteFiles === null ? 'not proved' : `incomplete (${incompleteFiles} files)`;
+}
+
+function folderText(folder: PointListing['folders'][number]): string {
+  const size = folder.bytes === null ? '' : ` (${formatByteSize(folder.bytes)})`;
+  return 'version' in folder ? `${folder.id}#${folder.version}${size}` : `${folder.id}${size}`;
+}

@@ -1,0 +1,105 @@
+import path from 'node:path';
+import type { DeviceId } from '../shared/identity/device-id.ts';
+import type { Disk } from '../shared/io/disk.ts';
+import type { Logger } from '../shared/io/logger.ts';
+import type { PointRecord } from '../shared/sealing/point-record.ts';
+import type { AgentCopies } from './agent-copies.ts';
+import { provePoint, type PointProof } from './points/folder-evidence.ts';
+import { PointBook, resolvePointId, type HeldPoint, type PointAnswer } from './points/point-book.ts';
+import type { PointRules } from './retention/point-retention.ts';
+
+type Deps = {
+  copies: AgentCopies;
+  dataDirectory: string;
+  disk: Disk;
+  retentionNow: () => number;
+  now: () => number;
+  steadyNow: () => number;
+  logger: Logger;
+};
+
+export type ProvedPoint = HeldPoint & { proof: PointProof };
+
+/** What is held less than a proof of completeness counts as, for the rules of retention. */
+const unprovedFiles = Number.MAX_SAFE_INTEGER;
+
+/** The restore points of all agents, each apart: `<data>/<agent>/points`. */
+export class PointBooks {
+  readonly #deps: Deps;
+  readonly #books = new Map<DeviceId, PointBook>();
+  readonly #opening = new Map<DeviceId, Promise<PointBook>>();
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** Opened at the first use, and again after a failed write. @throws CodedError those of PointBook.open */
+  async of(agentId: DeviceId): Promise<PointBook> {
+    const opening = this.#opening.get(agentId) ?? this.#open(agentId);
+    this.#opening.set(agentId, opening);
+    try {
+      return await opening;
+    } finally {
+      this.#opening.delete(agentId);
+    }
+  }
+
+  /** @throws CodedError those of PointBook.take */
+  async take(agentId: DeviceId, record: Buffer, signature: Buffer): Promise<PointAnswer> {
+    return (await this.of(agentId)).take(record, signature);
+  }
+
+  /** The points of an agent in the order of receipt, with what can be proved of each now. */
+  async list(agentId: DeviceId): Promise<ProvedPoint[]> {
+    const book = await this.of(agentId);
+    return book.list().map((point) => Object.assign(point, { proof: this.#prove(agentId, point.record) }));
+  }
+
+  /** The point that a text stands for, among those of these agents. @throws CodedError POINT_UNKNOWN */
+  async find(text: string, agentIds: readonly DeviceId[]): Promise<{ book: PointBook; id: string }> {
+    const held = new Map<string, PointBook>();
+    for (const agentId of agentIds) {
+      const book = await this.of(agentId);
+      for (const { id } of book.list()) held.set(id, book);
+    }
+    const id = resolvePointId(text, held.keys());
+    const book = held.get(id);
+    if (book === undefined) throw new Error('a point was found that nobody holds');
+    return { book, id };
+  }
+
+  /** What is known without a look at the disk: nothing before the book was opened. */
+  opened(agentId: DeviceId): PointBook | null {
+    return this.#books.get(agentId) ?? null;
+  }
+
+  /** Removes the points that the rules let go; durable when it resolves. */
+  async expire(agentId: DeviceId, rules: PointRules): Promise<HeldPoint[]> {
+    const book = await this.of(agentId);
+    return book.expire(rules, (record) => this.#prove(agentId, record).incompleteFiles ?? unprovedFiles);
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#opening.values());
+    for (const book of this.#books.values()) await book.close();
+    this.#books.clear();
+  }
+
+  #prove(agentId: DeviceId, record: PointRecord): PointProof {
+    const stores = new Map(this.#deps.copies.foldersOf(agentId));
+    return provePoint(record, (folder) => stores.get(folder) ?? null);
+  }
+
+  async #open(agentId: DeviceId): Promise<PointBook> {
+    const known = this.#books.get(agentId);
+    if (known !== undefined && !known.mustReopen) return known;
+    await known?.close();
+    const { copies, dataDirectory, logger, ...deps } = this.#deps;
+    const book = await PointBook.open(
+      { ...deps, agentKey: () => copies.agentKey(agentId), logger: logger.child({ agentId }) },
+      { directory: path.join(dataDirectory, agentId, 'points'), agent: agentId },
+    );
+    this.#books.set(agentId, book);
+    return book;
+  }
+}

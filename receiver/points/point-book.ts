@@ -1,0 +1,334 @@
+import type { KeyObject } from 'node:crypto';
+import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
+import { lockDirectory, type DirectoryLock } from '../../shared/io/directory-lock.ts';
+import type { Disk } from '../../shared/io/disk.ts';
+import type { Logger } from '../../shared/io/logger.ts';
+import { pointId, verifyPointRecord, type PointRecord } from '../../shared/sealing/point-record.ts';
+import { recordHash } from '../../shared/sealing/signed-record.ts';
+import { expiringPoints, type PointRules } from '../retention/point-retention.ts';
+import {
+  factsOf,
+  learnFact,
+  noKnownPoints,
+  pointJournalHeader,
+  type PointFact,
+  type PointPin,
+} from './point-fact.ts';
+import { PointFiles } from './point-files.ts';
+import { countPoint, fullPointRate, type PointRate } from './point-rate.ts';
+
+/** A restore point as it is held. `receivedAt`: ms by the retention clock; `wallAt`: ms by the wall clock. */
+export type HeldPoint = {
+  readonly id: string;
+  readonly record: PointRecord;
+  readonly receivedAt: number;
+  readonly wallAt: number;
+  readonly pin: PointPin | null;
+};
+
+/** What the agent is told; see the message `pointTaken`. */
+export type PointAnswer = { held: boolean; code: string | null };
+
+/** Pins that an agent may set; the owner's are not counted. */
+const agentPinsMax = 20;
+/** Of refused points only so often a note is written. */
+const refusedNoteMs = 3_600_000;
+
+type Deps = {
+  disk: Disk;
+  /** The agent's public key; null as long as it is not known. */
+  agentKey: () => KeyObject | null;
+  /** ms by the retention clock. */
+  retentionNow: () => number;
+  /** ms by the wall clock. */
+  now: () => number;
+  /** ms, never going back. */
+  steadyNow: () => number;
+  logger: Logger;
+};
+type Options = { directory: string; agent: string };
+
+/**
+ * The restore points that a receiver holds of one agent, in plain files alone: nothing of it is in a database.
+ * Changes are carried out one after the other and are durable when they resolve. After a failed write the book takes
+ * nothing until it is opened again.
+ * @see docs/storage-format.md#restore-points
+ */
+export class PointBook {
+  readonly #deps: Deps;
+  readonly #options: Options;
+  readonly #files: PointFiles;
+  readonly #records = new Map<string, { record: PointRecord; hash: string }>();
+  #known = noKnownPoints();
+  #factCount = 0;
+  #lock: DirectoryLock | null = null;
+  #rate: PointRate;
+  #refusedNotedAt: number | null = null;
+  #last: Promise<unknown> = Promise.resolve();
+  #failed = false;
+  /** Points that were taken and whose files are gone or damaged. */
+  readonly damaged: string[] = [];
+
+  private constructor(deps: Deps, options: Options) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#files = new PointFiles(deps, options);
+    this.#rate = fullPointRate(deps.steadyNow());
+  }
+
+  /**
+   * `directory`: absolute, made at the first point. Points whose files are whole and of which no fact is known (a kill
+   * came in between, or the journal is lost) count as received now.
+   * @throws CodedError DISK_FAILED, STORE_FULL, JOURNAL_DAMAGED, ALREADY_RUNNING
+   */
+  static async open(deps: Deps, options: Options): Promise<PointBook> {
+    const book = new PointBook(deps, options);
+    try {
+      if (book.#files.exists()) await book.#load();
+    } catch (error) {
+      book.#release();
+      throw error;
+    }
+    return book;
+  }
+
+  get mustReopen(): boolean {
+    return this.#failed;
+  }
+
+  /** Announcements that were refused, ever. */
+  get refused(): number {
+    return this.#known.refused;
+  }
+
+  /** In the order of receipt. */
+  list(): HeldPoint[] {
+    const points: HeldPoint[] = [];
+    for (const [id, facts] of this.#known.points) {
+      const held = this.#records.get(id);
+      if (held !== undefined) points.push({ id, record: held.record, ...facts });
+    }
+    return points.sort((a, b) => a.receivedAt - b.receivedAt);
+  }
+
+  /**
+   * Takes an announced point, or says why not; one that is held already is answered as the first time.
+   * @throws CodedError DISK_FAILED, STORE_FULL, INTERNAL (the agent's key is not known)
+   */
+  take(record: Buffer, signature: Buffer): Promise<PointAnswer> {
+    return this.#oneByOne(async () => {
+      const hash = recordHash(record);
+      const heldId = this.#records.entries().find(([, held]) => held.hash === hash)?.[0];
+      const heldFacts = heldId === undefined ? undefined : this.#known.points.get(heldId);
+      if (heldFacts !== undefined) return { held: true, code: null };
+      const { rate, allowed } = countPoint(this.#rate, this.#deps.steadyNow());
+      this.#rate = rate;
+      if (!allowed) return this.#refuse('POINTS_LIMITED');
+      let point: PointRecord;
+      try {
+        point = verifyPointRecord(record, signature, this.#key());
+        this.#assertFits(point, record);
+      } catch (error) {
+        if (!isCoded(error, 'RECORD_FORGED') && !isCoded(error, 'RECORD_INVALID')) throw error;
+        this.#deps.logger.warn({ code: error.code, reason: error.message }, 'a restore point is refused');
+        return this.#refuse(error.code);
+      }
+      await this.#ready();
+      const id = pointId(point, record);
+      await this.#files.write(id, record, signature);
+      const pin = this.#grantedPin(point);
+      await this.#append([this.#taken(id, pin)]);
+      this.#records.set(id, { record: point, hash });
+      return { held: true, code: point.pin !== null && pin === null ? 'POINTS_LIMITED' : null };
+    });
+  }
+
+  /** The owner's pin, in place of any other. @throws CodedError DISK_FAILED, STORE_FULL */
+  pin(id: string, label: string): Promise<void> {
+    return this.#oneByOne(async () => {
+      await this.#append([{ type: 'pinned', id, label, wallAt: this.#deps.now() }]);
+    });
+  }
+
+  /** Whether there was a pin. @throws CodedError DISK_FAILED, STORE_FULL */
+  unpin(id: string): Promise<boolean> {
+    return this.#oneByOne(async () => {
+      if (this.#known.points.get(id)?.pin == null) return false;
+      await this.#append([{ type: 'unpinned', id, wallAt: this.#deps.now() }]);
+      return true;
+    });
+  }
+
+  /**
+   * Removes the points that the rules let go, and gives them. `missingFiles`: 0 for a complete one.
+   * @throws CodedError DISK_FAILED, STORE_FULL
+   */
+  expire(rules: PointRules, missingFiles: (record: PointRecord) => number): Promise<HeldPoint[]> {
+    return this.#oneByOne(async () => {
+      const points = this.list().map((point) => ({
+        point,
+        receivedAt: point.receivedAt,
+        missingFiles: missingFiles(point.record),
+        pinned: point.pin !== null,
+      }));
+      const expiring = expiringPoints(points, this.#deps.retentionNow(), rules).map(({ point }) => point);
+      if (expiring.length === 0) return [];
+      const wallAt = this.#deps.now();
+      await this.#append(expiring.map(({ id }) => ({ type: 'removed', id, wallAt })));
+      for (const { id } of expiring) this.#records.delete(id);
+      await this.#removeFiles();
+      return expiring;
+    });
+  }
+
+  /** Waits for what is under way. */
+  async close(): Promise<void> {
+    await this.#last;
+    this.#failed = true;
+    this.#release();
+  }
+
+  async #load(): Promise<void> {
+    const { directory, agent } = this.#options;
+    const { logger } = this.#deps;
+    this.#lock = lockDirectory(directory);
+    const { facts, damaged } = this.#files.readFacts();
+    const owner = facts.find((fact) => fact.type === 'header')?.agent;
+    if (owner !== undefined && owner !== agent) {
+      throw new CodedError('HOME_INVALID', `the restore points in ${directory} are of agent ${owner}`, {
+        hint: 'was the data directory moved or renamed?',
+      });
+    }
+    for (const fact of facts) learnFact(this.#known, fact);
+    this.#factCount = facts.length;
+    if (damaged > 0) logger.error({ damaged }, 'the journal of restore points has damaged lines');
+    await this.#removeFiles();
+    const adopted: PointFact[] = [];
+    for (const id of this.#files.list()) {
+      const record = this.#readPoint(id);
+      if (record === null || this.#known.points.has(id)) continue;
+      const fact = this.#taken(id, this.#grantedPin(record));
+      learnFact(this.#known, fact);
+      adopted.push(fact);
+    }
+    for (const id of this.#known.points.keys()) if (!this.#records.has(id)) this.damaged.push(id);
+    const worthwhile = this.#factCount > 2 * this.#known.points.size + 1000;
+    if (owner === undefined || damaged > 0 || worthwhile || adopted.length > 0) await this.#replaceFacts();
+  }
+
+  /** Null for files that are not a point of this agent; they stay where they are. */
+  #readPoint(id: string): PointRecord | null {
+    const files = this.#files.read(id);
+    if (files === null) return null;
+    try {
+      const record = verifyPointRecord(files.record, files.signature, this.#key());
+      if (pointId(record, files.record) !== id) return null;
+      this.#records.set(id, { record, hash: recordHash(files.record) });
+      return record;
+    } catch (error) {
+      if (!isCoded(error, 'RECORD_FORGED') && !isCoded(error, 'RECORD_INVALID')) throw error;
+      this.#deps.logger.error({ point: id, code: error.code }, 'the files of a restore point are damaged');
+      return null;
+    }
+  }
+
+  #key(): KeyObject {
+    const key = this.#deps.agentKey();
+    if (key === null) throw new CodedError('INTERNAL', 'the public key of the agent is not known');
+    return key;
+  }
+
+  #assertFits(point: PointRecord, bytes: Buffer): void {
+    const invalid = (why: string): CodedError =>
+      new CodedError('RECORD_INVALID', `a restore point does not fit: ${why}`);
+    const before = this.#records.values().find(({ hash }) => hash === point.previous)?.record;
+    if (before !== undefined && before.number >= point.number)
+      throw invalid(`number ${point.number} comes after ${before.number}`);
+    const id = pointId(point, bytes);
+    if (this.#records.has(id)) throw invalid(`another one is called ${id}`);
+  }
+
+  #grantedPin({ pin }: PointRecord): string | null {
+    if (pin === null) return null;
+    const pins = this.#known.points.values().filter((facts) => facts.pin?.by === 'agent');
+    return [...pins].length < agentPinsMax ? pin : null;
+  }
+
+  #taken(id: string, pin: string | null): PointFact {
+    const { retentionNow, now } = this.#deps;
+    return { type: 'taken', id, receivedAt: retentionNow(), wallAt: now(), pin };
+  }
+
+  async #refuse(code: string): Promise<PointAnswer> {
+    this.#known.refused += 1;
+    const steadyNow = this.#deps.steadyNow();
+    const isDue = this.#refusedNotedAt === null || steadyNow - this.#refusedNotedAt >= refusedNoteMs;
+    if (isDue) {
+      this.#refusedNotedAt = steadyNow;
+      await this.#ready();
+      await this.#append([{ type: 'refused', count: this.#known.refused, wallAt: this.#deps.now() }]);
+    }
+    return { held: false, code };
+  }
+
+  /** Makes the directory where this is the first that is kept in it. */
+  async #ready(): Promise<void> {
+    if (this.#lock !== null) return;
+    await this.#files.make();
+    this.#lock = lockDirectory(this.#options.directory);
+    await this.#files.replaceFacts([pointJournalHeader(this.#options.agent)]);
+  }
+
+  async #append(facts: readonly PointFact[]): Promise<void> {
+    await this.#files.append(facts);
+    for (const fact of facts) learnFact(this.#known, fact);
+    this.#factCount += facts.length;
+  }
+
+  async #replaceFacts(): Promise<void> {
+    const facts = factsOf(this.#known, this.#options.agent);
+    await this.#files.replaceFacts(facts);
+    this.#factCount = facts.length;
+  }
+
+  async #removeFiles(): Promise<void> {
+    if (this.#known.removed.size === 0) return;
+    await this.#files.remove(this.#known.removed);
+    this.#known.removed.clear();
+  }
+
+  #release(): void {
+    this.#files.close();
+    this.#lock?.release();
+    this.#lock = null;
+  }
+
+  #oneByOne<Result>(action: () => Promise<Result>): Promise<Result> {
+    const run = this.#last.then(async () => {
+      if (this.#failed) throw new CodedError('DISK_FAILED', 'the restore points must be opened again first');
+      try {
+        return await action();
+      } catch (error) {
+        this.#failed = true;
+        throw error;
+      }
+    });
+    this.#last = run.catch(() => null);
+    return run;
+  }
+}
+
+/** The ID that a text stands for: whole, or its beginning where that is of no other. @throws CodedError POINT_UNKNOWN */
+export function resolvePointId(text: string, known: Iterable<string>): string {
+  const matching = [...known].filter((id) => id.startsWith(text));
+  const [only, ...more] = matching;
+  if (only !== undefined && more.length === 0) return only;
+  if (only === undefined) {
+    throw new CodedError('POINT_UNKNOWN', `no restore point "${text}" is held`, {
+      hint: '"mastokeep-receiver points" lists them',
+    });
+  }
+  throw new CodedError('POINT_UNKNOWN', `"${text}" may be ${matching.slice(0, 3).join(', ')}`, {
+    hint: 'write more of it',
+  });
+}

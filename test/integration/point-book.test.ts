@@ -1,0 +1,195 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { PointBook, resolvePointId } from '../../receiver/points/point-book.ts';
+import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
+import type { Disk } from '../../shared/io/disk.ts';
+import { silentLogger } from '../../shared/io/logger.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
+import { faultyDisk } from '../support/faulty-disk.ts';
+import { PointSigner, type MadePoint } from '../support/point-fixture.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+
+const hourMs = 3_600_000;
+const signer = new PointSigner();
+let directory: string;
+let clock: { retention: number; wall: number; steady: number };
+let book: PointBook;
+
+beforeEach(async () => {
+  directory = path.join(temporaryDirectory(), signer.agent, 'points');
+  clock = { retention: 1_000_000, wall: 2_000_000, steady: 0 };
+  book = await open();
+});
+afterEach(async () => book.close());
+
+function open(disk: Disk = nodeDisk): Promise<PointBook> {
+  const deps = {
+    disk,
+    agentKey: () => signer.publicKey,
+    retentionNow: () => clock.retention,
+    now: () => clock.wall,
+    steadyNow: () => clock.steady,
+    logger: silentLogger,
+  };
+  return PointBook.open(deps, { directory, agent: signer.agent });
+}
+
+async function reopen(): Promise<void> {
+  await book.close();
+  book = await open();
+}
+
+const take = async ({ record, signature }: MadePoint) => book.take(record, signature);
+const shown = () => book.list().map(({ id, pin }) => [id, pin?.label ?? null]);
+
+it('keeps a point as plain files, across restarts, with when it was received', async () => {
+  const point = signer.point(1);
+  expect(await take(point)).toEqual({ held: true, code: null });
+  expect(fs.readFileSync(path.join(directory, `${point.id}.json`)).equals(point.record)).toBe(true);
+  expect(fs.readFileSync(path.join(directory, `${point.id}.json.sig`)).equals(point.signature)).toBe(true);
+  clock.retention += hourMs;
+  await reopen();
+  expect(book.list()).toMatchObject([{ id: point.id, receivedAt: 1_000_000, wallAt: 2_000_000, pin: null }]);
+});
+
+it('answers a point that is announced again as before, whatever the rate, and keeps it once', async () => {
+  const point = signer.point(1);
+  for (let time = 0; time < 40; time += 1) expect(await take(point)).toEqual({ held: true, code: null });
+  expect(shown()).toEqual([[point.id, null]]);
+});
+
+it('refuses what the agent did not sign, what speaks of another agent, and what is no point', async () => {
+  const point = signer.point(1);
+  const other = new PointSigner();
+  const forged = { held: false, code: 'RECORD_FORGED' };
+  expect(await take({ ...point, signature: signer.point(2).signature })).toEqual(forged);
+  expect(await take(other.point(1))).toEqual(forged);
+  expect(await take(signer.point(1, { agent: other.agent }))).toEqual(forged);
+  expect(await take({ ...point, record: Buffer.from('{}') })).toEqual(forged);
+  expect(book.refused).toBe(4);
+  expect(shown()).toEqual([]);
+  await reopen();
+  expect(book.refused).toBeGreaterThan(0);
+});
+
+it('refuses a point that goes back behind the one which it follows', async () => {
+  const first = signer.point(5);
+  await take(first);
+  const back = signer.point(5, { previous: first.hash.toString('hex'), cause: 'dump' });
+  expect(await take(back)).toEqual({ held: false, code: 'RECORD_INVALID' });
+  expect((await take(signer.point(6, { previous: first.hash.toString('hex') }))).held).toBe(true);
+});
+
+it('takes no more than 24 points at once and 6 an hour, and goes on taking later', async () => {
+  const answers = [];
+  for (let number = 1; number <= 40; number += 1) answers.push(await take(signer.point(number)));
+  expect(answers.filter(({ held }) => held)).toHaveLength(24);
+  expect(answers.at(-1)).toEqual({ held: false, code: 'POINTS_LIMITED' });
+  clock.steady += hourMs;
+  for (let number = 41; number <= 60; number += 1) await take(signer.point(number));
+  expect(book.list()).toHaveLength(30);
+});
+
+it('gives an agent 20 pins, and the owner as many as wanted', async () => {
+  for (let number = 1; number <= 21; number += 1) {
+    const answer = await take(signer.point(number, { pin: `pin ${number}` }));
+    expect(answer).toEqual({ held: true, code: number > 20 ? 'POINTS_LIMITED' : null });
+  }
+  const last = signer.point(22);
+  await take(last);
+  await book.pin(last.id, 'mine');
+  const before = shown();
+  expect(before.filter(([, label]) => label !== null)).toHaveLength(21);
+  await reopen();
+  expect(shown()).toEqual(before);
+  expect(await book.unpin(last.id)).toBe(true);
+  expect(await book.unpin(last.id)).toBe(false);
+  await reopen();
+  expect(Object.fromEntries(shown())[last.id]).toBeNull();
+});
+
+it('lets points go by their receipt, never pinned ones, and removes their files', async () => {
+  const pinned = signer.point(1, { pin: 'for ever' });
+  await take(pinned);
+  const gone = signer.point(2);
+  await take(gone);
+  clock.retention += 800 * 24 * hourMs;
+  const fresh = signer.point(3);
+  await take(fresh);
+  const expired = await book.expire(defaultPointRules, () => 1);
+  expect(expired.map(({ id }) => id)).toEqual([gone.id]);
+  expect(fs.existsSync(path.join(directory, `${gone.id}.json`))).toBe(false);
+  expect(fs.existsSync(path.join(directory, `${gone.id}.json.sig`))).toBe(false);
+  await reopen();
+  expect(shown().map(([id]) => id)).toEqual([pinned.id, fresh.id]);
+});
+
+it('counts points as received now, with the pins that they ask for, where the journal is lost', async () => {
+  const points = [signer.point(1, { pin: 'kept' }), signer.point(2)];
+  for (const point of points) await take(point);
+  await book.close();
+  fs.rmSync(path.join(directory, 'facts.journal'));
+  clock.retention += hourMs;
+  book = await open();
+  expect(new Map(book.list().map(({ id, pin, receivedAt }) => [id, [pin?.label, receivedAt]]))).toEqual(
+    new Map([
+      [points[0]?.id, ['kept', clock.retention]],
+      [points[1]?.id, [undefined, clock.retention]],
+    ]),
+  );
+});
+
+it('goes on behind a torn end of its journal, and tells of points whose files are damaged', async () => {
+  const [first, second] = [signer.point(1), signer.point(2)];
+  await take(first);
+  await take(second);
+  await book.close();
+  fs.appendFileSync(path.join(directory, 'facts.journal'), '0badc0de {"type":"tak');
+  fs.writeFileSync(path.join(directory, `${first.id}.json`), 'damaged');
+  book = await open();
+  expect(book.damaged).toEqual([first.id]);
+  expect(shown()).toEqual([[second.id, null]]);
+  await take(signer.point(3));
+  await reopen();
+  expect(book.list()).toHaveLength(2);
+});
+
+it.each(['write', 'syncData', 'syncDirectory', 'rename', 'open'] as const)(
+  'acknowledges nothing that a failing %s kept from the disk, and goes on when it is opened again',
+  async (call) => {
+    await book.close();
+    for (let count = 1; count < 20; count += 1) {
+      const faulty = faultyDisk(nodeDisk, { call, count, systemCode: 'ENOSPC' });
+      try {
+        book = await open(faulty.disk);
+      } catch {
+        continue;
+      }
+      const point = signer.point(count);
+      const answer = await take(point).catch(() => null);
+      if (faulty.hasFailed()) expect(answer === null).toBe(book.mustReopen);
+      await book.close();
+      book = await open();
+      if (answer?.held === true) expect(shown().map(([id]) => id)).toContain(point.id);
+      expect((await take(signer.point(count))).held).toBe(true);
+      await book.close();
+      if (!faulty.hasFailed()) break;
+    }
+    book = await open();
+  },
+);
+
+it('finds a point by a part of its name that stands for no other', async () => {
+  const [first, second] = [signer.point(1), signer.point(2)];
+  await take(first);
+  await take(second);
+  const ids = book.list().map(({ id }) => id);
+  expect(resolvePointId(first.id.slice(0, 15), ids)).toBe(first.id);
+  expect(() => resolvePointId('2026', ids)).toThrow(
+    expect.objectContaining({ code: 'POINT_UNKNOWN' }) as Error,
+  );
+  expect(() => resolvePointId('1999', ids)).toThrow(
+    expect.objectContaining({ code: 'POINT_UNKNOWN' }) as Error,
+  );
+});

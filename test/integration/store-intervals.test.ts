@@ -1,0 +1,288 @@
+import fs from 'node:fs';
+import Database from 'better-sqlite3';
+import { afterEach, expect, it } from 'vitest';
+import { intervalQueries } from '../../receiver/store/interval-index.ts';
+import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
+import { momentLimits, momentOf } from '../../receiver/store/moment.ts';
+import type { PathState } from '../../shared/records/file-record.ts';
+import { parseTypedPath } from '../../shared/records/relative-path.ts';
+import { fileState, indexA, indexB, sha256, storeFixture } from '../support/store-fixture.ts';
+import { removeDatabase } from '../support/store-harness.ts';
+
+let store: MirrorStore;
+
+afterEach(async () => {
+  await store.close();
+});
+
+type Change = [path: string, content: string | PathState | null, replaces?: number | null];
+
+/** Sends records from that sequence on; `missing`: the last one was gone when it was asked for. */
+async function send(
+  sequence: number,
+  changes: Change[],
+  { isHead = true, missing = false, indexId = indexA } = {},
+): Promise<void> {
+  const all = changes.map(([path, content, replaces = null], at) => {
+    const isContent = typeof content === 'string';
+    if (isContent) store.stage(sha256(content), Buffer.from(content));
+    const state: PathState =
+      content === null ? { kind: 'deleted' } : isContent ? fileState(content) : content;
+    return { path: parseTypedPath(path), sequence: sequence + at, replaces, state };
+  });
+  const present = missing ? all.slice(0, -1) : all;
+  const through = sequence + changes.length - 1;
+  const gone = missing ? all.slice(-1) : [];
+  const token = sha256(`${through}`);
+  await store.commit({ indexId, records: present, missing: gone, through, token, isHead });
+}
+
+async function complete(): Promise<void> {
+  const position = store.position();
+  if (position !== null) await store.completeIndex(position);
+}
+
+function held(from: number, to: number, indexId = indexA): Record<string, string> {
+  const { entries } = store.contentBetween({ indexId, from, to }, null, 100);
+  const texts = ['one', 'two', 'three', 'four'];
+  return Object.fromEntries(
+    entries.map(({ path, state }) => [
+      path,
+      texts.find((text) => state.kind === 'file' && sha256(text).equals(state.hash)) ?? state.kind,
+    ]),
+  );
+}
+
+const lacking = (from: number, to: number, indexId = indexA): string[] =>
+  store.lackingBetween({ indexId, from, to }, null, 100);
+const isProved = (from: number, to: number, indexId = indexA): boolean => {
+  const { reached, intact, lacking: paths } = store.evidence({ indexId, from, to });
+  return reached && intact && paths.count === 0;
+};
+
+it('holds of an interval what was alive at its begin or came in it, and of one path the last content', async () => {
+  store = await storeFixture().open();
+  await send(1, [
+    ['kept', 'one'],
+    ['replaced', 'one'],
+    ['deleted', 'two'],
+  ]);
+  await send(4, [['replaced', 'three', 2]]);
+  await send(5, [['deleted', null, 3]]);
+  await send(6, [['later', 'four']]);
+  await complete();
+  expect(held(3, 3)).toEqual({ kept: 'one', replaced: 'one', deleted: 'two' });
+  expect(held(4, 5)).toEqual({ kept: 'one', replaced: 'three', deleted: 'two' });
+  expect(held(5, 5)).toEqual({ kept: 'one', replaced: 'three' });
+  expect(held(3, 6)).toEqual({ kept: 'one', replaced: 'three', deleted: 'two', later: 'four' });
+  expect(held(3, 3, indexB)).toEqual({});
+  expect([isProved(3, 6), isProved(6, 7), isProved(3, 3, indexB)]).toEqual([true, false, false]);
+  const page = store.contentBetween({ indexId: indexA, from: 3, to: 6 }, null, 3);
+  expect([page.entries.length, page.next]).toEqual([3, 'later']);
+  expect(store.contentBetween({ indexId: indexA, from: 3, to: 6 }, page.next, 3).entries).toHaveLength(1);
+});
+
+it('keeps the begin of a content through changes of metadata and a new index', async () => {
+  store = await storeFixture().open();
+  await send(1, [['a', 'one']]);
+  await complete();
+  const state = { ...fileState('one'), mode: 0o600 };
+  await send(2, [['a', state, 1]]);
+  await send(1, [['a', state]], { indexId: indexB });
+  await complete();
+  expect(store.contentBetween({ indexId: indexA, from: 1, to: 1 }, null, 9).entries).toMatchObject([
+    { path: 'a', begun: momentOf(1, 1), ended: null },
+  ]);
+});
+
+it('names a path of which a content between two others never came, where that one would count', async () => {
+  store = await storeFixture().open();
+  await send(1, [['a', 'one']]);
+  await complete();
+  await send(9, [['a', 'two', 5]]);
+  expect([lacking(1, 1), lacking(1, 8), lacking(3, 4), lacking(2, 9), lacking(9, 9)]).toEqual([
+    [],
+    ['a'],
+    ['a'],
+    [],
+    [],
+  ]);
+  expect(store.evidence({ indexId: indexA, from: 3, to: 4 })).toEqual({
+    reached: true,
+    intact: true,
+    lacking: { count: 1, paths: ['a'] },
+  });
+});
+
+it('names a path whose content was gone when it was asked for, until the next record of it', async () => {
+  store = await storeFixture().open();
+  await send(1, [
+    ['a', 'one'],
+    ['b', 'two'],
+  ]);
+  await complete();
+  await send(3, [['a', 'never', 1]], { missing: true });
+  await send(4, [['c', 'three']]);
+  expect([lacking(2, 2), lacking(3, 3), lacking(4, 4)]).toEqual([[], ['a'], ['a']]);
+  await send(5, [['a', null, 3]]);
+  expect([lacking(3, 4), lacking(4, 5), lacking(5, 5)]).toEqual([['a'], ['a'], []]);
+});
+
+it('proves nothing up to where it knows that later records may still tell of earlier contents', async () => {
+  store = await storeFixture().open();
+  await send(1, [['a', 'one']], { isHead: false });
+  await complete();
+  expect(isProved(1, 1)).toBe(false);
+  await send(3, [['b', 'two', 2]], { isHead: true });
+  expect([lacking(1, 1), lacking(1, 2), isProved(3, 3)]).toEqual([['b'], ['b'], true]);
+});
+
+it('proves the part of a restore point by its interval, and names the first of the files that are not all here', async () => {
+  store = await storeFixture().open();
+  const names = Array.from({ length: 25 }, (_, at) => `file ${10 + at}`);
+  const part = (from: number, to: number, index = indexA) =>
+    store.provePart({ id: 'media', kind: 'mirror', index: index.toString('hex'), from, to });
+  const unknown = { state: 'unknown', bytes: null };
+  await send(
+    1,
+    names.map((name) => [name, 'one']),
+  );
+  expect(part(1, 25)).toEqual(unknown);
+  await complete();
+  expect(part(1, 25)).toEqual({ state: 'complete', bytes: null });
+  expect([part(25, 26), part(1, 25, indexB)]).toEqual([unknown, unknown]);
+  await send(
+    100,
+    names.map((name) => [name, 'two', 50]),
+  );
+  expect(part(60, 99)).toEqual({ state: 'incomplete', files: 25, paths: names.slice(0, 20), bytes: null });
+  expect([part(25, 25), part(124, 124)]).toEqual([
+    { state: 'complete', bytes: null },
+    { state: 'complete', bytes: null },
+  ]);
+});
+
+it('keeps what it proved of an index that was replaced, and lets deletions begin with the new one', async () => {
+  store = await storeFixture().open();
+  await send(1, [
+    ['a', 'one'],
+    ['b', 'two'],
+  ]);
+  await complete();
+  await send(1, [['a', 'three']], { indexId: indexB });
+  expect([isProved(2, 2), isProved(1, 1, indexB)]).toEqual([true, false]);
+  await complete();
+  expect([held(2, 2), held(1, 1, indexB)]).toEqual([{ a: 'one', b: 'two' }, { a: 'three' }]);
+  expect([isProved(2, 2), isProved(1, 1, indexB)]).toEqual([true, true]);
+});
+
+it('proves nothing of before after journal lines were lost, and all of later once everything was named again', async () => {
+  const { open, root, databasePath } = storeFixture();
+  store = await open();
+  await send(1, [['a', 'one']]);
+  await send(2, [['a', 'three', 1]]);
+  await complete();
+  expect(isProved(1, 2)).toBe(true);
+  await store.close();
+  removeDatabase(databasePath);
+  const segment = `${root}/journal/000001.journal`;
+  const lines = fs.readFileSync(segment, 'utf8').split('\n');
+  const at = lines.findIndex((line) => line.includes('"replaced":{'));
+  lines[at] = (lines[at] ?? '').replace('"', "'");
+  fs.writeFileSync(segment, lines.join('\n'));
+  for (const losing of [false, true]) {
+    store = await open();
+    expect(isProved(1, 2)).toBe(false);
+    await store.close();
+    if (losing) removeDatabase(databasePath);
+  }
+  store = await open();
+  await send(2, [['a', fileState('three'), 1]]);
+  expect([isProved(1, 2), isProved(2, 2)]).toEqual([false, false]);
+  await complete();
+  await send(3, [['b', 'two']]);
+  expect([isProved(1, 2), isProved(1, 3), isProved(2, 3), isProved(3, 3)]).toEqual([
+    false,
+    false,
+    true,
+    true,
+  ]);
+  expect(held(2, 3)).toEqual({ a: 'three', b: 'two' });
+  const part = { id: 'media', kind: 'mirror', index: indexA.toString('hex'), to: 3 } as const;
+  expect([1, 2].map((from) => store.provePart({ ...part, from }).state)).toEqual(['unknown', 'complete']);
+});
+
+it('proves nothing when journal and database are lost and the same index comes again', async () => {
+  const { open, root, databasePath } = storeFixture();
+  store = await open();
+  await send(1, [['a', 'one']]);
+  await send(2, [['a', 'two', 1]]);
+  await complete();
+  await store.close();
+  removeDatabase(databasePath);
+  fs.rmSync(`${root}/journal`, { recursive: true });
+  store = await open();
+  await send(2, [['a', fileState('two')]]);
+  await complete();
+  expect([isProved(1, 1), isProved(1, 2), isProved(2, 2)]).toEqual([false, false, true]);
+});
+
+it('lets versions go by when they ended, and gaps by when they were over, and knows so after a rebuild', async () => {
+  const { open, root, databasePath } = storeFixture(
+    undefined,
+    {},
+    { retention: { kind: 'points', floorDays: 0 } },
+  );
+  store = await open();
+  await send(1, [['a', 'one']]);
+  await complete();
+  await send(2, [['a', 'two', 1]]);
+  await send(3, [['a', 'three', 2]]);
+  await send(9, [['a', 'four', 5]]);
+  expect(await store.expire(Number.MAX_SAFE_INTEGER)).toEqual({ versions: 0, bytes: 0 });
+  const moments = { from: momentOf(1, 2), to: store.momentAt(indexA, 9) ?? 0n };
+  const ended = store.versionsEndedIn(moments, null, 1);
+  const rest = store.versionsEndedIn(moments, ended[0] ?? null, 9);
+  expect([...ended, ...rest].map((version) => version.ended)).toEqual([momentOf(1, 3), momentOf(1, 9)]);
+  const id = ended[0]?.id ?? 0;
+  expect(await store.expireVersions([id, id, 77])).toEqual({ versions: 1, bytes: 3 });
+  expect(await store.expireVersions([id])).toEqual({ versions: 0, bytes: 0 });
+  expect(fs.readdirSync(`${root}/versions`)).toHaveLength(2);
+  expect([await store.expireGaps(momentOf(1, 8)), lacking(4, 8)]).toEqual([0, ['a']]);
+  expect(await store.expireGaps(momentOf(1, 9))).toBe(1);
+  await store.close();
+  removeDatabase(databasePath);
+  store = await open();
+  expect([lacking(4, 8), store.gaps(null, 9), store.versionsEndedIn(moments, null, 9).length]).toEqual([
+    [],
+    [],
+    1,
+  ]);
+});
+
+it('refuses sequences and numbers of indexes that do not fit a moment', async () => {
+  store = await storeFixture().open();
+  const violation = { code: 'PROTOCOL_VIOLATION' };
+  await expect(send(momentLimits.sequenceMax + 1, [['a', 'one']])).rejects.toMatchObject(violation);
+  await send(momentLimits.sequenceMax, [['a', 'one']]);
+  expect(() => momentOf(momentLimits.indexNumberMax + 1, 1)).toThrowError(/no more fit/);
+  expect(momentOf(momentLimits.indexNumberMax, momentLimits.sequenceMax)).toBeLessThan(2n ** 63n - 1n);
+});
+
+it('reads an interval by indexes only, whatever history is kept', async () => {
+  const { open, databasePath } = storeFixture();
+  store = await open();
+  const database = new Database(databasePath, { readonly: true });
+  try {
+    for (const [name, sql] of Object.entries(intervalQueries)) {
+      const plan = database
+        .prepare<[Record<string, number>], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)
+        .all({ from: 1, to: 2, after: -1, limit: 10, ended: 1, id: 1 })
+        .map(({ detail }) => detail);
+      expect(plan.length, name).toBeGreaterThan(0);
+      expect(plan.filter((step) => /SCAN (?!paths)/.test(step)).join(), name).toBe('');
+    }
+  } finally {
+    database.close();
+  }
+});
