@@ -32,13 +32,18 @@ export function reviewAgentAlarms(deps: {
 
     reviewUnreadable(alarms, id, unreadable, unreadablePaths);
   }
-  for (const { config, failure, unreadable } of deps.sealed.status()) {
+  for (const { config, failure, unreadable, lastVersionAt } of deps.sealed.status()) {
     reviewUnreadable(alarms, config.id, unreadable.count, unreadable.paths);
     const key = `folder ${config.id} dump`;
     if (failure === null) alarms.clear(key);
     else {
       const at = new Date(failure.at).toISOString();
-      alarms.raise(key, 'DUMP_FAILED', `folder ${config.id}: the dump of ${at} failed: ${failure.message}`);
+      const before =
+        lastVersionAt === null
+          ? 'there is no version of it'
+          : `the latest version is of ${new Date(lastVersionAt).toISOString()}`;
+      const failed = `folder ${config.id}: the dump of ${at} failed: ${failure.message.replace(/\.$/, '')}`;
+      alarms.raise(key, 'DUMP_FAILED', `${failed}; ${before}`);
     }
   }
   reviewKeys(deps);

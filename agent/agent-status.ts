@@ -9,6 +9,7 @@ import type { AgentPause } from './agent-pause.ts';
 import type { MirrorFolderConfig } from './config.ts';
 import type { SealedFolders, SealedFolderStatus } from './seal/sealed-folders.ts';
 import type { SealingWatch } from './seal/sealing-state.ts';
+import { describeProblems } from './seal/recipient-warnings.ts';
 import { shownRecipient } from './seal/shown-recipient.ts';
 import type { ReceiverSessions } from './receiver-sessions.ts';
 
@@ -101,18 +102,18 @@ function sealedStatus(status: SealedFolderStatus): AgentFolderStatus {
 }
 
 function sealingStatus({ current }: SealingWatch): AgentSealingStatus {
-  const { mode, recipients, passphraseFile, problem } = current;
+  const { mode, recipients, passphraseFile, problems } = current;
   return {
     mode,
     recipients: recipients.map(shownRecipient),
     passphraseFile,
-    problem: problem === null ? null : problem.message,
+    problem: problems.length === 0 ? null : describeProblems(problems),
   };
 }
 
 /** What people should know of a sealed folder; null when there is nothing. */
 function sealedReason({ failure, stretch }: SealedFolderStatus): string | null {
-  if (failure !== null) return failure.message;
+  if (failure !== null) return `the last dump failed: ${failure.message}`;
   if (stretch === 1) return null;
   return `dumps take longer than a third of their interval: one of ${stretch} moments of the schedule is used`;
 }

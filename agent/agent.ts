@@ -43,7 +43,7 @@ const pointCheckMs = 60_000;
  * @throws CodedError CONFIG_INVALID, IDENTITY_DAMAGED, PEERS_DAMAGED, LISTEN_FAILED
  */
 export async function startAgent(home: Home, logger: Logger, life: DaemonLife): Promise<Daemon> {
-  const config = readAgentConfig(home.configFile);
+  const config = readAgentConfig(home);
   const identity = loadDeviceIdentity(home.directory);
   const now = (): number => Date.now();
   const { promise: failed, resolve: fail } = Promise.withResolvers<Error>();

@@ -1,13 +1,22 @@
 import { CodedError } from '../shared/errors/coded-error.ts';
 import type { Home } from '../shared/io/home.ts';
+import type { FolderConfig } from './config.ts';
 import { pathBelow, realPath } from './real-path.ts';
 
 /**
- * A folder must not hold the agent's home, whose private key would go to every receiver, nor lie in it: writing down
- * what was found there would be the next change. Links on the way to either are followed.
+ * A folder whose content comes from files must leave the agent's home alone. Links on the way to either are followed.
  * @throws CodedError CONFIG_INVALID
  */
-export function assertFolderOutsideHome(directory: string, home: Home): void {
+export function assertFolderOutsideHome(folder: FolderConfig, home: Home): void {
+  if (folder.kind === 'mirror') assertTreeOutsideHome(folder.path, home);
+  else if ('paths' in folder.source) assertPathsWithoutHome(folder.source.paths, home);
+}
+
+/**
+ * A folder must not hold the agent's home, whose private key would go to every receiver, nor lie in it: writing down
+ * what was found there would be the next change.
+ */
+function assertTreeOutsideHome(directory: string, home: Home): void {
   const [folderPath, homePath] = [realPath(directory), realPath(home.directory)];
   if (!isWithin(homePath, folderPath) && !isWithin(folderPath, homePath)) return;
   const problem = isWithin(homePath, folderPath)
@@ -20,10 +29,9 @@ export function assertFolderOutsideHome(directory: string, home: Home): void {
 
 /**
  * Sealed paths must not hold the agent's whole home: every dump would seal what the dump before left in the spool. Single
- * files of the home may be sealed. Links on the way to either are followed.
- * @throws CodedError CONFIG_INVALID
+ * files of the home may be sealed.
  */
-export function assertPathsWithoutHome(paths: readonly string[], home: Home): void {
+function assertPathsWithoutHome(paths: readonly string[], home: Home): void {
   const homePath = realPath(home.directory);
   const around = paths.find((directory) => isWithin(homePath, realPath(directory)));
   if (around === undefined) return;

@@ -4,9 +4,11 @@ import { z } from 'zod';
 import { addressListValue, byteSizeValue, durationValue } from '../shared/cli/config-value.ts';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import { parseConfig, readConfigText } from '../shared/io/config-file.ts';
+import type { Home } from '../shared/io/home.ts';
 import { defaultPort, formatAddress, type Address } from '../shared/link/address.ts';
 import { limits } from '../shared/protocol/limits.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
+import { assertFolderOutsideHome } from './assert-folder-outside-home.ts';
 import { maskConnectionPassword, parsePostgresConnection } from './postgres/postgres-connection.ts';
 import { defaultSchedule, parseSchedule } from './source/schedule.ts';
 import { parseShellWords } from './source/shell-words.ts';
@@ -109,8 +111,9 @@ export const folderSchema: z.ZodType<FolderConfig> = z.discriminatedUnion(
 
 /** A CodedError of `check` becomes a problem of that place in the file. */
 function reportProblem(
-  context: { addIssue(issue: { code: 'custom'; message: string }): void },
+  context: { addIssue(issue: { code: 'custom'; message: string; path?: PropertyKey[] }): void },
   check: () => void,
+  path: PropertyKey[] = [],
 ): void {
   try {
     check();
@@ -118,6 +121,7 @@ function reportProblem(
     if (!(error instanceof CodedError)) throw error;
     context.addIssue({
       code: 'custom',
+      path,
       message: error.hint === null ? error.message : `${error.message}: ${error.hint}`,
     });
   }
@@ -160,12 +164,16 @@ const configSchema: z.ZodType<AgentConfig> = z
     }
   });
 
-/** @throws CodedError CONFIG_INVALID */
-export function readAgentConfig(file: string): AgentConfig {
-  return parseConfig(readConfigText(file), file, configSchema);
+/** Also refuses folders that hold the home. @throws CodedError CONFIG_INVALID */
+export function readAgentConfig(home: Home): AgentConfig {
+  const schema = configSchema.superRefine(({ folders }, context) => {
+    for (const [position, folder] of folders.entries())
+      reportProblem(context, () => assertFolderOutsideHome(folder, home), ['folders', position]);
+  });
+  return parseConfig(readConfigText(home.configFile), home.configFile, schema);
 }
 
-/** The same from text, for a file that is about to be written. @throws CodedError CONFIG_INVALID */
+/** From text, for a file that is about to be written; where the folders lie is not looked at. @throws CodedError CONFIG_INVALID */
 export function parseAgentConfig(text: string, file: string): AgentConfig {
   return parseConfig(text, file, configSchema);
 }

@@ -5,7 +5,7 @@ import { readConfigText } from '../shared/io/config-file.ts';
 import type { Home } from '../shared/io/home.ts';
 import type { PairingDesk } from '../shared/link/pairing-desk.ts';
 import { programVersion } from '../shared/program-version.ts';
-import { assertFolderOutsideHome, assertPathsWithoutHome } from './assert-folder-outside-home.ts';
+import { assertFolderOutsideHome } from './assert-folder-outside-home.ts';
 import type { AgentCommands, AgentStatus, ScanSummary } from './agent-commands.ts';
 import { addFolderText, parseAgentConfig, readAgentConfig, type FolderConfig } from './config.ts';
 import type { Dumped } from './dump-and-wait.ts';
@@ -55,7 +55,7 @@ export function createAgentCommands(deps: {
       life: deps.running?.life.number ?? 0,
     }),
     reload: async () => {
-      readAgentConfig(home.configFile);
+      readAgentConfig(home);
       running().life.reload();
       return {};
     },
@@ -70,8 +70,7 @@ export function createAgentCommands(deps: {
     },
     unpair: async ({ deviceId }) => ({ deviceId: desk.unpair(deviceId) }),
     addFolder: async ({ folder }) => {
-      if (folder.kind === 'mirror') assertFolderOutsideHome(folder.path, home);
-      else if ('paths' in folder.source) assertPathsWithoutHome(folder.source.paths, home);
+      assertFolderOutsideHome(folder, home);
       const known = readConfigText(home.configFile);
       const text = addFolderText(known, home.configFile, folder);
       const { folders } = parseAgentConfig(known, home.configFile);

@@ -11,7 +11,7 @@ import { createAgentCommands } from './create-agent-commands.ts';
 
 /** The commands of an agent that does not run; the caller holds the home's lock until the last one has resolved. */
 export function createOfflineAgentCommands(home: Home): AgentCommands {
-  const config = readAgentConfig(home.configFile);
+  const config = readAgentConfig(home);
   const desk = new PairingDesk({
     identity: loadDeviceIdentity(home.directory),
     book: PeerBook.open({ file: home.peersFile, self: 'agent' }),

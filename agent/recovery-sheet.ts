@@ -10,6 +10,8 @@ export type RecoverySheet = {
   folders: readonly { id: string; kind: FolderConfig['kind']; source: string }[];
   sealedTo: 'recipients' | 'passphrase' | 'none';
   recipients: readonly { fingerprint: string; userIds: readonly string[]; expiresAt: string | null }[];
+  /** What is wrong with keys that are kept, each in a line: nothing is sealed as long as there is any. */
+  unusableKeys: readonly string[];
   /** `addresses`: where the receiver listens; empty when it connects to the server. */
   receivers: readonly { deviceId: DeviceId; addresses: readonly string[] }[];
   /** ISO 8601. */
@@ -58,7 +60,7 @@ function folderLines({ id, kind, source }: RecoverySheet['folders'][number]): st
   return [`  ${id} (${kind}): ${source}`];
 }
 
-function keyLines({ sealedTo, recipients, folders }: RecoverySheet): string[] {
+function keyLines({ sealedTo, recipients, unusableKeys, folders }: RecoverySheet): string[] {
   if (sealedTo === 'recipients') {
     return [
       'KEYS: each of these private keys opens the sealed folders; keep each, with its',
@@ -68,6 +70,12 @@ function keyLines({ sealedTo, recipients, folders }: RecoverySheet): string[] {
         ...userIds.map((userId) => `    ${userId}`),
         ...(expiresAt === null ? [] : [`    expires on ${expiresAt.slice(0, 10)}`]),
       ]),
+      ...(unusableKeys.length === 0
+        ? []
+        : [
+            '  NOT USABLE; NOTHING IS SEALED UNTIL THIS IS MENDED OR REMOVED:',
+            ...unusableKeys.map((problem) => `    ${problem}`),
+          ]),
     ];
   }
   if (sealedTo === 'passphrase') {

@@ -8,9 +8,11 @@ import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
-import { prepareNewHome, requireNewHome, type Home } from '../../shared/io/home.ts';
+import { requireNewHome, type Home } from '../../shared/io/home.ts';
+import { makeNewHome } from '../../shared/io/make-new-home.ts';
 import { parseAddress } from '../../shared/link/address.ts';
 import { loadRecipients, type KeyFile } from '../../shared/sealing/recipient.ts';
+import { assertFolderOutsideHome } from '../assert-folder-outside-home.ts';
 import { agentConfigText, parseAgentConfig, type MirrorFolderConfig } from '../config.ts';
 import { mastodonMediaFolder } from '../mastodon/media-folder.ts';
 import { formatRecoverySheet } from '../recovery-sheet.ts';
@@ -75,6 +77,7 @@ async function initAgent(options: InitOptions, home: Home): Promise<void> {
   }
   const mastodon = options.mastodon ?? (ask ? await askForMastodon() : '');
   const folders = mastodon === '' ? [] : [mastodonMediaFolder(mastodon)];
+  for (const folder of folders) assertFolderOutsideHome(folder, home);
   const configText = agentConfigText({ listen, advertise, folders });
   parseAgentConfig(configText, home.configFile);
   const choice = await chooseSealing(options, ask);
@@ -115,25 +118,25 @@ async function giveOutKey(choice: SealingChoice, host: string): Promise<HandedKe
   return handOverNewKey(destination, { name: `mastokeep ${host}`, passphrase });
 }
 
-/** Durable when it resolves; when it rejects, nothing of the new home is left. */
+/** Durable when it resolves; when it rejects, no identity, keys or configuration of the new home are left. */
 async function makeHome(
   home: Home,
   made: { configText: string; keys: readonly KeyFile[]; passphrase: string | null },
 ): Promise<void> {
-  prepareNewHome(home);
-  const directory = new RecipientDirectory(home);
-  const hadKeys = fs.existsSync(directory.path);
-  try {
-    for (const key of made.keys) await directory.add(key);
-    if (made.passphrase !== null) directory.setPassphrase(made.passphrase);
-    await createDeviceIdentity(home.directory);
-    // Last: a home without it counts as not initialised.
-    writeFileAtomic(home.configFile, made.configText, 0o640);
-  } catch (error) {
-    fs.rmSync(home.identityDirectory, { recursive: true, force: true });
-    if (!hadKeys) fs.rmSync(directory.path, { recursive: true, force: true });
-    throw error;
-  }
+  await makeNewHome(home, agentProgram, async () => {
+    const directory = new RecipientDirectory(home);
+    const hadKeys = fs.existsSync(directory.path);
+    try {
+      for (const key of made.keys) await directory.add(key);
+      if (made.passphrase !== null) directory.setPassphrase(made.passphrase);
+      await createDeviceIdentity(home.directory);
+      // Last: a home without it counts as not initialised.
+      writeFileAtomic(home.configFile, made.configText, 0o640);
+    } catch (error) {
+      if (!hadKeys) fs.rmSync(directory.path, { recursive: true, force: true });
+      throw error;
+    }
+  });
 }
 
 async function reportJson(

@@ -29,12 +29,11 @@ export function addRecoverySheetCommand(program: Command): void {
 
 /**
  * What the files of a home say; the program may be running.
- * @throws CodedError CONFIG_INVALID, IDENTITY_DAMAGED, PEERS_DAMAGED, KEY_INVALID, KEY_UNUSABLE
+ * @throws CodedError CONFIG_INVALID, IDENTITY_DAMAGED, PEERS_DAMAGED
  */
 export async function readRecoverySheet(home: Home): Promise<RecoverySheet> {
-  const { advertise, listen, folders } = readAgentConfig(home.configFile);
+  const { advertise, listen, folders } = readAgentConfig(home);
   const sealing = await readSealingState(new RecipientDirectory(home));
-  if (sealing.problem !== null) throw sealing.problem;
   const book = PeerBook.open({ file: home.peersFile, self: 'agent' });
   return {
     deviceId: loadDeviceIdentity(home.directory).deviceId,
@@ -50,6 +49,7 @@ export async function readRecoverySheet(home: Home): Promise<RecoverySheet> {
       userIds,
       expiresAt: expiresAt === null ? null : new Date(expiresAt).toISOString(),
     })),
+    unusableKeys: sealing.problems.map(({ message }) => message),
     receivers: book
       .peers()
       .filter(({ role }) => role === 'receiver')

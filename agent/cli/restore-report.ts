@@ -1,5 +1,6 @@
 import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { describeDuration } from '../../shared/cli/duration.ts';
+import type { ToldVersion } from '../restore/open-sealed-folder.ts';
 import type { RestoreResult } from '../restore/run-restore.ts';
 
 type RestoredFolder = RestoreResult['folders'][number];
@@ -68,14 +69,19 @@ function describeVersion({ id, version, versions = [] }: RestoredFolder): string
   return [
     ...others.slice(0, versionsShownMax).map((other) => {
       const lacking = other.packsLacking === 0 ? '' : `, ${count(other.packsLacking, 'pack')} missing`;
-      return `${id}: held too: version ${other.number} of ${other.createdAt}, ${describeSealed(other)}${lacking}`;
+      return `${id}: held too: ${describeTimes(other)}, ${describeSealed(other)}${lacking}`;
     }),
     ...(others.length > versionsShownMax
       ? [`${id}: … and ${others.length - versionsShownMax} more; --json names them`]
       : []),
-    `${id}: version ${version.number} of ${version.createdAt}, ` +
+    `${id}: ${describeTimes(version)}, ` +
       (signerVerified ? `signed by ${signer}` : `signer unverified: ${signer}`),
   ];
+}
+
+/** Made by the server's clock, received by the receiver's: the second is what `--at` goes by. */
+function describeTimes({ number, createdAt, receivedAt }: ToldVersion): string {
+  return `version ${number}, made ${createdAt}, received ${receivedAt}`;
 }
 
 function isSame(a: { number: number; epoch: string }, b: { number: number; epoch: string }): boolean {

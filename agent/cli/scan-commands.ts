@@ -15,6 +15,13 @@ type WaitOptions = { copies: number; timeout: number; json?: true };
 
 /** `scan`, `wait`, `accept`, `pause`, `resume`. */
 export function addScanCommands(program: Command): void {
+  addScanCommand(program);
+  addWaitCommand(program);
+  addAcceptCommand(program);
+  addPauseCommands(program);
+}
+
+function addScanCommand(program: Command): void {
   program
     .command('scan')
     .description('compare everything now; returns when it is done')
@@ -27,6 +34,9 @@ export function addScanCommands(program: Command): void {
       if (options.json === true) printJson(scanned);
       else printText(formatScans(scanned.folders));
     });
+}
+
+function addWaitCommand(program: Command): void {
   program
     .command('wait')
     .description(
@@ -56,10 +66,13 @@ export function addScanCommands(program: Command): void {
       if (options.json === true) printJson(done);
       else
         printText(
-          formatScans(done.folders),
+          ...(done.folders.length === 0 ? [] : [formatScans(done.folders)]),
           `durable on ${done.copies} receiver${done.copies === 1 ? '' : 's'}`,
         );
     });
+}
+
+function addAcceptCommand(program: Command): void {
   program
     .command('accept')
     .description('go on with a folder that stopped: its source is really meant to look like this')
@@ -71,6 +84,9 @@ export function addScanCommands(program: Command): void {
       else if (accepted.accepted) printText(`folder ${accepted.id} goes on`);
       else printText(`nothing to accept: folder ${accepted.id} is not stopped`);
     });
+}
+
+function addPauseCommands(program: Command): void {
   program
     .command('pause')
     .description('no scans and no watching until "resume", or for a time; also over restarts')
@@ -97,7 +113,8 @@ export function addScanCommands(program: Command): void {
 }
 
 function formatScans(folders: readonly ScanSummary[]): string {
-  if (folders.length === 0) return 'no folders: add one with "mastokeep-agent folder add"';
+  if (folders.length === 0)
+    return 'there is no mirror folder to compare; sealed folders are dumped: mastokeep-agent dump';
   return formatTable(
     ['FOLDER', 'FILES', 'SIZE', 'UNREADABLE'],
     folders.map((folder) => [

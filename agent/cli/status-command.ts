@@ -42,7 +42,7 @@ export function formatAgentStatus(status: AgentStatus, nowMs: number): string {
           ['FOLDER', 'STATE', 'FILES', 'SIZE', 'LAST SCAN', 'LAST CHANGE', 'WATCHING', 'UNREADABLE'],
           status.folders.map((folder) => [
             folder.id,
-            folder.reason === null ? folder.state : `${folder.state}: ${folder.reason}`,
+            folder.reason === null ? folder.state : `${folder.state}: ${inCell(folder.reason)}`,
             String(folder.files),
             formatByteSize(folder.bytes),
             moment(folder.lastScanAt),
@@ -56,8 +56,20 @@ export function formatAgentStatus(status: AgentStatus, nowMs: number): string {
     formatReceivers(status),
   );
   for (const alarm of status.alarms)
-    parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${alarm.message}\n`);
+    parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${indented(alarm.message)}\n`);
   return parts.join('');
+}
+
+const cellCharactersMax = 110;
+
+/** What programs say has many lines: in a table its beginning, the alarm has all of it. */
+function inCell(text: string): string {
+  const line = text.replaceAll(/\s+/g, ' ').trim();
+  return line.length <= cellCharactersMax ? line : `${line.slice(0, cellCharactersMax - 1).trimEnd()}…`;
+}
+
+function indented(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, '\n  ');
 }
 
 /** Nothing where no folder is sealed and no key is there. */

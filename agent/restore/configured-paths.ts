@@ -6,7 +6,7 @@ import { readAgentConfig } from '../config.ts';
 export function configuredPaths(home: Home): ReadonlyMap<string, string> {
   if (!fs.existsSync(home.configFile)) return new Map();
   return new Map(
-    readAgentConfig(home.configFile).folders.flatMap((folder) =>
+    readAgentConfig(home).folders.flatMap((folder) =>
       folder.kind === 'mirror' ? [[folder.id, folder.path] as const] : [],
     ),
   );

@@ -6,13 +6,23 @@ import type { RestoreLink } from './restore-link.ts';
 import { SealedContent } from './sealed-content.ts';
 import { SealedObjects } from './sealed-objects.ts';
 import { planSealed, type SealedPlan } from './sealed-restore.ts';
-import { findSigner, findVersions, listVersions, type FoundVersion, type Signer } from './sealed-version.ts';
+import {
+  findSigner,
+  findVersions,
+  isNewer,
+  listVersions,
+  type FoundVersion,
+  type Signer,
+} from './sealed-version.ts';
 
-/** What the signed record of a version tells without any key. `createdAt`: ISO 8601. */
+/** What the signed record of a version tells without any key. Times ISO 8601. */
 export type ToldVersion = {
   number: number;
   epoch: string;
+  /** By the clock of the agent. */
   createdAt: string;
+  /** By the clock of the receiver: `--at` and the choice of the latest go by this one. */
+  receivedAt: string;
   packs: number;
   /** All of its packs, as they are sealed. */
   sealedBytes: number;
@@ -72,7 +82,7 @@ async function chooseVersion(
           },
         );
   }
-  if (lacking !== undefined && lacking.record.createdAt > found.record.createdAt) {
+  if (lacking !== undefined && isNewer(lacking, found)) {
     note(`${shown(lacking)} of folder ${folder} lacks ${packs(lacking)}: ${shown(found)} is restored`);
   }
   if (!signer.verified) {
@@ -98,10 +108,11 @@ export async function describeSealedFolder(
   return { version, versions: versions.map(tell) };
 }
 
-function tell({ record, lacking }: FoundVersion): ToldVersion {
+function tell({ record, receivedAt: receivedAtMs, lacking }: FoundVersion): ToldVersion {
   const { number, epoch, createdAt, packs } = record;
+  const receivedAt = new Date(receivedAtMs).toISOString();
   const sealedBytes = packs.reduce((sum, [, bytes]) => sum + bytes, 0);
-  return { number, epoch, createdAt, packs: packs.length, sealedBytes, packsLacking: lacking };
+  return { number, epoch, createdAt, receivedAt, packs: packs.length, sealedBytes, packsLacking: lacking };
 }
 
 /**
@@ -119,7 +130,7 @@ export async function openSealedFolder(deps: Deps, query: Query): Promise<Opened
 }
 
 function shown({ record: { number, createdAt } }: FoundVersion): string {
-  return `version ${number} of ${createdAt}`;
+  return `version ${number}, made ${createdAt},`;
 }
 
 function packs({ lacking }: FoundVersion): string {

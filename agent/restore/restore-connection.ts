@@ -13,7 +13,7 @@ import {
   type DeviceIdentity,
 } from '../../shared/identity/device-identity.ts';
 import { giveToHomeOwner, homeAt, type Home } from '../../shared/io/home.ts';
-import { lockHome } from '../../shared/io/home-lock.ts';
+import { lockHome, type HomeLock } from '../../shared/io/home-lock.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import { formatAddress, parseAddress, type Address } from '../../shared/link/address.ts';
 import { advertisedAddresses } from '../../shared/link/advertised-addresses.ts';
@@ -47,9 +47,12 @@ const watchIntervalMs = 250;
 /**
  * The home of the restoring device, made where it is missing: a device of its own with a key of its own in
  * `<home>/restore/`, so that a restore never disturbs an agent on the same home, and the next run is the same device.
- * @throws CodedError HOME_INVALID, IDENTITY_DAMAGED
+ * Its lock is the caller's to release.
+ * @throws CodedError HOME_INVALID, IDENTITY_DAMAGED, ALREADY_RUNNING (another restore)
  */
-export async function prepareRestoreHome(agentHome: Home): Promise<{ home: Home; identity: DeviceIdentity }> {
+export async function prepareRestoreHome(
+  agentHome: Home,
+): Promise<{ home: Home; identity: DeviceIdentity; lock: HomeLock }> {
   const home = homeAt(path.join(agentHome.directory, 'restore'), 'agent.yaml');
   try {
     if (!fs.existsSync(agentHome.directory))
@@ -64,11 +67,18 @@ export async function prepareRestoreHome(agentHome: Home): Promise<{ home: Home;
       cause,
     });
   }
-  const hasIdentity = fs.existsSync(path.join(home.identityDirectory, 'key.pem'));
-  return {
-    home,
-    identity: hasIdentity ? loadDeviceIdentity(home.directory) : await createDeviceIdentity(home.directory),
-  };
+  // before the identity: of two first restores at once, one makes it
+  const lock = lockHome(home, 'a restore', 0);
+  try {
+    const hasIdentity = fs.existsSync(path.join(home.identityDirectory, 'key.pem'));
+    const identity = hasIdentity
+      ? loadDeviceIdentity(home.directory)
+      : await createDeviceIdentity(home.directory);
+    return { home, identity, lock };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
 }
 
 /**
@@ -92,14 +102,19 @@ export class RestoreConnection {
 
   private constructor(
     deps: RestoreConnectionDeps,
-    parts: { home: Home; identity: DeviceIdentity; route: RestoreRoute; limits: LinkLimits },
+    parts: {
+      home: Home;
+      identity: DeviceIdentity;
+      lock: HomeLock;
+      route: RestoreRoute;
+      limits: LinkLimits;
+    },
   ) {
     this.#deps = deps;
     this.#route = parts.route;
     this.#identity = parts.identity;
     this.#limits = parts.limits;
-    const lock = lockHome(parts.home, 'a restore', 0);
-    this.#release = () => lock.release();
+    this.#release = () => parts.lock.release();
     this.#book = PeerBook.open({ file: parts.home.peersFile, self: 'restorer', now: deps.now });
     this.#links = new PeerLinks(
       {
@@ -122,8 +137,8 @@ export class RestoreConnection {
     options: { agentHome: Home; route: RestoreRoute; limits: LinkLimits },
   ): Promise<RestoreConnection> {
     const { route, limits } = options;
-    const { home, identity } = await prepareRestoreHome(options.agentHome);
-    const connection = new RestoreConnection(deps, { home, identity, route, limits });
+    const parts = await prepareRestoreHome(options.agentHome);
+    const connection = new RestoreConnection(deps, { ...parts, route, limits });
     try {
       await connection.#open();
       return connection;

@@ -22,7 +22,7 @@ import { browseFolder, browseFolders, type FolderListing } from './restore-listi
 import { RestoreLink } from './restore-link.ts';
 import { syncFileSystem } from './sync-file-system.ts';
 import { type FolderPlan, planFolder } from './restore-plan.ts';
-import { emptyProgress, type ProgressDisplay } from './restore-progress.ts';
+import { emptyProgress, type ProgressDisplay, type RestoreProgress } from './restore-progress.ts';
 
 export type RunRestoreDeps = {
   /** The next link to the receiver, whoever dials; waits for it. Rejects when the signal aborts. */
@@ -87,7 +87,6 @@ export type RestoreResult = {
 export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOptions): Promise<RestoreResult> {
   const startedAt = performance.now();
   const progress = emptyProgress();
-  const filter = createPathFilter(options.paths);
   let agent: DeviceId | null = null;
   const link = new RestoreLink(
     {
@@ -106,71 +105,88 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
     options,
   );
   try {
-    const listing = await browseFolders(link, options);
-    const plans: TargetedPlan[] = [];
-    const untouched: RestoreResult['folders'] = [];
-    for (const { id, kind } of listing.folders) {
-      const target = targetOf(deps, options, id);
-      if (kind === 'mirror') {
-        const entries = await browseFolder(link, id, listing.at, filter);
-        plans.push({ ...target, plan: planFolder(id, entries, filter), sealed: null });
-        continue;
-      }
-      const sealedDeps = { link, note: (line: string) => deps.display.note(line) };
-      try {
-        const query = { folder: id, at: listing.at, filter, agentId: options.agentId };
-        if (deps.unsealers === null) {
-          untouched.push({
-            ...emptyResult(id, target.target),
-            ...(await describeSealedFolder(sealedDeps, query)),
-          });
-          continue;
-        }
-        const sealed = await openSealedFolder({ ...sealedDeps, unsealers: deps.unsealers }, query);
-        plans.push({ ...target, plan: sealed.plan, sealed });
-      } catch (error) {
-        // who restores everything without the key of this folder gets everything else
-        if (!isCoded(error) || !mayBePassedOver.has(error.code) || options.folders.length > 0) throw error;
-        untouched.push(lockedFolder(id, target.target, error));
-      }
-    }
-    if (untouched.length === 0 && plans.every(({ plan }) => isEmpty(plan))) {
-      throw await nothingFound(link, listing);
-    }
-    const finish = (folders: RestoreResult['folders']): RestoreResult => ({
-      folders: [...folders, ...untouched],
-      at: new Date(listing.at).toISOString(),
+    const { at, plans, untouched } = await planFolders(deps, link, options);
+    const restored = options.dryRun
+      ? plans.map(listPlan)
+      : await restoreFolders({ link, display: deps.display, progress }, plans, options);
+    return {
+      folders: [...restored, ...untouched],
+      at: new Date(at).toISOString(),
       agent,
       dryRun: options.dryRun,
       durationMs: Math.round(performance.now() - startedAt),
-    });
-    if (options.dryRun) return finish(plans.map(listPlan));
-    await checkSpace(plans);
-    progress.filesTotal = sum(plans, ({ plan }) => plan.files.length + plan.symlinks.length);
-    progress.bytesTotal = sum(plans, ({ plan }) => plan.bytes);
-    const run = { link, progress, onProgress: () => deps.display.update(progress) };
-    const count: CountSealed = ({ files = 0, fetched = 0, kept = 0 }) => {
-      progress.files += files;
-      progress.bytes += fetched + kept;
-      progress.bytesReceived += fetched;
-      deps.display.update(progress);
     };
-    const results: RestoreResult['folders'] = [];
-    for (const targeted of plans) {
-      const result = await restoreInto(run, count, targeted, options);
-      if (result.ownersRefused > 0) {
-        deps.display.note(
-          `${result.ownersRefused} owners of folder ${result.id} could not be set: only root may`,
-        );
-      }
-      results.push({ ...showResult(result, targeted.target), ...versionOf(targeted) });
-    }
-    return finish(results);
   } finally {
     link.close();
     await deps.unsealers?.close();
     deps.display.stop(progress);
   }
+}
+
+/** What is to be made of each folder at the moment `at`, ms; `untouched`: what nothing is made of, and why. */
+async function planFolders(
+  deps: RunRestoreDeps,
+  link: RestoreLink,
+  options: RunRestoreOptions,
+): Promise<{ at: number; plans: TargetedPlan[]; untouched: RestoreResult['folders'] }> {
+  const filter = createPathFilter(options.paths);
+  const listing = await browseFolders(link, options);
+  const { at } = listing;
+  const plans: TargetedPlan[] = [];
+  const untouched: RestoreResult['folders'] = [];
+  for (const { id, kind } of listing.folders) {
+    const { target } = targetOf(deps, options, id);
+    if (kind === 'mirror') {
+      const entries = await browseFolder(link, id, at, filter);
+      plans.push({ target, plan: planFolder(id, entries, filter), sealed: null });
+      continue;
+    }
+    const sealedDeps = { link, note: (line: string) => deps.display.note(line) };
+    const query = { folder: id, at, filter, agentId: options.agentId };
+    try {
+      if (deps.unsealers === null) {
+        untouched.push({ ...emptyResult(id, target), ...(await describeSealedFolder(sealedDeps, query)) });
+        continue;
+      }
+      const sealed = await openSealedFolder({ ...sealedDeps, unsealers: deps.unsealers }, query);
+      plans.push({ target, plan: sealed.plan, sealed });
+    } catch (error) {
+      // who restores everything without the key of this folder gets everything else
+      if (!isCoded(error) || !mayBePassedOver.has(error.code) || options.folders.length > 0) throw error;
+      untouched.push(lockedFolder(id, target, error));
+    }
+  }
+  if (untouched.length === 0 && plans.every(({ plan }) => isEmpty(plan))) {
+    throw await nothingFound(link, listing);
+  }
+  return { at, plans, untouched };
+}
+
+/** Carries out the plans one after the other, once there is room for all of them. */
+async function restoreFolders(
+  { link, display, progress }: { link: RestoreLink; display: ProgressDisplay; progress: RestoreProgress },
+  plans: readonly TargetedPlan[],
+  options: RunRestoreOptions,
+): Promise<RestoreResult['folders']> {
+  await checkSpace(plans);
+  progress.filesTotal = sum(plans, ({ plan }) => plan.files.length + plan.symlinks.length);
+  progress.bytesTotal = sum(plans, ({ plan }) => plan.bytes);
+  const run = { link, progress, onProgress: () => display.update(progress) };
+  const count: CountSealed = ({ files = 0, fetched = 0, kept = 0 }) => {
+    progress.files += files;
+    progress.bytes += fetched + kept;
+    progress.bytesReceived += fetched;
+    display.update(progress);
+  };
+  const results: RestoreResult['folders'] = [];
+  for (const targeted of plans) {
+    const result = await restoreInto(run, count, targeted, options);
+    if (result.ownersRefused > 0) {
+      display.note(`${result.ownersRefused} owners of folder ${result.id} could not be set: only root may`);
+    }
+    results.push({ ...showResult(result, targeted.target), ...versionOf(targeted) });
+  }
+  return results;
 }
 
 type CountSealed = Parameters<typeof restoreSealed>[0]['onProgress'];

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import type { Extent } from '../../shared/sealing/extents.ts';
 import type { ManifestEntry } from '../../shared/sealing/manifest-entry.ts';
 import { readManifest } from '../../shared/sealing/manifest-reader.ts';
 import { packName } from '../../shared/sealing/object-name.ts';
@@ -25,15 +24,20 @@ type PackUnderWay = {
   chunks: Promise<Buffer> | null;
 };
 
+type OpenUnsealer = Pick<UnsealThread, 'unsealMessage' | 'unsealPack'>;
+
 /** Opens the packs of one version; only those that its record names. */
 export class SealedContent {
-  readonly #objects: SealedObjects;
+  readonly #objects: Pick<SealedObjects, 'fetchPack'>;
   readonly #record: VersionRecord;
-  readonly #unsealer: UnsealThread;
+  readonly #unsealer: OpenUnsealer;
   /** Bytes of each pack, as sealed. */
   readonly #named: ReadonlyMap<string, number>;
 
-  constructor(deps: { objects: SealedObjects; unsealer: UnsealThread }, record: VersionRecord) {
+  constructor(
+    deps: { objects: Pick<SealedObjects, 'fetchPack'>; unsealer: OpenUnsealer },
+    record: VersionRecord,
+  ) {
     this.#objects = deps.objects;
     this.#unsealer = deps.unsealer;
     this.#record = record;
@@ -59,12 +63,13 @@ export class SealedContent {
       throw new CodedError('MANIFEST_INVALID', `a manifest of ${manifest.size} bytes is too large`);
     }
     const bytes = Buffer.alloc(manifest.size);
-    const uses = new Map<string, { at: number; extent: Extent<string> }[]>();
-    let at = 0;
-    for (const extent of manifest.extents) {
-      uses.set(extent.pack, [...(uses.get(extent.pack) ?? []), { at, extent }]);
-      at += extent.length;
-    }
+    let end = 0;
+    const placed = manifest.extents.map((extent) => {
+      const at = end;
+      end += extent.length;
+      return { at, extent };
+    });
+    const uses = Map.groupBy(placed, ({ extent }) => extent.pack);
     for await (const { hash, chunks } of this.packs([...uses.keys()])) {
       for (const { at, extent } of uses.get(hash) ?? []) sliceOf(chunks, extent).copy(bytes, at);
     }

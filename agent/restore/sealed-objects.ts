@@ -41,6 +41,11 @@ export class SealedObjects {
     return this.#states.has(name);
   }
 
+  /** When the receiver got it, ms by the receiver's clock; 0 where it is not held. */
+  receivedAt(name: string): number {
+    return Number((this.#states.get(name)?.mtimeNs ?? 0n) / 1_000_000n);
+  }
+
   hasPack(hash: string): boolean {
     return this.#states.has(packName(hash));
   }

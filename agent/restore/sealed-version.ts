@@ -9,8 +9,11 @@ import {
 import { verifyVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
 import type { SealedObjects } from './sealed-objects.ts';
 
-/** A version that is held, its record verified; `lacking`: packs that it needs and the receiver does not hold. */
-export type FoundVersion = { record: VersionRecord; lacking: number };
+/**
+ * A version that is held, its record verified. `receivedAt`: when record and signature were there, ms by the receiver's
+ * clock. `lacking`: packs that it needs and the receiver does not hold.
+ */
+export type FoundVersion = { record: VersionRecord; receivedAt: number; lacking: number };
 
 /** Who signed the folder's versions; `verified`: it is the agent that the user named. */
 export type Signer = { key: KeyObject; deviceId: DeviceId; verified: boolean };
@@ -42,8 +45,8 @@ export async function findSigner(objects: SealedObjects, expected: DeviceId | nu
 const recordsReadMax = 100;
 
 /**
- * The newest version of each epoch that is complete, or the newest one where none is, newest first by the time that
- * its record tells. A record that is not what it claims is an error: to pass over it would hide what happened.
+ * The newest version of each epoch that is complete, and the newer ones of it that are not, each newest first as
+ * `isNewer` has it. A record that is not what it claims is an error: to pass over it would hide what happened.
  * @throws CodedError RECORD_FORGED, RECORD_INVALID, CONTENT_GONE
  */
 export async function findVersions(
@@ -63,7 +66,7 @@ export async function findVersions(
       incomplete.push(found);
     }
   }
-  return { newest: newest.sort(byTime), incomplete: incomplete.sort(byTime) };
+  return { newest: newest.sort(newestFirst), incomplete: incomplete.sort(newestFirst) };
 }
 
 /** The versions that are held, at most a hundred of each epoch, newest first. @throws CodedError as `findVersions` */
@@ -76,7 +79,7 @@ export async function listVersions(
   for (const [epoch, held] of newestNumbers(objects)) {
     for (const number of held) versions.push(await readVersion(objects, { folder, epoch, number }, signer));
   }
-  return versions.sort(byTime);
+  return versions.sort(newestFirst);
 }
 
 /** By epoch, falling. */
@@ -93,9 +96,17 @@ function newestNumbers(objects: SealedObjects): Map<string, number[]> {
   return numbers;
 }
 
-/** Newest first, by the time that the record tells. */
-function byTime(a: FoundVersion, b: FoundVersion): number {
-  return a.record.createdAt < b.record.createdAt ? 1 : -1;
+/**
+ * Whether `a` is the newer one: by the receiver's own order of receipt, and where both came at once by their numbers,
+ * which go on over epochs. The time that a record tells is the clock of a server that may be wrong or in wrong hands: it
+ * decides nothing.
+ */
+export function isNewer(a: FoundVersion, b: FoundVersion): boolean {
+  return newestFirst(a, b) < 0;
+}
+
+function newestFirst(a: FoundVersion, b: FoundVersion): number {
+  return b.receivedAt - a.receivedAt || b.record.number - a.record.number;
 }
 
 async function readVersion(
@@ -103,8 +114,8 @@ async function readVersion(
   version: { folder: string; epoch: string; number: number },
   { key }: Signer,
 ): Promise<FoundVersion> {
-  const json = await objects.read(versionName(version));
-  const signature = await objects.read(versionSignatureName(version));
+  const names = [versionName(version), versionSignatureName(version)] as const;
+  const [json, signature] = [await objects.read(names[0]), await objects.read(names[1])];
   const record = verifyVersionRecord(json, signature, key, version);
   if (record.number !== version.number || record.epoch !== version.epoch) {
     throw new CodedError(
@@ -112,5 +123,6 @@ async function readVersion(
       `what is held as version ${version.number} of epoch ${version.epoch} is version ${record.number} of epoch ${record.epoch}`,
     );
   }
-  return { record, lacking: record.packs.filter(([hash]) => !objects.hasPack(hash)).length };
+  const receivedAt = Math.max(...names.map((name) => objects.receivedAt(name)));
+  return { record, receivedAt, lacking: record.packs.filter(([hash]) => !objects.hasPack(hash)).length };
 }

@@ -40,14 +40,29 @@ export class RecipientDirectory {
    * @throws CodedError KEY_INVALID, KEY_UNUSABLE
    */
   async list(): Promise<Recipient[]> {
-    const files = this.#files();
-    if (files.length === 0) return [];
-    const recipients = new Map<string, Recipient>();
-    for (const name of files) {
-      for (const recipient of await this.#load(name)) recipients.set(recipient.fingerprint, recipient);
+    const { recipients, problems } = await this.survey();
+    const [problem] = problems;
+    if (problem !== undefined) throw problem;
+    return recipients;
+  }
+
+  /**
+   * The recipients of the files that can be read, and why the others cannot, for what people are told: nothing may be
+   * sealed to a part of them.
+   */
+  async survey(): Promise<{ recipients: Recipient[]; problems: CodedError[] }> {
+    const kept = await this.#kept();
+    const recipients = new Map(
+      kept.flatMap((file) => file.recipients.map((recipient) => [recipient.fingerprint, recipient] as const)),
+    );
+    const problems = kept.flatMap(({ problem }) => problem ?? []);
+    try {
+      requireFewRecipients(recipients.size);
+    } catch (error) {
+      if (!isCoded(error)) throw error;
+      problems.push(error);
     }
-    requireFewRecipients(recipients.size);
-    return [...recipients.values()];
+    return { recipients: [...recipients.values()], problems };
   }
 
   /** @throws CodedError KEY_INVALID, KEY_UNUSABLE, CONFIG_INVALID (nobody to seal to) */
@@ -141,8 +156,7 @@ export class RecipientDirectory {
         try {
           return { name, recipients: await this.#load(name), problem: null };
         } catch (error) {
-          if (!isCoded(error)) throw error;
-          return { name, recipients: [], problem: error };
+          return { name, recipients: [], problem: asProblem(path.join(this.path, name), error) };
         }
       }),
     );
@@ -212,6 +226,17 @@ function matches({ name, recipients, problem }: KeptFile, keyId: string): Match[
   return recipients
     .filter(({ fingerprint, encryptionKeyId }) => means(fingerprint) || means(encryptionKeyId))
     .map((recipient) => ({ name, fingerprint: recipient.fingerprint, recipient, problem }));
+}
+
+/** Why one file of keys cannot be used; a defect is thrown on. */
+function asProblem(file: string, error: unknown): CodedError {
+  if (isCoded(error)) return error;
+  const code = systemErrorCode(error);
+  if (code === null) throw error;
+  return new CodedError('KEY_INVALID', `${file} cannot be read: ${code}`, {
+    hint: 'it must be a file that the user of the agent can read; remove it, or correct its owner and mode',
+    cause: error,
+  });
 }
 
 /** Dumps read this: what is no plain file, or too large for a key, must not hold them up. @throws CodedError KEY_INVALID */

@@ -1,3 +1,4 @@
+import type { CodedError } from '../../shared/errors/coded-error.ts';
 import type { ErrorCode } from '../../shared/errors/error-table.ts';
 import type { Recipient } from '../../shared/sealing/recipient.ts';
 import type { SealingState } from './sealing-state.ts';
@@ -39,10 +40,13 @@ export function passphraseWarning(passphraseFile: string): string {
 
 /** What a running agent alarms about, each with a key of its own. */
 export function sealingAlarms(
-  { recipients, problem }: SealingState,
+  { recipients, problems }: SealingState,
   nowMs: number,
 ): { key: string; code: ErrorCode; message: string }[] {
-  if (problem !== null) return [{ key: 'recipients', code: problem.code, message: problem.message }];
+  const [problem] = problems;
+  if (problem !== undefined) {
+    return [{ key: 'recipients', code: problem.code, message: describeProblems(problems) }];
+  }
   return recipients.flatMap(({ fingerprint, expiresAt }) => {
     if (expiresAt === null || expiresAt > nowMs + alarmBeforeMs) return [];
     return [
@@ -53,6 +57,11 @@ export function sealingAlarms(
       },
     ];
   });
+}
+
+/** Why nothing can be sealed, in a line. */
+export function describeProblems(problems: readonly CodedError[]): string {
+  return problems.map(({ message }) => message).join('; ');
 }
 
 function describeExpiry(fingerprint: string, expiresAt: number, nowMs: number): string {

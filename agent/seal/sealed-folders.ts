@@ -321,7 +321,7 @@ export class SealedFolders implements ServedFolders {
         { folder: config.id, code, reason: String(error) },
         'a dump failed: there is no version of it',
       );
-      throw error;
+      throw isCoded(error) ? ofFolder(config.id, error) : error;
     }
   }
 
@@ -352,4 +352,14 @@ export class SealedFolders implements ServedFolders {
       return openSealDatabase(this.#databaseFile);
     }
   }
+}
+
+/** Who dumps all folders has to know which one it was. */
+function ofFolder(id: string, error: CodedError): CodedError {
+  const { code, message, hint, context } = error;
+  return new CodedError(code, `folder ${id}: ${message}`, {
+    ...(hint === null ? {} : { hint }),
+    context,
+    cause: error,
+  });
 }

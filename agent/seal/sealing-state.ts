@@ -1,29 +1,29 @@
-import { CodedError, isCoded, systemErrorCode } from '../../shared/errors/coded-error.ts';
+import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import type { Recipient } from '../../shared/sealing/recipient.ts';
 import type { RecipientDirectory } from './recipient-directory.ts';
 
 /** To whom sealed folders are sealed now. */
 export type SealingState = {
   mode: 'recipients' | 'passphrase' | 'none';
+  /** Those that can be read, also where there is a problem with others. */
   recipients: readonly Recipient[];
   /** Where a passphrase lies on this server, also one that only older versions need; null where none does. */
   passphraseFile: string | null;
-  /** Why nothing can be sealed; null when it can. */
-  problem: CodedError | null;
+  /** Why nothing can be sealed, one for each file that cannot be used; none when it can. */
+  problems: readonly CodedError[];
 };
 
-/** Reads it. What keeps it from being read is its `problem`. */
+/** Reads it. What keeps it from being read is among its `problems`. */
 export async function readSealingState(directory: RecipientDirectory): Promise<SealingState> {
   let passphraseFile: string | null = null;
   try {
     if (directory.hasPassphrase()) ({ passphraseFile } = directory);
-    const recipients = await directory.list();
+    const { recipients, problems } = await directory.survey();
     const other = passphraseFile === null ? 'none' : 'passphrase';
-    const mode = recipients.length > 0 ? 'recipients' : other;
-    return { mode, recipients, passphraseFile, problem: null };
+    const mode = recipients.length + problems.length > 0 ? 'recipients' : other;
+    return { mode, recipients, passphraseFile, problems };
   } catch (error) {
-    const problem = isCoded(error) ? error : unreadable(directory, error);
-    return { mode: 'recipients', recipients: [], passphraseFile, problem };
+    return { mode: 'recipients', recipients: [], passphraseFile, problems: [unreadable(directory, error)] };
   }
 }
 
@@ -43,7 +43,7 @@ export class SealingWatch {
   readonly #directory: RecipientDirectory;
   readonly #now: () => number;
   #read = '';
-  #current: SealingState = { mode: 'none', recipients: [], passphraseFile: null, problem: null };
+  #current: SealingState = { mode: 'none', recipients: [], passphraseFile: null, problems: [] };
 
   constructor(directory: RecipientDirectory, now: () => number) {
     this.#directory = directory;

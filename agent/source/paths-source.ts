@@ -2,10 +2,8 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import ignore, { type Ignore } from 'ignore';
 import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import {
-  encodeRelativePath,
   displayPath,
   fsPath,
   isBelow,
@@ -13,6 +11,7 @@ import {
   parseRelativePath,
   type RelativePath,
 } from '../../shared/records/relative-path.ts';
+import { createIgnoreRules, type IgnoreRules } from '../ignore-rules.ts';
 import { SourceFile } from './source-file.ts';
 import type { PathsFacts, Source, SourceEntry } from './source.ts';
 
@@ -39,7 +38,7 @@ const entriesPerTurn = 64;
  */
 export class PathsSource implements Source {
   readonly #roots: RelativePath[];
-  readonly #ignore: Ignore;
+  readonly #ignore: IgnoreRules;
   readonly #entriesMax: number;
   #lastFacts: PathsFacts | null = null;
   /** Files that failed half-way in an earlier run: tried out first, so that they do not fail every run. */
@@ -47,7 +46,7 @@ export class PathsSource implements Source {
 
   constructor(options: Pick<PathsSourceOptions, 'paths'> & Partial<PathsSourceOptions>) {
     this.#roots = rootsOf(options.paths);
-    this.#ignore = ignore({ ignorecase: false }).add([...(options.ignored ?? [])]);
+    this.#ignore = createIgnoreRules(options.ignored ?? []);
     this.#entriesMax = options.entriesMax ?? 100_000;
   }
 
@@ -180,8 +179,7 @@ export class PathsSource implements Source {
   #inspect(name: RelativePath, facts: PathsFacts): Found | null {
     try {
       const stats = fs.lstatSync(absolute(name), { bigint: true });
-      const readable = encodeRelativePath(name).toString('utf8');
-      if (this.#ignore.ignores(stats.isDirectory() ? `${readable}/` : readable)) return null;
+      if (this.#ignore.ignores(name, stats.isDirectory())) return null;
       if (stats.isFile() || stats.isDirectory()) return { path: name, stats, target: null };
       if (stats.isSymbolicLink()) {
         return { path: name, stats, target: fs.readlinkSync(absolute(name), { encoding: 'buffer' }) };

@@ -9,7 +9,7 @@ import type { ContentReader } from './content-reader.ts';
 import type { CreateDirectoryWatcher } from './directory-watcher.ts';
 import { FolderScanner } from './folder-scanner.ts';
 import type { ScanWaiter } from './full-scan.ts';
-import { createIgnoreRules, type IgnoreRules } from './ignore-rules.ts';
+import { createIgnoreRules, type IgnoreRules } from '../ignore-rules.ts';
 import type { FolderCondition, IndexedFolder, IndexerOptions } from './indexer-options.ts';
 import { lookAtSource, type IntactSource, type SourceBaseline, type SourceLook } from './source-guard.ts';
 

@@ -12,7 +12,7 @@ import type { CreateDirectoryWatcher } from './directory-watcher.ts';
 import { FolderLooks } from './folder-looks.ts';
 import { FolderWatch, type LookRequest, type WatchStatus } from './folder-watch.ts';
 import { FullScan, type ScanReport, type ScanWaiter } from './full-scan.ts';
-import type { IgnoreRules } from './ignore-rules.ts';
+import type { IgnoreRules } from '../ignore-rules.ts';
 import type { IndexedFolder, IndexerOptions } from './indexer-options.ts';
 import type { ScanSink } from './scan-sink.ts';
 import { signatureOf } from './signature.ts';

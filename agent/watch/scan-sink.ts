@@ -2,7 +2,7 @@ import type { BigIntStats } from 'node:fs';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FolderIndex, PathChange } from '../index/folder-index.ts';
 import type { ContentReader } from './content-reader.ts';
-import type { IgnoreRules } from './ignore-rules.ts';
+import type { IgnoreRules } from '../ignore-rules.ts';
 
 /** Where a look at the tree gets what it needs and leaves what it finds. */
 export type ScanSink = {

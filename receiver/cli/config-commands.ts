@@ -9,7 +9,7 @@ import { initialisedReceiverHome } from './receiver-home.ts';
 export function addReceiverConfigCommands(program: Command): void {
   addConfigCommands(program, {
     home: initialisedReceiverHome,
-    read: readReceiverConfig,
+    read: ({ configFile }) => readReceiverConfig(configFile),
     shown: shownConfig,
     warnings: () => [],
   });

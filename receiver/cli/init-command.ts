@@ -6,7 +6,8 @@ import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
-import { giveToHomeOwner, prepareNewHome, type Home } from '../../shared/io/home.ts';
+import { giveToHomeOwner, requireNewHome, type Home } from '../../shared/io/home.ts';
+import { makeNewHome } from '../../shared/io/make-new-home.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { askLine } from '../../shared/io/terminal.ts';
 import { formatAddress, parseAddress } from '../../shared/link/address.ts';
@@ -34,6 +35,7 @@ export function addInitCommand(program: Command): void {
 
 async function initReceiver(options: InitOptions, command: Command): Promise<void> {
   const home = receiverHome(command);
+  requireNewHome(home);
   const listen = options.listen === undefined ? [] : [parseAddress(options.listen)];
   const advertise = (options.advertise ?? []).map(parseAddress);
   const typed = options.data ?? (options.yes === true ? '' : await askLine('Directory for the copies: '));
@@ -43,11 +45,13 @@ async function initReceiver(options: InitOptions, command: Command): Promise<voi
   const data = path.resolve(typed);
   const text = receiverConfigText({ data, listen, advertise });
   const config = parseReceiverConfig(text, home.configFile);
-  prepareNewHome(home);
-  await prepareData(home, data);
-  const identity = await createDeviceIdentity(home.directory);
-  // Last: a home without it counts as not initialised.
-  writeFileAtomic(home.configFile, text, 0o640);
+  const identity = await makeNewHome(home, receiverProgram, async () => {
+    await prepareData(home, data);
+    const made = await createDeviceIdentity(home.directory);
+    // Last: a home without it counts as not initialised.
+    writeFileAtomic(home.configFile, text, 0o640);
+    return made;
+  });
 
   if (options.json === true) {
     printJson({ deviceId: identity.deviceId, home: home.directory, config: home.configFile, data });

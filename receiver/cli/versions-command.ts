@@ -53,11 +53,15 @@ function formatVersions(
   const rows = found.versions.map((version) => [
     String(version.number),
     moment(version.createdAt),
+    moment(version.receivedAt),
     String(version.packs),
     formatByteSize(version.bytes),
     version.epoch,
     version.recipients.length === 0 ? 'a passphrase' : version.recipients.join(' '),
     version.complete ? 'yes' : 'no: packs are missing',
   ]);
-  return formatTable(['VERSION', 'MADE', 'PACKS', 'SIZE', 'EPOCH', 'READABLE WITH', 'COMPLETE'], rows);
+  return formatTable(
+    ['VERSION', 'MADE', 'RECEIVED', 'PACKS', 'SIZE', 'EPOCH', 'READABLE WITH', 'COMPLETE'],
+    rows,
+  );
 }

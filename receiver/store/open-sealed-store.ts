@@ -37,7 +37,10 @@ export async function openSealedStore(deps: SealedStoreDeps, options: StoreOptio
   });
   try {
     const held = new HeldContent({ ...deps, index: parts.index, copiesElsewhere: null }, layout);
-    const versions = new VersionIndex(parts.index.database);
+    const versions = new VersionIndex(parts.index.database, (pack) => {
+      const state = parts.index.live(packName(pack) as RelativePath)?.holding.state;
+      return state?.kind === 'file' ? state.size : null;
+    });
     indexVersions(deps, options, parts.index, held, versions);
     const lacking = findLacking(deps, layout, parts.index, held, versions);
     const { agentKey, onRefused } = deps;

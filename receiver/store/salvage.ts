@@ -122,11 +122,13 @@ class Salvager {
       const state = this.#read(placeBelow(this.#layout.current, path), stat);
       await yieldToOthers();
       if (said?.kind === 'file' && said.hash.equals(state.hash)) continue;
-      // What a known row had ends now; so this begins now.
-      const receivedAt = row === null ? this.#arrivedAt(path, stat) : this.#begin.at;
+      const arrivedAt = this.#arrivedAt(path, stat);
+      const ended = row === null ? null : this.#ended(row);
+      // it begins when what a known row had ends
+      const receivedAt = Math.max(arrivedAt, ended?.replacedAt ?? 0);
       const holding = { state, ...unannounced, receivedAt, begun: this.#unknown };
-      const replaced = row === null ? null : this.#replaced(row);
-      await this.#change({ type: 'set', path, holding, namedIn: unknownIndexId, temp: null, replaced });
+      await this.#change({ type: 'set', path, holding, namedIn: unknownIndexId, temp: null, replaced: null });
+      if (ended !== null) await this.#change({ type: 'version', path, ...ended });
     }
   }
 
@@ -148,29 +150,45 @@ class Salvager {
       for (const row of rows) {
         if (row.holding.state.kind !== 'file') continue;
         if (this.#disk.stat(placeBelow(this.#layout.current, row.path))?.kind === 'file') continue;
-        await this.#change({ type: 'remove', path: row.path, replaced: this.#replaced(row) });
+        const { path } = row;
+        const { replaced, replacedAt } = this.#ended(row);
+        await this.#change({ type: 'remove', path, replaced });
+        if (replacedAt === this.#begin.at) continue;
+        // a removal counts as of now: the version that it made gives way to one that is dated
+        await this.#change({ type: 'expire', path, id: replaced.id, name: replaced.name });
+        const dated = { ...replaced, id: this.#nextId() };
+        await this.#change({ type: 'version', path, replaced: dated, replacedAt });
       }
       if (rows.length < changesAtOnce) return;
       after = rows.at(-1)?.path ?? null;
     }
   }
 
-  /** The version that a lost line made of the row: with its bytes, where a found file has them. */
-  #replaced({ path, holding }: LiveRow) {
+  /**
+   * The version that a lost line made of the row: with its bytes and as of the time in its name, where a found file has
+   * them, otherwise as of now.
+   */
+  #ended({ path, holding }: LiveRow) {
     const { state } = holding;
     const candidates = this.#found.get(path) ?? [];
-    const bytes = candidates.find((found) => state.kind === 'file' && found.state.hash.equals(state.hash));
+    const same = candidates
+      .filter((found) => state.kind === 'file' && found.state.hash.equals(state.hash))
+      .toSorted((a, b) => a.at - b.at);
+    // names tell whole seconds
+    const bytes = same.find(({ at }) => at + 1000 > holding.receivedAt) ?? same[0];
     if (bytes !== undefined)
       this.#found.set(
         path,
         candidates.filter((found) => found !== bytes),
       );
-    return {
+    const replaced = {
       id: this.#nextId(),
       name: bytes?.name ?? null,
       holding,
       ended: laterMoment(holding.begun, this.#unknown),
     };
+    const endedAt = bytes?.at ?? this.#begin.at;
+    return { replaced, replacedAt: Math.min(Math.max(endedAt, holding.receivedAt), this.#begin.at) };
   }
 
   /** Its content arrived at some time after what the path had before; its own time of change is the best guess. */

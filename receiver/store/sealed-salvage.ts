@@ -59,18 +59,20 @@ export async function salvageSealed(
   for (let at = 0; at < lost.length; at += changesAtOnce) apply(lost.slice(at, at + changesAtOnce));
   for (const path of found) {
     if (index.live(path) !== null) continue;
-    const state = readState(disk, placeBelow(layout.current, path));
+    const place = placeBelow(layout.current, path);
+    const state = readState(disk, place);
     const name = parseSealedObjectName(path);
     if (state === null || (name?.kind === 'pack' && !name.hash.equals(state.hash))) {
       logger.warn({ path }, 'a damaged object of a sealed folder is left out');
       continue;
     }
+    const receivedAt = arrivedAt(disk, place, begin.at);
     const holding = {
       state,
       indexId: unknownIndexId,
       sequence: 0,
       replaces: null,
-      receivedAt: begin.at,
+      receivedAt,
       begun: 0n,
     };
     apply([{ type: 'set', path, holding, namedIn: unknownIndexId, temp: null, replaced: null }]);
@@ -92,6 +94,12 @@ export async function salvageSealed(
       after = page.at(-1)?.path ?? null;
     }
   }
+}
+
+/** When the file got its name, ms; where the tree was copied since, the time of the copying. */
+function arrivedAt(disk: Disk, place: string, nowMs: number): number {
+  const stat = disk.stat(place);
+  return stat === null ? nowMs : Math.min(nowMs, Number(stat.ctimeNs / 1_000_000n));
 }
 
 function readState(disk: Disk, place: string): FileState | null {

@@ -10,7 +10,14 @@ import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow } from './index-rows.ts';
-import { sizeOf, type BeginEntry, type ChangeEntry, type LiveState, type SetEntry } from './journal-entry.ts';
+import {
+  sizeOf,
+  type BeginEntry,
+  type ChangeEntry,
+  type Holding,
+  type LiveState,
+  type SetEntry,
+} from './journal-entry.ts';
 import type { LackingPacks } from './lacking-packs.ts';
 import type { HeldCopy } from './readable-content.ts';
 import { recipientHistory, type RecipientHistory } from './recipient-history.ts';
@@ -182,7 +189,8 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /**
    * The objects that were held at that moment of the receiver's clock (null: now), in byte order of the paths, page by
-   * page; first of all the agent's public key as `agent.pem`.
+   * page; first of all the agent's public key as `agent.pem`. Their `mtimeNs` is when they were received: no clock but
+   * the receiver's own orders versions.
    */
   entriesAt(query: { at: number | null; after: RelativePath | null; limit: number }): {
     entries: { path: RelativePath; state: LiveState }[];
@@ -195,7 +203,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     const rows = this.parts.index.liveAfter(after, limit - pem.length);
     const entries = rows
       .filter(({ path, holding }) => (at === null || holding.receivedAt <= at) && !this.#isLacking(path))
-      .map(({ path, holding }) => ({ path, state: holding.state }));
+      .map(({ path, holding }) => ({ path, state: asReceived(holding) }));
     const next = rows.length < limit - pem.length ? null : (rows.at(-1)?.path ?? null);
     return { entries: [...pem, ...entries], next };
   }
@@ -328,6 +336,10 @@ function setEntry(
   const indexId = position?.indexId ?? Buffer.alloc(8);
   const holding = { state, indexId, sequence, replaces, receivedAt, begun: 0n };
   return { type: 'set', path, holding, namedIn: indexId, temp: null, replaced: null };
+}
+
+function asReceived({ state, receivedAt }: Holding): LiveState {
+  return state.kind === 'file' ? { ...state, mtimeNs: BigInt(receivedAt) * 1_000_000n } : state;
 }
 
 function packPath(hash: string): RelativePath {

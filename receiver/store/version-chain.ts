@@ -5,7 +5,10 @@ import { recordHash } from '../../shared/sealing/signed-record.ts';
 import { verifyVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
 import type { HeldVersion, VersionIndex } from './version-index.ts';
 
-export type AcceptedVersion = { version: HeldVersion; record: VersionRecord };
+/** A version but for what its packs take, which is known when they are held. */
+type ChainedVersion = Omit<HeldVersion, 'bytes'>;
+
+export type AcceptedVersion = { version: ChainedVersion; record: VersionRecord };
 
 /** A version as its files show it: the number and epoch of its name, and both files' bytes. */
 export type ShownVersion = { number: number; epoch: string; json: Buffer; signature: Buffer };
@@ -19,8 +22,8 @@ export class VersionChain {
   readonly #held: Pick<VersionIndex, 'get' | 'latest'>;
   readonly #agent: { key: KeyObject; folder: string };
   readonly #accepted: AcceptedVersion[] = [];
-  readonly #added = new Map<string, HeldVersion>();
-  readonly #latestAdded = new Map<string, HeldVersion>();
+  readonly #added = new Map<string, ChainedVersion>();
+  readonly #latestAdded = new Map<string, ChainedVersion>();
 
   constructor(held: Pick<VersionIndex, 'get' | 'latest'>, agent: { key: KeyObject; folder: string }) {
     this.#held = held;
@@ -41,7 +44,7 @@ export class VersionChain {
       const shown = `${number} of epoch ${epoch}`;
       throw unfit(`version ${record.number} of epoch ${record.epoch} is announced as ${shown}`);
     }
-    const version: HeldVersion = {
+    const version: ChainedVersion = {
       number,
       epoch,
       hash: Buffer.from(recordHash(json), 'hex'),
@@ -49,7 +52,6 @@ export class VersionChain {
       createdAt: Date.parse(record.createdAt),
       receivedAt,
       packs: record.packs.length,
-      bytes: record.packs.reduce((sum, [, bytes]) => sum + bytes, 0),
       recipients: record.recipients,
     };
     this.#assertFits(version);
@@ -58,7 +60,7 @@ export class VersionChain {
     if (number > (this.#latestAdded.get(epoch)?.number ?? 0)) this.#latestAdded.set(epoch, version);
   }
 
-  #assertFits(version: HeldVersion): void {
+  #assertFits(version: ChainedVersion): void {
     const { number, epoch } = version;
     if (this.#get(number, epoch) !== null) throw unfit(`version ${number} of epoch ${epoch} is held already`);
     const before = this.#get(number - 1, epoch);
@@ -73,11 +75,11 @@ export class VersionChain {
     );
   }
 
-  #get(number: number, epoch: string): HeldVersion | null {
+  #get(number: number, epoch: string): ChainedVersion | null {
     return this.#added.get(`${epoch}-${number}`) ?? this.#held.get(number, epoch);
   }
 
-  #latest(epoch: string): HeldVersion | null {
+  #latest(epoch: string): ChainedVersion | null {
     const [held, added] = [this.#held.latest(epoch), this.#latestAdded.get(epoch) ?? null];
     if (held === null || added === null) return held ?? added;
     return held.number > added.number ? held : added;

@@ -13,7 +13,7 @@ export type HeldVersion = {
   previous: Buffer | null;
   createdAt: number;
   receivedAt: number;
-  /** How many packs it needs, and their bytes, as its record tells. */
+  /** How many packs it needs, and their bytes: as they are, and only of those that lack when it comes as its record tells. */
   packs: number;
   bytes: number;
   /** Key IDs of those who can read it; none: a passphrase. */
@@ -42,11 +42,16 @@ type Row = Omit<HeldVersion, 'createdAt' | 'receivedAt' | 'recipients'> & {
  */
 export class VersionIndex {
   readonly #database: Database.Database;
+  readonly #bytesOf: (pack: string) => number | null;
   readonly #statements: ReturnType<typeof prepareStatements>;
 
-  /** @throws CodedError DATABASE_CORRUPT, STORE_FULL, DISK_FAILED */
-  constructor(database: Database.Database) {
+  /**
+   * `bytesOf`: the size of a pack (hexadecimal) that is held, null for another.
+   * @throws CodedError DATABASE_CORRUPT, STORE_FULL, DISK_FAILED
+   */
+  constructor(database: Database.Database, bytesOf: (pack: string) => number | null) {
     this.#database = database;
+    this.#bytesOf = bytesOf;
     this.#statements = run(() => {
       database.exec(schema);
       return prepareStatements(database);
@@ -54,11 +59,12 @@ export class VersionIndex {
   }
 
   /** One transaction, durable when it returns. A version that is there already must not be added. */
-  add(added: readonly { version: HeldVersion; record: VersionRecord }[]): void {
+  add(added: readonly { version: Omit<HeldVersion, 'bytes'>; record: VersionRecord }[]): void {
     run(() =>
       this.#database.transaction(() => {
         for (const { version, record } of added) {
-          const { number, epoch, hash, previous, createdAt, receivedAt, packs, bytes } = version;
+          const { number, epoch, hash, previous, createdAt, receivedAt, packs } = version;
+          const bytes = record.packs.reduce((sum, [pack, told]) => sum + (this.#bytesOf(pack) ?? told), 0);
           const recipients = version.recipients.join(' ');
           this.#statements.add.run(
             number,
@@ -138,7 +144,7 @@ function prepareStatements(database: Database.Database) {
     ),
     get: database.prepare('SELECT * FROM sealed_versions WHERE epoch = ? AND number = ?'),
     latest: database.prepare('SELECT * FROM sealed_versions WHERE epoch = ? ORDER BY number DESC LIMIT 1'),
-    list: database.prepare('SELECT * FROM sealed_versions ORDER BY received_at, created_at, number'),
+    list: database.prepare('SELECT * FROM sealed_versions ORDER BY received_at, number, created_at'),
     count: database.prepare('SELECT count(*) AS count FROM sealed_versions'),
     needs: database.prepare('SELECT 1 FROM sealed_packs WHERE hash = ?'),
     packs: database.prepare('SELECT hash FROM sealed_packs ORDER BY hash'),

@@ -8,7 +8,7 @@ export type ConfigAccess<Config> = {
   /** @throws CodedError HOME_INVALID */
   home: (command: Command) => Home;
   /** @throws CodedError CONFIG_INVALID */
-  read: (configFile: string) => Config;
+  read: (home: Home) => Config;
   /** As one would write it into the file, without secrets. */
   shown: (config: Config) => object;
   /** What makes sense and is perhaps not meant; a line each, for people. */
@@ -23,8 +23,9 @@ export function addConfigCommands<Config>(program: Command, access: ConfigAccess
     .description('say whether the configuration makes sense')
     .option('--json', 'print JSON')
     .action((options: { json?: true }, command: Command) => {
-      const { configFile } = access.home(command);
-      const warnings = access.warnings(access.read(configFile));
+      const home = access.home(command);
+      const { configFile } = home;
+      const warnings = access.warnings(access.read(home));
       if (options.json === true) printJson({ ok: true, file: configFile, warnings });
       else printText(`${configFile} is good`, ...warnings.map((warning) => `warning: ${warning}`));
     });
@@ -33,7 +34,7 @@ export function addConfigCommands<Config>(program: Command, access: ConfigAccess
     .description('print the configuration with all defaults')
     .option('--json', 'print JSON')
     .action((options: { json?: true }, command: Command) => {
-      const shown = access.shown(access.read(access.home(command).configFile));
+      const shown = access.shown(access.read(access.home(command)));
       if (options.json === true) printJson(shown);
       else printText(stringify(shown));
     });

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import { CodedError } from '../errors/coded-error.ts';
+import { makePrivateFile } from './private-file.ts';
 
 export type DirectoryLock = { release(): void };
 
@@ -10,7 +11,9 @@ export type DirectoryLock = { release(): void };
  * @throws CodedError ALREADY_RUNNING
  */
 export function lockDirectory(directory: string): DirectoryLock {
-  const database = new Database(path.join(directory, 'lock'), { timeout: 0 });
+  const file = path.join(directory, 'lock');
+  makePrivateFile(file);
+  const database = new Database(file, { timeout: 0 });
   try {
     database.pragma('locking_mode = EXCLUSIVE');
     database.pragma('journal_mode = MEMORY');

@@ -3,6 +3,7 @@ import Database from 'better-sqlite3';
 import { CodedError } from '../errors/coded-error.ts';
 import { writeFileAtomic } from './atomic-file.ts';
 import { giveToHomeOwner, type Home } from './home.ts';
+import { makePrivateFile } from './private-file.ts';
 
 /** Held while it is open; the kernel frees it when the process ends in any way, kill -9 included. */
 export type HomeLock = { release(): void };
@@ -41,6 +42,7 @@ export function lockHome(home: Home, program: string, waitMs: number): HomeLock 
 
 function openLockFile(home: Home, waitMs: number): Database.Database {
   try {
+    makePrivateFile(home.lockFile);
     return new Database(home.lockFile, { timeout: waitMs });
   } catch (error) {
     throw unusable(home, error);

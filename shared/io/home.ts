@@ -51,9 +51,16 @@ export function requireInitialised(home: Home, program: string): void {
  * @throws CodedError HOME_INVALID when it is initialised already or cannot be made
  */
 export function requireNewHome(home: Home): void {
-  if (fs.existsSync(home.configFile) || fs.existsSync(path.join(home.identityDirectory, 'key.pem'))) {
+  if (fs.existsSync(home.configFile)) {
     throw new CodedError('HOME_INVALID', `${home.directory} is already initialised`, {
       hint: `its configuration is ${home.configFile}; nothing was changed`,
+    });
+  }
+  if (fs.existsSync(path.join(home.identityDirectory, 'key.pem'))) {
+    throw new CodedError('HOME_INVALID', `${home.directory} has an identity already, but no configuration`, {
+      hint:
+        `put ${home.configFile} back; or, where no other device knows this one ` +
+        `(an init was killed), remove ${home.identityDirectory} and run init again`,
     });
   }
   let existing = home.directory;
@@ -61,12 +68,8 @@ export function requireNewHome(home: Home): void {
   usable(home, () => fs.accessSync(existing, fs.constants.W_OK | fs.constants.X_OK));
 }
 
-/**
- * Makes the directory of a new home, 0700, where it does not exist.
- * @throws CodedError HOME_INVALID when it is initialised already or cannot be made
- */
-export function prepareNewHome(home: Home): void {
-  requireNewHome(home);
+/** Makes the directory of a home, 0700, where it does not exist. @throws CodedError HOME_INVALID when it cannot be used */
+export function makeHomeDirectory(home: Home): void {
   usable(home, () => {
     fs.mkdirSync(home.directory, { recursive: true, mode: 0o700 });
     fs.accessSync(home.directory, fs.constants.W_OK | fs.constants.X_OK);

@@ -15,10 +15,14 @@ Mirror folders need none of this: their files lie readable in the folder's direc
     <data>/<agent>/<folder>/versions/N-EPOCH.json.sig   its signature by the agent
     <data>/<agent>/<folder>/packs/SHA256.pgp        OpenPGP messages; each name is the SHA-256 of the file
 
-To see when each version was made (UTC), the newest last:
+To see when each version was made (UTC, by the server's clock), the newest last:
 
     cd <data>/<agent>/<folder>/versions
     grep -o '"createdAt":"[^"]*"' *.json | sort -t '"' -k 4
+
+Where that clock may have been wrong, or the server in wrong hands: when this receiver got them, the newest last:
+
+    ls -ltrc *.json
 
 ## Steps
 
@@ -76,7 +80,7 @@ def restore():
     print('version', record['number'], 'of', record['createdAt'], 'signed by agent', record['agent'])
     for name, size in record['packs']: check(os.path.isfile(folder + '/packs/' + name + '.pgp'), 'pack ' + name + ' is missing')
     root = json.loads(opened(record['root']))
-    check(all(root[it] == record[it] for it in ('folder', 'epoch', 'number')), 'the root message is of another version')
+    check(all(root[it] == record[it] for it in ('folder', 'epoch', 'number', 'createdAt')), 'the root message is of another version')
     manifest, pieces = root['manifest'], [b''] * len(root['manifest']['extents'])
     for index, data in enumerate(map(chunks, manifest['packs'])):
         for at, (pack, offset, length) in enumerate(manifest['extents']):

@@ -26,7 +26,7 @@ const rootSchema = z.strictObject({
     size: count,
     sha256: sha256Hex,
     packs: z.array(sha256Hex).max(sealedLimits.packsPerVersionMax),
-    extents: z.array(z.tuple([count, count, count])),
+    extents: z.array(z.tuple([count, count, count])).max(sealedLimits.rootExtentsMax),
   }),
 });
 
@@ -47,6 +47,7 @@ export type RootMessage = {
 
 /** JSON text, padded with spaces and a line feed to a Padmé length of at least 1 KiB. @throws CodedError MANIFEST_INVALID (too large) */
 export function encodeRootMessage(root: RootMessage): Buffer {
+  if (root.manifest.extents.length > sealedLimits.rootExtentsMax) throw invalid('it has too many extents');
   const packs = [...new Set(root.manifest.extents.map(({ pack }) => pack))];
   const positions = new Map(packs.map((pack, position) => [pack, position]));
   const extents = root.manifest.extents.map(({ pack, offset, length }) => [
@@ -95,16 +96,20 @@ export async function sealRootMessage(root: RootMessage, sealer: Sealer): Promis
 export async function unsealRootMessage(
   message: Uint8Array,
   unsealer: Unsealer,
-  expected: { folder: string; epoch: string; number: number },
+  expected: VersionIdentity,
 ): Promise<RootMessage> {
   const root = parseRootMessage(await unsealer.unsealMessage(message, sealedLimits.rootBytesMax));
-  if (root.folder !== expected.folder || root.epoch !== expected.epoch || root.number !== expected.number) {
-    throw new CodedError(
-      'RECORD_FORGED',
-      `the root message belongs to version ${root.number} of ${root.folder}, not to ${expected.number} of ${expected.folder}`,
-    );
-  }
-  return root;
+  const [found, told] = [describeIdentity(root), describeIdentity(expected)];
+  if (found === told) return root;
+  throw new CodedError('RECORD_FORGED', `the root message belongs to ${found}, and its record to ${told}`);
+}
+
+/** What a version record and its root message both tell. */
+type VersionIdentity = Pick<RootMessage, 'folder' | 'epoch' | 'number' | 'createdAt'>;
+
+/** Two versions never have the same: no member holds white space. */
+function describeIdentity({ folder, epoch, number, createdAt }: VersionIdentity): string {
+  return `version ${number} of folder ${folder}, epoch ${epoch}, made ${createdAt}`;
 }
 
 function invalid(why: string): CodedError {

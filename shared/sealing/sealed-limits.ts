@@ -6,6 +6,8 @@ export const sealedLimits = {
   packBytesMax: 24 * 1024 * 1024,
   /** The JSON text of a root message, padding included. */
   rootBytesMax: 16 * 1024 * 1024,
+  /** Extents of the manifest in a root message: twice the chunks of 4 KiB in the largest manifest. */
+  rootExtentsMax: 524_288,
   /** A version record. */
   versionRecordBytesMax: 16 * 1024 * 1024,
   packsPerVersionMax: 150_000,

@@ -15,7 +15,7 @@ import {
 const versionLabel = 'mastokeep-version-1';
 
 const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
-const bytesCount = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
+const packBytes = z.int().min(1).max(sealedLimits.packBytesMax);
 
 const versionRecordSchema = z.strictObject({
   ...signedRecordFields,
@@ -27,7 +27,7 @@ const versionRecordSchema = z.strictObject({
   previous: sha256Hex.nullable(),
   root: sha256Hex,
   packs: z
-    .array(z.tuple([sha256Hex, bytesCount]))
+    .array(z.tuple([sha256Hex, packBytes]))
     .min(1)
     .max(sealedLimits.packsPerVersionMax),
   recipients: z.array(z.string().regex(/^[0-9A-F]{16}$/)).max(sealedLimits.recipientsMax),

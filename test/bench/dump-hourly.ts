@@ -15,11 +15,10 @@ import {
 import { fileHash } from './file-hash.ts';
 import { findPeers, peerVersion, requirePostgres, type PeerProgram } from './peer-programs.ts';
 import { SealedPair } from './sealed-pair.ts';
+import { statusesOfScale } from './statuses-of-scale.ts';
 
 /** `warmUpHours`: of the database's life before the first dump. */
 type Plan = { warmUpHours: number; hours: number; firstRuns: number };
-
-const statusesAtScale1 = 620_000;
 
 /** Stores by what tables call them, in the order in which they are run. */
 const stores: readonly { open: OpenDumpStore; programs: readonly PeerProgram[]; alsoFirstRuns: boolean }[] = [
@@ -43,7 +42,7 @@ export async function runDumpHourly(context: BenchmarkContext, plan: Plan): Prom
   const server = await startPostgres();
   const closing: (() => unknown)[] = [() => server.stop()];
   try {
-    const statuses = Math.ceil(statusesAtScale1 * scale);
+    const statuses = statusesOfScale(scale);
     say(
       `making a database of ${statuses.toLocaleString('en')} statuses, and ${plan.warmUpHours} hours of its life`,
     );

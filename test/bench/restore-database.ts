@@ -10,8 +10,9 @@ import { measureProcess, type Measured } from './measured-process.ts';
 import { median } from './median.ts';
 import { requirePostgres } from './peer-programs.ts';
 import { SealedPair } from './sealed-pair.ts';
+import { restoreColumns } from './restore-columns.ts';
+import { statusesOfScale } from './statuses-of-scale.ts';
 
-const statusesAtScale1 = 620_000;
 const runs = 3;
 const jobs = '4';
 const target = 'restored';
@@ -35,7 +36,7 @@ async function runRestoreDatabase({
   const server = await startPostgres();
   let pair: SealedPair | null = null;
   try {
-    const statuses = Math.ceil(statusesAtScale1 * scale);
+    const statuses = statusesOfScale(scale);
     say(`making a database of ${statuses.toLocaleString('en')} statuses`);
     const database = await MastodonDatabase.create(server, 'mastodon', { seed, statuses });
     const withOffsets = new DatabaseDump(path.join(directory, 'with-offsets.dump'), database);
@@ -118,13 +119,7 @@ function restoreResult(
     tables: [
       {
         title: `A dump of ${(dumpBytes / 1e6).toFixed(0)} MB into a new database; medians of ${runs}, peak memory: largest`,
-        columns: [
-          { id: 'what', title: 'RESTORE', unit: 'text' },
-          { id: 'wallMs', title: 'WALL TIME', unit: 'ms' },
-          { id: 'ratio', title: 'OURS / THIS', unit: 'times' },
-          { id: 'cpuMs', title: 'CPU TIME', unit: 'ms' },
-          { id: 'peakBytes', title: 'PEAK MEMORY', unit: 'bytes' },
-        ],
+        columns: restoreColumns,
         rows,
       },
     ],

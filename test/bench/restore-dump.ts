@@ -11,8 +11,9 @@ import type { Measured } from './measured-process.ts';
 import { median } from './median.ts';
 import { findPeers, peerVersion, requirePostgres, type PeerProgram } from './peer-programs.ts';
 import { SealedPair } from './sealed-pair.ts';
+import { restoreColumns } from './restore-columns.ts';
+import { statusesOfScale } from './statuses-of-scale.ts';
 
-const statusesAtScale1 = 620_000;
 /** Versions before the one that is restored, so that it is spread over packs of several hours. */
 const hours = 3;
 const runs = 3;
@@ -79,7 +80,7 @@ async function storeHours(
 ): Promise<number> {
   const server = await startPostgres();
   try {
-    const statuses = Math.ceil(statusesAtScale1 * scale);
+    const statuses = statusesOfScale(scale);
     say(`making a database of ${statuses.toLocaleString('en')} statuses`);
     const database = await MastodonDatabase.create(server, 'mastodon', { seed, statuses });
     const dump = new DatabaseDump(file, database);
@@ -136,13 +137,7 @@ function restoreResult(
   });
   const table: ResultTable = {
     title: `A dump of ${(dumpBytes / 1e6).toFixed(0)} MB back into a file; medians of ${runs}, peak memory: largest`,
-    columns: [
-      { id: 'what', title: 'RESTORE', unit: 'text' },
-      { id: 'wallMs', title: 'WALL TIME', unit: 'ms' },
-      { id: 'ratio', title: 'OURS / THIS', unit: 'times' },
-      { id: 'cpuMs', title: 'CPU TIME', unit: 'ms' },
-      { id: 'peakBytes', title: 'PEAK MEMORY', unit: 'bytes' },
-    ],
+    columns: restoreColumns,
     rows,
   };
   const goals = ['restic', 'borg, zstd,3'].map((title): Goal => ({

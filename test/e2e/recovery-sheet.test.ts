@@ -91,6 +91,24 @@ it('status shows the keys and alarms about one that ends within 30 days; a new k
   expect(second.versions[0]?.newBytes).toBe(first.versions[0]?.newBytes);
 });
 
+it('nothing in the homes can be read by others but what is public and the configuration for its group', () => {
+  const open = [bench.agent.home, bench.receiver.home].flatMap((home) =>
+    fs
+      .readdirSync(home, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => path.join(entry.parentPath, entry.name))
+      .filter((file) => (fs.statSync(file).mode & 0o077) !== 0)
+      .map((file) => path.relative(home, file).replace(/[0-9A-F]{40}/, 'FINGERPRINT')),
+  );
+  expect([...new Set(open)].sort()).toEqual([
+    'agent.yaml',
+    'identity/cert.pem',
+    'pid',
+    'receiver.yaml',
+    'recipients/FINGERPRINT.asc',
+  ]);
+});
+
 type Dump = { versions: { epoch: string; newBytes: number }[] };
 
 it('the sheet names everything that a restore needs, and nothing secret', async () => {

@@ -106,7 +106,7 @@ describe('sealed folders, as a user restores them', () => {
       const args = ['--folder', 'secrets', '--to', to, '--at', at, ...sealed.withKey];
       const { code, stdout, stderr } = await sealed.restore(args);
       expect(code, stderr).toBe(0);
-      expect(stdout).toContain(`secrets: version ${position + 1} of `);
+      expect(stdout).toContain(`secrets: version ${position + 1}, made `);
       expect(secretBelow(to)).toBe(`SECRET_KEY_BASE=${position + 1}\n`);
     }
     const earlier = ['--folder', 'secrets', '--to', sealed.target('before'), '--at', '2 hours ago'];

@@ -136,7 +136,7 @@ describe('a Mastodon-shaped database over 72 hours of churn, sealed every hour',
       const restored = await sealed.restore([...args, ...sealed.withKey]);
       expect(restored.code, restored.stderr).toBe(0);
       expect(restored.stdout).toMatch(
-        new RegExp(`version ${hour} of \\S+Z, signed by ${sealed.bench.agentId}`),
+        new RegExp(`version ${hour}, made \\S+Z, received \\S+Z, signed by ${sealed.bench.agentId}`),
       );
       const dump = path.join(to, 'database/database.dump');
       expect(fs.readFileSync(dump).equals(printed), `bytes of hour ${hour}`).toBe(true);

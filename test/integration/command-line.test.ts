@@ -5,6 +5,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { until } from '../support/until.ts';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { homeAt } from '../../shared/io/home.ts';
+import { lockHome } from '../../shared/io/home-lock.ts';
 import { runCommand, type CommandResult, type ProgramName } from '../support/program.ts';
 
 let scratch: string;
@@ -90,6 +92,44 @@ describe('init of an agent', () => {
     expectError(await agent('init', '--yes', '--listen', '127.0.0.1:1'), 'HOME_INVALID', 2);
     expect(fs.readFileSync(at('agent', 'agent.yaml'), 'utf8')).toBe(before);
     expect((await agent('id')).stdout).toBe(`${made.deviceId}\n`);
+  });
+
+  it('fails beside another one on the same home, and takes nothing of it away', async () => {
+    fs.mkdirSync(at('agent'), { mode: 0o700 });
+    const other = lockHome(homeAt(at('agent'), 'agent.yaml'), 'mastokeep-agent init', 0);
+    try {
+      fs.mkdirSync(at('agent', 'identity'));
+      fs.writeFileSync(at('agent', 'identity', 'cert.pem'), 'half made by the other');
+      const result = await agent('init', '--yes');
+      expectError(result, 'ALREADY_RUNNING', 1);
+      expect(result.stderr).toContain('mastokeep-agent init already runs on');
+      expect(fs.readdirSync(at('agent', 'identity'))).toEqual(['cert.pem']);
+    } finally {
+      other.release();
+    }
+    expect(fs.existsSync(at('agent', 'agent.yaml'))).toBe(false);
+  });
+
+  it('that are begun at once on one home make one home, whole', async () => {
+    const results = await Promise.all(Array.from({ length: 4 }, () => agent('init', '--yes', '--json')));
+    const made = results.filter(({ code }) => code === 0);
+    expect(made).toHaveLength(1);
+    for (const { code, stderr } of results) {
+      if (code !== 0) expect(stderr).toMatch(/^error (ALREADY_RUNNING|HOME_INVALID): /);
+    }
+    const { deviceId } = JSON.parse(made[0]?.stdout ?? '') as { deviceId: string };
+    expect((await agent('id')).stdout).toBe(`${deviceId}\n`);
+    expect(await agent('recovery-sheet')).toMatchObject({ code: 0 });
+  });
+
+  it('says what to do with a home that a killed init left with an identity alone', async () => {
+    await agent('init', '--yes');
+    fs.rmSync(at('agent', 'agent.yaml'));
+    const result = await agent('init', '--yes');
+    expectError(result, 'HOME_INVALID', 2);
+    expect(result.stderr).toContain(`remove ${at('agent', 'identity')} and run init again`);
+    fs.rmSync(at('agent', 'identity'), { recursive: true });
+    expect(await agent('init', '--yes')).toMatchObject({ code: 0 });
   });
 
   it('replicates the media of a Mastodon installation without caches and user archives', async () => {
@@ -279,6 +319,26 @@ describe('folder add', () => {
     expect((await agent('config', 'check')).stdout).toBe(
       `${file} is good\nwarning: ${twice}\nwarning: ${readable}\n`,
     );
+  });
+
+  it.each([
+    ['a mirror folder', 'kind: mirror', (directory: string) => `path: ${directory}`],
+    ['sealed paths', 'kind: sealed', (directory: string) => `source: {paths: [/etc/hosts, ${directory}]}`],
+  ])('refuses to run on a file into which %s around the home were written', async (_, kind, where) => {
+    await agent('init', '--yes');
+    fs.symlinkSync(at(), at('link'));
+    const config = at('agent', 'agent.yaml');
+    const written = fs.readFileSync(config, 'utf8');
+    for (const directory of [at(), at('link'), at('agent')]) {
+      const folder = `folders:\n  - id: a\n    ${kind}\n    ${where(directory)}\n`;
+      fs.writeFileSync(config, written.replace('folders: []\n', folder));
+      for (const command of [['config', 'check'], ['run']]) {
+        const result = await agent(...command);
+        expectError(result, 'CONFIG_INVALID', 2);
+        expect(result.stderr).toMatch(/agent\.yaml line \d+: folders\.0: .* the home of this agent/);
+        expect(result.stderr).toContain('beside the home');
+      }
+    }
   });
 
   it('keeps the source of a sealed folder, and prints no password', async () => {

@@ -89,6 +89,22 @@ describe('init with public keys', () => {
     }
   });
 
+  it('prints the recovery sheet also where kept keys cannot be used, and names those', async () => {
+    await must('init', '--yes', '--recipient', exported('ecc@example.org'));
+    const kept = path.join(home, 'recipients');
+    fs.writeFileSync(path.join(kept, 'zz-garbage.asc'), 'garbage');
+    fs.mkdirSync(path.join(kept, 'zz-odd.asc'));
+    const sheet = (await must('recovery-sheet')).replaceAll(/\n */g, ' ');
+    const groups = gpg.fingerprint('ecc@example.org').match(/.{4}/g) ?? [];
+    expect(sheet).toContain(groups.join(' '));
+    for (const words of ['NOTHING IS SEALED UNTIL', 'zz-garbage.asc', 'zz-odd.asc', '--key private.asc'])
+      expect(sheet).toContain(words);
+    const json = JSON.parse(await must('recovery-sheet', '--json')) as { unusableKeys: string[] };
+    expect(json.unusableKeys).toHaveLength(2);
+    // and nothing is sealed to only a part of them
+    expect((await agent('recipient', 'list')).stderr).toMatch(/^error KEY_INVALID: .*zz-garbage\.asc/);
+  });
+
   it('warns of one recipient only, of one that GnuPG cannot read, and of one that ends within a year', async () => {
     gpg.generateKey('short@example.org', 'ed25519', '90d');
     const one = await must('init', '--yes', '--recipient', exported('short@example.org'));

@@ -92,6 +92,8 @@ describe('PostgreSQL as a source', () => {
     expect(copy).toBe(original);
     expect(copy).toContain('CREATE MATERIALIZED VIEW public.instances');
     expect(copy).toContain('日本語のテキスト 🐘');
+    // uncompressed, so that what stays the same can be found again
+    expect(entry?.content?.includes('日本語のテキスト 🐘')).toBe(true);
   });
 
   it('takes a URI, pairs, a service file and the environment, and passwords from a file', async () => {

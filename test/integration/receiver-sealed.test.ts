@@ -91,7 +91,7 @@ it('lists the versions of a sealed folder, newest first, running or not', async 
   await receiver.start();
   expect(JSON.parse(await receiver.must(['versions', 'database', '--json']))).toEqual(listed);
   const [head, ...rows] = (await receiver.must(['versions', 'database'])).trimEnd().split('\n');
-  expect(head).toMatch(/^VERSION +MADE +PACKS +SIZE +EPOCH +READABLE WITH +COMPLETE$/);
+  expect(head).toMatch(/^VERSION +MADE +RECEIVED +PACKS +SIZE +EPOCH +READABLE WITH +COMPLETE$/);
   expect(rows).toEqual([
     expect.stringMatching(
       /^2 +2026-11-21T08:40:00Z \(.*\) +2 +\d+ B +0{14}bb +A{16} B{16} +no: packs are missing$/,

@@ -18,6 +18,8 @@ let pristine: string;
 let script: string;
 let folder: string;
 let versions: string[];
+/** Its root message is of another moment than its record. */
+let strange: string;
 let attempts = 0;
 
 const blob = randomBytes(300_000);
@@ -68,6 +70,8 @@ beforeAll(async () => {
     await receiver.addVersion(secondTree, '2026-11-21T09:40:00.000Z'),
     await receiver.addVersion(secondTree.slice(0, 1), '2026-11-21T10:40:00.000Z'),
   ];
+  receiver.rootTells = { createdAt: '2026-11-21T11:40:00.001Z' };
+  strange = await receiver.addVersion(firstTree, '2026-11-21T11:40:00.000Z');
   folder = path.relative(pristine, receiver.folderDirectory);
   fs.writeFileSync(path.join(pristine, 'RESTORE.txt'), restoreByHandText);
   // the very command that the text gives
@@ -186,6 +190,13 @@ it('refuses records of another agent, folder or version', () => {
   );
   expect(moved.stderr).toContain('the version is of another folder');
   expect(fs.existsSync(versionsDirectory)).toBe(false);
+});
+
+it('refuses a root message that tells another time than its record', () => {
+  const { status, stderr, target } = restore(strange);
+  expect(status).toBe(1);
+  expect(stderr).toContain('the root message is of another version');
+  expectNothingLeft(target);
 });
 
 it('leaves nothing when gpg has no key', () => {

@@ -7,7 +7,7 @@ import { parseTypedPath, type RelativePath } from '../../shared/records/relative
 import { openSourceFile } from '../../agent/index/source-file.ts';
 import { ContentReader } from '../../agent/watch/content-reader.ts';
 import { recordFile } from '../../agent/watch/file-scan.ts';
-import { createIgnoreRules } from '../../agent/watch/ignore-rules.ts';
+import { createIgnoreRules } from '../../agent/ignore-rules.ts';
 import type { ScanSink } from '../../agent/watch/scan-sink.ts';
 import { FolderBench } from '../support/folder-bench.ts';
 import { canMount, mountBind } from '../support/mounted.ts';

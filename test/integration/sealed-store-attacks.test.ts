@@ -161,6 +161,21 @@ describe('a version record that is not what it claims', () => {
     },
   );
 
+  it('is counted with what its packs take, whatever it claims of them', async () => {
+    await sendFirst();
+    const claims = resigned(
+      altered((record) => {
+        for (const pack of record.packs) pack[1] = sealedLimits.packBytesMax;
+      }),
+    );
+    await feed.send([b, claims.json, claims.signature]);
+    const bytes = (): number[] => store.listVersions().map((version) => version.bytes);
+    const real = [root.content.length + a.content.length, b.content.length + a.content.length];
+    expect(bytes()).toEqual(real);
+    await reopen('database');
+    expect(bytes()).toEqual(real);
+  });
+
   it('is refused though its right half is held', async () => {
     await sendFirst();
     await feed.send([b, second.json]);

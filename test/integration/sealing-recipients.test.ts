@@ -65,8 +65,11 @@ describe('recipients', () => {
     const armored = { name: 'both.asc', content: gpg.run(['--armor', '--export', ...fingerprints]) };
     const joined = { name: 'cat.asc', content: `${String(rsa.content)}\n${String(ecc.content)}` };
     for (const file of [binary, armored, joined]) {
-      const loaded = await loadRecipients([file, ecc]);
-      expect(loaded.map(({ fingerprint }) => fingerprint)).toEqual(fingerprints);
+      // all keys of the file, and a key that comes again only once
+      for (const files of [[file], [file, ecc]]) {
+        const loaded = await loadRecipients(files);
+        expect(loaded.map(({ fingerprint }) => fingerprint)).toEqual(fingerprints);
+      }
     }
   });
 

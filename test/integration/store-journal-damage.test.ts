@@ -133,6 +133,41 @@ it('knows the state of an earlier moment when journal and database are lost', as
   expect(contentAt(between)).toEqual(listing({ changed: 'first', deleted: 'gone soon', kept: 'kept' }));
 });
 
+it('dates what damaged lines told by the names of the versions', async () => {
+  const { open, root, databasePath } = storeFixture();
+  store = await open();
+  const feed = new FeedFake(() => store);
+  await feed.send({ kept: 'kept', changed: 'first', deleted: 'gone soon' });
+  const between = Date.now();
+  const nextSecond = async (): Promise<void> => {
+    const begun = Math.floor(Date.now() / 1000);
+    // Names of versions tell whole seconds.
+    await until('the next second', () => Math.floor(Date.now() / 1000) > begun);
+  };
+  await nextSecond();
+  await feed.send({ changed: 'second, and longer', deleted: null });
+  const after = Date.now();
+  await nextSecond();
+  const listed = (at: number): unknown => store.entriesAt({ at, after: null, limit: 10 }).entries;
+  const [thenBetween, thenAfter] = [listed(between), listed(after)];
+  const used = store.usage();
+  await store.close();
+  removeDatabase(databasePath);
+  damageLine(root, (line) => line.includes('"type":"remove"'));
+  store = await open();
+  expect(store.opened.damagedJournal).not.toBeNull();
+  expect(names(listed(between))).toEqual(names(thenBetween));
+  expect(names(listed(after))).toEqual(names(thenAfter));
+  expect(store.usage()).toEqual(used);
+});
+
+/** Paths and contents: what else was known of them may be lost. */
+function names(entries: unknown): unknown {
+  return (entries as { path: string; state: { hash?: Buffer } }[]).map(
+    ({ path, state }) => `${path} ${state.hash?.toString('hex')}`,
+  );
+}
+
 it('keeps everything from the database when the journal is lost', async () => {
   const { open, root } = await closedStore();
   const before = store.opened;

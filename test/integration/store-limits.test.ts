@@ -1,29 +1,16 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { afterEach, expect, it } from 'vitest';
-import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
+import { expect, it } from 'vitest';
 import { probeFilesystem } from '../../receiver/store/probe-filesystem.ts';
 import { diskError } from '../../shared/io/disk.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { parseRelativePath, parseTypedPath, type RelativePath } from '../../shared/records/relative-path.ts';
-import { FeedFake, fileState, indexA, readTree, sha256, storeFixture } from '../support/store-fixture.ts';
+import { openedStore } from '../support/opened-store.ts';
+import { fileState, indexA, readTree, sha256 } from '../support/store-fixture.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const stores: MirrorStore[] = [];
-
-afterEach(async () => {
-  for (const store of stores.splice(0)) await store.close();
-});
-
-async function opened(...fixture: Parameters<typeof storeFixture>) {
-  const { open, root } = storeFixture(...fixture);
-  const store = await open();
-  stores.push(store);
-  return { store, root, open, feed: new FeedFake(() => store) };
-}
-
 it('takes no content that differs from its hash', async () => {
-  const { store, root } = await opened();
+  const { store, root } = await openedStore();
   const mismatch: unknown = expect.objectContaining({ code: 'CONTENT_MISMATCH' });
   expect(() => store.stage(sha256('right'), Buffer.from('wrong'))).toThrowError(mismatch);
   const partial = store.openPartial(sha256('right'), 5);
@@ -45,7 +32,7 @@ it('takes no content that differs from its hash', async () => {
 });
 
 it('takes no record that lies about the size of its content', async () => {
-  const { store } = await opened();
+  const { store } = await openedStore();
   const states = [fileState('right'), { ...fileState('right'), size: 1 }];
   const records = states.map((state, at) => ({
     path: parseTypedPath(`file ${at}`),
@@ -71,7 +58,7 @@ it('takes no record that lies about the size of its content', async () => {
 });
 
 it('keeps content that arrived in part over a restart', async () => {
-  const { store, open, root } = await opened();
+  const { store, open, root } = await openedStore();
   const content = Buffer.from('first half, second half');
   const partial = store.openPartial(sha256(content), content.length);
   partial.write(0, content.subarray(0, 11));
@@ -79,7 +66,6 @@ it('keeps content that arrived in part over a restart', async () => {
   store.stage(sha256('left over'), Buffer.from('left over'));
   await store.close();
   const again = await open();
-  stores.push(again);
   const rest = again.openPartial(sha256(content), content.length);
   expect(rest.size).toBe(11);
   expect(rest.read(6, 100).toString()).toBe('half,');
@@ -99,7 +85,7 @@ it('keeps content that arrived in part over a restart', async () => {
 });
 
 it('removes old partial content while it runs, but none in use', async () => {
-  const { store, root } = await opened();
+  const { store, root } = await openedStore();
   const used = store.openPartial(sha256('used'), 4);
   const abandoned = store.openPartial(sha256('abandoned'), 9);
   for (const partial of [used, abandoned]) partial.write(0, Buffer.from('a'));
@@ -112,7 +98,7 @@ it('removes old partial content while it runs, but none in use', async () => {
 });
 
 it('makes plain files and directories only, with the time of the source', async () => {
-  const { feed, root } = await opened();
+  const { feed, root } = await openedStore();
   const state = { ...fileState('#!/bin/sh'), mode: 0o4755, uid: 0, gid: 0 };
   await feed.send({ 'bin/tool': '#!/bin/sh' });
   await feed.send({ 'bin/tool': state });
@@ -123,7 +109,7 @@ it('makes plain files and directories only, with the time of the source', async 
 });
 
 it('writes nothing through a link that somebody planted', async () => {
-  const { feed, root } = await opened();
+  const { feed, root } = await openedStore();
   const outside = temporaryDirectory();
   fs.writeFileSync(path.join(outside, 'b'), 'mine');
   await feed.send({ 'd/b': 'bee', 'd/c': 'sea' });
@@ -138,7 +124,7 @@ it('writes nothing through a link that somebody planted', async () => {
 });
 
 it('reads nothing through a link that somebody planted', async () => {
-  const { feed, store, root } = await opened();
+  const { feed, store, root } = await openedStore();
   const outside = temporaryDirectory();
   fs.writeFileSync(path.join(outside, 'b'), 'bee');
   await feed.send({ 'd/b': 'bee' });
@@ -149,7 +135,7 @@ it('reads nothing through a link that somebody planted', async () => {
 });
 
 it('moves away what somebody put where a file has to be', async () => {
-  const { feed, root } = await opened();
+  const { feed, root } = await openedStore();
   fs.writeFileSync(`${root}/current/a`, 'mine');
   fs.mkdirSync(`${root}/current/b`);
   fs.writeFileSync(`${root}/current/b/inner`, 'mine too');
@@ -159,7 +145,7 @@ it('moves away what somebody put where a file has to be', async () => {
 });
 
 it('keeps names of every kind, and their versions', async () => {
-  const { store, root } = await opened();
+  const { store, root } = await openedStore();
   const names = [
     'x'.repeat(255),
     `${'é'.repeat(120)}.tar.gz`,
@@ -195,7 +181,7 @@ it('keeps names of every kind, and their versions', async () => {
 
 it('keeps versions apart whose names a source has made up', async () => {
   const at = Date.parse('2026-11-21T08:00:00Z');
-  const { feed, root } = await opened(undefined, { now: () => at });
+  const { feed, root } = await openedStore(undefined, { now: () => at });
   await feed.send({ a: 'one', 'a~20261121-080000/b': 'below' });
   await feed.send({ a: 'two' });
   await feed.send({ 'a~20261121-080000/b': null, 'a~20261121-080000-2/b': 'more' });
@@ -211,7 +197,7 @@ it('keeps versions apart whose names a source has made up', async () => {
 it('expires by its rule, and never what is younger than the floor', async () => {
   let now = Date.parse('2026-01-01T00:00:00Z');
   const retention = { kind: 'simple', keep: 2, cleanoutDays: 0, floorDays: 7 } as const;
-  const { feed, store, root } = await opened(undefined, { now: () => now }, { retention });
+  const { feed, store, root } = await openedStore(undefined, { now: () => now }, { retention });
   const day = 86_400_000;
   for (const content of ['1', '2', '3', '4', '5', '6']) {
     await feed.send({ 'd/a': content });
@@ -226,9 +212,9 @@ it('expires by its rule, and never what is younger than the floor', async () => 
 });
 
 it('takes content from another folder of the agent', async () => {
-  const source = await opened();
+  const source = await openedStore();
   await source.feed.send({ a: 'shared' });
-  const target = await opened(undefined, {
+  const target = await openedStore(undefined, {
     copiesElsewhere: (hash) => source.store.copies(hash),
   });
   await target.feed.send({ b: fileState('shared') });
@@ -236,7 +222,7 @@ it('takes content from another folder of the agent', async () => {
 });
 
 it('fetches again what it holds damaged', async () => {
-  const { feed, store, root } = await opened();
+  const { feed, store, root } = await openedStore();
   await feed.send({ a: 'good' });
   fs.chmodSync(`${root}/current/a`, 0o600);
   fs.writeFileSync(`${root}/current/a`, 'evil');

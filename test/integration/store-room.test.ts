@@ -1,35 +1,16 @@
 import fs from 'node:fs';
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { AgentQuota, recordBytes } from '../../receiver/store/agent-quota.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
-import {
-  FeedFake,
-  fileState,
-  readTree,
-  sha256,
-  storeFixture,
-  symlinkState,
-} from '../support/store-fixture.ts';
+import { FeedFake, fileState, readTree, sha256, symlinkState } from '../support/store-fixture.ts';
+import { openedStore } from '../support/opened-store.ts';
 import { sealedStoreFixture } from '../support/sealed-store-fixture.ts';
-
-const stores: MirrorStore[] = [];
-
-afterEach(async () => {
-  for (const store of stores.splice(0)) await store.close();
-});
-
-async function opened(...fixture: Parameters<typeof storeFixture>) {
-  const { open, root } = storeFixture(...fixture);
-  const store = await open();
-  stores.push(store);
-  return { store, root, open, feed: new FeedFake(() => store) };
-}
 
 it('refuses at the quota of the agent, across its folders, and removes nothing', async () => {
   const quota = new AgentQuota({ bytesMax: 25 + 3 * recordBytes, sealedReserve: 0 });
-  const first = await opened(undefined, { quota });
-  const second = await opened(undefined, { quota });
+  const first = await openedStore(undefined, { quota });
+  const second = await openedStore(undefined, { quota });
   await first.feed.send({ a: 'ten bytes.' });
   await first.feed.send({ a: 'TEN BYTES.' });
   await expect(second.feed.send({ b: 'six.bytes'.repeat(recordBytes) })).rejects.toMatchObject({
@@ -45,7 +26,7 @@ it('refuses at the quota of the agent, across its folders, and removes nothing',
 
 it('refuses records without bytes at the quota, and still takes deletions and metadata', async () => {
   const quota = new AgentQuota({ bytesMax: 10 * recordBytes, sealedReserve: 0 });
-  const { feed, store } = await opened(undefined, { quota });
+  const { feed, store } = await openedStore(undefined, { quota });
   const refused: unknown = expect.objectContaining({ code: 'QUOTA_REACHED' });
   for (let count = 0; count < 9; count += 1) await feed.send({ [`link ${count}`]: symlinkState('x') });
   await feed.send({ empty: fileState('') });
@@ -63,7 +44,7 @@ it('refuses records without bytes at the quota, and still takes deletions and me
 it('refuses below the free-space floor and goes on when there is room again', async () => {
   const space = { totalBytes: 1000, freeBytes: 60 };
   const disk = { ...nodeDisk, space: () => ({ ...space }) };
-  const { feed, store } = await opened(undefined, { disk }, { freeSpaceFloor: 0.05 });
+  const { feed, store } = await openedStore(undefined, { disk }, { freeSpaceFloor: 0.05 });
   await feed.send({ a: '0123456789' });
   space.freeBytes = 50;
   expect(() => store.stage(sha256('more'), Buffer.from('more'))).toThrowError(
@@ -80,12 +61,11 @@ it('refuses below the free-space floor and goes on when there is room again', as
 it('refuses deletions too when the journal would eat up the floor', async () => {
   const space = { totalBytes: 1000, freeBytes: 60 };
   const disk = { ...nodeDisk, space: () => ({ ...space }) };
-  const { feed, open, store } = await opened(undefined, { disk }, { freeSpaceFloor: 0.05 });
+  const { feed, open, store } = await openedStore(undefined, { disk }, { freeSpaceFloor: 0.05 });
   await feed.send({ a: '0123456789' });
   await store.close();
   space.freeBytes = 20;
   const reopened = await open();
-  stores.push(reopened);
   const again = new FeedFake(() => reopened);
   again.sequence = feed.sequence;
   await expect(again.send({ a: null })).rejects.toMatchObject({
@@ -96,7 +76,7 @@ it('refuses deletions too when the journal would eat up the floor', async () => 
 
 it('counts partial content, also that of an earlier run, and never keeps more of it than the quota', async () => {
   const quota = new AgentQuota({ bytesMax: 10_000, sealedReserve: 0 });
-  const { store, open, root } = await opened(undefined, { quota });
+  const { store, open, root } = await openedStore(undefined, { quota });
   const bytesOnDisk = (): number =>
     fs
       .readdirSync(`${root}/incoming`)
@@ -117,15 +97,15 @@ it('counts partial content, also that of an earlier run, and never keeps more of
   for (const partial of open4000) partial.close();
   store.openPartial(sha256('empty'), 1).close();
   await store.close();
-  stores.push(await open());
+  await open();
   expect(quota.usedBytes()).toBe(8000);
   expect(fs.readdirSync(`${root}/incoming`)).toHaveLength(2);
 });
 
 it('gives up partial content, the oldest first, for content that needs the room, in another folder too', async () => {
   const quota = new AgentQuota({ bytesMax: 10_000, sealedReserve: 0 });
-  const first = await opened(undefined, { quota });
-  const second = await opened(undefined, { quota });
+  const first = await openedStore(undefined, { quota });
+  const second = await openedStore(undefined, { quota });
   for (const name of ['old', 'new']) {
     const partial = first.store.openPartial(sha256(name), 4000);
     partial.write(0, Buffer.alloc(3000));
@@ -148,9 +128,9 @@ it('gives up partial content at the free-space floor too, and nothing of another
   };
   const agent = new AgentQuota({ bytesMax: null, sealedReserve: 0 });
   const limits = { freeSpaceFloor: 0.05 };
-  const first = await opened(undefined, { disk, quota: agent }, limits);
-  const second = await opened(undefined, { disk, quota: agent }, limits);
-  const stranger = await opened(undefined, { disk }, limits);
+  const first = await openedStore(undefined, { disk, quota: agent }, limits);
+  const second = await openedStore(undefined, { disk, quota: agent }, limits);
+  const stranger = await openedStore(undefined, { disk }, limits);
   const leave = (store: MirrorStore, name: string): void => {
     const partial = store.openPartial(sha256(name), 2000);
     partial.write(0, Buffer.alloc(2000));
@@ -172,14 +152,13 @@ it('gives up partial content at the free-space floor too, and nothing of another
 it('begins no large content whose rest has no room above the floor, and keeps the part that it has', async () => {
   const space = { totalBytes: 100_000, freeBytes: 9000 };
   const disk = { ...nodeDisk, space: () => ({ ...space }) };
-  const { store, root, open } = await opened(undefined, { disk }, { freeSpaceFloor: 0.05 });
+  const { store, root, open } = await openedStore(undefined, { disk }, { freeSpaceFloor: 0.05 });
   const part = store.openPartial(sha256('large'), 3000);
   part.write(0, Buffer.alloc(1000));
   part.close();
   await store.close();
   space.freeBytes = 6000;
   const again = await open();
-  stores.push(again);
   const openAll = (): unknown => again.openPartial(sha256('large'), 3000);
   expect(openAll).toThrowError(expect.objectContaining({ code: 'STORE_FULL' }));
   expect(fs.readdirSync(`${root}/incoming`)).toHaveLength(1);
@@ -187,7 +166,7 @@ it('begins no large content whose rest has no room above the floor, and keeps th
 
 it('refuses mirrors first: the reserve of the quota is for sealed folders', async () => {
   const quota = new AgentQuota({ bytesMax: 100_000, sealedReserve: 0.1 });
-  const { store, feed } = await opened(undefined, { quota });
+  const { store, feed } = await openedStore(undefined, { quota });
   const sealed = await sealedStoreFixture(undefined, { quota }).open();
   try {
     await feed.send({ a: 'a'.repeat(90_000 - recordBytes) });

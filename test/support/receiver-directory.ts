@@ -31,6 +31,10 @@ export class ReceiverDirectory {
   readonly folderDirectory: string;
   /** What its versions say that they were made from. */
   source: 'paths' | 'postgres' = 'paths';
+  /** What root messages tell from now on that is not what their records tell. */
+  rootTells: Partial<Record<'epoch' | 'createdAt', string> & { number: number }> = {};
+  /** Of the versions that are added from now on. */
+  epoch = '00000000000000ab';
   readonly #options: { folder: string; sealer: Sealer; blockBytes: number; packBytes: number };
   readonly #key: KeyObject;
   readonly #known = new Map<string, Where>();
@@ -58,7 +62,6 @@ export class ReceiverDirectory {
   async addVersion(tree: readonly TreeEntry[], createdAt: string): Promise<string> {
     const { folder, sealer } = this.#options;
     this.#number += 1;
-    const epoch = '00000000000000ab';
     const used = new Map<string, number>();
     const writer = new ManifestWriter({ folder, createdAt });
     const pieces = [writer.begin()];
@@ -70,9 +73,14 @@ export class ReceiverDirectory {
     const manifest = Buffer.concat(pieces);
     const extents = await this.#store(manifest, used);
     const sha256 = createHash('sha256').update(manifest).digest('hex');
-    const identity = { folder, epoch, number: this.#number, createdAt };
+    const identity = { folder, epoch: this.epoch, number: this.#number, createdAt };
     const root = await sealRootMessage(
-      { ...identity, source: { kind: this.source }, manifest: { size: manifest.length, sha256, extents } },
+      {
+        ...identity,
+        ...this.rootTells,
+        source: { kind: this.source },
+        manifest: { size: manifest.length, sha256, extents },
+      },
       sealer,
     );
     this.#writePack(root);

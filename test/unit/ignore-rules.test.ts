@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
-import { createIgnoreRules } from '../../agent/watch/ignore-rules.ts';
+import { createIgnoreRules } from '../../agent/ignore-rules.ts';
 
 const bytes = (text: string) => Buffer.from(text, 'utf8').toString('latin1') as RelativePath;
 

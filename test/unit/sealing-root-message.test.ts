@@ -8,6 +8,7 @@ import {
   unsealRootMessage,
   type RootMessage,
 } from '../../shared/sealing/root-message.ts';
+import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import { Sealer } from '../../shared/sealing/sealer.ts';
 import { openPassphraseUnsealer } from '../../shared/sealing/unsealer.ts';
 
@@ -67,6 +68,27 @@ describe('a root message', () => {
     );
   });
 
+  it('has as many extents as there may be, and no more', () => {
+    const extents = Array.from({ length: sealedLimits.rootExtentsMax }, (_, offset) => ({
+      pack: pack(1),
+      offset,
+      length: 1,
+    }));
+    const manifest = { size: extents.length, sha256: pack(9), extents };
+    const bytes = encodeRootMessage({ ...sample, manifest });
+    expect(parseRootMessage(bytes).manifest.extents).toHaveLength(sealedLimits.rootExtentsMax);
+    const more = { ...manifest, size: extents.length + 1, extents: [...extents, ...extents.slice(0, 1)] };
+    expect(() => encodeRootMessage({ ...sample, manifest: more })).toThrowError(invalid);
+    const text = bytes.toString('utf8').replace('"extents":[', '"extents":[[0,0,1],');
+    const oneMore = text.replace(`"size":${extents.length}`, `"size":${extents.length + 1}`);
+    expect(() => parseRootMessage(Buffer.from(oneMore))).toThrowError(
+      expect.objectContaining({
+        code: 'MANIFEST_INVALID',
+        message: expect.stringContaining('extents') as string,
+      }),
+    );
+  });
+
   it.each<[string, (text: string) => string]>([
     ['no JSON', () => '{'],
     ['another format', (text) => text.replace('root-1', 'root-2')],
@@ -85,7 +107,12 @@ describe('a root message', () => {
     const sealed = await sealRootMessage(sample, Sealer.toPassphrase('correct horse'));
     const unsealer = openPassphraseUnsealer('correct horse');
     expect(await unsealRootMessage(sealed.bytes, unsealer, sample)).toEqual(sample);
-    for (const other of [{ folder: 'secrets' }, { number: 4 }, { epoch: '00000000000000ac' }]) {
+    for (const other of [
+      { folder: 'secrets' },
+      { number: 4 },
+      { epoch: '00000000000000ac' },
+      { createdAt: '2026-11-21T08:40:00.001Z' },
+    ]) {
       await expect(unsealRootMessage(sealed.bytes, unsealer, { ...sample, ...other })).rejects.toThrowError(
         expect.objectContaining({ code: 'RECORD_FORGED' }),
       );

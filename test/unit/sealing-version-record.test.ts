@@ -8,6 +8,7 @@ import {
   versionName,
   versionSignatureName,
 } from '../../shared/sealing/object-name.ts';
+import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
 import { recordHash, signRecord } from '../../shared/sealing/signed-record.ts';
 import {
   encodeVersionRecord,
@@ -31,7 +32,7 @@ const records: fc.Arbitrary<VersionRecord> = fc
       .date({ min: new Date('2020-01-01'), max: new Date('2100-01-01'), noInvalidDate: true })
       .map((date) => date.toISOString()),
     previous: fc.option(hex(32)),
-    packs: fc.uniqueArray(fc.tuple(hex(32), fc.integer({ min: 1, max: 2 ** 40 })), {
+    packs: fc.uniqueArray(fc.tuple(hex(32), fc.integer({ min: 1, max: sealedLimits.packBytesMax })), {
       minLength: 1,
       maxLength: 5,
       selector: ([hash]) => hash,
@@ -108,6 +109,7 @@ describe('a version record', () => {
       text.replace(`"root":"${'ab'.repeat(32)}"`, `"root":"${'ef'.repeat(32)}"`),
     ],
     ['a pack without size', text.replace(',1000]', ']')],
+    ['a pack larger than any', text.replace(',1000]', `,${sealedLimits.packBytesMax + 1}]`)],
     ['a prototype', text.replace('{"agent"', '{"__proto__":{},"agent"')],
     ['bytes that are not UTF-8', Buffer.concat([bytes.subarray(0, -2), Buffer.from([0xff, 0x22, 0x7d])])],
     ['too many bytes', Buffer.alloc(17 * 1024 * 1024, ' ')],

@@ -142,9 +142,24 @@ it('listens for a receiver that has no listening socket and joins', async () => 
   expectSameTree();
 });
 
+it('is one device when two are begun at once on a new home: the other one is refused', async () => {
+  const begun = [0, 1, 2].map(async () => prepareRestoreHome(homeOf('new-home')));
+  const [first, ...refused] = (await Promise.allSettled(begun)).toSorted((a, b) =>
+    a.status < b.status ? -1 : 1,
+  );
+  expect(refused.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  expect(refused).toMatchObject([{ reason: { code: 'ALREADY_RUNNING' } }, {}]);
+  const made = first?.status === 'fulfilled' ? first.value : null;
+  made?.lock.release();
+  const again = await prepareRestoreHome(homeOf('new-home'));
+  again.lock.release();
+  expect(again.identity).toEqual(made?.identity);
+});
+
 it('dials a receiver that was paired by ID', async () => {
   receiver = await startReceiver(true);
-  const { identity } = await prepareRestoreHome(homeOf('new-home'));
+  const { identity, lock } = await prepareRestoreHome(homeOf('new-home'));
+  lock.release();
   receiver.book.pair({ deviceId: identity.deviceId, grant: { role: 'restore', agentId }, addresses: [] });
   const from = `${receiver.identity.deviceId}@${receiver.addresses[0]}`;
   expect(await restoreBy({ from, agent: parseTypedDeviceId(agentId) })).toMatchObject({

@@ -8,6 +8,7 @@ import { createSealedKeys, type SealedKeys, SealedRestoreBench } from '../../sup
 import { seededBytes } from '../../support/seeded-bytes.ts';
 import { sha256 } from '../../support/store-fixture.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { until } from '../../support/until.ts';
 
 const big = seededBytes('a dump', 3_000_000);
 const grown = Buffer.concat([
@@ -61,6 +62,30 @@ it('restores the newest version with modes, links and content spread over many p
   expect(again.folders[0]).toMatchObject({ files: 0, skipped: 4, failed: [] });
 });
 
+it('takes the version whose files came last where journal, database and the clock of the server are lost', async () => {
+  await bench.close();
+  const deviceKey = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
+  bench = new SealedRestoreBench(temporaryDirectory(), keys, 1_500_000, { deviceKey });
+  await bench.data.addVersion(firstTree, '2099-11-21T08:40:00.000Z');
+  const between = Date.now();
+  await until('the clock of the file system goes on', () => Date.now() > between + 50);
+  // an agent that has lost its database begins to count anew
+  const again = new ReceiverDirectory(path.join(bench.directory, 'data'), {
+    folder: 'database',
+    sealer: keys.sealer,
+    blockBytes: 50_000,
+    packBytes: 1_500_000,
+    deviceKey,
+  });
+  again.epoch = '00000000000000cd';
+  await again.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
+  expect((await bench.restore()).folders[0]?.version?.epoch).toBe(again.epoch);
+  bench.expectTree(secondTree);
+  fs.rmSync(bench.target, { recursive: true });
+  expect((await bench.restore({ at: between + 25 })).folders[0]?.version?.epoch).not.toBe(again.epoch);
+  bench.expectTree(firstTree);
+});
+
 it('says that the signer is unverified where nobody named the agent', async () => {
   await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
   const result = await bench.restore({ agentId: null });
@@ -99,6 +124,15 @@ describe('what fails leaves nothing half-restored', () => {
   beforeEach(async () => {
     await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
   });
+
+  it.each([{ number: 7 }, { epoch: '00000000000000cd' }, { createdAt: '2026-11-21T09:40:00.001Z' }])(
+    'a root message that tells %o and belongs to another version',
+    async (told) => {
+      bench.data.rootTells = told;
+      await bench.data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
+      await fails('RECORD_FORGED');
+    },
+  );
 
   it('another private key', async () => {
     await fails('KEY_WRONG', { unsealers: bench.unsealers(strange.pair) });

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RelativePath } from '../../../shared/records/relative-path.ts';
 import { ReceiverDirectory, type TreeEntry } from '../../support/receiver-directory.ts';
 import { createSealedKeys, type SealedKeys, SealedRestoreBench } from '../../support/sealed-restore-bench.ts';
@@ -16,6 +16,10 @@ const begin = Date.parse('2026-11-21T08:40:00.000Z');
 let keys: SealedKeys;
 let bench: SealedRestoreBench;
 let trees: TreeEntry[][];
+let sent: ReceiverDirectory;
+let nowMs: number;
+/** What was sealed since the last time is received, all at once. */
+let receive: () => Promise<void>;
 
 beforeAll(async () => {
   keys = await createSealedKeys('owner');
@@ -25,9 +29,9 @@ beforeAll(async () => {
 beforeEach(async () => {
   const deviceKey = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
   bench = new SealedRestoreBench(temporaryDirectory(), keys, 200_000, { deviceKey });
-  let nowMs = begin;
+  nowMs = begin;
   bench.now = () => nowMs;
-  const sent = new ReceiverDirectory(path.join(bench.directory, 'sent'), {
+  sent = new ReceiverDirectory(path.join(bench.directory, 'sent'), {
     folder: 'database',
     sealer: keys.sealer,
     blockBytes: 50_000,
@@ -37,6 +41,7 @@ beforeEach(async () => {
   const store = await bench.serve();
   const feed = new SealedFeedFake(() => store);
   const known = new Set<string>();
+  receive = () => feed.send(newObjects(sent.folderDirectory, known));
   trees = [];
   for (let hour = 0; hour < versions; hour += 1) {
     const content = Buffer.concat([seededBytes('same', 500_000), seededBytes(`hour ${hour}`, 60_000)]);
@@ -47,7 +52,7 @@ beforeEach(async () => {
     trees.push(tree);
     await sent.addVersion(tree, new Date(begin + hour * hourMs).toISOString());
     nowMs = begin + hour * hourMs + 300_000;
-    await feed.send(newObjects(sent.folderDirectory, known));
+    await receive();
   }
   nowMs += hourMs;
 });
@@ -80,6 +85,48 @@ it('gives back every version by --at, as this receiver held it at that moment', 
   expect(bench.restoredNames()).toEqual(['dump', 'of-hour-1']);
 });
 
+describe('the latest version over two epochs', () => {
+  const small = (text: string): TreeEntry[] => [
+    { type: 'file', path: 'dump', mode: 0o600, content: Buffer.from(text) },
+  ];
+
+  it('is the one that came last, whatever the clock of the server says', async () => {
+    await sent.addVersion(small('clock in the future'), '2099-01-01T00:00:00.000Z');
+    await receive();
+    nowMs += hourMs;
+    sent.epoch = '00000000000000cd';
+    await sent.addVersion(small('clock set right'), new Date(nowMs).toISOString());
+    await receive();
+    nowMs += hourMs;
+    expect((await bench.restore()).folders[0]?.version?.number).toBe(versions + 2);
+    bench.expectTree(small('clock set right'));
+    const told = await bench.restore({ dryRun: true, unsealers: null });
+    const numbers = told.folders[0]?.versions?.map(({ number }) => number);
+    expect(numbers).toEqual([7, 6, 5, 4, 3, 2, 1]);
+  });
+
+  it('is the one with the higher number where both came at once', async () => {
+    await sent.addVersion(small('before'), '2099-01-01T00:00:00.000Z');
+    // sorts before the other epoch by its name
+    sent.epoch = '0000000000000001';
+    await sent.addVersion(small('after'), '2020-01-01T00:00:00.000Z');
+    await receive();
+    expect((await bench.restore()).folders[0]?.version?.number).toBe(versions + 2);
+  });
+
+  it('says so when the newest epoch has no complete version, and takes the one before', async () => {
+    const before = new Set(fs.readdirSync(path.join(sent.folderDirectory, 'packs')));
+    sent.epoch = '00000000000000cd';
+    await sent.addVersion(small('incomplete'), '2020-01-01T00:00:00.000Z');
+    const packs = path.join(sent.folderDirectory, 'packs');
+    const lost = fs.readdirSync(packs).find((name) => !before.has(name));
+    fs.rmSync(path.join(packs, lost ?? ''));
+    await receive();
+    expect((await bench.restore()).folders[0]?.version?.number).toBe(versions);
+    expect(bench.notes.join('\n')).toContain(`version ${versions + 1}, made 2020-01-01T00:00:00.000Z`);
+  });
+});
+
 it('says that nothing was held before the first version came', async () => {
   await expect(bench.restore({ at: begin + 1000 })).rejects.toMatchObject({ code: 'RESTORE_NOTHING_FOUND' });
 });
@@ -93,9 +140,16 @@ it('tells with --dry-run and without any key what it would restore, by the signe
     failed: [],
     version: { number: 4, signer: bench.data.agent, signerVerified: true, source: null, packsLacking: 0 },
   });
-  expect(folder?.versions?.map(({ number, createdAt }) => [number, createdAt])).toEqual(
-    [3, 2, 1, 0].map((hour) => [hour + 1, new Date(begin + hour * hourMs).toISOString()]),
+  // made by the server's clock, received by this receiver's: the second is what --at goes by
+  expect(
+    folder?.versions?.map(({ number, createdAt, receivedAt }) => [number, createdAt, receivedAt]),
+  ).toEqual(
+    [3, 2, 1, 0].map((hour) => {
+      const madeAt = begin + hour * hourMs;
+      return [hour + 1, new Date(madeAt).toISOString(), new Date(madeAt + 300_000).toISOString()];
+    }),
   );
+  expect(folder?.version?.receivedAt).toBe(new Date(begin + 3 * hourMs + 300_000).toISOString());
   // the sizes are those of the packs on disk
   const record = JSON.parse(
     fs.readFileSync(path.join(bench.data.folderDirectory, 'versions', recordName(4)), 'utf8'),

@@ -64,7 +64,7 @@ it('a key that had expired when its file was put there is refused', async () => 
 it('the watch sees keys come and go, and what cannot be read', async () => {
   const watch = new SealingWatch(directory, () => clock);
   await watch.refresh();
-  expect(watch.current).toMatchObject({ mode: 'none', problem: null });
+  expect(watch.current).toMatchObject({ mode: 'none', problems: [] });
   clock = Date.now();
   const key = await createTestKey('owner');
   await directory.add({ name: 'owner', content: key.publicArmored });
@@ -72,7 +72,11 @@ it('the watch sees keys come and go, and what cannot be read', async () => {
   expect(watch.current.recipients.map(({ fingerprint }) => fingerprint)).toEqual([key.recipient.fingerprint]);
   fs.writeFileSync(path.join(directory.path, 'other.asc'), 'garbage');
   await watch.refresh();
-  expect(watch.current.problem).toMatchObject({ code: 'KEY_INVALID' });
+  expect(watch.current.problems).toMatchObject([
+    { code: 'KEY_INVALID', message: expect.stringContaining('other.asc') as string },
+  ]);
+  // what is good among them is told all the same
+  expect(watch.current.recipients.map(({ fingerprint }) => fingerprint)).toEqual([key.recipient.fingerprint]);
   fs.rmSync(directory.path, { recursive: true });
   directory.setPassphrase('correct horse');
   await watch.refresh();
@@ -82,10 +86,9 @@ it('the watch sees keys come and go, and what cannot be read', async () => {
 it('a directory in the place of a key is a problem that is told, not a crash', async () => {
   fs.mkdirSync(path.join(directory.path, 'odd.asc'), { recursive: true });
   const state = await readSealingState(directory);
-  expect(state.problem).toMatchObject({
-    code: 'KEY_INVALID',
-    message: expect.stringContaining('EISDIR') as string,
-  });
+  expect(state.problems).toMatchObject([
+    { code: 'KEY_INVALID', message: expect.stringMatching(/odd\.asc.*EISDIR/) as string },
+  ]);
 });
 
 it('more recipients than a version can name are refused before they are kept, and found where they lie', async () => {
@@ -106,6 +109,7 @@ it('more recipients than a version can name are refused before they are kept, an
   expect(await directory.list()).toHaveLength(sealedLimits.recipientsMax);
   fs.writeFileSync(path.join(directory.path, 'by-hand.asc'), last ?? '');
   await expect(directory.sealTo()).rejects.toThrowError(tooMany);
+  expect((await readSealingState(directory)).problems).toEqual([tooMany]);
 });
 
 it.each<[string, (file: string) => void]>([

@@ -24,6 +24,7 @@ const sheet: RecoverySheet = {
       expiresAt: '2027-01-01T00:00:00.000Z',
     },
   ],
+  unusableKeys: [],
   receivers: [{ deviceId, addresses: [] }],
   madeAt: '2026-11-21T12:00:00.000Z',
 };
@@ -45,6 +46,13 @@ describe('the recovery sheet', () => {
     ]) {
       expect(text).toContain(words);
     }
+  });
+
+  it('names keys that cannot be used beside the good ones', () => {
+    const text = formatRecoverySheet({ ...sheet, unusableKeys: ['/home/recipients/x.asc: it is garbage'] });
+    expect(text).toContain('  818C 033A B77D BBD4 6209');
+    expect(text).toMatch(/NOTHING IS SEALED UNTIL.*\n {4}\/home\/recipients\/x\.asc: it is garbage\n/);
+    expect(text).toContain('--key private.asc');
   });
 
   it('asks for no private key where a passphrase seals, and says so where nothing is sealed yet', () => {

@@ -8,6 +8,7 @@ type Folder = RestoreResult['folders'][number];
 const told = {
   epoch: '00000000000000ab',
   createdAt: '2026-11-21T08:40:00.000Z',
+  receivedAt: '2026-11-21T08:42:00.000Z',
   packs: 1,
   sealedBytes: 2048,
 };
@@ -37,7 +38,7 @@ it('says how many files came and how many were there, one as one', () => {
     'state of 2026-11-21T09:00:00.000Z, in 61 seconds',
   ]);
   expect(describeRestore(result([folder('database', 'postgres')]))).toEqual([
-    'database: version 7 of 2026-11-21T08:40:00.000Z, signer unverified: AGENT',
+    'database: version 7, made 2026-11-21T08:40:00.000Z, received 2026-11-21T08:42:00.000Z, signer unverified: AGENT',
     'database: 1 file, 2.86 MiB restored to /to/database',
     'state of 2026-11-21T09:00:00.000Z, in 61 seconds',
   ]);
@@ -52,9 +53,9 @@ it('tells of a dry run without a key the version, its sealed size and the others
   expect(
     describeRestore(result([folder('database', 'postgres', { files: 0, versions })], { dryRun: true })),
   ).toEqual([
-    'database: held too: version 6 of 2026-11-21T08:40:00.000Z, 2 KiB in 1 sealed pack, 1 pack missing',
-    'database: held too: version 5 of 2026-11-21T08:40:00.000Z, 2 KiB in 1 sealed pack',
-    'database: version 7 of 2026-11-21T08:40:00.000Z, signer unverified: AGENT',
+    'database: held too: version 6, made 2026-11-21T08:40:00.000Z, received 2026-11-21T08:42:00.000Z, 2 KiB in 1 sealed pack, 1 pack missing',
+    'database: held too: version 5, made 2026-11-21T08:40:00.000Z, received 2026-11-21T08:42:00.000Z, 2 KiB in 1 sealed pack',
+    'database: version 7, made 2026-11-21T08:40:00.000Z, received 2026-11-21T08:42:00.000Z, signer unverified: AGENT',
     'database: 2 KiB in 1 sealed pack would be restored to /to/database; with --key its files are listed',
     'state of 2026-11-21T09:00:00.000Z, in 61 seconds',
   ]);

@@ -59,6 +59,23 @@ alarm SOURCE_STOPPED (60 minutes ago): folder media is stopped
 `);
 });
 
+it('keeps the many lines that a program said out of the table, and has all of them in the alarm', () => {
+  const said = `psql failed:\n\tno such file\n\tIs the server running locally${'?'.repeat(100)}`;
+  const [folder] = agentStatus.folders;
+  const status: AgentStatus = {
+    ...agentStatus,
+    folders: folder === undefined ? [] : [{ ...folder, reason: `the last dump failed: ${said}` }],
+    alarms: [{ code: 'DUMP_FAILED', message: said, since: '2026-11-21T11:00:00Z' }],
+  };
+  const text = formatAgentStatus(status, now);
+  expect(text).toMatch(
+    /^media {3}stopped: the last dump failed: psql failed: no such file Is the server running locally\?{32}… {2}12345 /m,
+  );
+  expect(text).toContain(
+    `(60 minutes ago): psql failed:\n  no such file\n  Is the server running locally${'?'.repeat(100)}\n`,
+  );
+});
+
 it('shows to whom sealed folders are sealed, and what a passphrase on the server means', () => {
   const sealing = (changed: Partial<AgentStatus['sealing']>): string =>
     formatAgentStatus({ ...agentStatus, sealing: { ...agentStatus.sealing, ...changed } }, now);

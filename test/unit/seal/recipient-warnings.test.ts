@@ -22,7 +22,7 @@ const state = (...recipients: Recipient[]): SealingState => ({
   mode: 'recipients',
   recipients,
   passphraseFile: null,
-  problem: null,
+  problems: [],
 });
 
 describe('warnings', () => {
@@ -70,7 +70,7 @@ describe('alarms', () => {
 
   it('say why nothing can be sealed', () => {
     const problem = new CodedError('KEY_INVALID', 'x.asc is garbage');
-    expect(sealingAlarms({ ...state(), problem }, now)).toEqual([
+    expect(sealingAlarms({ ...state(), problems: [problem] }, now)).toEqual([
       { key: 'recipients', code: 'KEY_INVALID', message: 'x.asc is garbage' },
     ]);
   });

@@ -1,11 +1,11 @@
 import ignore from 'ignore';
-import type { RelativePath } from '../../shared/records/relative-path.ts';
+import type { RelativePath } from '../shared/records/relative-path.ts';
 
 /** Which paths of a folder are left out. A directory that is ignored is not entered, so nothing below it can be taken in again. */
 export type IgnoreRules = { ignores(path: RelativePath, isDirectory: boolean): boolean };
 
 /**
- * Patterns in gitignore syntax, case-sensitive as Linux is, relative to the folder's root. Paths are matched as UTF-8
+ * Patterns in gitignore syntax, case-sensitive as Linux is, relative to the folder's root (of sealed paths: to `/`). Paths are matched as UTF-8
  * text; in a name that is not UTF-8 every byte that does not fit stands as U+FFFD, which `?` and `*` match and no
  * ordinary pattern names.
  * @see https://git-scm.com/docs/gitignore
