@@ -2,7 +2,7 @@ import { CodedError } from '../shared/errors/coded-error.ts';
 import { parseTypedPath } from '../shared/records/relative-path.ts';
 import type { FolderConfig, MirrorFolderConfig, SealedFolderConfig } from './config.ts';
 import { pathBelow, realPath } from './real-path.ts';
-import { createIgnoreRules } from './watch/ignore-rules.ts';
+import { createIgnoreRules } from './ignore-rules.ts';
 
 /**
  * For people, a line each: which folders hold the same files. Two mirror folders then keep them twice; what a sealed
