@@ -213,7 +213,7 @@ it('prints tables for people', async () => {
     'nothing is held of never in folder media\n',
   );
   expect(await receiver.must(['versions', 'secrets'])).toMatch(
-    /^VERSION +MADE +PACKS +SIZE +EPOCH +READABLE WITH +COMPLETE\n2 .* a passphrase +yes\n1 .* a passphrase +yes\n$/,
+    /^VERSION +MADE +RECEIVED +PACKS +SIZE +EPOCH +READABLE WITH +COMPLETE\n2 .* a passphrase +yes\n1 .* a passphrase +yes\n$/,
   );
   const name = bench.agentId.slice(0, 7);
   expect(await receiver.must(['reindex'])).toMatch(
