@@ -34,7 +34,14 @@ export type AgentFolderStatus = {
 type AgentReceiverStatus = {
   deviceId: string;
   connected: boolean;
-  folders: { id: string; durableSequence: number; lagBytes: number; lagFiles: number }[];
+  folders: {
+    id: string;
+    durableSequence: number;
+    lagBytes: number;
+    lagFiles: number;
+    /** Of a sealed folder: it does not hold the latest version. Where nothing lags, that comes with the next dump. */
+    lacksVersion: boolean;
+  }[];
 };
 
 /** To whom sealed folders are sealed. `passphraseFile`: where a passphrase lies on this server. `problem`: why nothing can be sealed. */
@@ -62,6 +69,7 @@ export type AgentStatus = {
 
 const inputs = {
   about: z.strictObject({}),
+  reload: z.strictObject({}),
   invite: z.strictObject({}),
   join: z.strictObject({ invitation: z.string() }),
   pair: z.strictObject({ deviceId: z.string(), addresses: z.array(z.string()) }),
@@ -102,15 +110,20 @@ export type ScanSummary = {
  * All of them are durable when they resolve. Without the running program `status`, `scan`, `wait`, `dump` and `accept` throw NOT_RUNNING.
  */
 export type AgentCommands = {
-  about: (input: Input<'about'>) => Promise<{ pid: number; version: string }>;
+  /** `life` counts the starts of the running program, reloads among them; 0 where none runs. */
+  about: (input: Input<'about'>) => Promise<{ pid: number; version: string; life: number }>;
+  /** The configuration makes sense, and the running program begins anew with it. @throws CodedError NOT_RUNNING, CONFIG_INVALID */
+  reload: (input: Input<'reload'>) => Promise<object>;
   invite: (input: Input<'invite'>) => Promise<{ invitation: string; expiresAt: string; addresses: string[] }>;
   /** @throws CodedError INVITATION_INVALID, INVITATION_REFUSED, LINK_UNREACHABLE */
   join: (input: Input<'join'>, signal?: AbortSignal) => Promise<{ deviceId: string }>;
   pair: (input: Input<'pair'>) => Promise<{ deviceId: string }>;
   /** `deviceId` may be shortened. @throws CodedError DEVICE_UNKNOWN */
   unpair: (input: Input<'unpair'>) => Promise<{ deviceId: string }>;
-  /** `active`: the running program replicates it already. @throws CodedError CONFIG_INVALID */
-  addFolder: (input: { folder: FolderConfig }) => Promise<{ id: string; active: boolean }>;
+  /** `active`: the running program replicates it already; `warnings` are for people. @throws CodedError CONFIG_INVALID */
+  addFolder: (input: {
+    folder: FolderConfig;
+  }) => Promise<{ id: string; active: boolean; warnings: string[] }>;
   status: (input: Input<'status'>) => Promise<AgentStatus>;
   /** Resolves when full scans of the folder, or of all, begun by this call have ended. */
   scan: (input: Input<'scan'>, signal?: AbortSignal) => Promise<{ folders: ScanSummary[] }>;
@@ -126,7 +139,8 @@ export type AgentCommands = {
    * @throws CodedError FOLDER_UNKNOWN, SOURCE_FAILED, SPOOL_FULL, TIMED_OUT
    */
   dump: (input: Input<'dump'>, signal?: AbortSignal) => Promise<{ copies: number } & Dumped>;
-  accept: (input: Input<'accept'>) => Promise<{ id: string }>;
+  /** `accepted` is false where the folder was not stopped. @throws CodedError FOLDER_UNKNOWN, SOURCE_STOPPED (no source to take) */
+  accept: (input: Input<'accept'>) => Promise<{ id: string; accepted: boolean }>;
   pause: (input: Input<'pause'>) => Promise<{ pausedUntil: string | null }>;
   resume: (input: Input<'resume'>) => Promise<{ wasPaused: boolean }>;
 };

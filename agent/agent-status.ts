@@ -50,6 +50,7 @@ export function agentStatus(deps: Deps, alarms: readonly Alarm[]): AgentStatus {
           durableSequence,
           lagBytes,
           lagFiles,
+          lacksVersion: sealed.lacksVersion(id, deviceId),
         })),
       })),
     sealing: sealingStatus(sealing),

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { AlarmBoard } from '../shared/alarm-board.ts';
-import type { Daemon } from '../shared/cli/run-daemon.ts';
+import type { Daemon, DaemonLife } from '../shared/cli/run-daemon.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import { startControlServer } from '../shared/io/control-server.ts';
 import type { Home } from '../shared/io/home.ts';
@@ -42,7 +42,7 @@ const pointCheckMs = 60_000;
  * The running agent; the caller holds the home's lock.
  * @throws CodedError CONFIG_INVALID, IDENTITY_DAMAGED, PEERS_DAMAGED, LISTEN_FAILED
  */
-export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
+export async function startAgent(home: Home, logger: Logger, life: DaemonLife): Promise<Daemon> {
   const config = readAgentConfig(home);
   const identity = loadDeviceIdentity(home.directory);
   const now = (): number => Date.now();
@@ -130,6 +130,7 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
   };
   const statusDeps = { identity, book, links, folders, sealed, sealing, sessions, pause, listening };
   const running: RunningAgent = {
+    life,
     lookAtKeys: async () => sealing.refresh(),
     status: () => {
       review();
@@ -155,6 +156,7 @@ export async function startAgent(home: Home, logger: Logger): Promise<Daemon> {
         {
           dump: async (folder, pin) => sealed.dump(folder, pin),
           copies: (result) => sealed.copies(result, receivers()),
+          obstacles: () => describeObstacles(running.status()),
           pollIntervalMs: durablePollMs,
         },
         options,

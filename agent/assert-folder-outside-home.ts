@@ -1,8 +1,7 @@
-import fs from 'node:fs';
-import path from 'node:path';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import type { Home } from '../shared/io/home.ts';
 import type { FolderConfig } from './config.ts';
+import { pathBelow, realPath } from './real-path.ts';
 
 /**
  * A folder whose content comes from files must leave the agent's home alone. Links on the way to either are followed.
@@ -44,15 +43,5 @@ function assertPathsWithoutHome(paths: readonly string[], home: Home): void {
 }
 
 function isWithin(inner: string, outer: string): boolean {
-  const relative = path.relative(outer, inner);
-  return relative === '' || !(relative === '..' || relative.startsWith(`..${path.sep}`));
-}
-
-/** As it is typed where it cannot be followed. */
-function realPath(directory: string): string {
-  try {
-    return fs.realpathSync(directory);
-  } catch {
-    return path.resolve(directory);
-  }
+  return pathBelow(inner, outer) !== null;
 }

@@ -9,7 +9,7 @@ import { defaultPort, formatAddress, type Address } from '../shared/link/address
 import { limits } from '../shared/protocol/limits.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
 import { assertFolderOutsideHome } from './assert-folder-outside-home.ts';
-import { parsePostgresConnection } from './postgres/postgres-connection.ts';
+import { maskConnectionPassword, parsePostgresConnection } from './postgres/postgres-connection.ts';
 import { defaultSchedule, parseSchedule } from './source/schedule.ts';
 import { parseShellWords } from './source/shell-words.ts';
 
@@ -30,7 +30,7 @@ export type SealedFolderConfig = { id: string; kind: 'sealed'; source: SealedSou
 
 export type FolderConfig = MirrorFolderConfig | SealedFolderConfig;
 
-/** `agent.yaml` with every default filled in; a restart makes changes effective. */
+/** `agent.yaml` with every default filled in; `reload` makes changes effective. */
 export type AgentConfig = {
   listen: Address[];
   /** What invitations carry; empty: the machine's own addresses. */
@@ -184,7 +184,7 @@ export function agentConfigText(options: {
   advertise: readonly Address[];
   folders: readonly FolderConfig[];
 }): string {
-  const text = `# Configuration of mastokeep-agent. Changes take effect when the program is restarted;
+  const text = `# Configuration of mastokeep-agent. Changes take effect with "mastokeep-agent reload";
 # "mastokeep-agent config check" says whether they make sense.
 
 # Where receivers connect to: HOST:PORT, a list of them, or off when this server only connects to others.
@@ -275,6 +275,13 @@ function writtenFolder(folder: FolderConfig): object {
   }
   if (!('paths' in source) || source.ignore.length > 0) return folder;
   return { ...folder, source: { paths: source.paths } };
+}
+
+/** The folder for people to see: a password in a connection string is `***`. */
+export function maskPassword(folder: FolderConfig): FolderConfig {
+  if (folder.kind === 'mirror' || !('postgres' in folder.source)) return folder;
+  const { connection, exec } = folder.source.postgres;
+  return { ...folder, source: { postgres: { connection: maskConnectionPassword(connection), exec } } };
 }
 
 function addressesValue(addresses: readonly Address[]): string | string[] {

@@ -1,3 +1,4 @@
+import type { DaemonLife } from '../shared/cli/run-daemon.ts';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import { writeFileAtomic } from '../shared/io/atomic-file.ts';
 import { readConfigText } from '../shared/io/config-file.ts';
@@ -6,12 +7,14 @@ import type { PairingDesk } from '../shared/link/pairing-desk.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { assertFolderOutsideHome } from './assert-folder-outside-home.ts';
 import type { AgentCommands, AgentStatus, ScanSummary } from './agent-commands.ts';
-import { addFolderText, type FolderConfig } from './config.ts';
+import { addFolderText, parseAgentConfig, readAgentConfig, type FolderConfig } from './config.ts';
 import type { Dumped } from './dump-and-wait.ts';
+import { assertKeepsSealed, describeOverlaps } from './folder-overlaps.ts';
 import { readPause, removePause, writePause, type Pause } from './pause-file.ts';
 
 /** What only a running agent can do. */
 export type RunningAgent = {
+  life: DaemonLife;
   status(): AgentStatus;
   /** So that `status` speaks of the keys that are there now. */
   lookAtKeys(): Promise<void>;
@@ -27,8 +30,8 @@ export type RunningAgent = {
     timeoutMs: number;
     signal: AbortSignal;
   }): Promise<Dumped>;
-  /** @throws CodedError FOLDER_UNKNOWN */
-  accept(folder: string): Promise<void>;
+  /** @throws CodedError FOLDER_UNKNOWN, SOURCE_STOPPED */
+  accept(folder: string): Promise<boolean>;
   pause(pause: Pause | null): Promise<void>;
   startFolder(folder: FolderConfig): Promise<void>;
 };
@@ -46,7 +49,16 @@ export function createAgentCommands(deps: {
     return deps.running;
   };
   return {
-    about: async () => ({ pid: process.pid, version: programVersion }),
+    about: async () => ({
+      pid: process.pid,
+      version: programVersion,
+      life: deps.running?.life.number ?? 0,
+    }),
+    reload: async () => {
+      readAgentConfig(home);
+      running().life.reload();
+      return {};
+    },
     invite: async () => desk.invite({ role: 'replica' }),
     join: async ({ invitation }, signal) => {
       const { deviceId } = await desk.join(invitation, null, signal ?? new AbortController().signal);
@@ -59,10 +71,19 @@ export function createAgentCommands(deps: {
     unpair: async ({ deviceId }) => ({ deviceId: desk.unpair(deviceId) }),
     addFolder: async ({ folder }) => {
       assertFolderOutsideHome(folder, home);
-      const text = addFolderText(readConfigText(home.configFile), home.configFile, folder);
+      const known = readConfigText(home.configFile);
+      const text = addFolderText(known, home.configFile, folder);
+      const { folders } = parseAgentConfig(known, home.configFile);
+      if (folder.kind === 'mirror') assertKeepsSealed(folder, folders);
       writeFileAtomic(home.configFile, text, 0o640);
       await deps.running?.startFolder(folder);
-      return { id: folder.id, active: deps.running !== null };
+      const before = new Set(describeOverlaps(folders));
+      const overlaps = describeOverlaps([...folders, folder]);
+      return {
+        id: folder.id,
+        active: deps.running !== null,
+        warnings: overlaps.filter((overlap) => !before.has(overlap)),
+      };
     },
     status: async () => {
       await running().lookAtKeys();
@@ -77,10 +98,7 @@ export function createAgentCommands(deps: {
       copies: options.copies,
       ...(await running().dump({ ...options, signal: signal ?? new AbortController().signal })),
     }),
-    accept: async ({ folder }) => {
-      await running().accept(folder);
-      return { id: folder };
-    },
+    accept: async ({ folder }) => ({ id: folder, accepted: await running().accept(folder) }),
     pause: async ({ durationMs }) => {
       const pause = { untilMs: durationMs === null ? null : now() + durationMs };
       writePause(home, pause);

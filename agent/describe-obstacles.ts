@@ -9,6 +9,14 @@ export function describeObstacles({ paused, receivers, alarms }: AgentStatus): s
     ...(paused ? ['the agent is paused: "mastokeep-agent resume" ends that'] : []),
     ...alarms.map(({ code, message }) => `${code}: ${message}`),
     ...away.map(({ deviceId }) => `receiver ${names.get(deviceId) ?? deviceId} is not connected`),
+    ...receivers.flatMap(({ deviceId, connected, folders }) =>
+      folders
+        .filter(({ lagFiles, lacksVersion }) => connected && lagFiles === 0 && lacksVersion)
+        .map(
+          ({ id }) =>
+            `receiver ${names.get(deviceId) ?? deviceId} lacks the latest version of ${id}: "mastokeep-agent dump" seals it anew`,
+        ),
+    ),
     ...(receivers.length === 0
       ? ['no receiver is paired: "mastokeep-agent invite" makes an invitation']
       : []),

@@ -2,6 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import type { DumpResult } from './seal/dumper.ts';
 
+const obstaclesMax = 5;
+
 /** `point`: ID of the restore point that was made of it, where it was asked to be pinned; null when none was made. */
 export type Dumped = { versions: DumpResult[]; point: string | null };
 
@@ -9,6 +11,8 @@ type Deps = {
   dump(folder: string | null, pin: string | null): Promise<Dumped>;
   /** How many receivers hold the version, durably. */
   copies(result: DumpResult): number;
+  /** For people: what keeps copies from being made now. */
+  obstacles(): string[];
   pollIntervalMs: number;
 };
 
@@ -31,7 +35,10 @@ export async function dumpAndWait(
   const signal = AbortSignal.any([timeout, options.signal]);
   const timedOut = (what: string): CodedError =>
     new CodedError('TIMED_OUT', `${what} after ${Math.round(options.timeoutMs / 1000)} s`, {
-      hint: '"mastokeep-agent status" shows what is missing where',
+      hint: [
+        ...deps.obstacles().slice(0, obstaclesMax),
+        '"mastokeep-agent status" shows what is missing where',
+      ].join('\n'),
     });
   const dumping = deps.dump(options.folder, options.pin);
   // it goes on when nobody waits for it any more

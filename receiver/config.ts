@@ -10,7 +10,7 @@ import { folderIdPattern } from '../shared/records/folder-id.ts';
 import { defaultPointRules, type PointRules } from './retention/point-retention.ts';
 import type { VersionRetention } from './retention/version-retention.ts';
 
-/** `receiver.yaml` with every default filled in; a restart makes changes effective. */
+/** `receiver.yaml` with every default filled in; `reload` makes changes effective. */
 export type ReceiverConfig = {
   /** The directory that holds all copies, absolute. */
   data: string;
@@ -158,7 +158,7 @@ export function receiverConfigText(options: {
   advertise: readonly Address[];
 }): string {
   const document =
-    parseDocument(`# Configuration of mastokeep-receiver. Changes take effect when the program is restarted;
+    parseDocument(`# Configuration of mastokeep-receiver. Changes take effect with "mastokeep-receiver reload";
 # "mastokeep-receiver config check" says whether they make sense.
 
 # The directory that holds all copies: <data>/<agent>/<folder>/current/ and versions/ below it.

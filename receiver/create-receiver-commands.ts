@@ -1,4 +1,5 @@
 import type { PointListing } from '../shared/cli/point-listing.ts';
+import type { DaemonLife } from '../shared/cli/run-daemon.ts';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import {
   parseDeviceId,
@@ -14,6 +15,7 @@ import type { PeerGrant } from '../shared/link/peer.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { parseFolderId } from '../shared/records/folder-id.ts';
 import type { AgentCopies } from './agent-copies.ts';
+import { readReceiverConfig } from './config.ts';
 import { listVersions } from './list-versions.ts';
 import type { PointBooks } from './point-books.ts';
 import { listPoint } from './point-listing.ts';
@@ -21,6 +23,7 @@ import type { ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
 
 /** What only a running receiver can do. */
 type RunningReceiver = {
+  life: DaemonLife;
   status(): ReceiverStatus;
   /** Runs the action while nothing is pulled from that agent. */
   withoutSession<Result>(agentId: DeviceId, action: () => Promise<Result>): Promise<Result>;
@@ -47,7 +50,17 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
   const grantFor = async (role: PeerGrant['role'], agent: string | null): Promise<PeerGrant> =>
     role === 'replica' ? { role } : { role, agentId: await agentFor(agent) };
   return {
-    about: async () => ({ pid: process.pid, version: programVersion }),
+    about: async () => ({
+      pid: process.pid,
+      version: programVersion,
+      life: deps.running?.life.number ?? 0,
+    }),
+    reload: async () => {
+      if (deps.running === null) throw new CodedError('NOT_RUNNING', `nothing runs on ${home.directory}`);
+      readReceiverConfig(home.configFile);
+      deps.running.life.reload();
+      return {};
+    },
     agents: async () => ({ agents: await knownAgents() }),
     invite: async ({ role, agent }) => desk.invite(await grantFor(role, agent)),
     join: async ({ invitation, agent }, signal) => {

@@ -98,6 +98,7 @@ const agent = z.string().nullable();
 
 const inputs = {
   about: z.strictObject({}),
+  reload: z.strictObject({}),
   agents: z.strictObject({}),
   invite: z.strictObject({ role, agent }),
   join: z.strictObject({ invitation: z.string(), agent }),
@@ -118,7 +119,10 @@ type Input<Name extends keyof typeof inputs> = z.infer<(typeof inputs)[Name]>;
  * All of them are durable when they resolve. `agent` may be shortened, and null where there is only one.
  */
 export type ReceiverCommands = {
-  about: (input: Input<'about'>) => Promise<{ pid: number; version: string }>;
+  /** `life` counts the starts of the running program, reloads among them; 0 where none runs. */
+  about: (input: Input<'about'>) => Promise<{ pid: number; version: string; life: number }>;
+  /** The configuration makes sense, and the running program begins anew with it. @throws CodedError NOT_RUNNING, CONFIG_INVALID */
+  reload: (input: Input<'reload'>) => Promise<object>;
   /** Device IDs of the agents that are paired here or of whom something is held. */
   agents: (input: Input<'agents'>) => Promise<{ agents: string[] }>;
   invite: (input: Input<'invite'>) => Promise<{ invitation: string; expiresAt: string; addresses: string[] }>;

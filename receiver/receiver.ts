@@ -1,5 +1,5 @@
 import { AlarmBoard } from '../shared/alarm-board.ts';
-import type { Daemon } from '../shared/cli/run-daemon.ts';
+import type { Daemon, DaemonLife } from '../shared/cli/run-daemon.ts';
 import { isCoded } from '../shared/errors/coded-error.ts';
 import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
@@ -34,7 +34,7 @@ import { RestoreSessions } from './restore-sessions.ts';
  * The running receiver; the caller holds the home's lock.
  * @throws CodedError CONFIG_INVALID, IDENTITY_DAMAGED, PEERS_DAMAGED, LISTEN_FAILED, DISK_FAILED
  */
-export async function startReceiver(home: Home, logger: Logger): Promise<Daemon> {
+export async function startReceiver(home: Home, logger: Logger, life: DaemonLife): Promise<Daemon> {
   const config = readReceiverConfig(home.configFile);
   const identity = loadDeviceIdentity(home.directory);
   const now = (): number => Date.now();
@@ -123,6 +123,7 @@ export async function startReceiver(home: Home, logger: Logger): Promise<Daemon>
     copies: async () => copies,
     points: async () => points,
     running: {
+      life,
       status: () => receiverStatus(statusDeps),
       withoutSession: async (agentId, action) => sessions.withoutSession(agentId, action),
     },

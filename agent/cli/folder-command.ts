@@ -1,15 +1,15 @@
-import fs from 'node:fs';
 import path from 'node:path';
 import { Command } from 'commander';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { parseFolderId } from '../../shared/records/folder-id.ts';
-import type { FolderConfig, SealedSourceConfig } from '../config.ts';
+import { maskPassword, type FolderConfig, type SealedSourceConfig } from '../config.ts';
 import { parsePostgresConnection } from '../postgres/postgres-connection.ts';
 import { defaultSchedule } from '../source/schedule.ts';
 import { RecipientDirectory } from '../seal/recipient-directory.ts';
 import { readSealingState } from '../seal/sealing-state.ts';
+import { statTypedPath } from '../stat-typed-path.ts';
 import { initialisedAgentHome } from './agent-home.ts';
 import { withAgent } from './with-agent.ts';
 
@@ -62,7 +62,7 @@ export function addFolderCommand(program: Command): void {
         sealing: await readSealingState(new RecipientDirectory(home)),
       }));
       if (options.json === true) {
-        printJson({ ...shownFolder(folder), active: added.active });
+        printJson({ ...maskPassword(folder), active: added.active, warnings: added.warnings });
         return;
       }
       printText(
@@ -75,6 +75,7 @@ export function addFolderCommand(program: Command): void {
               `warning: the password of the database now lies in ${home.configFile}; a passfile or a service file is the better place`,
             ]
           : []),
+        ...added.warnings.map((warning) => `warning: ${warning}`),
         ...(folder.kind === 'sealed' && sealing.mode === 'none'
           ? ['warning: there is no key to seal to yet: mastokeep-agent recipient add FILE.asc']
           : []),
@@ -106,7 +107,7 @@ function folderOf(idText: string, options: AddOptions): FolderConfig {
     });
   }
   const absolute = path.resolve(directory);
-  if (!fs.statSync(absolute, { throwIfNoEntry: false })?.isDirectory()) {
+  if (statTypedPath(absolute)?.isDirectory() !== true) {
     throw new CodedError('CONFIG_INVALID', `${absolute} is not a directory`, {
       hint: 'make or mount it first, so that an empty one is not taken for it',
     });
@@ -128,7 +129,7 @@ function sourceOf({ path: paths, ignore, postgres, postgresExec, command }: AddO
   }
   if (command !== undefined) return { command };
   const absolute = (paths ?? []).map((file) => path.resolve(file));
-  const lost = absolute.find((file) => !fs.existsSync(file));
+  const lost = absolute.find((file) => statTypedPath(file) === null);
   if (lost !== undefined) {
     throw new CodedError('CONFIG_INVALID', `${lost} does not exist`, {
       hint: 'name files and directories that exist',
@@ -138,12 +139,7 @@ function sourceOf({ path: paths, ignore, postgres, postgresExec, command }: AddO
 }
 
 function holdsPassword(folder: FolderConfig): boolean {
-  if (folder.kind === 'mirror' || !('postgres' in folder.source)) return false;
-  return parsePostgresConnection(folder.source.postgres.connection).password !== null;
-}
-
-/** Without the connection string, which may hold a password. */
-function shownFolder(folder: FolderConfig): object {
-  if (folder.kind === 'mirror' || !('postgres' in folder.source)) return folder;
-  return { ...folder, source: { postgres: { exec: folder.source.postgres.exec } } };
+  return folder.kind === 'sealed' && 'postgres' in folder.source
+    ? parsePostgresConnection(folder.source.postgres.connection).password !== null
+    : false;
 }

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { formatPoints } from '../../shared/cli/point-listing.ts';
 import { interruptedExitCode, takeInterrupts } from '../../shared/cli/run-program.ts';
-import { parseDeviceId } from '../../shared/identity/device-id.ts';
+import { parseTypedDeviceId } from '../../shared/identity/device-id.ts';
 import { programVersion } from '../../shared/program-version.ts';
 import { defaultAnswerTimeoutMs } from '../../shared/transfer/answer-deadline.ts';
 import {
@@ -32,7 +32,8 @@ async function listPoints(options: PointsOptions, command: Command) {
   assertRoute(options);
   const { browsePoints, listOffered } = await import('../restore/offered-points.ts');
   const { RestoreLink } = await import('../restore/restore-link.ts');
-  const agentId = options.agent === undefined ? null : parseDeviceId(options.agent);
+  // a beginning is what the receiver completes: it proves nothing about who signed
+  const agentId = options.agent === undefined ? null : parseTypedDeviceId(options.agent).whole;
   const note = (line: string): void => void process.stderr.write(`${line}\n`);
   takeInterrupts(() => process.exit(interruptedExitCode));
   const connection = await openReceiverRoute(options, { command, json: options.json === true, note });
@@ -44,7 +45,7 @@ async function listPoints(options: PointsOptions, command: Command) {
     const { signer, points } = await browsePoints(link, agentId);
     if (agentId === null && signer !== null)
       note(
-        `signer unverified: the points are signed by ${signer}; compare it with the recovery sheet, or name it by --agent`,
+        `signer unverified: the points are signed by ${signer}; compare it with the recovery sheet, or name it in full by --agent`,
       );
     return points.map(listOffered).toReversed();
   } finally {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
+import { addReloadCommand } from '../../shared/cli/reload-command.ts';
 import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
-import { agentProgram, defaultAgentHome } from './agent-home.ts';
+import { agentProgram, defaultAgentHome, initialisedAgentHome } from './agent-home.ts';
 import { addAgentConfigCommands } from './config-commands.ts';
 import { addDumpCommand } from './dump-command.ts';
 import { addFolderCommand } from './folder-command.ts';
@@ -13,6 +14,7 @@ import { addRestoreCommand } from './restore-command.ts';
 import { addRunCommand } from './run-command.ts';
 import { addScanCommands } from './scan-commands.ts';
 import { addStatusCommand } from './status-command.ts';
+import { agentAccess } from './with-agent.ts';
 
 /** All commands of `mastokeep-agent`. */
 export function createAgentProgram(): Command {
@@ -33,6 +35,7 @@ export function createAgentProgram(): Command {
   addPointsCommand(program);
   addRestoreCommand(program);
   addAgentConfigCommands(program);
+  addReloadCommand(program, { access: agentAccess, home: initialisedAgentHome });
   return program;
 }
 

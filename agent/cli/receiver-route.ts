@@ -2,7 +2,7 @@ import { type Command } from 'commander';
 import { printText } from '../../shared/cli/command-output.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import { parseDeviceId } from '../../shared/identity/device-id.ts';
+import { parseTypedDeviceId } from '../../shared/identity/device-id.ts';
 import { localAddresses } from '../../shared/io/local-addresses.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { parseAddress } from '../../shared/link/address.ts';
@@ -27,7 +27,10 @@ export function addRouteOptions(command: Command): Command {
       collectOption,
       [],
     )
-    .option('--agent <DEVICE-ID>', 'whose data; the whole ID, because signatures are checked against it');
+    .option(
+      '--agent <DEVICE-ID>',
+      'whose data; signatures are checked against a whole ID, not against a shortened one',
+    );
 }
 
 /** @throws CodedError USAGE: neither, or both, of --from and --listen */
@@ -47,7 +50,7 @@ export async function openReceiverRoute(
 ): Promise<RestoreConnection> {
   // Loaded only now: the other commands need nothing of it.
   const { RestoreConnection: Connection } = await import('../restore/restore-connection.ts');
-  const agentId = options.agent === undefined ? null : parseDeviceId(options.agent);
+  const agent = options.agent === undefined ? null : parseTypedDeviceId(options.agent);
   return Connection.open(
     {
       // What matters of the links is told by the notes.
@@ -62,8 +65,8 @@ export async function openReceiverRoute(
       limits: defaultLinkLimits,
       route:
         options.listen === undefined
-          ? { from: options.from ?? '', agentId }
-          : { listen: parseAddress(options.listen), advertise: options.advertise.map(parseAddress), agentId },
+          ? { from: options.from ?? '', agent }
+          : { listen: parseAddress(options.listen), advertise: options.advertise.map(parseAddress), agent },
     },
   );
 }

@@ -3,7 +3,7 @@ import { formatError, printJson, printText } from '../../shared/cli/command-outp
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { interruptedExitCode, takeInterrupts } from '../../shared/cli/run-program.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import { parseDeviceId } from '../../shared/identity/device-id.ts';
+import { parseTypedDeviceId } from '../../shared/identity/device-id.ts';
 import { askSecret } from '../../shared/io/terminal.ts';
 import { programVersion } from '../../shared/program-version.ts';
 import { defaultAnswerTimeoutMs } from '../../shared/transfer/answer-deadline.ts';
@@ -161,7 +161,7 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
   const point = isPointName(options.at) ? options.at.trim() : null;
   const at = point === null ? parseMoment(options.at, Date.now()) : null;
   createPathFilter(options.path);
-  const agentId = options.agent === undefined ? null : parseDeviceId(options.agent);
+  const agent = options.agent === undefined ? null : parseTypedDeviceId(options.agent);
   const home = agentHome(command);
   const display = options.json === true ? silentDisplay : createProgressDisplay(process.stderr);
   takeInterrupts(() => {
@@ -205,7 +205,8 @@ async function restore(options: RestoreOptions, command: Command): Promise<Resto
         dryRun: options.dryRun === true,
         inPlace: options.inPlace === true,
         keepOwners,
-        agentId,
+        // A beginning is what the receiver completes: it proves nothing about who signed.
+        agentId: agent?.whole ?? null,
         programVersion,
         patienceMs: receiverPatienceMs,
         answerTimeoutMs: defaultAnswerTimeoutMs,

@@ -9,9 +9,9 @@ export function addRunCommand(program: Command): void {
     .description('replicate until stopped (in the foreground)')
     .action(async (_options: object, command: Command) => {
       const home = initialisedAgentHome(command);
-      await runDaemon(home, agentProgram, async (logger) => {
+      await runDaemon(home, agentProgram, async (logger, life) => {
         const { startAgent } = await import('../agent.ts');
-        return startAgent(home, logger);
+        return startAgent(home, logger, life);
       });
     });
 }

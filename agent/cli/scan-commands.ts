@@ -81,7 +81,8 @@ function addAcceptCommand(program: Command): void {
     .action(async (folder: string, options: { json?: true }, command: Command) => {
       const accepted = await withRunningAgent(command, async (commands) => commands.accept({ folder }));
       if (options.json === true) printJson(accepted);
-      else printText(`folder ${accepted.id} goes on`);
+      else if (accepted.accepted) printText(`folder ${accepted.id} goes on`);
+      else printText(`nothing to accept: folder ${accepted.id} is not stopped`);
     });
 }
 

@@ -8,6 +8,8 @@ import type { AgentStatus } from '../agent-commands.ts';
 import { passphraseWarning } from '../seal/recipient-warnings.ts';
 import { withRunningAgent } from './with-agent.ts';
 
+type ReceiverFolder = AgentStatus['receivers'][number]['folders'][number];
+
 /** `status`: folders, receivers, lag and alarms of the running agent. */
 export function addStatusCommand(program: Command): void {
   program
@@ -104,12 +106,12 @@ function formatReceivers(status: AgentStatus): string {
     const name = names.get(receiver.deviceId) ?? receiver.deviceId;
     const connected = receiver.connected ? 'connected' : 'not connected';
     if (receiver.folders.length === 0) return [[name, connected, '-', '-']];
-    return receiver.folders.map((folder) => [
-      name,
-      connected,
-      folder.id,
-      folder.lagFiles === 0 ? 'nothing' : `${folder.lagFiles} files, ${formatByteSize(folder.lagBytes)}`,
-    ]);
+    return receiver.folders.map((folder) => [name, connected, folder.id, describeLack(folder)]);
   });
   return formatTable(['RECEIVER', 'LINK', 'FOLDER', 'MISSING THERE'], rows);
+}
+
+function describeLack({ lagFiles, lagBytes, lacksVersion }: ReceiverFolder): string {
+  if (lagFiles > 0) return `${lagFiles} ${lagFiles === 1 ? 'file' : 'files'}, ${formatByteSize(lagBytes)}`;
+  return lacksVersion ? 'the latest version, until the next dump' : 'nothing';
 }

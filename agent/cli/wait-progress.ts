@@ -39,7 +39,9 @@ export function formatWaiting(status: AgentStatus): string[] {
     const files = folders.reduce((sum, { lagFiles }) => sum + lagFiles, 0);
     const bytes = folders.reduce((sum, { lagBytes }) => sum + lagBytes, 0);
     const name = names.get(deviceId) ?? deviceId;
-    return files === 0 ? [] : [`missing on ${name}: ${files} files, ${formatByteSize(bytes)}`];
+    return files === 0
+      ? []
+      : [`missing on ${name}: ${files} ${files === 1 ? 'file' : 'files'}, ${formatByteSize(bytes)}`];
   });
   return [
     ...(scanning.length > 0 ? [`scanning ${scanning.join(', ')}`] : []),

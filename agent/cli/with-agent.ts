@@ -3,7 +3,8 @@ import { withProgram, withRunningProgram, type ProgramAccess } from '../../share
 import { remoteAgentCommands, type AgentCommands } from '../agent-commands.ts';
 import { agentProgram, initialisedAgentHome } from './agent-home.ts';
 
-const access: ProgramAccess<AgentCommands> = {
+/** The two ways to the commands of an agent. */
+export const agentAccess: ProgramAccess<AgentCommands> = {
   program: agentProgram,
   remote: remoteAgentCommands,
   offline: async (home) => {
@@ -17,7 +18,7 @@ export async function withAgent<Result>(
   command: Command,
   run: (commands: AgentCommands) => Promise<Result>,
 ): Promise<Result> {
-  return withProgram(access, initialisedAgentHome(command), run);
+  return withProgram(agentAccess, initialisedAgentHome(command), run);
 }
 
 /** Runs a command that only the running agent can do. @throws CodedError NOT_RUNNING */
@@ -25,5 +26,5 @@ export async function withRunningAgent<Result>(
   command: Command,
   run: (commands: AgentCommands) => Promise<Result>,
 ): Promise<Result> {
-  return withRunningProgram(access, initialisedAgentHome(command), run);
+  return withRunningProgram(agentAccess, initialisedAgentHome(command), run);
 }

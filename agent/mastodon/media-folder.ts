@@ -1,7 +1,7 @@
-import fs from 'node:fs';
 import path from 'node:path';
 import type { MirrorFolderConfig } from '../config.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import { statTypedPath } from '../stat-typed-path.ts';
 
 /**
  * What Mastodon can fetch or make again, and what should not leave the server: copies of other servers' media,
@@ -39,5 +39,5 @@ function isMediaTree(directory: string): boolean {
 }
 
 function isDirectory(directory: string): boolean {
-  return fs.statSync(directory, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return statTypedPath(directory)?.isDirectory() ?? false;
 }

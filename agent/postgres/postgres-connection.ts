@@ -22,6 +22,15 @@ export function parsePostgresConnection(text: string | null): PostgresConnection
   return connection;
 }
 
+/** The connection string for people to see: a password in it is `***`. @throws CodedError CONFIG_INVALID */
+export function maskConnectionPassword(connection: string | null): string | null {
+  const { text, password } = parsePostgresConnection(connection);
+  if (password === null) return connection;
+  const start = text ?? '';
+  if (!start.includes('://')) return `${start} password=***`.trimStart();
+  return `${start}${start.includes('?') ? '&' : '?'}password=***`;
+}
+
 const percentHint = 'in a URI, write "@" as %40, "/" as %2F, "?" as %3F and "%" as %25';
 
 function splitUri(text: string): PostgresConnection {

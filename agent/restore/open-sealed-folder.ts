@@ -75,7 +75,7 @@ async function chooseVersion(
   if (!signer.verified) {
     note(
       `signer unverified: folder ${folder} is signed by ${signer.deviceId}; ` +
-        'compare it with the recovery sheet, or name it by --agent',
+        'compare it with the recovery sheet, or name it in full by --agent',
     );
   }
   const signed = { signer: signer.deviceId, signerVerified: signer.verified };

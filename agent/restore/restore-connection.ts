@@ -1,7 +1,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
-import { parseDeviceId, type DeviceId } from '../../shared/identity/device-id.ts';
+import {
+  completeDeviceId,
+  meansDevice,
+  type DeviceId,
+  type TypedDeviceId,
+} from '../../shared/identity/device-id.ts';
 import {
   createDeviceIdentity,
   loadDeviceIdentity,
@@ -19,10 +24,10 @@ import { createInvitation, joinInvitation } from '../../shared/link/pairing.ts';
 import { PeerBook } from '../../shared/link/peer-book.ts';
 import { PeerLinks } from '../../shared/link/peer-links.ts';
 
-/** How a restore comes to its receiver: it dials one, or listens for one that joins. */
+/** How a restore comes to its receiver: it dials one, or listens for one that joins. `agent`: whose data it must offer. */
 export type RestoreRoute = DialRoute | ListenRoute;
-type DialRoute = { from: string; agentId: DeviceId | null };
-type ListenRoute = { listen: Address; advertise: readonly Address[]; agentId: DeviceId | null };
+type DialRoute = { from: string; agent: TypedDeviceId | null };
+type ListenRoute = { listen: Address; advertise: readonly Address[]; agent: TypedDeviceId | null };
 
 export type RestoreConnectionDeps = {
   logger: Logger;
@@ -186,7 +191,7 @@ export class RestoreConnection {
 
   async #open(): Promise<void> {
     if ('listen' in this.#route) await this.#listen(this.#route);
-    else await this.#dial(this.#route.from, this.#route.agentId);
+    else await this.#dial(this.#route.from, this.#route.agent);
   }
 
   async #listen(route: ListenRoute): Promise<void> {
@@ -204,39 +209,38 @@ export class RestoreConnection {
     this.#deps.onInvitation(invitation);
   }
 
-  async #dial(from: string, agentId: DeviceId | null): Promise<void> {
+  async #dial(from: string, agent: TypedDeviceId | null): Promise<void> {
     const invitation = /^\s*mastokeep\d+-/.test(from) ? parseInvitation(from) : null;
-    const receiverId = invitation === null ? this.#pairById(from, agentId) : invitation.deviceId;
+    const receiverId = invitation === null ? this.#pairById(from, agent) : invitation.deviceId;
     this.#peerId = receiverId;
     for (const { deviceId } of this.#book.peers()) if (deviceId !== receiverId) this.#book.unpair(deviceId);
-    if (invitation !== null) await this.#join(invitation, agentId);
+    if (invitation !== null) await this.#join(invitation, agent);
     await this.#links.start();
   }
 
   /** An invitation that this device has used already, in a run that was interrupted, still leads to the receiver. */
-  async #join(invitation: Invitation, agentId: DeviceId | null): Promise<void> {
+  async #join(invitation: Invitation, agent: TypedDeviceId | null): Promise<void> {
     const { offer } = invitation;
-    if (offer.role === 'restore' && offer.agentId !== null && agentId !== null && offer.agentId !== agentId) {
+    const offered = offer.role === 'restore' ? offer.agentId : null;
+    if (offered !== null && agent !== null && !meansDevice(agent, offered)) {
       throw new CodedError(
         'ROLE_REFUSED',
-        `the invitation is for the data of ${offer.agentId}, not of ${agentId}`,
-        {
-          hint: 'leave --agent out, or ask for another invitation',
-        },
+        `the invitation is for the data of ${offered}, not of ${agent.text}`,
+        { hint: 'leave --agent out, or ask for another invitation' },
       );
     }
     const paired = this.#book.get(invitation.deviceId) !== null;
     if (paired && invitation.expiresAt <= this.#deps.now()) return;
     try {
       const signal = AbortSignal.timeout(firstLinkPatienceMs);
-      const options = { addresses: [], agentId, limits: this.#limits, signal };
+      const options = { addresses: [], agentId: offered, limits: this.#limits, signal };
       await joinInvitation({ identity: this.#identity, book: this.#book }, invitation, options);
     } catch (error) {
       if (!paired || !isCoded(error, 'INVITATION_REFUSED')) throw error;
     }
   }
 
-  #pairById(from: string, agentId: DeviceId | null): DeviceId {
+  #pairById(from: string, agent: TypedDeviceId | null): DeviceId {
     const at = from.indexOf('@');
     if (at < 0) {
       throw new CodedError(
@@ -244,13 +248,20 @@ export class RestoreConnection {
         `"${from.slice(0, 80)}" is neither an invitation nor DEVICE-ID@HOST:PORT`,
       );
     }
-    const deviceId = parseDeviceId(from.slice(0, at));
+    const receivers = this.#book.peers().map((peer) => peer.deviceId);
+    const deviceId = completeDeviceId(from.slice(0, at), receivers);
     const address = formatAddress(parseAddress(from.slice(at + 1)));
     const known = this.#book.get(deviceId)?.grant;
+    const before = known?.role === 'restore' ? known.agentId : this.#identity.deviceId;
     // The receiver knows whose data this device may read; what is noted here is only shown.
-    const noted = agentId ?? (known?.role === 'restore' ? known.agentId : this.#identity.deviceId);
+    const noted = agent === null ? before : (agent.whole ?? (meansDevice(agent, before) ? before : null));
+    if (noted === null) {
+      throw new CodedError('DEVICE_ID_INVALID', `--agent ${agent?.text ?? ''} is not a whole device ID`, {
+        hint: 'a receiver that is dialled by its ID does not say whose data it gives: write the whole ID, or take an invitation',
+      });
+    }
     this.#book.pair({ deviceId, grant: { role: 'restore', agentId: noted }, addresses: [address] });
-    const whose = agentId === null ? '' : ` --agent ${agentId}`;
+    const whose = agent === null ? '' : ` --agent ${noted}`;
     this.#deps.onNote(
       `this device is ${this.#identity.deviceId}; where it may not restore yet, run on the receiver:\n` +
         `  mastokeep-receiver pair ${this.#identity.deviceId} --role restore${whose}`,
@@ -269,11 +280,11 @@ export class RestoreConnection {
       channel.close(new CodedError('ROLE_REFUSED', 'another receiver serves this restore'));
       return;
     }
-    const { agentId } = this.#route;
-    if (agentId !== null && grant.agentId !== agentId) {
+    const { agent } = this.#route;
+    if (agent !== null && !meansDevice(agent, grant.agentId)) {
       this.#refusal = new CodedError(
         'ROLE_REFUSED',
-        `the receiver offers the data of ${grant.agentId}, not of ${agentId}`,
+        `the receiver offers the data of ${grant.agentId}, not of ${agent.text}`,
         {
           hint: 'join again with the right --agent on the receiver',
         },

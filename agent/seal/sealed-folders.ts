@@ -211,6 +211,13 @@ export class SealedFolders implements ServedFolders {
     });
   }
 
+  /** Whether the folder is sealed, has a version, and the receiver does not hold the latest one, durably. */
+  lacksVersion(folderId: string, receiverId: string): boolean {
+    const folder = this.#entries.find(({ config }) => config.id === folderId)?.folder;
+    const version = folder?.index.lastVersion() ?? null;
+    return folder !== undefined && version !== null && !folder.holds(receiverId, version.sequence);
+  }
+
   forgetReceiver(receiverId: string): void {
     for (const { folder } of this.#entries) folder.keeper.forget(receiverId);
   }

@@ -81,7 +81,11 @@ export class FolderIndexer {
   /** A full scan that begins after this call. */
   requestScan(waiter: ScanWaiter): void {
     if (this.state === 'paused') {
-      waiter.reject(new CodedError('FOLDER_PAUSED', `folder ${this.folder.id} is paused`));
+      waiter.reject(
+        new CodedError('FOLDER_PAUSED', `folder ${this.folder.id} is paused`, {
+          hint: 'end it with "mastokeep-agent resume"',
+        }),
+      );
       return;
     }
     this.scanner.wantScan(waiter);
@@ -103,15 +107,20 @@ export class FolderIndexer {
     this.tell();
   }
 
-  /** Takes the source as it is now; a full scan follows. @throws CodedError SOURCE_STOPPED when there is nothing to take */
-  accept(): void {
+  /**
+   * Takes the source as it is now; a full scan follows. False where it is as it was, so that there was nothing to accept.
+   * @throws CodedError SOURCE_STOPPED when there is no source to take
+   */
+  accept(): boolean {
     const look = this.lookAtSource();
     if (look.current === null) throw this.stoppedError(look.problem === null ? '' : look.reason);
     if (look.problem !== null) {
       this.index.writeSource(JSON.stringify(look.current), look.empty);
       this.deps.logger.info({ folder: this.folder.id, problem: look.problem }, 'source accepted');
     }
-    if (this.state === 'stopped') this.proceed();
+    const wasStopped = this.state === 'stopped';
+    if (wasStopped) this.proceed();
+    return wasStopped || look.problem !== null;
   }
 
   markDirty(path: RelativePath): void {

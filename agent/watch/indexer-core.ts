@@ -6,8 +6,7 @@ import type { Clock } from './clock.ts';
 import { ContentReader } from './content-reader.ts';
 import type { CreateDirectoryWatcher } from './directory-watcher.ts';
 import { FolderIndexer } from './folder-indexer.ts';
-import type { ScanReport } from './full-scan.ts';
-import type { IndexerCommand } from './indexer-message.ts';
+import type { IndexerAnswer, IndexerCommand } from './indexer-message.ts';
 import type { FolderCondition, IndexedFolder, IndexerOptions } from './indexer-options.ts';
 
 export type IndexerCoreDeps = {
@@ -45,7 +44,7 @@ export class IndexerCore {
   }
 
   /** Resolves when it is done and durable; a scan with its report. @throws CodedError */
-  async execute(command: IndexerCommand): Promise<ScanReport | null> {
+  async execute(command: IndexerCommand): Promise<IndexerAnswer> {
     try {
       const result = this.dispatch(command);
       // A scan resolves only when the folders have worked.
@@ -56,7 +55,7 @@ export class IndexerCore {
     }
   }
 
-  private dispatch(command: IndexerCommand): Promise<ScanReport | null> | null {
+  private dispatch(command: IndexerCommand): Promise<IndexerAnswer> | IndexerAnswer {
     switch (command.type) {
       case 'addFolder':
         this.addFolder(command.folder);
@@ -68,8 +67,7 @@ export class IndexerCore {
           this.folder(command.folderId).requestScan({ resolve, reject });
         });
       case 'accept':
-        this.folder(command.folderId).accept();
-        return null;
+        return { accepted: this.folder(command.folderId).accept() };
       case 'pause':
         this.paused = true;
         for (const folder of this.folders.values()) folder.pause();

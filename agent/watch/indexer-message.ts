@@ -19,6 +19,9 @@ export type IndexerCommand =
   | { type: 'forgetReceiver'; receiverId: string }
   | { type: 'stop' };
 
+/** A scan is answered with its report, `accept` with whether there was anything to accept, all else with null. */
+export type IndexerAnswer = ScanReport | { accepted: boolean } | null;
+
 /** `id` is echoed in the reply; null asks for none. */
 export type IndexerRequest = { id: number | null; command: IndexerCommand };
 
@@ -27,7 +30,7 @@ export type IndexerError = { code: ErrorCode; message: string; hint: string | nu
 export type IndexerEvent =
   | { type: 'ready' }
   | { type: 'unusable'; error: IndexerError }
-  | { type: 'reply'; id: number; report: ScanReport | null }
+  | { type: 'reply'; id: number; answer: IndexerAnswer }
   | { type: 'failure'; id: number; error: IndexerError }
   | { type: 'changed'; folderId: string }
   | { type: 'condition'; folderId: string; condition: FolderCondition }

@@ -38,9 +38,9 @@ function runIndexer(
   );
   const serve = async ({ id, command }: IndexerRequest): Promise<void> => {
     try {
-      const report = await core.execute(command);
+      const answer = await core.execute(command);
       if (command.type === 'stop') database.close();
-      if (id !== null) post({ type: 'reply', id, report });
+      if (id !== null) post({ type: 'reply', id, answer });
       if (command.type === 'stop') port.close();
     } catch (error) {
       if (id !== null) post({ type: 'failure', id, error: describeError(error) });

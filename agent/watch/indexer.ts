@@ -10,6 +10,7 @@ import type { FolderCondition, FolderState, IndexedFolder, IndexerOptions } from
 import type { ScanReport } from './full-scan.ts';
 import { IndexedFeed } from './indexed-feed.ts';
 import type {
+  IndexerAnswer,
   IndexerCommand,
   IndexerError,
   IndexerEvent,
@@ -48,7 +49,7 @@ export type FolderStatus = {
   watchingReason: string | null;
 };
 
-type Pending = { resolve: (report: ScanReport | null) => void; reject: (error: Error) => void };
+type Pending = { resolve: (answer: IndexerAnswer) => void; reject: (error: Error) => void };
 type Running = { worker: Worker; database: Database.Database };
 
 /**
@@ -130,21 +131,25 @@ export class Indexer {
    * @throws CodedError SOURCE_STOPPED, FOLDER_PAUSED, FOLDER_UNKNOWN, DISK_FAILED
    */
   async scan(folderId?: string): Promise<ScanReport[]> {
+    if (folderId !== undefined) this.requireFeed(folderId);
     const ids = folderId === undefined ? [...this.feeds.keys()] : [folderId];
     const results = await Promise.allSettled(ids.map((id) => this.request({ type: 'scan', folderId: id })));
     return results.flatMap((result) => {
       if (result.status === 'rejected') throw result.reason;
-      return result.value === null ? [] : [result.value];
+      const { value } = result;
+      return value !== null && 'folderId' in value ? [value] : [];
     });
   }
 
   /**
-   * Takes a stopped source as it is now; durable when it resolves, and a full scan begins. Without effect on a source
-   * that is as it was.
+   * Takes a stopped source as it is now; durable when it resolves, and a full scan begins. Resolves with false, without
+   * effect, for a source that is as it was.
    * @throws CodedError SOURCE_STOPPED when the root is missing or unreadable, so that there is nothing to take
    */
-  async accept(folderId: string): Promise<void> {
-    await this.request({ type: 'accept', folderId });
+  async accept(folderId: string): Promise<boolean> {
+    this.requireFeed(folderId);
+    const answer = await this.request({ type: 'accept', folderId });
+    return answer !== null && 'accepted' in answer && answer.accepted;
   }
 
   /** Commits what was found and touches no source until `resume`, which begins a full scan. */
@@ -237,7 +242,7 @@ export class Indexer {
         this.fail(receivedError(event.error));
         return;
       case 'reply':
-        this.settle(event.id)?.resolve(event.report);
+        this.settle(event.id)?.resolve(event.answer);
         return;
       case 'failure':
         this.settle(event.id)?.reject(receivedError(event.error));
@@ -283,7 +288,7 @@ export class Indexer {
     this.logger.error({ file: this.databaseFile, aside }, 'index is damaged, a new one begins');
   }
 
-  private request(command: IndexerCommand): Promise<ScanReport | null> {
+  private request(command: IndexerCommand): Promise<IndexerAnswer> {
     const running = this.requireRunning();
     this.lastId += 1;
     const id = this.lastId;
@@ -304,8 +309,11 @@ export class Indexer {
 
   private requireFeed(folderId: string): IndexedFeed {
     const feed = this.feeds.get(folderId);
-    if (feed === undefined) throw new CodedError('FOLDER_UNKNOWN', `no folder "${folderId}" is indexed here`);
-    return feed;
+    if (feed !== undefined) return feed;
+    const known = [...this.feeds.keys()].join(', ');
+    throw new CodedError('FOLDER_UNKNOWN', `there is no mirror folder "${folderId}"`, {
+      hint: `${known === '' ? 'there is none' : `there is ${known}`}; sealed folders are looked at by "mastokeep-agent dump"`,
+    });
   }
 }
 

@@ -14,6 +14,7 @@ export function addReceiverConfigCommands(program: Command): void {
     home: initialisedReceiverHome,
     read: ({ configFile }) => readReceiverConfig(configFile),
     shown: shownConfig,
+    warnings: () => [],
   });
 }
 

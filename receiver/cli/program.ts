@@ -1,14 +1,16 @@
 import type { Command } from 'commander';
+import { addReloadCommand } from '../../shared/cli/reload-command.ts';
 import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
 import { addReceiverConfigCommands } from './config-commands.ts';
 import { addInitCommand } from './init-command.ts';
 import { addPairingCommands } from './pairing-commands.ts';
-import { defaultReceiverHome, receiverProgram } from './receiver-home.ts';
 import { addPointsCommands } from './points-command.ts';
+import { defaultReceiverHome, initialisedReceiverHome, receiverProgram } from './receiver-home.ts';
 import { addReindexCommand } from './reindex-command.ts';
 import { addRunCommand } from './run-command.ts';
 import { addStatusCommand } from './status-command.ts';
 import { addVersionsCommand } from './versions-command.ts';
+import { receiverAccess } from './with-receiver.ts';
 
 /** All commands of `mastokeep-receiver`. */
 export function createReceiverProgram(): Command {
@@ -25,6 +27,7 @@ export function createReceiverProgram(): Command {
   addPointsCommands(program);
   addReindexCommand(program);
   addReceiverConfigCommands(program);
+  addReloadCommand(program, { access: receiverAccess, home: initialisedReceiverHome });
   return program;
 }
 

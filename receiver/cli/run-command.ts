@@ -9,9 +9,9 @@ export function addRunCommand(program: Command): void {
     .description('receive until stopped (in the foreground)')
     .action(async (_options: object, command: Command) => {
       const home = initialisedReceiverHome(command);
-      await runDaemon(home, receiverProgram, async (logger) => {
+      await runDaemon(home, receiverProgram, async (logger, life) => {
         const { startReceiver } = await import('../receiver.ts');
-        return startReceiver(home, logger);
+        return startReceiver(home, logger, life);
       });
     });
 }

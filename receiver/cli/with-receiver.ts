@@ -3,7 +3,8 @@ import { withProgram, withRunningProgram, type ProgramAccess } from '../../share
 import { remoteReceiverCommands, type ReceiverCommands } from '../receiver-commands.ts';
 import { receiverProgram, initialisedReceiverHome } from './receiver-home.ts';
 
-const access: ProgramAccess<ReceiverCommands> = {
+/** The two ways to the commands of a receiver. */
+export const receiverAccess: ProgramAccess<ReceiverCommands> = {
   program: receiverProgram,
   remote: remoteReceiverCommands,
   offline: async (home) => {
@@ -17,7 +18,7 @@ export async function withReceiver<Result>(
   command: Command,
   run: (commands: ReceiverCommands) => Promise<Result>,
 ): Promise<Result> {
-  return withProgram(access, initialisedReceiverHome(command), run);
+  return withProgram(receiverAccess, initialisedReceiverHome(command), run);
 }
 
 /** Runs a command that only the running receiver can do. @throws CodedError NOT_RUNNING */
@@ -25,5 +26,5 @@ export async function withRunningReceiver<Result>(
   command: Command,
   run: (commands: ReceiverCommands) => Promise<Result>,
 ): Promise<Result> {
-  return withRunningProgram(access, initialisedReceiverHome(command), run);
+  return withRunningProgram(receiverAccess, initialisedReceiverHome(command), run);
 }

@@ -9,8 +9,10 @@ export type ConfigAccess<Config> = {
   home: (command: Command) => Home;
   /** @throws CodedError CONFIG_INVALID */
   read: (home: Home) => Config;
-  /** As one would write it into the file. */
+  /** As one would write it into the file, without secrets. */
   shown: (config: Config) => object;
+  /** What makes sense and is perhaps not meant; a line each, for people. */
+  warnings: (config: Config) => string[];
 };
 
 /** `config check`, `config show`. */
@@ -23,9 +25,9 @@ export function addConfigCommands<Config>(program: Command, access: ConfigAccess
     .action((options: { json?: true }, command: Command) => {
       const home = access.home(command);
       const { configFile } = home;
-      access.read(home);
-      if (options.json === true) printJson({ ok: true, file: configFile });
-      else printText(`${configFile} is good`);
+      const warnings = access.warnings(access.read(home));
+      if (options.json === true) printJson({ ok: true, file: configFile, warnings });
+      else printText(`${configFile} is good`, ...warnings.map((warning) => `warning: ${warning}`));
     });
   config
     .command('show')

@@ -10,7 +10,7 @@ export function addIdCommand(program: Command, home: (command: Command) => Home)
     .description('print the device ID')
     .option(
       '--renew-certificate',
-      'make a new certificate for the same key, used from the next start on; the ID and all pairings stay',
+      'make a new certificate for the same key, used from the next start or "reload" on; the ID and all pairings stay',
     )
     .option('--json', 'print JSON')
     .action(async (options: { renewCertificate?: true; json?: true }, command: Command) => {

@@ -73,16 +73,10 @@ export function parseDeviceId(text: string): DeviceId {
  * @throws CodedError DEVICE_UNKNOWN (none begins so), DEVICE_ID_INVALID (more than one does, or not an ID's characters)
  */
 export function resolveDeviceId(text: string, known: Iterable<DeviceId>): DeviceId {
-  const characters = compact(text);
-  if (characters === '' || characters.length > checkedLength || !/^[A-Z2-7]*$/.test(characters)) {
-    throw invalid(`"${shown(text)}" is not the beginning of a device ID`);
-  }
+  const characters = compactBeginning(text);
   if (characters.length >= plainLength) parseDeviceId(text);
   const devices = [...new Set(known)];
-  const matches = devices.filter((deviceId) => {
-    const checked = compact(deviceId);
-    return checked.startsWith(characters) || withoutChecks(checked).startsWith(characters);
-  });
+  const matches = devices.filter((deviceId) => beginsWith(deviceId, characters));
   const [first, second] = matches;
   if (first === undefined) {
     const names = devices.slice(0, 5).map(shortDeviceId).join(', ');
@@ -101,6 +95,35 @@ export function resolveDeviceId(text: string, known: Iterable<DeviceId>): Device
     );
   }
   return first;
+}
+
+/**
+ * The device that somebody means to pair with: the whole ID, or the beginning of one that is known already.
+ * @throws CodedError DEVICE_ID_INVALID (mistyped, or a beginning that means no known device, or several)
+ */
+export function completeDeviceId(text: string, known: Iterable<DeviceId>): DeviceId {
+  const typed = parseTypedDeviceId(text);
+  if (typed.whole !== null) return typed.whole;
+  const devices = [...known];
+  if (devices.some((deviceId) => meansDevice(typed, deviceId))) return resolveDeviceId(text, devices);
+  throw invalid(
+    `"${shown(text)}" is only the beginning of a device ID, and none that begins so is known here`,
+  );
+}
+
+/** A device ID as somebody typed it: `whole` is null where it is only the beginning of one. */
+export type TypedDeviceId = { readonly text: string; readonly whole: DeviceId | null };
+
+/** @throws CodedError DEVICE_ID_INVALID (no ID and no beginning of one) */
+export function parseTypedDeviceId(text: string): TypedDeviceId {
+  if (compact(text).length >= plainLength) return { text, whole: parseDeviceId(text) };
+  compactBeginning(text);
+  return { text, whole: null };
+}
+
+/** Whether what was typed is the device's ID or its beginning. */
+export function meansDevice(typed: TypedDeviceId, deviceId: DeviceId): boolean {
+  return typed.whole === null ? beginsWith(deviceId, compact(typed.text)) : typed.whole === deviceId;
 }
 
 /** The first group, for tables and log lines. */
@@ -135,6 +158,20 @@ function writtenForm(plain: string): DeviceId {
     groups.push(checked.slice(start, start + groupLength));
   }
   return groups.join('-') as DeviceId;
+}
+
+/** @throws CodedError DEVICE_ID_INVALID */
+function compactBeginning(text: string): string {
+  const characters = compact(text);
+  if (characters !== '' && characters.length <= checkedLength && /^[A-Z2-7]*$/.test(characters))
+    return characters;
+  throw invalid(`"${shown(text)}" is not the beginning of a device ID`);
+}
+
+/** With and without check characters. */
+function beginsWith(deviceId: DeviceId, characters: string): boolean {
+  const checked = compact(deviceId);
+  return checked.startsWith(characters) || withoutChecks(checked).startsWith(characters);
 }
 
 function withoutChecks(checked: string): string {

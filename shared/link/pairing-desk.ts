@@ -1,5 +1,5 @@
 import { CodedError } from '../errors/coded-error.ts';
-import { parseDeviceId, resolveDeviceId, type DeviceId } from '../identity/device-id.ts';
+import { completeDeviceId, resolveDeviceId, type DeviceId } from '../identity/device-id.ts';
 import type { DeviceIdentity } from '../identity/device-identity.ts';
 import { parseInvitation } from './invitation.ts';
 import type { LinkLimits } from './link-limits.ts';
@@ -41,15 +41,19 @@ export class PairingDesk {
     });
   }
 
-  /** @throws CodedError DEVICE_ID_INVALID, ADDRESS_INVALID, ROLE_REFUSED */
+  /** Takes a shortened ID of a device that is paired already. @throws CodedError DEVICE_ID_INVALID, ADDRESS_INVALID, ROLE_REFUSED */
   pair(deviceIdText: string, grant: PeerGrant, addresses: readonly string[]): Peer {
-    const deviceId = parseDeviceId(deviceIdText);
-    if (deviceId === this.#deps.identity.deviceId) {
+    const { identity, book } = this.#deps;
+    const deviceId = completeDeviceId(
+      deviceIdText,
+      book.peers().map((peer) => peer.deviceId),
+    );
+    if (deviceId === identity.deviceId) {
       throw new CodedError('USAGE', 'this is the ID of this device itself', {
         hint: 'the id command on the other device prints the other ID',
       });
     }
-    return this.#deps.book.pair({ deviceId, grant, addresses });
+    return book.pair({ deviceId, grant, addresses });
   }
 
   /** Takes a shortened ID. @throws CodedError DEVICE_UNKNOWN, DEVICE_ID_INVALID */

@@ -1,12 +1,27 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { formatInvitation, parseInvitation } from '../../shared/link/invitation.ts';
 import { Device, type Agent, type Receiver } from '../support/device.ts';
 import { MastodonTree } from '../support/mastodon-tree.ts';
 import { runCommand } from '../support/program.ts';
 import { compareTrees, formatDifferences } from '../support/tree-compare.ts';
 import { until } from '../support/until.ts';
 import { Workbench } from '../support/workbench.ts';
+
+/** What the running program logged of refused invitations. */
+const refusals = (device: Agent): Record<string, unknown>[] =>
+  device.daemon.stderr
+    .split('\n')
+    .filter((line) => line.includes('INVITATION_REFUSED'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+/** The types of the entries of a receiver's journal, in order. */
+function journalEntries(directory: string): string[] {
+  const segments = fs.existsSync(directory) ? fs.readdirSync(directory).sort() : [];
+  return segments
+    .flatMap((name) => fs.readFileSync(path.join(directory, name), 'utf8').split('\n').slice(0, -1))
+    .map((line) => (JSON.parse(line.slice(line.indexOf(' '))) as { type: string }).type);
+}
 
 const asStored = { modes: false, times: false, links: false, emptyDirectories: false };
 const errorLine = (code: string): RegExp => new RegExp(`^error ${code}: \\S.*$`, 'm');
@@ -107,6 +122,52 @@ describe('two programs', () => {
     expect(cutOff.stderr).toMatch(errorLine('INVITATION_INVALID'));
   });
 
+  it('logs each refused invitation with a code and what was wrong with it', async () => {
+    await bench.agent.start();
+    const used = await bench.agent.invite();
+    const unused = await bench.agent.invite();
+    // stays open, so that everybody is listened to
+    await bench.agent.invite();
+    const guests: Receiver[] = ['first', 'second'].map(
+      (name) => new Device('receiver', path.join(bench.directory, name)),
+    );
+    for (const guest of guests) await bench.initReceiver(guest, `${guest.home}-data`, false);
+    const [first, second] = guests;
+    if (first === undefined || second === undefined) throw new Error('no receivers');
+    await first.must(['join', used]);
+    const refusedJoin = async (device: Receiver, text: string): Promise<unknown> => {
+      const result = await device.run(['join', text]);
+      expect(result.stderr).toMatch(errorLine('INVITATION_REFUSED'));
+      expect(result.code).toBe(1);
+      return refusals(bench.agent).at(-1);
+    };
+    const [firstId, secondId] = [await first.id(), await second.id()];
+    expect(await refusedJoin(second, used)).toMatchObject({
+      level: 'warn',
+      deviceId: secondId,
+      reason: 'the invitation was used already',
+    });
+    // replayed by the device that had used it, after it was unpaired
+    await bench.agent.must(['unpair', firstId]);
+    const unknown = { level: 'warn', reason: 'no invitation with this secret is open' };
+    expect(await refusedJoin(first, used)).toMatchObject({ ...unknown, deviceId: firstId });
+    const { secret, ...rest } = parseInvitation(unused);
+    const forged = formatInvitation({ ...rest, secret: Buffer.alloc(secret.length) });
+    expect(await refusedJoin(second, forged)).toMatchObject({ ...unknown, deviceId: secondId });
+    // as if ten minutes had passed
+    await bench.agent.stop();
+    const peers = path.join(bench.agent.home, 'peers.json');
+    const before = fs.readFileSync(peers, 'utf8');
+    fs.writeFileSync(peers, before.replace(/"expiresAt": "20\d\d/, '"expiresAt": "2020'));
+    await bench.agent.start();
+    expect(await refusedJoin(second, unused)).toMatchObject({
+      level: 'warn',
+      deviceId: secondId,
+      reason: 'the invitation has expired',
+    });
+    expect((await bench.agent.status()).receivers).toEqual([]);
+  });
+
   it('says that one is running when the same home is started again, and the first goes on', async () => {
     await bench.agent.start();
     const second = await bench.agent.run(['run']);
@@ -118,15 +179,19 @@ describe('two programs', () => {
   it('ends with 0 on SIGTERM on both sides, also in the middle of a copy, and goes on after a start', async () => {
     MastodonTree.make(bench.source, { seed: 'sigterm', files: 700, medianBytes: 20_000 });
     await bench.startPaired();
-    await until(
-      'the copy has begun',
-      () => fs.existsSync(bench.current) && fs.readdirSync(bench.current).length > 0,
-      {
-        explain: () => bench.report(),
-      },
-    );
+    const journal = path.join(path.dirname(bench.current), 'journal');
+    const isUnderWay = (): boolean => {
+      const entries = journalEntries(journal);
+      // where batches are over too fast to be seen, the copy itself is under way
+      return entries.at(-1) === 'intent' || entries.filter((type) => type === 'commit').length > 2;
+    };
+    await until('a batch is under way', isUnderWay, { everyMs: 1, explain: () => bench.report() });
     const codes = await Promise.all([bench.agent.stop(), bench.receiver.stop()]);
     expect(codes, bench.report()).toEqual([0, 0]);
+    const entries = journalEntries(journal);
+    const count = (type: string): number => entries.filter((entry) => entry === type).length;
+    expect(count('commit')).toBeGreaterThan(0);
+    expect([count('begin'), entries.at(-1)]).toEqual([count('commit'), 'commit']);
     await Promise.all([bench.agent.start(), bench.receiver.start()]);
     await bench.settled();
     expect(formatDifferences(compareTrees(bench.source, bench.current, asStored).differences)).toBe('');

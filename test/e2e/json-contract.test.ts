@@ -196,6 +196,33 @@ it('gives one document for every other command that reports', async () => {
   });
 });
 
+it('prints tables for people', async () => {
+  const { agent, receiver } = bench;
+  const scanned = /^FOLDER +FILES +SIZE +UNREADABLE\nmedia +(\d+) +\d\S* [KM]?i?B +0\n$/;
+  expect((await agent.must(['scan', 'media'])).match(scanned)?.[1]).toBe(String(files));
+  const waited = (await agent.must(['wait', '--timeout', '120'])).split('durable on');
+  expect(waited[0]).toMatch(scanned);
+  expect(waited[1]).toBe(' 1 receiver\n');
+  expect(await agent.must(['dump', 'secrets', '--wait-copies', '1'])).toMatch(
+    /^FOLDER +VERSION +SIZE +NEW +TO SEND +TIME\nsecrets +2 +7 B .* s\ndurable on 1 receiver\n$/,
+  );
+  expect(await receiver.must(['versions', 'media', 'notes.txt'])).toMatch(
+    /^VERSION +SIZE +RECEIVED +REPLACED\nnotes.txt \(current\) +7 B +\S+Z \(.*\) +-\nnotes~[-\d]+.txt +3 B +\S+Z \(.*\) +\S+Z \(.*\)\n$/,
+  );
+  expect(await receiver.must(['versions', 'media', 'never'])).toBe(
+    'nothing is held of never in folder media\n',
+  );
+  expect(await receiver.must(['versions', 'secrets'])).toMatch(
+    /^VERSION +MADE +RECEIVED +PACKS +SIZE +EPOCH +READABLE WITH +COMPLETE\n2 .* a passphrase +yes\n1 .* a passphrase +yes\n$/,
+  );
+  const name = bench.agentId.slice(0, 7);
+  expect(await receiver.must(['reindex'])).toMatch(
+    new RegExp(`^AGENT +FOLDER +FILES +VERSIONS\n${name} +media +${files} +1\n${name} +secrets +- +2\n$`),
+  );
+  expect(await agent.must(['status'])).toMatch(/\nmedia +(idle|scanning) +\d+ /);
+  expect(await receiver.must(['status'])).toMatch(new RegExp(`\n${name} +connected .* media +${files} `));
+});
+
 it('joins, is unpaired and restores with one document each', async () => {
   const restorer: Agent = new Device('agent', path.join(bench.directory, 'restorer'));
   const to = path.join(bench.directory, 'restored');

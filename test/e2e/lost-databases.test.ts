@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -64,7 +65,6 @@ it('needs an index but no transfer when the server was rolled back to a snapshot
   await bench.agent.kill();
   fs.rmSync(bench.agent.home, { recursive: true });
   fs.renameSync(snapshot, bench.agent.home);
-  // After the snapshot was taken back the same number of other changes is made, so that sequences alone look right.
   const again = tree.rewriteOriginal(changed, 6000);
   const upload = tree.addUpload({ extension: 'jpg' });
   const sentBefore = proxy.bytes.down;
@@ -78,6 +78,35 @@ it('needs an index but no transfer when the server was rolled back to a snapshot
       .map((version) => version.path)
       .sort(),
   ).toEqual([rewritten, again, ...deleted.files].sort());
+});
+
+it('notices a rolled-back server also where it went on with as many other changes, at the same sequence', async () => {
+  const [changed, other] = [tree.attachments[3], tree.attachments[7]];
+  const original = path.join(bench.source, changed?.files[0] ?? '');
+  if (!changed || !other) throw new Error('too small a tree');
+  const [home, file] = [
+    path.join(bench.directory, 'snapshot'),
+    path.join(bench.directory, 'snapshot-of-file'),
+  ];
+  expect(await bench.agent.stop()).toBe(0);
+  fs.cpSync(bench.agent.home, home, { recursive: true, filter: (name) => !name.endsWith('.sock') });
+  execFileSync('cp', ['-a', original, file]);
+  await bench.agent.start();
+  tree.rewriteOriginal(changed, 5000);
+  await bench.settled();
+  const sequence = async (): Promise<unknown> => (await bench.agent.status()).folders[0]?.sequence;
+  const before = await sequence();
+  await bench.agent.kill();
+  fs.rmSync(bench.agent.home, { recursive: true });
+  fs.renameSync(home, bench.agent.home);
+  fs.renameSync(file, original);
+  tree.rewriteOriginal(other, 6000);
+  const sentBefore = proxy.bytes.down;
+  await bench.agent.start();
+  await bench.settled();
+  expect(await sequence()).toBe(before);
+  expectSameTrees();
+  expect(proxy.bytes.down - sentBefore).toBeLessThan(indexBytesMax);
 });
 
 it('needs no transfer when the receiver has lost its database, and keeps every version', async () => {
@@ -98,6 +127,21 @@ it('needs no transfer when the receiver has lost its database, and keeps every v
   expect(listVersionFiles(bench.versions).length).toBe(1);
   const status = await bench.receiver.status();
   expect(status.agents[0]?.folders[0]?.versions).toBe(1);
+});
+
+it('reindexes while it receives: what was under way goes on, and nobody is alarmed', async () => {
+  proxy.bytesPerSecond = 10 * mebibyte;
+  const half = proxy.passed('down', 15 * mebibyte);
+  tree.writeFile('larger.bin', 30 * mebibyte);
+  const settled = bench.settled();
+  await half;
+  const reindexed = await bench.receiver.must(['reindex', '--json']);
+  expect(JSON.parse(reindexed)).toMatchObject({ folders: [{ id: 'media', versions: 0 }] });
+  await settled;
+  expectSameTrees();
+  const lines = bench.receiver.daemon.stderr.trimEnd().split('\n');
+  const levels = new Set(lines.map((line) => (JSON.parse(line) as { level: string }).level));
+  expect([levels.has('info'), levels.has('error')], lines.join('\n')).toEqual([true, false]);
 });
 
 it('sends next to nothing for moves and copies', async () => {

@@ -46,6 +46,14 @@ it('begins no empty copy below the mount point of a disk that is not mounted', a
   expect((await copies.open(agentId, 'media')).opened.rebuiltIndex).toBe(false);
 });
 
+it('knows the quota of an agent by its ID or the beginning of it, and gives all others the common one', () => {
+  const config = { quotaBytes: 5, quotas: new Map([[agentId.slice(0, 7).toLowerCase(), 7]]) };
+  copies = receiverCopies(scratch, Date.now, config);
+  expect([copies.quotaBytesOf(agentId), copies.quotaBytesOf(otherAgentId)]).toEqual([7, 5]);
+  copies = receiverCopies(scratch, Date.now, { ...config, quotas: new Map([[otherAgentId, null]]) });
+  expect([copies.quotaBytesOf(agentId), copies.quotaBytesOf(otherAgentId)]).toEqual([5, null]);
+});
+
 it('begins nothing where the data directory is missing, though it knows of no copy', async () => {
   fs.rmdirSync(data);
   await expect(copies.open(agentId, 'media')).rejects.toMatchObject({ code: 'DISK_FAILED' });

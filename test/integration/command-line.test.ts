@@ -47,6 +47,16 @@ describe.each<ProgramName>(['agent', 'receiver'])('usage of %s', (name) => {
     expectError(await runCommand(name, ['--home', at('none'), ...args]), code, 2);
   });
 
+  it.each([[[]], [['config']]])(
+    'without a command, as in %j, ends with 2 and says which there are',
+    async (args) => {
+      const result = await runCommand(name, args);
+      expect(result).toMatchObject({ code: 2, stdout: '' });
+      expect(result.stderr).toMatch(/^Usage: mastokeep-/);
+      expect(result.stderr).toContain('Commands:');
+    },
+  );
+
   it('prints version and help on stdout with 0', async () => {
     expect(await runCommand(name, ['--version'])).toEqual({ code: 0, stdout: '0.1.0\n', stderr: '' });
     const help = await runCommand(name, ['status', '--help']);
@@ -251,6 +261,66 @@ describe('folder add', () => {
     expect(await agent('folder', 'add', 'a', ...own)).toMatchObject({ code: 0 });
   });
 
+  it('says what cannot be looked at, and why', async () => {
+    await agent('init', '--yes');
+    fs.symlinkSync('round', at('round'));
+    for (const kind of ['mirror', 'sealed']) {
+      const result = await agent('folder', 'add', 'a', '--kind', kind, '--path', at('round'));
+      expectError(result, 'CONFIG_INVALID', 2);
+      expect(result.stderr).toContain('cannot be looked at: ELOOP');
+    }
+    expectError(await agent('init', '--home', at('other'), '--mastodon', at('round')), 'CONFIG_INVALID', 2);
+  });
+
+  it('warns of folders that hold the same files, as config check does', async () => {
+    await agent('init', '--yes');
+    fs.mkdirSync(at('tree', 'inner'), { recursive: true });
+    fs.writeFileSync(at('tree', 'secret'), 'x');
+    const mirror = ['--kind', 'mirror', '--path'];
+    expect(JSON.parse((await agent('folder', 'add', 'all', ...mirror, at('tree'), '--json')).stdout)).toEqual(
+      {
+        id: 'all',
+        kind: 'mirror',
+        path: at('tree'),
+        ignore: [],
+        active: false,
+        warnings: [],
+      },
+    );
+    const twice = `folder all holds ${at('tree', 'inner')}, which is folder part: it is kept twice`;
+    const part = await agent('folder', 'add', 'part', ...mirror, at('tree', 'inner'));
+    expect(part.stdout).toContain(`warning: ${twice}\n`);
+    const open = await agent(
+      'folder',
+      'add',
+      's',
+      '--kind',
+      'sealed',
+      '--path',
+      at('tree', 'secret'),
+      '--json',
+    );
+    const readable = `folder s seals ${at('tree', 'secret')}, but receivers can read it: folder all holds it, unsealed`;
+    expect(JSON.parse(open.stdout)).toMatchObject({ warnings: [readable] });
+    fs.mkdirSync(at('etc', 'keys'), { recursive: true });
+    await agent('folder', 'add', 'etc', '--kind', 'sealed', '--path', at('etc'));
+    for (const directory of [at('etc'), at('etc', 'keys')]) {
+      const result = await agent('folder', 'add', 'keys', ...mirror, directory);
+      expectError(result, 'CONFIG_INVALID', 2);
+      expect(result.stderr).toContain('receivers can read');
+      expect(result.stderr).toContain('--ignore');
+    }
+    const file = at('agent', 'agent.yaml');
+    expect(JSON.parse((await agent('config', 'check', '--json')).stdout)).toEqual({
+      ok: true,
+      file,
+      warnings: [twice, readable],
+    });
+    expect((await agent('config', 'check')).stdout).toBe(
+      `${file} is good\nwarning: ${twice}\nwarning: ${readable}\n`,
+    );
+  });
+
   it.each([
     ['a mirror folder', 'kind: mirror', (directory: string) => `path: ${directory}`],
     ['sealed paths', 'kind: sealed', (directory: string) => `source: {paths: [/etc/hosts, ${directory}]}`],
@@ -277,13 +347,17 @@ describe('folder add', () => {
     const added = await agent('folder', 'add', 'db', '--kind', 'sealed', '--postgres', database, '--json');
     expect(added).toMatchObject({ code: 0 });
     expect(added.stdout).not.toContain('s3cret');
+    expect((await agent('config', 'show')).stdout).not.toContain('s3cret');
+    expect(fs.readFileSync(at('agent', 'agent.yaml'), 'utf8')).toContain('s3cret');
     await agent('folder', 'add', 'etc', '--kind', 'sealed', '--path', '/etc/passwd', '--path', '/etc/hosts');
     const shown = JSON.parse((await agent('config', 'show', '--json')).stdout) as { folders: object[] };
     expect(shown.folders).toEqual([
       {
         id: 'db',
         kind: 'sealed',
-        source: { postgres: { connection: database, exec: null } },
+        source: {
+          postgres: { connection: 'postgres://mastodon@localhost/mastodon?password=***', exec: null },
+        },
         schedule: '40 * * * *',
       },
       {

@@ -9,7 +9,8 @@ import type { ProgramName } from '../support/program.ts';
 import { keys, TerminalSession } from '../support/terminal-session.ts';
 import { until } from '../support/until.ts';
 
-type AnyStatus = Pick<AgentStatus, 'deviceId'> & Partial<AgentStatus & ReceiverStatus>;
+type AnyStatus = Pick<AgentStatus, 'deviceId'> &
+  Partial<AgentStatus & ReceiverStatus> & { listening?: string[] };
 
 let scratch: string;
 let started: Device<AnyStatus>[] = [];
@@ -74,6 +75,36 @@ describe.each<ProgramName>(['agent', 'receiver'])('a running %s', (name) => {
     expect(await device.stop()).toBe(0);
   });
 
+  it('takes a changed configuration at "reload", in the same process, and refuses one that makes no sense', async () => {
+    const device = await running(name);
+    const config = path.join(device.home, `${name}.yaml`);
+    const before = fs.readFileSync(config, 'utf8');
+    fs.writeFileSync(config, `${before}nonsense: 1\n`);
+    const refused = await device.run(['reload']);
+    expect(refused.stderr).toMatch(/^error CONFIG_INVALID: .*nonsense/);
+    expect(refused.code).toBe(2);
+    fs.writeFileSync(config, before.replace('127.0.0.1:0', '127.0.0.2:0'));
+    expect((await device.status()).listening).toMatchObject([expect.stringMatching(/^127\.0\.0\.1:\d+$/)]);
+    expect(JSON.parse(await device.must(['reload', '--json']))).toEqual({ reloaded: true, file: config });
+    expect((await device.status()).listening).toMatchObject([expect.stringMatching(/^127\.0\.0\.2:\d+$/)]);
+    // a second time, and it can still be stopped
+    expect(await device.must(['reload'])).toBe(`${config} is in effect\n`);
+    expect(device.isRunning).toBe(true);
+    expect(await device.stop()).toBe(0);
+  });
+
+  it('says when it could not start again with the configuration, and ends as at a first start', async () => {
+    const device = await running(name);
+    const config = path.join(device.home, `${name}.yaml`);
+    // an address of no machine
+    fs.writeFileSync(config, fs.readFileSync(config, 'utf8').replace('127.0.0.1:0', '192.0.2.1:1'));
+    const failed = await device.run(['reload']);
+    expect(failed.stderr).toMatch(/^error NOT_RUNNING: mastokeep-\w+ could not start again with /);
+    expect(failed.code).toBe(1);
+    expect(await device.daemon.exited).toBe(1);
+    expect(device.daemon.stderr).toContain('error LISTEN_FAILED');
+  });
+
   it('keeps its home and its control socket to itself', async () => {
     const device = await running(name);
     expect(fs.statSync(device.home).mode & 0o777).toBe(0o700);
@@ -121,8 +152,15 @@ describe.each([true, false])('pairing by hand and unpairing, with the programs r
     });
     const peers = fs.readFileSync(path.join(agent.home, 'peers.json'), 'utf8');
     expect(peers).toContain(receiverId);
+    // once it is paired, the beginning is enough
+    const address = 'nas.example:22390';
+    await agent.must(['pair', receiverId.slice(0, 7), '--address', address]);
+    expect(fs.readFileSync(path.join(agent.home, 'peers.json'), 'utf8')).toContain(address);
     await agent.must(['unpair', receiverId.slice(0, 7).toLowerCase()]);
     expect(fs.readFileSync(path.join(agent.home, 'peers.json'), 'utf8')).not.toContain(receiverId);
+    const short = await agent.run(['pair', receiverId.slice(0, 7)]);
+    expect(short.stderr).toContain('error DEVICE_ID_INVALID');
+    expect(short.stderr).toContain('only the beginning of a device ID');
     const again = await agent.run(['unpair', receiverId]);
     expect(again.stderr).toContain('error DEVICE_UNKNOWN');
     expect(again.code).toBe(2);
@@ -135,12 +173,58 @@ describe('a running agent', () => {
     const tree = path.join(scratch, 'tree');
     fs.mkdirSync(tree);
     fs.writeFileSync(path.join(tree, 'file'), 'content');
-    await agent.must(['folder', 'add', 'extra', '--kind', 'mirror', '--path', tree]);
-    expect(JSON.parse(await agent.must(['scan', 'extra', '--json']))).toMatchObject({
-      folders: [{ id: 'extra', files: 1, bytes: 7, unreadable: 0 }],
-    });
+    const add = async (id: string, directory: string): Promise<unknown> =>
+      JSON.parse(
+        await agent.must(['folder', 'add', id, '--kind', 'mirror', '--path', directory, '--json']),
+      ) as unknown;
+    expect(await add('extra', tree)).toMatchObject({ id: 'extra', active: true });
+    const beside = path.join(scratch, 'beside');
+    fs.mkdirSync(beside);
+    await add('beside', beside);
+    const { folders } = JSON.parse(await agent.must(['scan', 'extra', '--json'])) as { folders: unknown[] };
+    expect(folders).toMatchObject([{ id: 'extra', files: 1, bytes: 7, unreadable: 0 }]);
+    expect((JSON.parse(await agent.must(['scan', '--json'])) as { folders: unknown[] }).folders).toHaveLength(
+      2,
+    );
     const unknown = await agent.run(['scan', 'other']);
     expect(unknown.stderr).toContain('error FOLDER_UNKNOWN');
+    expect(unknown.code).toBe(2);
+  });
+
+  it('lets a folder go that was taken out of the configuration, at "reload"', async () => {
+    const agent = await running('agent');
+    const tree = path.join(scratch, 'tree');
+    fs.mkdirSync(tree);
+    const config = path.join(agent.home, 'agent.yaml');
+    const before = fs.readFileSync(config, 'utf8');
+    await agent.must(['folder', 'add', 'extra', '--kind', 'mirror', '--path', tree]);
+    expect((await agent.status()).folders).toMatchObject([{ id: 'extra' }]);
+    fs.writeFileSync(config, before);
+    await agent.must(['reload']);
+    expect((await agent.status()).folders).toEqual([]);
+  });
+
+  it('says that there is nothing to accept where the source is as it was', async () => {
+    const agent = await running('agent');
+    const tree = path.join(scratch, 'tree');
+    fs.mkdirSync(tree);
+    fs.writeFileSync(path.join(tree, 'file'), 'content');
+    await agent.must(['folder', 'add', 'extra', '--kind', 'mirror', '--path', tree]);
+    await agent.must(['scan']);
+    expect(await agent.must(['accept', 'extra'])).toBe('nothing to accept: folder extra is not stopped\n');
+    expect(JSON.parse(await agent.must(['accept', 'extra', '--json']))).toEqual({
+      id: 'extra',
+      accepted: false,
+    });
+    fs.rmSync(path.join(tree, 'file'));
+    expect((await agent.run(['scan'])).stderr).toContain('error SOURCE_STOPPED');
+    expect(JSON.parse(await agent.must(['accept', 'extra', '--json']))).toEqual({
+      id: 'extra',
+      accepted: true,
+    });
+    await agent.must(['scan']);
+    const unknown = await agent.run(['accept', 'other']);
+    expect(unknown.stderr).toMatch(/^error FOLDER_UNKNOWN: .*"other"\n {2}there is extra; /);
     expect(unknown.code).toBe(2);
   });
 
@@ -247,7 +331,20 @@ it.runIf(process.getuid?.() === 0)('leaves nothing of root in the home of anothe
   fs.chownSync(receiver.home, 12_345, 12_345);
   await receiver.must(['init', '--data', path.join(scratch, 'data'), '--listen', '127.0.0.1:22390']);
   await receiver.must(['invite']);
-  await receiver.must(['reindex']);
+  // a copy whose journal and database are lost: both are made anew
+  const copy = path.join(scratch, 'data', await receiver.id(), 'media');
+  fs.mkdirSync(path.join(copy, 'current'), { recursive: true });
+  fs.writeFileSync(path.join(copy, 'current', 'file'), 'content');
+  for (const name of [
+    path.dirname(copy),
+    copy,
+    path.join(copy, 'current'),
+    path.join(copy, 'current', 'file'),
+  ])
+    fs.chownSync(name, 12_345, 12_345);
+  expect(await receiver.must(['reindex'])).toMatch(/media +1 +0\n$/);
+  for (const name of fs.readdirSync(path.join(scratch, 'data'), { recursive: true, encoding: 'utf8' }))
+    expect(fs.statSync(path.join(scratch, 'data', name)).uid, name).toBe(12_345);
   const made = fs.readdirSync(receiver.home, { recursive: true, encoding: 'utf8' });
   expect(made).toContain('peers.json');
   for (const name of made) expect(fs.statSync(path.join(receiver.home, name)).uid, name).toBe(12_345);

@@ -46,7 +46,7 @@ beforeEach(async () => {
   const scratch = temporaryDirectory();
   data = path.join(scratch, 'data');
   fs.mkdirSync(data);
-  copies = receiverCopies(scratch, () => now, { kind: 'points', floorDays: 7 });
+  copies = receiverCopies(scratch, () => now, { versions: { kind: 'points', floorDays: 7 } });
   copies.learnKey(signer.agent, signer.publicKey.export({ type: 'spki', format: 'der' }));
   alarms = new AlarmBoard({ logger: silentLogger, now: () => now });
   books = openBooks();

@@ -1,16 +1,16 @@
 import path from 'node:path';
 import { AgentCopies } from '../../receiver/agent-copies.ts';
+import type { ReceiverConfig } from '../../receiver/config.ts';
 import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
-import type { VersionRetention } from '../../receiver/retention/version-retention.ts';
 import { homeAt } from '../../shared/io/home.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 
-/** The copies of a receiver with home and data below `scratch`, without floor, quota and reserve; nothing is made. */
+/** The copies of a receiver with home and data below `scratch`, without floor, quota and reserve unless told; nothing is made. */
 export function receiverCopies(
   scratch: string,
   now: () => number = Date.now,
-  versions: VersionRetention = { kind: 'simple', keep: 6, cleanoutDays: 0, floorDays: 0 },
+  config: Partial<ReceiverConfig> = {},
 ): AgentCopies {
   return new AgentCopies({
     home: homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
@@ -19,12 +19,13 @@ export function receiverCopies(
       listen: [],
       advertise: [],
       freeSpaceFloor: 0,
-      versions,
+      versions: { kind: 'simple', keep: 6, cleanoutDays: 0, floorDays: 0 },
       folderVersions: new Map(),
       points: defaultPointRules,
       quotaBytes: null,
       sealedReserve: 0,
       quotas: new Map(),
+      ...config,
     },
     disk: nodeDisk,
     logger: silentLogger,

@@ -3,9 +3,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   checkCharacter,
+  completeDeviceId,
   deviceIdFromBytes,
   encodeDeviceId,
+  meansDevice,
   parseDeviceId,
+  parseTypedDeviceId,
   resolveDeviceId,
   shortDeviceId,
 } from '../../shared/identity/device-id.ts';
@@ -92,6 +95,28 @@ describe('a shortened device ID', () => {
     const unchecked = first.replaceAll('-', '').replaceAll(/(.{13})./g, '$1');
     expect(resolveDeviceId(unchecked.slice(0, 20), known)).toBe(first);
     expect(resolveDeviceId(first.slice(0, 7), [first, first])).toBe(first);
+  });
+
+  it('means a device to pair with where one that begins so is known, and needs none known where it is whole', () => {
+    expect(completeDeviceId(first, [])).toBe(first);
+    expect(completeDeviceId(shortDeviceId(first).toLowerCase(), known)).toBe(first);
+    expect(() => completeDeviceId(shortDeviceId(first), [])).toThrowError(/only the beginning/);
+    const twin = deviceIdFromBytes(Buffer.concat([encodeDeviceId(first).subarray(0, 20), Buffer.alloc(12)]));
+    expect(() => completeDeviceId(shortDeviceId(first), [first, twin])).toThrowError(/more than one/);
+    expect(() => completeDeviceId('hello!', known)).toThrowError(/not the beginning/);
+  });
+
+  it('is compared with a device by as much of it as was typed', () => {
+    const [, second] = known;
+    if (second === undefined) throw new Error('no device');
+    const whole = parseTypedDeviceId(first.toLowerCase());
+    expect(whole.whole).toBe(first);
+    expect([meansDevice(whole, first), meansDevice(whole, second)]).toEqual([true, false]);
+    const short = parseTypedDeviceId(first.slice(0, 20).toLowerCase());
+    expect(short.whole).toBeNull();
+    expect([meansDevice(short, first), meansDevice(short, second)]).toEqual([true, false]);
+    expect(() => parseTypedDeviceId('')).toThrowError(/not the beginning/);
+    expect(() => parseTypedDeviceId(`${first.slice(0, -1)}A`)).toThrowError(/check character/);
   });
 
   it('is refused where it means more than one, or none', () => {

@@ -10,7 +10,7 @@ import {
 import type { RestoreResult, RunRestoreOptions } from '../../../agent/restore/run-restore.ts';
 import type { MirrorStore } from '../../../receiver/store/mirror-store.ts';
 import { createDeviceIdentity } from '../../../shared/identity/device-identity.ts';
-import type { DeviceId } from '../../../shared/identity/device-id.ts';
+import { parseTypedDeviceId, type DeviceId } from '../../../shared/identity/device-id.ts';
 import { homeAt } from '../../../shared/io/home.ts';
 import { silentLogger } from '../../../shared/io/logger.ts';
 import { parseAddress } from '../../../shared/link/address.ts';
@@ -113,7 +113,7 @@ const expectSameTree = (): void => {
 
 it('dials a receiver by its invitation, from a home that nobody initialised', async () => {
   receiver = await startReceiver(true);
-  const result = await restoreBy({ from: inviteRestore(), agentId: null });
+  const result = await restoreBy({ from: inviteRestore(), agent: null });
   expect(result).toMatchObject({ agent: agentId, folders: [{ id: 'media', failed: [] }] });
   expectSameTree();
   expect(fs.readdirSync(path.join(bench, 'new-home'))).toEqual(['restore']);
@@ -122,17 +122,17 @@ it('dials a receiver by its invitation, from a home that nobody initialised', as
 it('goes on with the invitation that the same home has used already, and with no other home', async () => {
   receiver = await startReceiver(true);
   const from = inviteRestore();
-  await restoreBy({ from, agentId: null });
-  const again = await restoreBy({ from, agentId: null });
+  await restoreBy({ from, agent: null });
+  const again = await restoreBy({ from, agent: null });
   expect(again.folders[0]).toMatchObject({ files: 0, failed: [] });
-  await expect(restoreBy({ from, agentId: null }, {}, { home: 'thief' })).rejects.toMatchObject({
+  await expect(restoreBy({ from, agent: null }, {}, { home: 'thief' })).rejects.toMatchObject({
     code: 'INVITATION_REFUSED',
   });
 });
 
 it('listens for a receiver that has no listening socket and joins', async () => {
   receiver = await startReceiver(false);
-  const route = { listen: parseAddress('127.0.0.1:0'), advertise: [], agentId: null };
+  const route = { listen: parseAddress('127.0.0.1:0'), advertise: [], agent: null };
   const onInvitation = (text: string): void => {
     const options = { addresses: [], agentId, limits: testLimits, signal: AbortSignal.timeout(10_000) };
     void joinInvitation(receiver, parseInvitation(text), options);
@@ -144,7 +144,11 @@ it('listens for a receiver that has no listening socket and joins', async () => 
 
 it('takes nothing from a receiver that joins with the data of another agent than the one that was named', async () => {
   receiver = await startReceiver(false);
-  const route = { listen: parseAddress('127.0.0.1:0'), advertise: [], agentId: otherAgentId };
+  const route = {
+    listen: parseAddress('127.0.0.1:0'),
+    advertise: [],
+    agent: parseTypedDeviceId(otherAgentId),
+  };
   const onInvitation = (text: string): void => {
     const options = { addresses: [], agentId, limits: testLimits, signal: AbortSignal.timeout(10_000) };
     void joinInvitation(receiver, parseInvitation(text), options);
@@ -156,7 +160,7 @@ it('takes nothing from a receiver that joins with the data of another agent than
 it('goes on, listening again, with a receiver that has joined before, though that listens too', async () => {
   receiver = await startReceiver(true);
   const listen = parseAddress(`127.0.0.1:${await freePort()}`);
-  const route = { listen, advertise: [], agentId: null };
+  const route = { listen, advertise: [], agent: null };
   const onInvitation = (text: string): void => {
     const { addresses } = receiver;
     const options = { addresses, agentId, limits: testLimits, signal: AbortSignal.timeout(10_000) };
@@ -171,7 +175,7 @@ it('says why a target cannot be used', async () => {
   receiver = await startReceiver(true);
   const from = inviteRestore();
   fs.writeFileSync(to, 'a file');
-  await expect(restoreBy({ from, agentId: null })).rejects.toMatchObject({
+  await expect(restoreBy({ from, agent: null })).rejects.toMatchObject({
     code: 'TARGET_UNUSABLE',
     message: expect.stringContaining('(ENOTDIR)') as string,
   });
@@ -197,17 +201,73 @@ it('dials a receiver that was paired by ID', async () => {
   lock.release();
   receiver.book.pair({ deviceId: identity.deviceId, grant: { role: 'restore', agentId }, addresses: [] });
   const from = `${receiver.identity.deviceId}@${receiver.addresses[0]}`;
-  expect(await restoreBy({ from, agentId })).toMatchObject({ agent: agentId, folders: [{ failed: [] }] });
+  expect(await restoreBy({ from, agent: parseTypedDeviceId(agentId) })).toMatchObject({
+    agent: agentId,
+    folders: [{ failed: [] }],
+  });
   expectSameTree();
 });
 
 it('reads the data of the granted agent and no other', async () => {
   receiver = await startReceiver(true);
-  await expect(restoreBy({ from: inviteRestore(), agentId: otherAgentId })).rejects.toMatchObject({
+  await expect(
+    restoreBy({ from: inviteRestore(), agent: parseTypedDeviceId(otherAgentId) }),
+  ).rejects.toMatchObject({
     code: 'ROLE_REFUSED',
   });
-  await restoreBy({ from: inviteRestore(otherAgentId), agentId: null });
+  await restoreBy({ from: inviteRestore(otherAgentId), agent: null });
   expect(fs.readdirSync(path.join(to, 'media'))).toEqual(['secret']);
+});
+
+it('takes the beginning of an ID where the receiver says whose data it gives', async () => {
+  receiver = await startReceiver(true);
+  const [short, other] = [agentId, otherAgentId].map((id) =>
+    parseTypedDeviceId(id.slice(0, 7).toLowerCase()),
+  );
+  if (short === undefined || other === undefined) throw new Error('no IDs');
+  await expect(restoreBy({ from: inviteRestore(), agent: other })).rejects.toMatchObject({
+    code: 'ROLE_REFUSED',
+    message: `the invitation is for the data of ${agentId}, not of ${other.text}`,
+  });
+  expect(await restoreBy({ from: inviteRestore(), agent: short })).toMatchObject({ agent: agentId });
+});
+
+it('takes the beginning of an ID where it listens, and nothing of another agent', async () => {
+  receiver = await startReceiver(false);
+  const route = (whose: DeviceId): RestoreRoute => ({
+    listen: parseAddress('127.0.0.1:0'),
+    advertise: [],
+    agent: parseTypedDeviceId(whose.slice(0, 9)),
+  });
+  const onInvitation = (text: string): void => {
+    const options = { addresses: [], agentId, limits: testLimits, signal: AbortSignal.timeout(10_000) };
+    void joinInvitation(receiver, parseInvitation(text), options);
+  };
+  await expect(restoreBy(route(otherAgentId), {}, { onInvitation, home: 'b' })).rejects.toMatchObject({
+    code: 'ROLE_REFUSED',
+    message: `the receiver offers the data of ${agentId}, not of ${otherAgentId.slice(0, 9)}`,
+  });
+  expect(await restoreBy(route(agentId), {}, { onInvitation })).toMatchObject({ agent: agentId });
+});
+
+it('asks for the whole ID where the receiver does not say whose data it gives, until one was named', async () => {
+  receiver = await startReceiver(true);
+  const { identity } = await prepareRestoreHome(homeOf('new-home'));
+  receiver.book.pair({ deviceId: identity.deviceId, grant: { role: 'restore', agentId }, addresses: [] });
+  const [receiverId, address] = [receiver.identity.deviceId, receiver.addresses[0]];
+  const short = parseTypedDeviceId(agentId.slice(0, 7));
+  await expect(
+    restoreBy({ from: `${receiverId.slice(0, 7)}@${address}`, agent: null }),
+  ).rejects.toMatchObject({
+    code: 'DEVICE_ID_INVALID',
+  });
+  await expect(restoreBy({ from: `${receiverId}@${address}`, agent: short })).rejects.toMatchObject({
+    code: 'DEVICE_ID_INVALID',
+    hint: expect.stringContaining('write the whole ID') as unknown,
+  });
+  await restoreBy({ from: `${receiverId}@${address}`, agent: parseTypedDeviceId(agentId) });
+  const again = await restoreBy({ from: `${receiverId.slice(0, 7)}@${address}`, agent: short });
+  expect(again).toMatchObject({ agent: agentId, folders: [{ failed: [] }] });
 });
 
 it('ends with the same tree although the connection is cut again and again', async () => {
@@ -230,7 +290,7 @@ it('ends with the same tree although the connection is cut again and again', asy
       cuts += 1;
     }
   })();
-  const result = await restoreBy({ from, agentId: null }, { patienceMs: 60_000 });
+  const result = await restoreBy({ from, agent: null }, { patienceMs: 60_000 });
   over.done = true;
   proxy.cut();
   await proxy.stop();
@@ -250,12 +310,12 @@ it('restores the state before changes, deletions and changed modes', async () =>
   fs.writeFileSync(path.join(source, 'video.mp4'), seededBytes('another', 3 * mib));
   fs.writeFileSync(path.join(source, 'new'), 'new');
   await storeTree(store, source, 100_000);
-  await restoreBy({ from: inviteRestore(), agentId: null }, { at });
+  await restoreBy({ from: inviteRestore(), agent: null }, { at });
   expect(fs.existsSync(path.join(to, 'media/new'))).toBe(false);
   expect(sha256(fs.readFileSync(path.join(to, 'media/video.mp4')))).toEqual(
     sha256(seededBytes('video', 8 * mib)),
   );
-  await restoreBy({ from: inviteRestore(), agentId: null }, { inPlace: true });
+  await restoreBy({ from: inviteRestore(), agent: null }, { inPlace: true });
   expectSameTree();
 });
 
@@ -267,20 +327,20 @@ it('restores the latest state also when the receiver clock has gone back', async
   store = future;
   await receiver.links.stop();
   receiver = await startReceiver(true);
-  await restoreBy({ from: inviteRestore(), agentId: null });
+  await restoreBy({ from: inviteRestore(), agent: null });
   expectSameTree();
 });
 
 it('allows one restore at a time on a home', async () => {
   receiver = await startReceiver(true);
-  const route = { listen: parseAddress('127.0.0.1:0'), advertise: [], agentId: null };
+  const route = { listen: parseAddress('127.0.0.1:0'), advertise: [], agent: null };
   await new Promise<void>((resolve, reject) => {
     const first = restoreBy(
       route,
       { patienceMs: 500 },
       {
         onInvitation: () => {
-          expect(restoreBy({ from: inviteRestore(), agentId: null }))
+          expect(restoreBy({ from: inviteRestore(), agent: null }))
             .rejects.toMatchObject({ code: 'ALREADY_RUNNING' })
             .then(resolve, reject);
         },

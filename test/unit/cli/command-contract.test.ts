@@ -28,8 +28,9 @@ dump [FOLDER] --wait-copies <N> --pin <LABEL> --timeout <SECONDS> --json
 wait --copies <N> --timeout <SECONDS> --json
 restore --from <INVITATION|DEVICE-ID@HOST:PORT> --listen <HOST:PORT> --to <DIR> --agent <DEVICE-ID> --folder <ID>... --path <PATTERN>... --at <TIME|POINT> --dry-run --in-place --owner <WHICH> --key <PRIVATE.asc> --key-passphrase-file <FILE> --passphrase-file <FILE> --pg-restore <CONNSTRING> --jobs <N> --scratch <DIR> --json
 points --from <INVITATION|DEVICE-ID@HOST:PORT> --listen <HOST:PORT> --agent <DEVICE-ID> --json
-config check
-config show
+config check --json
+config show --json
+reload --json
 `;
 const receiverContract = `
 init --data <DIR> --listen <HOST:PORT> --yes --json
@@ -45,8 +46,9 @@ points --agent <DEVICE-ID> --json
 pin <POINT> <LABEL> --json
 unpin <POINT> --json
 reindex --json
-config check
-config show
+config check --json
+config show --json
+reload --json
 `;
 
 describe.each([
@@ -78,6 +80,19 @@ describe.each([
     expect(home?.flags).toBe('--home <DIR>');
     expect(home?.description).toContain(`$MASTOKEEP_HOME or /var/lib/${name}`);
   });
+});
+
+it.each([
+  // a conversation, whose result is its exit code
+  ['agent', createAgentProgram, ['recipient prove', 'run']],
+  ['receiver', createReceiverProgram, ['run']],
+])('lets every command of the %s that reports print JSON', (_name, create, without) => {
+  const leaves = (command: Command, name = ''): [string, Command][] =>
+    command.commands.length === 0
+      ? [[name, command]]
+      : command.commands.flatMap((each) => leaves(each, `${name} ${each.name()}`.trim()));
+  const silent = leaves(create()).filter(([, { options }]) => !options.some(({ long }) => long === '--json'));
+  expect(silent.map(([name]) => name)).toEqual(without);
 });
 
 it('has the defaults that scripts count on', () => {

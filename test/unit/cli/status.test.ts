@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import type { AgentStatus } from '../../../agent/agent-commands.ts';
 import { formatAgentStatus } from '../../../agent/cli/status-command.ts';
+import { describeObstacles } from '../../../agent/describe-obstacles.ts';
 import { formatReceiverStatus } from '../../../receiver/cli/status-command.ts';
 import type { ReceiverStatus } from '../../../receiver/receiver-commands.ts';
 
@@ -35,7 +36,7 @@ const agentStatus: AgentStatus = {
     {
       deviceId: 'CCCCCCC-DDDDDDD',
       connected: true,
-      folders: [{ id: 'media', durableSequence: 90, lagBytes: 1536, lagFiles: 7 }],
+      folders: [{ id: 'media', durableSequence: 90, lagBytes: 1536, lagFiles: 7, lacksVersion: false }],
     },
     { deviceId: 'CCCCCCC-EEEEEEE', connected: false, folders: [] },
   ],
@@ -103,6 +104,19 @@ a passphrase that older versions need lies on this server, in /h/passphrase
   const [folder] = agentStatus.folders;
   const folders = folder === undefined ? [] : [{ ...folder, kind: 'sealed' as const }];
   expect(formatAgentStatus({ ...agentStatus, folders }, now)).toContain('no key to seal to: add one');
+});
+
+it('says that a receiver lacks the latest version of a sealed folder, though nothing is on its way to it', () => {
+  const lacking = (lagFiles: number): string => {
+    const folder = { id: 'database', durableSequence: 90, lagBytes: 512, lagFiles, lacksVersion: true };
+    const receivers = [{ deviceId: 'CCCCCCC-DDDDDDD', connected: true, folders: [folder] }];
+    const status = { ...agentStatus, alarms: [], receivers };
+    return `${formatAgentStatus(status, now)}${describeObstacles(status).join('\n')}`;
+  };
+  expect(lacking(0)).toMatch(/database +the latest version, until the next dump$/m);
+  expect(lacking(0)).toContain('CCCCCCC lacks the latest version of database: "mastokeep-agent dump"');
+  expect(lacking(1)).toMatch(/database +1 file, 512 B$/m);
+  expect(lacking(1)).not.toContain('lacks');
 });
 
 it('says when an agent is paused and what is missing at the beginning', () => {

@@ -13,7 +13,7 @@ const status: AgentStatus = {
     {
       deviceId: 'CCCCCCC-DDDDDDD',
       connected: true,
-      folders: [{ id: 'media', durableSequence: 90, lagBytes: 1536, lagFiles: 7 }],
+      folders: [{ id: 'media', durableSequence: 90, lagBytes: 1536, lagFiles: 7, lacksVersion: false }],
     },
     { deviceId: 'EEEEEEE-FFFFFFF', connected: false, folders: [] },
   ],

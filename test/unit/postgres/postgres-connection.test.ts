@@ -1,9 +1,29 @@
 import { describe, expect, it } from 'vitest';
-import { parsePostgresConnection } from '../../../agent/postgres/postgres-connection.ts';
+import {
+  maskConnectionPassword,
+  parsePostgresConnection,
+} from '../../../agent/postgres/postgres-connection.ts';
 
 const parse = parsePostgresConnection;
 
 describe('a PostgreSQL connection string', () => {
+  it.each([
+    ['postgresql://m:s3cret@db/x', 'postgresql://m@db/x?password=***'],
+    ['postgres:///m?password=s3cret&user=x', 'postgres:///m?user=x&password=***'],
+    ["host=db password='s3cret' user=m", "host='db' user='m' password=***"],
+    ['password=s3cret', 'password=***'],
+  ])('is shown to people without its password: %s', (connection, shown) => {
+    expect(maskConnectionPassword(connection)).toBe(shown);
+    expect(parse(shown).password).toBe('***');
+  });
+
+  it.each([null, '', 'mastodon_production', 'postgresql://m@db/x', "host=db  user='m'"])(
+    'is shown as it was written where it has none: %s',
+    (connection) => {
+      expect(maskConnectionPassword(connection)).toBe(connection);
+    },
+  );
+
   it('keeps everything but the password of a URI', () => {
     expect(parse('postgresql://mastodon:s%40cret@db:5432/mastodon_production?sslmode=require')).toEqual({
       text: 'postgresql://mastodon@db:5432/mastodon_production?sslmode=require',
