@@ -252,7 +252,8 @@ it('takes the beginning of an ID where it listens, and nothing of another agent'
 
 it('asks for the whole ID where the receiver does not say whose data it gives, until one was named', async () => {
   receiver = await startReceiver(true);
-  const { identity } = await prepareRestoreHome(homeOf('new-home'));
+  const { identity, lock } = await prepareRestoreHome(homeOf('new-home'));
+  lock.release();
   receiver.book.pair({ deviceId: identity.deviceId, grant: { role: 'restore', agentId }, addresses: [] });
   const [receiverId, address] = [receiver.identity.deviceId, receiver.addresses[0]];
   const short = parseTypedDeviceId(agentId.slice(0, 7));
