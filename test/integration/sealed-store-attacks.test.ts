@@ -22,6 +22,7 @@ import {
   type SealedObject,
 } from '../support/sealed-store-fixture.ts';
 import { fileState, indexB, readTree, sha256 } from '../support/store-fixture.ts';
+import { lose, namesOf, storedNames, type Loss } from '../support/sealed-store-files.ts';
 import { memoryDirectory } from '../support/temporary-directory.ts';
 
 /** What an agent in an attacker's hands may try with a sealed folder: it can add, and take nothing away. */
@@ -49,21 +50,13 @@ afterEach(async () => {
   fs.rmSync(directory, { recursive: true });
 });
 
-async function reopen(losing: 'nothing' | 'database' = 'nothing'): Promise<void> {
+async function reopen(losing: Loss = 'nothing'): Promise<void> {
   await store.close();
-  if (losing === 'database') {
-    for (const suffix of ['', '-wal', '-shm']) fs.rmSync(fixture.databasePath + suffix, { force: true });
-  }
+  lose(losing, fixture);
   store = await fixture.open();
 }
 
-function stored(): string[] {
-  return [...readTree(fixture.root).keys()].filter((name) => /^(packs|versions|damaged)\//.test(name)).sort();
-}
-
-function names(objects: SealedObject[]): string[] {
-  return objects.map((object): string => object.path).sort();
-}
+const stored = (): string[] => storedNames(fixture.root);
 
 function versions(): [number: number, complete: boolean][] {
   return store.listVersions().map(({ number, complete }) => [number, complete]);
@@ -149,7 +142,7 @@ describe('a version record that is not what it claims', () => {
       expect(fixture.refused).toHaveLength(1);
       expect(fixture.refused[0]?.error.code).toMatch(/^(RECORD_FORGED|RECORD_INVALID|PROTOCOL_VIOLATION)$/);
       expect(versions()).toEqual([[1, true]]);
-      expect(stored()).toEqual(names([root, a, b, c, first.json, first.signature]));
+      expect(stored()).toEqual(namesOf([root, a, b, c, first.json, first.signature]));
       expect(store.position()?.sequence).toBe(feed.sequence);
       await sendSecond();
       expect(versions()).toEqual([

@@ -1,5 +1,4 @@
 import fs from 'node:fs';
-import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { SealedStore } from '../../receiver/store/sealed-store.ts';
 import { keptHistory, nothingKept } from '../support/kept-history.ts';
@@ -8,10 +7,9 @@ import {
   SealedFeedFake,
   sealedStoreFixture,
   versionObjects,
-  type SealedObject,
 } from '../support/sealed-store-fixture.ts';
-import { readTree } from '../support/store-fixture.ts';
 import { removeDatabase } from '../support/store-harness.ts';
+import { lose, namesOf, storedNames, type Loss } from '../support/sealed-store-files.ts';
 import { memoryDirectory } from '../support/temporary-directory.ts';
 
 const dayMs = 86_400_000;
@@ -38,16 +36,13 @@ afterEach(async () => {
   fs.rmSync(directory, { recursive: true });
 });
 
-async function reopen(losing: 'nothing' | 'database' | 'database and journal' = 'nothing'): Promise<void> {
+async function reopen(losing: Loss = 'nothing'): Promise<void> {
   await store.close();
-  if (losing !== 'nothing') removeDatabase(fixture.databasePath);
-  if (losing === 'database and journal') fs.rmSync(path.join(fixture.root, 'journal'), { recursive: true });
+  lose(losing, fixture);
   store = await fixture.open();
 }
 
-const stored = (): string[] =>
-  [...readTree(fixture.root).keys()].filter((name) => /^(packs|versions|damaged)\//.test(name)).sort();
-const names = (objects: SealedObject[]): string[] => objects.map((object): string => object.path).sort();
+const stored = (): string[] => storedNames(fixture.root);
 const versions = (): [number: number, complete: boolean][] =>
   store.listVersions().map(({ number, complete }) => [number, complete]);
 
@@ -67,10 +62,10 @@ it('lets a version go that no kept point names, with the packs that it alone nee
   now += 10 * dayMs;
   expect((await store.expire(now, { ...nothingKept, floorDays: 12.5 })).versions).toBe(0);
   expect((await store.expire(now, { ...nothingKept, floorDays: 11.5 })).versions).toBe(1);
-  expect(stored()).toEqual(names([a, b, second.json, second.signature, third.json, third.signature]));
+  expect(stored()).toEqual(namesOf([a, b, second.json, second.signature, third.json, third.signature]));
   expect(await store.expire(now, { ...nothingKept, newestComplete: 2 })).toMatchObject({ versions: 0 });
   expect(await store.expire(now, nothingKept)).toEqual({ versions: 1, packs: 1, bytes: a.content.length });
-  expect(stored()).toEqual(names([b, third.json, third.signature]));
+  expect(stored()).toEqual(namesOf([b, third.json, third.signature]));
   now += 3650 * dayMs;
   expect((await store.expire(now, nothingKept)).versions).toBe(0);
 });

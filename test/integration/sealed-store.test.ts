@@ -11,9 +11,9 @@ import {
   SealedFeedFake,
   sealedStoreFixture,
   versionObjects,
-  type SealedObject,
 } from '../support/sealed-store-fixture.ts';
 import { fileState, indexB, readTree, sha256, symlinkState } from '../support/store-fixture.ts';
+import { lose, namesOf, storedNames, type Loss } from '../support/sealed-store-files.ts';
 import { memoryDirectory } from '../support/temporary-directory.ts';
 
 const dayMs = 86_400_000;
@@ -38,25 +38,16 @@ afterEach(async () => {
   fs.rmSync(directory, { recursive: true });
 });
 
-async function reopen(losing: 'nothing' | 'database' | 'database and journal' = 'nothing'): Promise<void> {
+async function reopen(losing: Loss = 'nothing'): Promise<void> {
   await store.close();
-  if (losing !== 'nothing') {
-    for (const suffix of ['', '-wal', '-shm']) fs.rmSync(fixture.databasePath + suffix, { force: true });
-  }
-  if (losing === 'database and journal') fs.rmSync(path.join(fixture.root, 'journal'), { recursive: true });
+  lose(losing, fixture);
   store = await fixture.open();
 }
 
 const first = versionObjects(1, [root, a]);
 const second = versionObjects(2, [b, a], { previous: first.hash });
 
-function stored(): string[] {
-  return [...readTree(fixture.root).keys()].filter((name) => /^(packs|versions|damaged)\//.test(name)).sort();
-}
-
-function names(objects: SealedObject[]): string[] {
-  return objects.map((object): string => object.path).sort();
-}
+const stored = (): string[] => storedNames(fixture.root);
 
 function versions(): [number: number, complete: boolean][] {
   return store.listVersions().map(({ number, complete }) => [number, complete]);
@@ -70,7 +61,7 @@ it('keeps packs and signed versions as plain files, and shares packs between ver
   now += 1000;
   await sendSecond();
   const objects = [root, a, b, first.json, first.signature, second.json, second.signature];
-  expect(stored()).toEqual(names(objects));
+  expect(stored()).toEqual(namesOf(objects));
   expect(readTree(fixture.root).get(a.path)).toEqual(a.content);
   expect(versions()).toEqual([
     [1, true],
@@ -153,12 +144,12 @@ describe('what a sealed folder does not have', () => {
     const gone = new Map([root, a, first.json, first.signature].map(({ path }) => [path as string, deleted]));
     await feed.send([root, a, first.json, first.signature], { states: gone });
     expect(versions()).toEqual([[1, true]]);
-    expect(stored()).toEqual(names([root, a, first.json, first.signature]));
+    expect(stored()).toEqual(namesOf([root, a, first.json, first.signature]));
     feed.indexId = indexB;
     feed.sequence = 0;
     await feed.send([b]);
     await store.completeIndex(feed.position());
-    expect(stored()).toEqual(names([root, a, b, first.json, first.signature]));
+    expect(stored()).toEqual(namesOf([root, a, b, first.json, first.signature]));
   });
   const deleted = { kind: 'deleted' } as const;
 });
@@ -244,7 +235,7 @@ describe('the lease', () => {
       packs: 1,
       bytes: b.content.length,
     });
-    expect(stored()).toEqual(names([root, a, first.json, first.signature]));
+    expect(stored()).toEqual(namesOf([root, a, first.json, first.signature]));
     expect(store.missingPacks()).toEqual([sha256(b.content)]);
     now += 3650 * dayMs;
     expect((await store.expire(now, allVersionsKept)).packs).toBe(0);
@@ -330,8 +321,8 @@ it('shows a restore the key of the agent, packs and versions, at any moment', as
   const pem = agentPublicKey.export({ type: 'spki', format: 'pem' });
   const shown = (at: number | null): string[] =>
     store.entriesAt({ at, after: null, limit: 100 }).entries.map((entry): string => entry.path);
-  expect(shown(before)).toEqual(['agent.pem', ...names([root, a, first.json, first.signature])]);
-  const all = names([root, a, b, first.json, first.signature, second.json, second.signature]);
+  expect(shown(before)).toEqual(['agent.pem', ...namesOf([root, a, first.json, first.signature])]);
+  const all = namesOf([root, a, b, first.json, first.signature, second.json, second.signature]);
   expect(shown(null)).toEqual(['agent.pem', ...all]);
   for (const limit of [1, 3, 7]) {
     const paged: string[] = [];
