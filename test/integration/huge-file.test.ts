@@ -1,9 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { temporaryFileName } from '../../agent/restore/temporary-file.ts';
 import { FolderContent } from '../../agent/serve/folder-content.ts';
+import { ContentReader } from '../../agent/watch/content-reader.ts';
 import { IndexedFeed } from '../../agent/watch/indexed-feed.ts';
 import { historyOfStores } from '../../receiver/serve/restore-history.ts';
 import { RestoreLeases } from '../../receiver/serve/restore-lease.ts';
@@ -160,3 +162,26 @@ async function restore(feed: IndexedFeed, store: MirrorStore) {
   const result = await restoreFrom({ nextChannel }, options);
   return { received, result };
 }
+
+it('is read whole by a scan: its hash, and chunks that lie one behind the other up to its end', () => {
+  const file = at('huge');
+  fs.writeFileSync(file, '');
+  fs.truncateSync(file, holeBytes);
+  fs.appendFileSync(file, tail);
+  const fd = fs.openSync(file, 'r');
+  const reading = new ContentReader().read(fd, size);
+  let step = reading.next();
+  while (step.done !== true) step = reading.next();
+  fs.closeSync(fd);
+  const { hash, chunks } = step.value;
+  expect(step.value.size).toBe(size);
+  const [expected] = execFileSync('sha256sum', [file], { encoding: 'utf8' }).split(' ');
+  expect(hash.toString('hex')).toBe(expected);
+  let offset = size;
+  for (const chunk of (chunks ?? []).toReversed()) {
+    offset -= chunk.length;
+    if (offset < holeBytes) break;
+    expect(chunk.hash).toEqual(sha256(tail.subarray(offset - holeBytes, offset - holeBytes + chunk.length)));
+  }
+  expect((chunks ?? []).reduce((sum, { length }) => sum + length, 0)).toBe(size);
+}, 300_000);
