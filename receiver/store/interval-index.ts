@@ -148,6 +148,11 @@ export class IntervalIndex {
     return row === undefined ? null : readVersion(row);
   }
 
+  /** Versions with a file of their own and a later id, in that order. */
+  versionsWithFiles(after: number, limit: number): VersionRow[] {
+    return (this.#statements.withFiles.all(after, limit) as RawRow[]).map(readVersion);
+  }
+
   /** Gaps that were over by then, in any order. */
   gapsEndedUntil(to: Moment, limit: number): GapEntry[] {
     return (this.#statements.gapsEnded.all(to, limit) as RawGap[]).map(readGap);
@@ -263,6 +268,7 @@ function prepareIntervals(database: Database.Database) {
     ),
     nextLive: exact('SELECT begun FROM live WHERE path = @path AND begun >= @begun'),
     version: exact('SELECT * FROM versions WHERE id = ?'),
+    withFiles: exact('SELECT * FROM versions WHERE id > ? AND kind = 0 AND name IS NOT NULL ORDER BY id LIMIT ?'),
     closeGaps: database.prepare('UPDATE gaps SET ended = ? WHERE ended = ? AND begun < ?'),
     countGaps: exact('SELECT count(*) AS count FROM gaps'),
     lastDoubt: database.prepare(

@@ -63,6 +63,11 @@ export class Journal {
     return this.#bytes;
   }
 
+  /** Numbers of the segments that count, the oldest first. */
+  get segments(): readonly number[] {
+    return this.#segments;
+  }
+
   /** Appends the entries in one write; nothing is durable before `sync`. */
   append(entries: readonly JournalEntry[]): void {
     const lines = entries.map(encodeJournalLine);

@@ -9,13 +9,13 @@ import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
-import { evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } from './interval-evidence.ts';
+import { damagedIn, evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } from './interval-evidence.ts';
 import type { MomentInterval } from './interval-index.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
 import { sizeOf, type ChangeEntry, type GapEntry, type LiveState } from './journal-entry.ts';
 import type { StoreUsage } from './mirror-index.ts';
 import { laterMoment, momentOf, type Moment } from './moment.ts';
-import type { HeldCopy, ReadableContent } from './readable-content.ts';
+import { isEmptyHash, type HeldCopy, type ReadableContent } from './readable-content.ts';
 import { expiringByRule, expiringVersionIds, keptIntervals } from './version-sweep.ts';
 import type { StagedCopy } from './staging.ts';
 
@@ -52,6 +52,15 @@ const expiriesAtOnce = 1000;
 export class MirrorStore extends FolderStore<MirrorStoreParts> {
   readonly kind = 'mirror';
 
+  constructor(parts: MirrorStoreParts) {
+    super(parts, {
+      stageHeld: async (hash, size) => (await this.#stageHeld(hash, size)) === 'staged',
+      onDamaged: () => {},
+      onMended: () => {},
+      booksProblem: async () => null,
+    });
+  }
+
   current(path: RelativePath): StoredFile | null {
     const row = this.parts.index.live(path);
     if (row === null) return null;
@@ -64,7 +73,8 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const { state, path } = record;
     if (state.kind !== 'file') return 'nothing';
     const row = this.parts.index.live(path);
-    if (row !== null && sameContent(row.holding.state, state)) return 'nothing';
+    const isDamaged = this.parts.index.damage.get(path, null) !== null;
+    if (row !== null && sameContent(row.holding.state, state) && !isDamaged) return 'nothing';
     if (state.size === 0 || this.parts.staging.has(state.hash)) return 'held';
     return this.parts.held.isSaidToBeHeld(state.hash) ? 'held' : 'fetch';
   }
@@ -80,10 +90,10 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     return this.parts.held.copies(hash);
   }
 
-  /** The content that is at the path now; not verified. Null when no file is. */
+  /** The content that is at the path now, or its damaged bytes; not verified. Null when no file is. */
   openCurrent(path: RelativePath): ReadableContent | null {
     if (this.parts.index.live(path)?.holding.state.kind !== 'file') return null;
-    return this.parts.held.openCurrent(path);
+    return this.parts.held.openCurrent(path) ?? this.parts.held.openAside(path);
   }
 
   /**
@@ -167,8 +177,10 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const { index, from, to } = part;
     const { reached, intact, lacking } = this.evidence({ indexId: Buffer.from(index, 'hex'), from, to });
     if (!reached || !intact) return { state: 'unknown', bytes: null };
-    if (lacking.count === 0) return { state: 'complete', bytes: null };
-    return { state: 'incomplete', files: lacking.count, paths: lacking.paths, bytes: null };
+    const damaged = damagedIn(this.parts.index, { indexId: Buffer.from(index, 'hex'), from, to });
+    const files = lacking.count + damaged.count;
+    if (files === 0) return { state: 'complete', bytes: null };
+    return { state: 'incomplete', files, paths: [...lacking.paths, ...damaged.paths], bytes: null };
   }
 
   /** Newest first. */
@@ -385,10 +397,4 @@ function versionEntry({ path, replaced: { holding, ended }, replacedAt }: Versio
     begun: holding.begun,
     ended,
   };
-}
-
-const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
-
-function isEmptyHash(hash: Buffer): boolean {
-  return hash.toString('hex') === emptyHash;
 }

@@ -12,6 +12,7 @@ export const crashPoints = [
   'store.renamed',
   'store.current-synced',
   'store.expired',
+
   'store.commit-written',
   'store.commit-synced',
   'store.indexed',
@@ -21,6 +22,8 @@ export const crashPoints = [
   'store.snapshot-indexed',
   'store.tail-rewritten',
   'store.replayed',
+  'scrub.set-aside',
+  'scrub.mended',
   'points.signature-written',
   'points.record-written',
   'points.fact-written',

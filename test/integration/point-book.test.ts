@@ -202,3 +202,33 @@ it('finds a point by a part of its name that stands for no other', async () => {
     expect.objectContaining({ code: 'POINT_UNKNOWN' }) as Error,
   );
 });
+
+it('writes damaged and lost files of points anew while it is open, and tells of files that nobody stored', async () => {
+  const [one, two] = [signer.point(1), signer.point(2)];
+  await take(one);
+  await take(two);
+  await book.pin(two.id, 'kept');
+  expect(await book.scrub()).toEqual({ mended: [], extras: [] });
+  const at = (name: string): string => path.join(directory, name);
+  fs.appendFileSync(at(`${one.id}.json`), ' ');
+  fs.rmSync(at(`${two.id}.json.sig`));
+  fs.writeFileSync(at('facts.journal'), fs.readFileSync(at('facts.journal'), 'utf8').replace('kept', 'lost'));
+  fs.writeFileSync(at('notes.txt'), 'mine');
+  const mended = [`${one.id}.json`, `${two.id}.json`, 'facts.journal'];
+  expect(await book.scrub()).toEqual({ mended, extras: ['notes.txt'] });
+  expect(await book.scrub()).toEqual({ mended: [], extras: ['notes.txt'] });
+  expect(fs.readFileSync(at(`${one.id}.json`)).equals(one.record)).toBe(true);
+  await reopen();
+  expect(shown()).toEqual([
+    [one.id, null],
+    [two.id, 'kept'],
+  ]);
+  expect(book.damaged).toEqual([]);
+  fs.truncateSync(at('facts.journal'), fs.statSync(at('facts.journal')).size - 5);
+  expect((await book.scrub()).mended).toEqual(['facts.journal']);
+  await reopen();
+  expect(shown()).toEqual([
+    [one.id, null],
+    [two.id, 'kept'],
+  ]);
+});
