@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { ChunkListBuilder } from '../../shared/chunking/chunk-list.ts';
+import { longestChunks } from '../../shared/chunking/chunk-list.ts';
 import { fileChunking } from '../../shared/chunking/chunking-parameters.ts';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { crashPoint } from '../../shared/io/crash-point.ts';
@@ -48,12 +48,10 @@ function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerData): 
   });
 }
 
-/** Large objects travel by chunk lists, like large files. */
+/** Large objects travel by chunk lists, like large files, so that an interrupted transfer goes on. */
 function chunkListOf(bytes: Buffer): Buffer | null {
   if (bytes.length <= chunkedAboveBytes) return null;
-  const builder = new ChunkListBuilder(fileChunking);
-  builder.update(bytes);
-  return encodeChunkList(builder.finish());
+  return encodeChunkList(longestChunks(bytes, fileChunking));
 }
 
 if (parentPort !== null) runSealer(parentPort, workerData as SealWorkerData);
