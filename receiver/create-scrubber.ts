@@ -30,7 +30,9 @@ export function createScrubber(deps: Deps): Scrubber {
     copies
       .agentIds()
       .flatMap((agentId) => [
-        ...copies.foldersOf(agentId).map(([folder, store]) => folderSubject(deps, threads, agentId, folder, store)),
+        ...copies
+          .foldersOf(agentId)
+          .map(([folder, store]) => folderSubject(deps, threads, agentId, folder, store)),
         ...pointsSubject(deps, agentId),
       ])
       .sort((a, b) => (a.key < b.key ? -1 : 1));

@@ -9,7 +9,10 @@ import type { ScrubPage, StoreScrub } from '../store/store-scrub.ts';
 import type { ScrubStep, ScrubSubject } from './scrubber.ts';
 
 type Deps = {
-  store: { scrub: StoreScrub; usage(): { bytes: number; versionBytes?: number; files?: number; versions: number } };
+  store: {
+    scrub: StoreScrub;
+    usage(): { bytes: number; versionBytes?: number; files?: number; versions: number };
+  };
   /** Asks the agent once more for what it announced; what came is staged. False: nothing came. */
   fetchAgain(records: readonly FileRecord[]): Promise<boolean>;
   /** Opens the store anew with a database made from the plain files. */

@@ -37,7 +37,10 @@ export type ScrubOptions = {
   bytesPerSecondMax: number;
 };
 
-export const defaultScrubOptions: ScrubOptions = { periodMs: 30 * dayMs, bytesPerSecondMax: 10 * 1024 * 1024 };
+export const defaultScrubOptions: ScrubOptions = {
+  periodMs: 30 * dayMs,
+  bytesPerSecondMax: 10 * 1024 * 1024,
+};
 
 /** A pass that begins now; `before`: null at the first start ever. */
 export function beginPass(before: ScrubState | null, nowMs: number): ScrubState {
@@ -95,6 +98,10 @@ export function bytesPerSecond(
 }
 
 /** Whether something was not read for so long that a person must know. */
-export function isLate({ coveredAt, firstAt }: ScrubState, nowMs: number, { periodMs }: ScrubOptions): boolean {
+export function isLate(
+  { coveredAt, firstAt }: ScrubState,
+  nowMs: number,
+  { periodMs }: ScrubOptions,
+): boolean {
   return nowMs - (coveredAt ?? firstAt) > 2 * periodMs;
 }

@@ -132,7 +132,16 @@ export class Scrubber {
     const { startedAt, readBytes, found, repaired, done, coveredAt } = this.#state;
     const subjects = this.#deps.subjects();
     const damaged = subjects.reduce((sum, subject) => sum + subject.damage().count, 0);
-    return { startedAt, readBytes, found, repaired, done, coveredAt, damaged, wholeBytes: wholeBytes(subjects) };
+    return {
+      startedAt,
+      readBytes,
+      found,
+      repaired,
+      done,
+      coveredAt,
+      damaged,
+      wholeBytes: wholeBytes(subjects),
+    };
   }
 
   /**
@@ -276,7 +285,10 @@ export class Scrubber {
       try {
         await subject.repair();
       } catch (error) {
-        this.#deps.logger.warn({ subject: subject.key, err: error }, 'damaged files cannot be made whole now');
+        this.#deps.logger.warn(
+          { subject: subject.key, err: error },
+          'damaged files cannot be made whole now',
+        );
       }
       const extras = (this.#state.extras[subject.key] ?? []).filter((name) => subject.isExtra(name));
       this.#state = { ...this.#state, extras: { ...this.#state.extras, [subject.key]: extras } };
@@ -292,14 +304,22 @@ export class Scrubber {
     else {
       const what = count === 1 ? '1 stored file is' : `${count} stored files are`;
       const advice = 'asked for again where that helps; see docs/scrub.md';
-      alarms.raise(damageKey, 'COPY_DAMAGED', `${subject.name}: ${what} damaged: ${shown(names, count)}; ${advice}`);
+      alarms.raise(
+        damageKey,
+        'COPY_DAMAGED',
+        `${subject.name}: ${what} damaged: ${shown(names, count)}; ${advice}`,
+      );
     }
     const extras = this.#state.extras[subject.key] ?? [];
     if (extras.length === 0) alarms.clear(extrasKey);
     else {
       const what = extras.length === 1 ? 'a file is' : `${extras.length} files are`;
       const list = shown(extras, extras.length);
-      alarms.raise(extrasKey, 'FILE_UNKNOWN', `${subject.name}: ${what} there that nobody stored: ${list}; left alone`);
+      alarms.raise(
+        extrasKey,
+        'FILE_UNKNOWN',
+        `${subject.name}: ${what} there that nobody stored: ${list}; left alone`,
+      );
     }
   }
 
@@ -352,7 +372,11 @@ export class Scrubber {
     if (!this.#deps.isHere() || (!now && steadyNow() - this.#storedAt < memoryIntervalMs)) return;
     this.#storedAt = steadyNow();
     if (isLate(this.#state, wallNow(), this.#options))
-      alarms.raise('scrub late', 'SCRUB_LATE', 'not everything that is stored was read in time; see docs/scrub.md');
+      alarms.raise(
+        'scrub late',
+        'SCRUB_LATE',
+        'not everything that is stored was read in time; see docs/scrub.md',
+      );
     else alarms.clear('scrub late');
     try {
       memory.write(this.#state);

@@ -155,7 +155,8 @@ export function treeQuestions(index: MirrorIndex, namer: VersionNamer, { standin
     nameVersion: (path: RelativePath, at: number) => namer.freeName(path, at, new Set()),
     asideOf: (path: RelativePath, id: number | null) => index.damage.get(path, id)?.aside ?? null,
     stateOf: (path: RelativePath, id: number | null) =>
-      (id === null ? index.live(path)?.holding : index.intervals.version(id)?.replaced.holding)?.state ?? null,
+      (id === null ? index.live(path)?.holding : index.intervals.version(id)?.replaced.holding)?.state ??
+      null,
   };
 }
 

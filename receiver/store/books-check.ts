@@ -170,7 +170,11 @@ function differenceTo(database: Database.Database, deps: Deps, input: BooksInput
   }
 }
 
-function replayTo(index: MirrorIndex, { disk, pause }: Deps, { directory, segments, mark: end }: BooksInput): void {
+function replayTo(
+  index: MirrorIndex,
+  { disk, pause }: Deps,
+  { directory, segments, mark: end }: BooksInput,
+): void {
   let since = 0;
   for (const { begin, changes, undone, last, mark } of committedBatches(disk, directory, segments, null)) {
     if (last) index.apply(begin, changes, undone, mark);

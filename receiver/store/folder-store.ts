@@ -68,8 +68,7 @@ export class FolderStore<Parts extends FolderStoreParts> {
       ...scrubbed,
       oneByOne: (action) => this.oneByOne(action),
       begin: () => nextBegin(this.meta(), parts.now(), null),
-      claim: (contents) =>
-        this.claimContents(contents, async (hash, size) => scrubbed.stageHeld(hash, size)),
+      claim: (contents) => this.claimContents(contents, async (hash, size) => scrubbed.stageHeld(hash, size)),
     });
     this.opened = parts.opened;
     this.#leaveQuota = parts.quota.add({

@@ -268,7 +268,9 @@ function prepareIntervals(database: Database.Database) {
     ),
     nextLive: exact('SELECT begun FROM live WHERE path = @path AND begun >= @begun'),
     version: exact('SELECT * FROM versions WHERE id = ?'),
-    withFiles: exact('SELECT * FROM versions WHERE id > ? AND kind = 0 AND name IS NOT NULL ORDER BY id LIMIT ?'),
+    withFiles: exact(
+      'SELECT * FROM versions WHERE id > ? AND kind = 0 AND name IS NOT NULL ORDER BY id LIMIT ?',
+    ),
     closeGaps: database.prepare('UPDATE gaps SET ended = ? WHERE ended = ? AND begun < ?'),
     countGaps: exact('SELECT count(*) AS count FROM gaps'),
     lastDoubt: database.prepare(

@@ -100,7 +100,16 @@ function formatEntry(entry: JournalEntry): Json {
     case 'damage': {
       const { type, path, id, name, found, foundAt, aside, temp } = entry;
       const asideFields = aside === null ? { aside } : formatBytes('aside', aside);
-      return { type, ...formatBytes('path', path), id, ...formatName(name), found, foundAt, ...asideFields, temp };
+      return {
+        type,
+        ...formatBytes('path', path),
+        id,
+        ...formatName(name),
+        found,
+        foundAt,
+        ...asideFields,
+        temp,
+      };
     }
     case 'index': {
       const { indexId, ...rest } = entry;

@@ -4,7 +4,16 @@ import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { corrupt, databaseError } from './index-errors.ts';
 import { DamageIndex } from './damage-index.ts';
 import { IntervalIndex, intervalQueries, intervalSchema, type MomentInterval } from './interval-index.ts';
-import { byPath, columns, pathAfter, readLive, readVersion, type LiveRow, type RawRow, type VersionRow } from './index-rows.ts';
+import {
+  byPath,
+  columns,
+  pathAfter,
+  readLive,
+  readVersion,
+  type LiveRow,
+  type RawRow,
+  type VersionRow,
+} from './index-rows.ts';
 import type { BeginEntry, ChangeEntry, LiveState, Replaced } from './journal-entry.ts';
 import { SweepMemory } from './sweep-memory.ts';
 

@@ -9,7 +9,13 @@ import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
-import { damagedIn, evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } from './interval-evidence.ts';
+import {
+  damagedIn,
+  evidenceOf,
+  momentsOf,
+  type IntervalEvidence,
+  type SequenceInterval,
+} from './interval-evidence.ts';
 import type { MomentInterval } from './interval-index.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
 import { sizeOf, type ChangeEntry, type GapEntry, type LiveState } from './journal-entry.ts';

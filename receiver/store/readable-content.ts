@@ -42,7 +42,11 @@ export function openContent(disk: Disk, place: DiskPath): ReadableContent | null
 }
 
 /** Whether a regular file is there that has the size and the hash. */
-export function isContentAt(disk: Disk, place: DiskPath, { size, hash }: { size: number; hash: Buffer }): boolean {
+export function isContentAt(
+  disk: Disk,
+  place: DiskPath,
+  { size, hash }: { size: number; hash: Buffer },
+): boolean {
   const content = openContent(disk, place);
   if (content === null) return false;
   try {

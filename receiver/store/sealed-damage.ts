@@ -71,7 +71,8 @@ export class SealedDamage {
       await yieldToOthers();
     }
     const counted = versions.packCounts();
-    const isSame = counted.length === needed.size && counted.every(([pack, count]) => needed.get(pack) === count);
+    const isSame =
+      counted.length === needed.size && counted.every(([pack, count]) => needed.get(pack) === count);
     return isSame ? null : 'the table of packs is not what the version records say';
   }
 }

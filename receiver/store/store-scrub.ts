@@ -129,7 +129,10 @@ export class StoreScrub {
   ): Promise<{ mended: number; lacking: FileRecord[]; next: Damage | null }> {
     const { index, stageHeld } = this.#deps;
     const damaged = index.damage.after(after, limit);
-    const page = { lacking: [] as FileRecord[], next: damaged.length < limit ? null : (damaged.at(-1) ?? null) };
+    const page = {
+      lacking: [] as FileRecord[],
+      next: damaged.length < limit ? null : (damaged.at(-1) ?? null),
+    };
     const whole: StoredItem[] = [];
     const staged: StoredItem[] = [];
     for (const damage of damaged) {
@@ -154,7 +157,10 @@ export class StoreScrub {
       const input = { databasePath, directory: layout.journal, segments, mark: journal.mark };
       const begun = Promise.withResolvers<void>();
       const verdict = examine(input, begun.resolve);
-      verdict.then(() => begun.resolve(), () => begun.resolve());
+      verdict.then(
+        () => begun.resolve(),
+        () => begun.resolve(),
+      );
       await begun.promise;
       return { segments, verdict };
     });
@@ -163,7 +169,10 @@ export class StoreScrub {
     try {
       const verdict = await started.verdict;
       if (verdict.journal !== null) return isMoved() ? 'moved' : verdict;
-      return { ...verdict, database: verdict.database ?? (await oneByOne(async () => this.#deps.booksProblem())) };
+      return {
+        ...verdict,
+        database: verdict.database ?? (await oneByOne(async () => this.#deps.booksProblem())),
+      };
     } catch (error) {
       if (isMoved()) return 'moved';
       throw error;
@@ -175,10 +184,7 @@ export class StoreScrub {
     await this.#deps.oneByOne(async () => this.#deps.writer.renewJournal());
   }
 
-  async #look(
-    items: readonly StoredItem[],
-    pace: Pace,
-  ): Promise<{ last: StoredItem | null; found: number }> {
+  async #look(items: readonly StoredItem[], pace: Pace): Promise<{ last: StoredItem | null; found: number }> {
     const { index } = this.#deps;
     const [suspects, whole]: [Suspect[], StoredItem[]] = [[], []];
     let [last, read]: [StoredItem | null, number] = [null, 0];
@@ -206,7 +212,10 @@ export class StoreScrub {
     if (first.found === null || first.found === 'missing') return first;
     const second = await checkContent(disk, base, name, state, pace);
     if (second.found === null)
-      logger.warn({ path: displayPath(item.path), found: first.found }, 'a file was read wrong once and right then');
+      logger.warn(
+        { path: displayPath(item.path), found: first.found },
+        'a file was read wrong once and right then',
+      );
     return second;
   }
 
@@ -224,10 +233,12 @@ export class StoreScrub {
       place.assertThere();
       const opening = begin();
       const taken = new Set<string>();
-      const damaged = suspects.filter((suspect) => this.#isStill(suspect)).map((suspect) => {
-        const aside = suspect.identity === null ? null : this.#asideName(suspect, opening.at, taken);
-        return entryOf(suspect, suspect.found, opening.at, aside);
-      });
+      const damaged = suspects
+        .filter((suspect) => this.#isStill(suspect))
+        .map((suspect) => {
+          const aside = suspect.identity === null ? null : this.#asideName(suspect, opening.at, taken);
+          return entryOf(suspect, suspect.found, opening.at, aside);
+        });
       const mended = whole.flatMap((item): DamageEntry[] => {
         const known = index.damage.get(item.path, item.id);
         return known === null ? [] : [entryOf(item, null, opening.at, known.aside)];
@@ -250,7 +261,9 @@ export class StoreScrub {
     return oneByOne(async () => {
       const contents = items.flatMap((item) => {
         const damage = index.damage.get(item.path, item.id);
-        return damage === null || !this.#isSameRow(item) ? [] : [{ ...item, damage, temp: null as string | null }];
+        return damage === null || !this.#isSameRow(item)
+          ? []
+          : [{ ...item, damage, temp: null as string | null }];
       });
       if (contents.length === 0) return 0;
       const bytes = await claim(contents);
@@ -323,8 +336,7 @@ export class StoreScrub {
 
   #isKnown(name: string): boolean {
     const { index, layout } = this.#deps;
-    const isLive = (path: string): boolean =>
-      index.live(path as RelativePath)?.holding.state.kind === 'file';
+    const isLive = (path: string): boolean => index.live(path as RelativePath)?.holding.state.kind === 'file';
     if (layout.current === layout.root) return isLive(name);
     const path = name.slice(name.indexOf('/') + 1);
     return name.startsWith('current/') ? isLive(path) : index.isVersionName(path);

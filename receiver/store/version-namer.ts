@@ -58,7 +58,11 @@ export function freeNameBelow(
   taken: ReadonlySet<string>,
 ): string {
   const isWayClear = (name: string): boolean => {
-    for (let above = parentPath(name as RelativePath); above !== null && above !== ''; above = parentPath(above)) {
+    for (
+      let above = parentPath(name as RelativePath);
+      above !== null && above !== '';
+      above = parentPath(above)
+    ) {
       const kind = disk.stat(placeBelow(base, above))?.kind ?? null;
       if (taken.has(above) || (kind !== null && kind !== 'directory')) return false;
     }

@@ -25,9 +25,12 @@ export const errorTable = {
     retryable: true,
     crossesWire: true,
   }),
-  COPY_DAMAGED: entry('stored files are damaged or missing; their content is asked for again where that helps', {
-    retryable: true,
-  }),
+  COPY_DAMAGED: entry(
+    'stored files are damaged or missing; their content is asked for again where that helps',
+    {
+      retryable: true,
+    },
+  ),
   DATABASE_CORRUPT: entry('a database file cannot be used; the receiver rebuilds it from its journal'),
   DEVICE_ID_INVALID: entry('a device ID has a wrong length, character or check character', { exitCode: 2 }),
   DEVICE_UNKNOWN: entry('no such device is paired here', { exitCode: 2 }),

@@ -5,8 +5,16 @@ import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { until } from '../support/until.ts';
 import { Workbench } from '../support/workbench.ts';
 
-type Report = { found: number; repaired: number; damaged: number; folders: { extras: string[]; damaged: number }[] };
-type Status = { scrub: { coveredAt: string | null; damaged: number }; alarms: { code: string; message: string }[] };
+type Report = {
+  found: number;
+  repaired: number;
+  damaged: number;
+  folders: { extras: string[]; damaged: number }[];
+};
+type Status = {
+  scrub: { coveredAt: string | null; damaged: number };
+  alarms: { code: string; message: string }[];
+};
 
 const mebibyte = 1024 * 1024;
 let bench: Workbench;
@@ -44,7 +52,9 @@ it('repairs what is damaged from the server, tells of what it cannot repair, and
   fs.closeSync(fd);
   expect(await scrub(['--all'])).toMatchObject({ code: 0, report: { found: 3, repaired: 3, damaged: 0 } });
   for (const name of ['small', 'gone', 'large'])
-    expect(fs.readFileSync(path.join(bench.current, name)).equals(fs.readFileSync(path.join(bench.source, name)))).toBe(true);
+    expect(
+      fs.readFileSync(path.join(bench.current, name)).equals(fs.readFileSync(path.join(bench.source, name))),
+    ).toBe(true);
   expect((await status()).alarms).toEqual([]);
 
   const packs = path.join(bench.data, bench.agentId, 'secrets', 'packs');

@@ -52,7 +52,11 @@ async function survives(changes: number): Promise<'died' | 'lived'> {
   expect([...readTree(`${root}/damaged`).values()].map(String), story).toEqual(['firsT a']);
   await store.close();
   expectNothingLeftIncoming(root);
-  await expectRebuildToMatch(healthy, ['live ORDER BY path', 'versions ORDER BY id', 'damaged ORDER BY path, id']);
+  await expectRebuildToMatch(healthy, [
+    'live ORDER BY path',
+    'versions ORDER BY id',
+    'damaged ORDER BY path, id',
+  ]);
   fs.rmSync(directory, { recursive: true });
   return outcome;
 }

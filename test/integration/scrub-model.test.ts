@@ -34,7 +34,10 @@ const batch = fc.dictionary(fc.constantFrom(...paths), fc.option(fc.constantFrom
 const which = fc.nat(30);
 const life: fc.WeightedArbitrary<Command>[] = [
   { weight: 8, arbitrary: fc.record({ do: fc.constant('send' as const), batch }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('expire' as const), days: fc.integer({ min: 0, max: 20 }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('expire' as const), days: fc.integer({ min: 0, max: 20 }) }),
+  },
   { weight: 8, arbitrary: fc.constant({ do: 'step' as const }) },
   { weight: 1, arbitrary: fc.constant({ do: 'repair' as const }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const), losingDatabase: fc.boolean() }) },
@@ -133,6 +136,11 @@ class Bench {
     this.#at = next;
   }
 
+  /** With an agent that gives what it has. */
+  async repair(): Promise<void> {
+    await subjectOf(this.open, this.#options(true)).repair();
+  }
+
   async scrubAll(asks: boolean) {
     return scrubPass(() => this.open, this.#options(asks));
   }
@@ -150,7 +158,8 @@ class Bench {
     const marked = new Set(store.scrub.damaged(null, 1000).map(({ path, id }) => `${path} ${id}`));
     const wrong: string[] = [];
     const look = (place: string, hash: Buffer, key: string): void => {
-      const isWhole = fs.existsSync(place) && fs.statSync(place).isFile() && sha256(fs.readFileSync(place)).equals(hash);
+      const isWhole =
+        fs.existsSync(place) && fs.statSync(place).isFile() && sha256(fs.readFileSync(place)).equals(hash);
       if (isWhole === marked.has(key)) wrong.push(`${key}: ${isWhole ? 'falsely marked' : 'not noticed'}`);
     };
     const { entries } = store.entriesAt({ at: null, after: null, limit: 1000 });
@@ -158,12 +167,14 @@ class Bench {
       if (state.kind === 'file') look(`${root}/current/${path}`, state.hash, `${path} null`);
     for (const path of paths)
       for (const { id, name, state } of store.listVersions(path as RelativePath))
-        if (state.kind === 'file' && name !== null) look(`${root}/versions/${name}`, state.hash, `${path} ${id}`);
+        if (state.kind === 'file' && name !== null)
+          look(`${root}/versions/${name}`, state.hash, `${path} ${id}`);
     return wrong;
   }
 
   /** Intervals of which the store says other paths as damaged than those whose content in it is. */
   async misjudged(): Promise<string[]> {
+    if (this.#feed.sequence === 0) return [];
     await this.#feed.complete();
     const { open: store } = this;
     const marks = store.scrub.damaged(null, 1000);
@@ -178,7 +189,9 @@ class Bench {
     for (let from = 0; from <= sequence; from += 1) {
       const to = Math.min(sequence, from + (from % 3));
       const { entries } = store.contentBetween({ indexId, from, to }, null, 1000);
-      const damaged = entries.filter(({ path, begun }) => begins.has(`${path} ${begun}`)).map(({ path }) => path);
+      const damaged = entries
+        .filter(({ path, begun }) => begins.has(`${path} ${begun}`))
+        .map(({ path }) => path);
       const part = { id: 'media', kind: 'mirror' as const, index: indexId.toString('hex'), from, to };
       const proof = store.provePart(part);
       const said = proof.state === 'incomplete' ? proof.paths : [];
@@ -218,16 +231,20 @@ class Bench {
 
   #files(): string[] {
     const { root } = this.#fixture;
-    return ['current', 'versions'].flatMap((top) => [...readTree(`${root}/${top}`).keys()].map((name) => `${root}/${top}/${name}`));
+    return ['current', 'versions'].flatMap((top) =>
+      [...readTree(`${root}/${top}`).keys()].map((name) => `${root}/${top}/${name}`),
+    );
   }
 
   #harmFile(how: 'flip' | 'cut' | 'remove' | 'obstruct', which: number): void {
-    const files = this.#files().filter((file) => !this.strangers.has(file.slice(this.#fixture.root.length + 1)));
+    const files = this.#files().filter(
+      (file) => !this.strangers.has(file.slice(this.#fixture.root.length + 1)),
+    );
     const file = files[which % Math.max(1, files.length)];
     if (file === undefined || !fs.lstatSync(file).isFile()) return;
     if (how === 'flip') {
       const bytes = fs.readFileSync(file);
-      bytes[which % bytes.length] = (bytes[which % bytes.length] ?? 0) ^ (1 << which % 8);
+      bytes[which % bytes.length] = (bytes[which % bytes.length] ?? 0) ^ (1 << (which % 8));
       fs.writeFileSync(file, bytes);
     } else if (how === 'cut') fs.truncateSync(file, fs.statSync(file).size >> 1);
     else {
@@ -266,7 +283,7 @@ class Bench {
   }
 }
 
-const runs = Number(process.env['MASTOKEEP_RUNS'] ?? 40);
+const runs = Number(process.env['MASTOKEEP_RUNS'] ?? 25);
 
 it('finds whatever was harmed in the next whole pass, whenever it was, and repairs what the agent has', async () => {
   await fc.assert(
@@ -282,7 +299,7 @@ it('finds whatever was harmed in the next whole pass, whenever it was, and repai
         for (const place of bench.strangers)
           if (fs.existsSync(`${bench.directory}/data/agent/media/${place}`)) expect(extras).toContain(place);
         await bench.scrubAll(true);
-        await subjectOf(bench.open).repair();
+        await bench.repair();
         expect(bench.unnoticed()).toEqual([]);
         expect(bench.damagedLive()).toBe(0);
         await bench.end();

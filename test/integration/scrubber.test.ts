@@ -83,7 +83,15 @@ function start(delayMs = longMs, options: ScrubOptions = defaultScrubOptions): S
   const memory = new ScrubMemory({ file });
   const clocks = { now: () => now, steadyNow: () => performance.now() };
   const scrubber = new Scrubber(
-    { subjects: () => subjects, memory, isHere: () => isHere, alarms, logger: silentLogger, onStop: () => {}, ...clocks },
+    {
+      subjects: () => subjects,
+      memory,
+      isHere: () => isHere,
+      alarms,
+      logger: silentLogger,
+      onStop: () => {},
+      ...clocks,
+    },
     options,
   );
   scrubbers.push(scrubber);

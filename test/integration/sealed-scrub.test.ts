@@ -141,7 +141,9 @@ it('tells of files that nobody stored, and takes none of them for a pack', async
   fs.writeFileSync(place(c), c.content);
   fs.writeFileSync(path.join(fixture.root, 'versions', 'notes.txt'), 'mine');
   expect((await pass()).extras).toEqual([c.path, 'versions/notes.txt']);
-  expect(store.need({ path: c.path, sequence: 99, replaces: null, state: { kind: 'deleted' } })).toBe('nothing');
+  expect(store.need({ path: c.path, sequence: 99, replaces: null, state: { kind: 'deleted' } })).toBe(
+    'nothing',
+  );
 });
 
 it.each([

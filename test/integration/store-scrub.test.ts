@@ -51,7 +51,13 @@ async function fetchAgain(records: readonly FileRecord[]): Promise<boolean> {
   let came = false;
   for (const { path, state } of records) {
     const content = served[path];
-    if (state.kind !== 'file' || content === undefined || store.need({ path, state, sequence: 1, replaces: null }) !== 'held' && store.need({ path, state, sequence: 1, replaces: null }) !== 'fetch') continue;
+    if (
+      state.kind !== 'file' ||
+      content === undefined ||
+      (store.need({ path, state, sequence: 1, replaces: null }) !== 'held' &&
+        store.need({ path, state, sequence: 1, replaces: null }) !== 'fetch')
+    )
+      continue;
     store.stage(state.hash, Buffer.from(content));
     came = true;
   }
@@ -59,7 +65,8 @@ async function fetchAgain(records: readonly FileRecord[]): Promise<boolean> {
 }
 
 const pass = async (options: PassOptions = {}) => scrubPass(() => store, { fetchAgain, ...options });
-const versionFile = (): string => `${fixture.root}/versions/${store.listVersions(parseTypedPath('d/a'))[0]?.name}`;
+const versionFile = (): string =>
+  `${fixture.root}/versions/${store.listVersions(parseTypedPath('d/a'))[0]?.name}`;
 
 it('says nothing of a store that is whole', async () => {
   expect(await pass()).toMatchObject({ found: 0, repaired: 0, extras: [], books: [] });
@@ -79,24 +86,27 @@ describe('a current file', () => {
         fs.mkdirSync(current('b'));
       },
     ],
-  ])('that %s is found, stays known over a restart and a lost database, and comes again', async (_, found, damage) => {
-    damage();
-    expect(await pass()).toMatchObject({ found: 1, repaired: 0 });
-    expect(damaged()).toEqual([['b', true, found]]);
-    expect(fs.existsSync(current('b'))).toBe(false);
-    await reopen();
-    expect(damaged()).toEqual([['b', true, found]]);
-    await store.close();
-    removeDatabase(fixture.databasePath);
-    store = await fixture.open();
-    expect(damaged()).toEqual([['b', true, found]]);
-    expect(await pass()).toMatchObject({ found: 0, books: [] });
-    served['b'] = 'first b';
-    expect(await subjectOf(store, { fetchAgain }).repair()).toBe(1);
-    expect(fs.readFileSync(current('b'), 'utf8')).toBe('first b');
-    expect(damaged()).toEqual([]);
-    expect(await pass()).toMatchObject({ found: 0, extras: [], books: [] });
-  });
+  ])(
+    'that %s is found, stays known over a restart and a lost database, and comes again',
+    async (_, found, damage) => {
+      damage();
+      expect(await pass()).toMatchObject({ found: 1, repaired: 0 });
+      expect(damaged()).toEqual([['b', true, found]]);
+      expect(fs.existsSync(current('b'))).toBe(false);
+      await reopen();
+      expect(damaged()).toEqual([['b', true, found]]);
+      await store.close();
+      removeDatabase(fixture.databasePath);
+      store = await fixture.open();
+      expect(damaged()).toEqual([['b', true, found]]);
+      expect(await pass()).toMatchObject({ found: 0, books: [] });
+      served['b'] = 'first b';
+      expect(await subjectOf(store, { fetchAgain }).repair()).toBe(1);
+      expect(fs.readFileSync(current('b'), 'utf8')).toBe('first b');
+      expect(damaged()).toEqual([]);
+      expect(await pass()).toMatchObject({ found: 0, extras: [], books: [] });
+    },
+  );
 
   it('is set aside until it is whole again', async () => {
     fs.writeFileSync(current('b'), 'firsT b');
@@ -146,7 +156,11 @@ describe('a current file', () => {
     failing.readLater = async (fd, target, position) => {
       reads += 1;
       return fs.readlinkSync(`/proc/self/fd/${fd}`) === current('b')
-        ? faultyDisk(nodeDisk, { call: 'read', count: 1, systemCode: 'EIO' }).disk.readLater(fd, target, position)
+        ? faultyDisk(nodeDisk, { call: 'read', count: 1, systemCode: 'EIO' }).disk.readLater(
+            fd,
+            target,
+            position,
+          )
         : nodeDisk.readLater(fd, target, position);
     };
     store = await storeFixture(directory, { disk: failing }).open();
@@ -289,7 +303,10 @@ describe('the books', () => {
     ['another hash', `UPDATE live SET hash = zeroblob(32) WHERE path = CAST('b' AS BLOB)`],
     ['a row too few', `DELETE FROM live WHERE path = CAST('b' AS BLOB)`],
     ['a version too few', 'DELETE FROM versions'],
-    ['a row too many', `INSERT INTO live SELECT CAST('x' AS BLOB), named_in, kind, size, mtime_ns, mode, uid, gid, hash, target, index_id, sequence, replaces, received_at, begun FROM live WHERE path = CAST('b' AS BLOB)`],
+    [
+      'a row too many',
+      `INSERT INTO live SELECT CAST('x' AS BLOB), named_in, kind, size, mtime_ns, mode, uid, gid, hash, target, index_id, sequence, replaces, received_at, begun FROM live WHERE path = CAST('b' AS BLOB)`,
+    ],
     ['another position', `UPDATE meta SET value = replace(value, '"sequence":5', '"sequence":4')`],
     ['a mark of damage too few', null],
   ])('tell of %s in the database, which is made anew without a false alarm about files', async (_, sql) => {

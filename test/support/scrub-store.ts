@@ -7,7 +7,13 @@ import { nodeDisk } from '../../shared/io/node-disk.ts';
 
 type Scrubbed = { scrub: StoreScrub; usage(): { bytes: number; versions: number } };
 
-export type PassResult = { found: number; repaired: number; extras: string[]; steps: number; books: string[] };
+export type PassResult = {
+  found: number;
+  repaired: number;
+  extras: string[];
+  steps: number;
+  books: string[];
+};
 
 export type PassOptions = {
   fetchAgain?: (records: readonly FileRecord[]) => Promise<boolean>;
