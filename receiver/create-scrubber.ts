@@ -26,16 +26,15 @@ type Deps = {
 export function createScrubber(deps: Deps): Scrubber {
   const { alarms, config, copies, logger } = deps;
   const threads = new BooksThreads();
-  const subjects = (): ScrubSubject[] =>
-    copies
-      .agentIds()
-      .flatMap((agentId) => [
-        ...copies
-          .foldersOf(agentId)
-          .map(([folder, store]) => folderSubject(deps, threads, agentId, folder, store)),
-        ...pointsSubject(deps, agentId),
-      ])
-      .sort((a, b) => (a.key < b.key ? -1 : 1));
+  const subjects = (): ScrubSubject[] => {
+    const all: ScrubSubject[] = [];
+    for (const agentId of copies.agentIds()) {
+      for (const [folder, store] of copies.foldersOf(agentId))
+        all.push(folderSubject(deps, threads, agentId, folder, store));
+      all.push(...pointsSubject(deps, agentId));
+    }
+    return all.sort((a, b) => (a.key < b.key ? -1 : 1));
+  };
   const memory = new ScrubMemory({ file: path.join(config.data, 'scrub.json') });
   const clocks = { now: () => Date.now(), steadyNow: () => performance.now() };
   const isHere = (): boolean => !copies.isDiskGone();

@@ -33,17 +33,15 @@ export function addScrubCommand(program: Command): void {
 /** The report for people. */
 export function formatScrubReport(report: ScrubReport): string[] {
   const { damaged, folders, found, readBytes, repaired, skipped } = report;
-  const lines = folders.flatMap(({ name, damaged, files, extras }) => [
-    ...list(`${name}: ${damaged} damaged`, files, damaged),
-    ...list(`${name}: ${extras.length} that nobody stored, left alone`, extras, extras.length),
-  ]);
+  const lines: string[] = [];
+  for (const { name, damaged, files, extras } of folders) {
+    lines.push(...list(`${name}: ${damaged} damaged`, files, damaged));
+    lines.push(...list(`${name}: ${extras.length} that nobody stored, left alone`, extras, extras.length));
+  }
+  if (skipped) lines.push('not everything could be read: see "mastokeep-receiver status" and the log');
   const outcome = damaged === 0 ? 'nothing is damaged' : `${damaged} damaged`;
   const news = found === 0 ? '' : `; found ${found}, repaired ${repaired}`;
-  return [
-    ...lines,
-    ...(skipped ? ['not everything could be read: see "mastokeep-receiver status" and the log'] : []),
-    `${formatByteSize(readBytes)} read, ${outcome}${news}`,
-  ];
+  return [...lines, `${formatByteSize(readBytes)} read, ${outcome}${news}`];
 }
 
 function list(title: string, names: readonly string[], count: number): string[] {

@@ -101,7 +101,8 @@ export class PullSession {
     if (store === null) return false;
     const content = new BatchContent({ folder, store, fetcher: this.link.fetcher }, records);
     const done = content.complete();
-    this.storeFree.set(folder, allSettled([this.storeFree.get(folder), done]));
+    const before = this.storeFree.get(folder) ?? Promise.resolve();
+    this.storeFree.set(folder, settled([before, done]));
     await done;
     return content.missing().length < records.length;
   }
@@ -255,6 +256,6 @@ export class PullSession {
   }
 }
 
-async function allSettled(promises: readonly (Promise<unknown> | undefined)[]): Promise<void> {
+async function settled(promises: readonly Promise<void>[]): Promise<void> {
   await Promise.allSettled(promises);
 }

@@ -14,12 +14,12 @@ type Deps = {
     usage(): { bytes: number; versionBytes?: number; files?: number; versions: number };
   };
   /** Asks the agent once more for what it announced; what came is staged. False: nothing came. */
-  fetchAgain(records: readonly FileRecord[]): Promise<boolean>;
+  fetchAgain: (records: readonly FileRecord[]) => Promise<boolean>;
   /** Opens the store anew with a database made from the plain files. */
-  rebuild(): Promise<unknown>;
-  checkBooks(input: BooksInput, onBegun: () => void): Promise<BooksVerdict>;
+  rebuild: () => Promise<unknown>;
+  checkBooks: (input: BooksInput, onBegun: () => void) => Promise<BooksVerdict>;
   /** Says that something is wrong with the books, and that it is over. */
-  onBooks(code: 'JOURNAL_DAMAGED' | 'DATABASE_CORRUPT', what: string): () => void;
+  onBooks: (code: 'JOURNAL_DAMAGED' | 'DATABASE_CORRUPT', what: string) => () => void;
 };
 
 const nothing = { found: 0, repaired: 0, extras: [] };

@@ -54,18 +54,18 @@ export type ScrubProgress = Pick<ScrubState, 'startedAt' | 'readBytes' | 'found'
 
 type Deps = {
   /** Sorted by key. */
-  subjects(): readonly ScrubSubject[];
+  subjects: () => readonly ScrubSubject[];
   memory: { read(): ScrubState | null; write(state: ScrubState): void };
   /** Whether the disk with the copies is there: nothing is read, kept or called read without it. */
-  isHere(): boolean;
+  isHere: () => boolean;
   alarms: AlarmBoard;
   logger: Logger;
   /** Ends what a step waits for. */
-  onStop(): void;
+  onStop: () => void;
   /** ms since 1970. */
-  now(): number;
+  now: () => number;
   /** ms, never going back. */
-  steadyNow(): number;
+  steadyNow: () => number;
 };
 
 /** Between two attempts to make damaged files whole. */

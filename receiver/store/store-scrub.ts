@@ -18,12 +18,12 @@ import { freeNameBelow, isPlainWay } from './version-namer.ts';
 /** What a scrub has to know of a kind of store. */
 export type ScrubbedKind = {
   /** Stages a verified copy of content that is held in another place. */
-  stageHeld(hash: Buffer, size: number): Promise<boolean>;
+  stageHeld: (hash: Buffer, size: number) => Promise<boolean>;
   /** The object at the path was found damaged, durably, or is whole again. */
-  onDamaged(path: RelativePath): void;
-  onMended(path: RelativePath): void;
+  onDamaged: (path: RelativePath) => void;
+  onMended: (path: RelativePath) => void;
   /** What is wrong with what the database has beside the rows; null: nothing. Nothing else happens in the store meanwhile. */
-  booksProblem(): Promise<string | null>;
+  booksProblem: () => Promise<string | null>;
 };
 
 type Deps = ScrubbedKind & {
@@ -36,10 +36,10 @@ type Deps = ScrubbedKind & {
   staging: Staging;
   place: StorePlace;
   logger: Logger;
-  oneByOne<T>(action: () => Promise<T>): Promise<T>;
-  begin(): BeginEntry;
+  oneByOne: <T>(action: () => Promise<T>) => Promise<T>;
+  begin: () => BeginEntry;
   /** Fills in `temp` of each from what is staged; the bytes. */
-  claim(contents: readonly StagedContent[]): Promise<number>;
+  claim: (contents: readonly StagedContent[]) => Promise<number>;
 };
 
 /** `next`: where the next page begins; null: there is none. `found`: how many files are damaged that nobody knew of. */

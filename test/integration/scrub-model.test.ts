@@ -123,7 +123,10 @@ class Bench {
       case 'repair':
         await subjectOf(this.open).repair();
         return;
-      default:
+      case 'flip':
+      case 'cut':
+      case 'remove':
+      case 'obstruct':
         this.#harmFile(command.do, command.which);
     }
   }
