@@ -1,4 +1,3 @@
-import { crashPoint } from '../../shared/io/crash-point.ts';
 import type { Disk, DiskPath } from '../../shared/io/disk.ts';
 import { parentPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { ChangeEntry, DamageEntry, LiveState } from './journal-entry.ts';
@@ -27,7 +26,6 @@ export async function carryOutDamage(
   const writer = new DamageWriter(deps, layout, begin.at, redo);
   for (const entry of entries) writer.carryOut(entry);
   await writer.sync();
-  crashPoint('scrub.mended');
   for (const entry of entries) writer.dropAside(entry);
   await writer.sync();
   return writer.undone;
@@ -78,7 +76,6 @@ class DamageWriter {
     this.#dirty.add(placeBelow(base, parentOf(name)));
     if (this.#redo && (this.#disk.stat(target) !== null || this.#disk.stat(source) === null)) return;
     this.#disk.rename(source, target);
-    crashPoint('scrub.set-aside');
   }
 
   #mend(entry: DamageEntry, temp: string): void {

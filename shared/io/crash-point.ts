@@ -22,8 +22,6 @@ export const crashPoints = [
   'store.snapshot-indexed',
   'store.tail-rewritten',
   'store.replayed',
-  'scrub.set-aside',
-  'scrub.mended',
   'points.signature-written',
   'points.record-written',
   'points.fact-written',
