@@ -134,6 +134,15 @@ it('goes on behind what was read before a restart, and begins anew for --all', a
   ]);
 });
 
+it('begins anew for --all in the middle of a pass as well', async () => {
+  const first = start(0, { periodMs: 1, bytesPerSecondMax: 40 * mebibyte });
+  await until('a piece was read', () => (subjects[0]?.pieces.length ?? 0) >= 1);
+  const result = await first.run({ all: true }, never);
+  expect(subjects[0]?.pieces.slice(-3)).toEqual([0, 1, 2]);
+  expect(subjects[0]?.pieces.length).toBeGreaterThan(3);
+  expect(result.readBytes).toBe(5 * mebibyte);
+});
+
 it('stays where it is when a command is interrupted', async () => {
   const scrubber = start();
   const abort = new AbortController();

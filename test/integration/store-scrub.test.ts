@@ -240,6 +240,21 @@ describe('files that nobody stored', () => {
     expect(fs.readFileSync(`${fixture.root}/versions/b~20200101-000000`, 'utf8')).toBe('mine');
   });
 
+  it('are none that a batch has put in place and that the database does not know yet', async () => {
+    await store.close();
+    const disk = { ...nodeDisk };
+    let looked: Promise<{ extras: string[] }> | null = null;
+    disk.syncDirectory = async (place) => {
+      if (place.endsWith('/current') && fs.existsSync(current('new')))
+        looked ??= store.scrub.extras(null, async () => {});
+      await nodeDisk.syncDirectory(place);
+    };
+    store = await storeFixture(directory, { disk }).open();
+    await feed.send({ new: 'new' });
+    expect(looked).not.toBeNull();
+    expect(await looked).toMatchObject({ extras: [] });
+  });
+
   it('do not come from a batch that is putting its files in place', async () => {
     const sends: Promise<void>[] = [];
     const result = await pass({
@@ -320,6 +335,35 @@ describe('the books', () => {
     const before = sql === null ? 1 : 0;
     expect(await pass({ rebuild })).toMatchObject({ found: 1, books: ['DATABASE_CORRUPT', 'over'] });
     expect(damaged()).toHaveLength(before);
+    expect(await pass()).toMatchObject({ found: 0, extras: [], books: [] });
+  });
+
+  it('keep what is known to be damaged when the journal is written anew', async () => {
+    fs.rmSync(current('b'));
+    fs.writeFileSync(versionFile(), 'firsT a');
+    await pass();
+    const known = damaged();
+    expect(known).toHaveLength(2);
+    fs.truncateSync(segment(), 100);
+    expect(await pass()).toMatchObject({ found: 1, books: ['JOURNAL_DAMAGED', 'over'] });
+    expect(await pass()).toMatchObject({ found: 0, books: [] });
+    await rebuild();
+    expect(damaged()).toEqual(known);
+    expect(asides()).toHaveLength(1);
+  });
+
+  it('tell of a batch that is gone from the end of a segment which others follow, instead of believing the rest', async () => {
+    await store.close();
+    const small = storeFixture(directory, {}, { journalSegmentBytesMax: 600 });
+    store = await small.open();
+    for (let at = 0; at < 6; at += 1) await feed.send({ [`file-${at}`]: `content ${at}` });
+    const names = fs.readdirSync(`${fixture.root}/journal`).sort();
+    expect(names.length).toBeGreaterThan(2);
+    const file = `${fixture.root}/journal/${names.at(-2)}`;
+    const lines = fs.readFileSync(file, 'utf8').split('\n');
+    const from = lines.findLastIndex((line) => line.includes('"type":"begin"'));
+    fs.writeFileSync(file, `${lines.slice(0, from).join('\n')}\n`);
+    expect(await pass()).toMatchObject({ found: 1, books: ['JOURNAL_DAMAGED', 'over'] });
     expect(await pass()).toMatchObject({ found: 0, extras: [], books: [] });
   });
 
