@@ -176,6 +176,37 @@ it('keeps what it proved of an index that was replaced, and lets deletions begin
   expect([isProved(2, 2), isProved(1, 1, indexB)]).toEqual([true, true]);
 });
 
+it('lets what was missed under an older index end before the one that names the path anew', async () => {
+  store = await storeFixture().open();
+  await send(1, [['a', 'one']]);
+  await send(2, [['a', 'never', 1]], { missing: true });
+  await complete();
+  await send(1, [['a', 'one']], { indexId: indexB });
+  await complete();
+  expect([lacking(2, 2), lacking(0, 1, indexB), held(0, 1, indexB)]).toEqual([['a'], [], { a: 'one' }]);
+});
+
+it('does not take what an older index had for what was there when the next one began', async () => {
+  store = await storeFixture().open();
+  await send(1, [
+    ['a', 'one'],
+    ['b', 'one'],
+    ['c', 'one'],
+  ]);
+  await complete();
+  await send(4, [['c', 'never', 3]], { missing: true });
+  await send(2, [['a', null, 1]], { indexId: indexB });
+  await send(3, [['b', 'never']], { indexId: indexB, missing: true });
+  await send(4, [['c', 'nor this']], { indexId: indexB, missing: true });
+  await complete();
+  expect([lacking(0, 0, indexB), lacking(2, 2, indexB), lacking(4, 4, indexB)]).toEqual([
+    ['a', 'b', 'c'],
+    ['b', 'c'],
+    ['b', 'c'],
+  ]);
+  expect([lacking(3, 3), lacking(4, 4)]).toEqual([[], ['c']]);
+});
+
 it('proves nothing of before after journal lines were lost, and all of later once everything was named again', async () => {
   const { open, root, databasePath } = storeFixture();
   store = await open();
