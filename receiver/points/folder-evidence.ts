@@ -16,12 +16,13 @@ export type PartProof = { bytes: number | null } & (
 );
 
 /**
- * What kept points need of one folder. `parts`: one of each point that names the folder; `longestMs`: the longest that the
+ * What kept points need of one folder. `parts`: one of each point that names the folder, another array once a point came, also
+ * while something expires; `longestMs`: the longest that the
  * rules keep a point without a pin. `newestComplete`, `floorDays`: so many versions of a sealed folder stay in any case, and
  * what is younger.
  */
 export type KeptHistory = {
-  parts: readonly PointPart[];
+  readonly parts: readonly PointPart[];
   longestMs: number;
   newestComplete: number;
   floorDays: number;

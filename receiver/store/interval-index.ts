@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3';
 import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
-import type { BeginEntry, GapEntry, MetIndex } from './journal-entry.ts';
+import type { BeginEntry, ForgottenEntry, GapEntry, IndexEntry, MetIndex } from './journal-entry.ts';
 import { readVersion, type RawRow, type VersionRow } from './index-rows.ts';
 import { momentOf, type Moment } from './moment.ts';
 
@@ -103,6 +103,12 @@ export class IntervalIndex {
     return this.latest()?.number === number ? null : momentOf(number + 1, 0);
   }
 
+  /** The latest end of a version or a gap that was let go; 0: none was. */
+  get forgottenUntil(): Moment {
+    const row = this.#statements.forgotten.get() as { value: string } | undefined;
+    return BigInt(row?.value ?? 0);
+  }
+
   gapsAfter(after: { path: RelativePath; begun: Moment } | null, limit: number): GapEntry[] {
     const [path, begun] = after === null ? [-1, 0n] : [encodeRelativePath(after.path), after.begun];
     return (this.#statements.gapsAfter.all(path, begun, limit) as RawGap[]).map(readGap);
@@ -153,6 +159,11 @@ export class IntervalIndex {
     return (this.#statements.gapsEnded.all(to, limit) as RawGap[]).map(readGap);
   }
 
+  /** The latest end of a gap that was over by then; null: there is none. */
+  lastGapEnd(to: Moment): Moment | null {
+    return (this.#statements.lastGapEnd.get(to) as { ended: bigint | null }).ended;
+  }
+
   setGap({ path, begun, ended }: GapEntry): void {
     const key = encodeRelativePath(path);
     if (begun === ended) {
@@ -163,7 +174,12 @@ export class IntervalIndex {
     this.#statements.setGap.run(key, begun, ended ?? never);
   }
 
-  setIndex({ number, indexId, reached, settled, complete, provenFrom }: MetIndex): void {
+  learn(entry: IndexEntry | ForgottenEntry): void {
+    if (entry.type === 'forgotten') {
+      if (entry.until > this.forgottenUntil) this.#statements.forgetUntil.run(entry.until.toString());
+      return;
+    }
+    const { number, indexId, reached, settled, complete, provenFrom } = entry;
     this.#statements.setIndex.run(number, indexId, reached, settled, complete ? 1 : 0, provenFrom);
   }
 
@@ -263,6 +279,9 @@ function prepareIntervals(database: Database.Database) {
     ),
     nextLive: exact('SELECT begun FROM live WHERE path = @path AND begun >= @begun'),
     version: exact('SELECT * FROM versions WHERE id = ?'),
+    lastGapEnd: exact('SELECT max(ended) AS ended FROM gaps WHERE ended <= ?'),
+    forgotten: database.prepare(`SELECT value FROM meta WHERE key = 'forgotten'`),
+    forgetUntil: database.prepare(`INSERT OR REPLACE INTO meta (key, value) VALUES ('forgotten', ?)`),
     closeGaps: database.prepare('UPDATE gaps SET ended = ? WHERE ended = ? AND begun < ?'),
     countGaps: exact('SELECT count(*) AS count FROM gaps'),
     lastDoubt: database.prepare(

@@ -12,32 +12,19 @@ import type { HeldContent } from './held-content.ts';
 import { evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } from './interval-evidence.ts';
 import type { MomentInterval } from './interval-index.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
-import { sizeOf, type ChangeEntry, type GapEntry, type LiveState } from './journal-entry.ts';
+import { sizeOf, type ChangeEntry, type GapEntry } from './journal-entry.ts';
 import type { StoreUsage } from './mirror-index.ts';
 import { laterMoment, momentOf, type Moment } from './moment.ts';
 import type { HeldCopy, ReadableContent } from './readable-content.ts';
-import { expiringByRule, expiringVersionIds, keptIntervals } from './version-sweep.ts';
+import { expiringByRule, expiringVersionIds, keptIntervalsNow } from './version-sweep.ts';
 import type { StagedCopy } from './staging.ts';
-
-/** A live record as stored. `receivedAt` (ms, the receiver's clock): when this content arrived. */
-export type StoredFile = { record: FileRecord; indexId: Buffer; receivedAt: number };
-
-/** A replaced or deleted state. `name`: its file below `versions/` (byte string); null where it has no bytes. */
-export type StoredVersion = StoredEntry & { id: number; name: string | null; replacedAt: number };
-
-/**
- * A state that was alive from `receivedAt` until `replacedAt` (null: it still is); ms, the receiver's clock. By the agent's
- * own order: from `begun` until `ended`.
- */
-export type StoredEntry = {
-  path: RelativePath;
-  state: LiveState;
-  sequence: number;
-  receivedAt: number;
-  replacedAt: number | null;
-  begun: Moment;
-  ended: Moment | null;
-};
+import {
+  liveEntry,
+  versionEntry,
+  type StoredEntry,
+  type StoredFile,
+  type StoredVersion,
+} from './stored-entry.ts';
 
 export type MirrorStoreParts = FolderStoreParts & { held: HeldContent; retention: VersionRetention };
 
@@ -51,6 +38,7 @@ const expiriesAtOnce = 1000;
  */
 export class MirrorStore extends FolderStore<MirrorStoreParts> {
   readonly kind = 'mirror';
+  #letGoUntil: Moment = 0n;
 
   current(path: RelativePath): StoredFile | null {
     const row = this.parts.index.live(path);
@@ -171,6 +159,15 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     return { state: 'incomplete', files: lacking.count, paths: lacking.paths, bytes: null };
   }
 
+  /** Whether something that the part may need was let go, or is just now: a point that comes afterwards is not whole for sure. */
+  hasForgotten(part: PointPart): boolean {
+    if (part.kind !== 'mirror') return false;
+    const { intervals } = this.parts.index;
+    const interval = { indexId: Buffer.from(part.index, 'hex'), from: part.from, to: part.to };
+    const from = momentsOf(intervals, interval)?.from ?? null;
+    return from !== null && from < laterMoment(intervals.forgottenUntil, this.#letGoUntil);
+  }
+
   /** Newest first. */
   listVersions(path: RelativePath): StoredVersion[] {
     return this.parts.index.versionsOf(path).map((row) => {
@@ -250,6 +247,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   /** Removes these versions in batches; those that are gone already are left out. Durable when it resolves. */
   async expireVersions(ids: readonly number[]): Promise<{ versions: number; bytes: number }> {
     const removed = { versions: 0, bytes: 0 };
+    this.#letGo(ids.flatMap((id) => this.parts.index.intervals.version(id)?.replaced ?? []));
     for (let at = 0; at < ids.length; at += expiriesAtOnce) {
       await this.oneByOne(async () => {
         const wanted = new Set(ids.slice(at, at + expiriesAtOnce));
@@ -264,17 +262,21 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
 
   /** Forgets gaps that were over by that moment: no interval from there on is touched by them. Durable when it resolves. */
   async expireGaps(until: Moment): Promise<number> {
+    const ended = this.parts.index.intervals.lastGapEnd(until);
+    if (ended === null) return 0;
+    this.#letGo([{ ended }]);
     for (let forgotten = 0; ;) {
       const gaps = await this.oneByOne(async () => {
-        const ended = this.parts.index.intervals.gapsEndedUntil(until, expiriesAtOnce);
-        const changes = ended.map(({ path, begun }): ChangeEntry => ({
+        const over = this.parts.index.intervals.gapsEndedUntil(until, expiriesAtOnce);
+        const changes = over.map(({ path, begun }): ChangeEntry => ({
           type: 'gap',
           path,
           begun,
           ended: begun,
         }));
         if (changes.length === 0) return 0;
-        await this.parts.writer.write(nextBegin(this.meta(), this.parts.now(), null), changes, []);
+        const begin = nextBegin(this.meta(), this.parts.now(), null);
+        await this.parts.writer.write(begin, [...changes, ...latestEnd(over)], []);
         return changes.length;
       });
       forgotten += gaps;
@@ -290,7 +292,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     this.assertUsable();
     this.parts.staging.partials.expire(nowMs, this.parts.partialDaysMax);
     const { index, retention } = this.parts;
-    const intervals = keptIntervals(index.intervals, kept.parts);
+    const keptNow = keptIntervalsNow(index.intervals, kept);
     const removed = { versions: 0, bytes: 0 };
     const count = ({ versions, bytes }: typeof removed): void => {
       removed.versions += versions;
@@ -298,15 +300,15 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     };
     if (retention.kind === 'points') {
       const rules = { floorDays: retention.floorDays, longestMs: kept.longestMs };
-      const sweep = expiringVersionIds({ index, nowMs, rules, kept: intervals });
+      const sweep = expiringVersionIds({ index, nowMs, rules, kept: keptNow });
       let page = sweep.next();
       for (; page.done !== true; page = sweep.next()) count(await this.expireVersions(page.value));
       index.sweep.write(page.value);
     } else {
-      for (const ids of expiringByRule(index, nowMs, retention, intervals))
+      for (const ids of expiringByRule(index, nowMs, retention, keptNow))
         count(await this.expireVersions(ids));
     }
-    const first = intervals.reduce<Moment | null>(
+    const first = keptNow().reduce<Moment | null>(
       (low, { from }) => (low === null || from < low ? from : low),
       null,
     );
@@ -358,7 +360,16 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       id,
       name,
     }));
-    await this.parts.writer.write(begin, changes, []);
+    await this.parts.writer.write(
+      begin,
+      [...changes, ...latestEnd(rows.map(({ replaced }) => replaced))],
+      [],
+    );
+  }
+
+  /** Before anything else can happen: a point that comes while they go must not count on them. */
+  #letGo(ended: readonly { ended: Moment }[]): void {
+    for (const { ended: until } of ended) this.#letGoUntil = laterMoment(this.#letGoUntil, until);
   }
 
   #nameVersions(at: number): (path: RelativePath) => string {
@@ -371,20 +382,10 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   }
 }
 
-function liveEntry({ path, holding: { state, sequence, receivedAt, begun } }: LiveRow): StoredEntry {
-  return { path, state, sequence, receivedAt, replacedAt: null, begun, ended: null };
-}
-
-function versionEntry({ path, replaced: { holding, ended }, replacedAt }: VersionRow): StoredEntry {
-  return {
-    path,
-    state: holding.state,
-    sequence: holding.sequence,
-    receivedAt: holding.receivedAt,
-    replacedAt,
-    begun: holding.begun,
-    ended,
-  };
+/** What tells of the latest end of what goes. */
+function latestEnd(gone: readonly { ended: Moment | null }[]): ChangeEntry[] {
+  const until = gone.reduce((last, { ended }) => laterMoment(last, ended ?? 0n), 0n);
+  return until > 0n ? [{ type: 'forgotten', until }] : [];
 }
 
 const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';

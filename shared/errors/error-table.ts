@@ -72,6 +72,7 @@ export const errorTable = {
       crossesWire: true,
     },
   ),
+  POINT_TOO_LATE: entry('a restore point needs what was let go before the point came', { crossesWire: true }),
   POINT_UNKNOWN: entry('no such restore point is held here', { exitCode: 2 }),
   PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),
   QUOTA_REACHED: entry('the agent has reached its quota on this receiver', {

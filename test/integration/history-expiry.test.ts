@@ -160,6 +160,17 @@ it('removes what a run that was cut off left, though its points are gone already
   expect(await held()).not.toContain(points[2]?.id);
 });
 
+it('refuses a point that comes again after what it needs was let go', async () => {
+  const points = await threePoints();
+  now += 8 * dayMs;
+  await expire();
+  const again = async (at: number) =>
+    books.take(signer.agent, points[at]?.record ?? Buffer.alloc(0), points[at]?.signature ?? Buffer.alloc(0));
+  expect(await again(1)).toEqual({ held: false, code: 'POINT_TOO_LATE' });
+  expect(await again(2)).toEqual({ held: true, code: null });
+  expect((await books.list(signer.agent)).map(({ proof }) => proof.complete)).toEqual([true]);
+});
+
 it('takes nothing of an agent that a restore reads from, nor of one whose points cannot be read', async () => {
   await threePoints();
   now += 400 * dayMs;

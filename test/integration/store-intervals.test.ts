@@ -1,11 +1,13 @@
 import fs from 'node:fs';
 import Database from 'better-sqlite3';
 import { afterEach, expect, it } from 'vitest';
+import type { KeptHistory } from '../../receiver/points/folder-evidence.ts';
 import { intervalQueries } from '../../receiver/store/interval-index.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { momentLimits, momentOf } from '../../receiver/store/moment.ts';
 import type { PathState } from '../../shared/records/file-record.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
+import { nothingKept } from '../support/kept-history.ts';
 import { fileState, indexA, indexB, sha256, storeFixture } from '../support/store-fixture.ts';
 import { removeDatabase } from '../support/store-harness.ts';
 
@@ -288,6 +290,69 @@ it('lets versions go by when they ended, and gaps by when they were over, and kn
     [],
     1,
   ]);
+});
+
+it('tells of a part that begins before something was let go, also after a rebuild from a snapshot', async () => {
+  const { open, databasePath } = storeFixture(undefined, {}, { journalSegmentBytesMax: 2000 });
+  const forgot = (from: number, indexId = indexA): boolean =>
+    store.hasForgotten({ id: 'media', kind: 'mirror', index: indexId.toString('hex'), from, to: 20 });
+  const reopen = async (): Promise<void> => {
+    await store.close();
+    removeDatabase(databasePath);
+    store = await open();
+  };
+  store = await open();
+  await send(1, [['a', 'one']]);
+  await send(2, [['b', 'never']], { missing: true });
+  await complete();
+  await send(4, [
+    ['a', 'two', 1],
+    ['b', 'one', 2],
+  ]);
+  expect([forgot(0), forgot(1)]).toEqual([false, false]);
+  const [version] = store.listVersions(parseTypedPath('a'));
+  const removing = store.expireVersions([version?.id ?? 0]);
+  // a point may come before the version is gone
+  expect([forgot(3), forgot(4)]).toEqual([true, false]);
+  await removing;
+  await reopen();
+  expect([forgot(3), forgot(4), forgot(0, indexB)]).toEqual([true, false, false]);
+  const forgetting = store.expireGaps(momentOf(1, 5));
+  expect([forgot(4), forgot(5)]).toEqual([true, false]);
+  await forgetting;
+  for (let sequence = 6; sequence < 40; sequence += 1)
+    await send(sequence, [['c', sequence % 2 === 0 ? 'two' : 'three', sequence === 6 ? null : sequence - 1]]);
+  await reopen();
+  expect([forgot(4), forgot(5)]).toEqual([true, false]);
+});
+
+it('keeps what a point needs that comes while versions expire', async () => {
+  const retention = { kind: 'points', floorDays: 0 } as const;
+  for (const kind of [retention, { kind: 'trashcan', cleanoutDays: 1, floorDays: 0 } as const]) {
+    store = await storeFixture(undefined, {}, { retention: kind }).open();
+    const all = (content: string): Change[] => [
+      ['a', content, null],
+      ['b', content, null],
+      ['c', content, null],
+    ];
+    await send(1, all('one'));
+    await complete();
+    await send(4, all('two'));
+    const index = indexA.toString('hex');
+    const parts = [{ id: 'media', kind: 'mirror', index, from: 3, to: 3 } as const];
+    let asked = 0;
+    const kept: KeptHistory = {
+      ...nothingKept,
+      get parts() {
+        asked += 1;
+        return asked > 2 ? parts : nothingKept.parts;
+      },
+    };
+    expect(await store.expire(Date.now() + 2 * 86_400_000, kept)).toMatchObject({ versions: 1 });
+    expect(held(3, 3)).toEqual({ b: 'one', c: 'one' });
+    expect(await store.expire(Date.now() + 2 * 86_400_000, nothingKept)).toMatchObject({ versions: 2 });
+    if (kind === retention) await store.close();
+  }
 });
 
 it('refuses sequences and numbers of indexes that do not fit a moment', async () => {
