@@ -19,7 +19,7 @@ import type { HeldCopy, ReadableContent } from './readable-content.ts';
 import { expiringByRule, expiringVersionIds, keptIntervalsNow } from './version-sweep.ts';
 import type { StagedCopy } from './staging.ts';
 import {
-  liveEntry,
+  storedEntry,
   versionEntry,
   type StoredEntry,
   type StoredFile,
@@ -184,23 +184,31 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const { at, after, limit } = query;
     const { index } = this.parts;
     const rows = at === null ? index.liveAfter(after, limit) : index.aliveAt(at, after, limit);
-    const entries = rows.map((row) => ('replaced' in row ? versionEntry(row) : liveEntry(row)));
+    const entries = rows.map(storedEntry);
     return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
   }
 
   /**
    * The last content of each path that was alive at `from` or came up to `to`, in byte order of the paths, page by page;
-   * nothing of an index that was never met. Whether that is all of it `evidence` tells.
+   * of a file and what is below its path the later one; nothing of an index that was never met. Whether that is all of it
+   * `evidence` tells.
    */
   contentBetween(
     interval: SequenceInterval,
     after: RelativePath | null,
     limit: number,
   ): { entries: StoredEntry[]; next: RelativePath | null } {
-    const moments = momentsOf(this.parts.index.intervals, interval);
-    const rows = moments === null ? [] : this.parts.index.aliveBetween(moments, after, limit);
-    const entries = rows.map((row) => ('replaced' in row ? versionEntry(row) : liveEntry(row)));
-    return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
+    const { index } = this.parts;
+    const moments = momentsOf(index.intervals, interval);
+    for (let next = after; moments !== null;) {
+      const rows = index.aliveBetween(moments, next, limit);
+      const entries = rows
+        .filter((row) => !('replaced' in row && index.intervals.isSupplanted(row, moments.to)))
+        .map(storedEntry);
+      next = rows.length < limit ? null : (rows.at(-1)?.path ?? null);
+      if (entries.length > 0 || next === null) return { entries, next };
+    }
+    return { entries: [], next: null };
   }
 
   /** What can be proved of the interval now. Later records may still show that a path is lacking. */
@@ -320,7 +328,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   async #stageHeld(hash: Buffer, size: number): Promise<StagedCopy> {
     const { staging, held, logger } = this.parts;
     if (staging.has(hash)) return 'staged';
-    if (size === 0 && isEmptyHash(hash)) {
+    if (size === 0 && hash.toString('hex') === emptyHash) {
       staging.stage(hash, Buffer.alloc(0));
       return 'staged';
     }
@@ -389,7 +397,3 @@ function latestEnd(gone: readonly { ended: Moment | null }[]): ChangeEntry[] {
 }
 
 const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
-
-function isEmptyHash(hash: Buffer): boolean {
-  return hash.toString('hex') === emptyHash;
-}

@@ -24,7 +24,11 @@ export type StoredEntry = {
   ended: Moment | null;
 };
 
-export function liveEntry({ path, holding: { state, sequence, receivedAt, begun } }: LiveRow): StoredEntry {
+export function storedEntry(row: LiveRow | VersionRow): StoredEntry {
+  return 'replaced' in row ? versionEntry(row) : liveEntry(row);
+}
+
+function liveEntry({ path, holding: { state, sequence, receivedAt, begun } }: LiveRow): StoredEntry {
   return { path, state, sequence, receivedAt, replacedAt: null, begun, ended: null };
 }
 

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import Database from 'better-sqlite3';
 import { afterEach, expect, it } from 'vitest';
@@ -6,7 +7,7 @@ import { intervalQueries } from '../../receiver/store/interval-index.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { momentLimits, momentOf } from '../../receiver/store/moment.ts';
 import type { PathState } from '../../shared/records/file-record.ts';
-import { parseTypedPath } from '../../shared/records/relative-path.ts';
+import { parseTypedPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import { nothingKept } from '../support/kept-history.ts';
 import { fileState, indexA, indexB, sha256, storeFixture } from '../support/store-fixture.ts';
 import { removeDatabase } from '../support/store-harness.ts';
@@ -37,6 +38,12 @@ async function send(
   const gone = missing ? all.slice(-1) : [];
   const token = sha256(`${through}`);
   await store.commit({ indexId, records: present, missing: gone, through, token, isHead });
+}
+
+/** So many bytes come from there on that the journal is replaced by a snapshot. */
+async function compact(sequence: number): Promise<void> {
+  const long = 'long/'.repeat(600) + 'name';
+  for (let at = sequence; at < sequence + 10; at += 1) await send(at, [[long, `${at}`]], { missing: true });
 }
 
 async function complete(): Promise<void> {
@@ -82,6 +89,49 @@ it('holds of an interval what was alive at its begin or came in it, and of one p
   const page = store.contentBetween({ indexId: indexA, from: 3, to: 6 }, null, 3);
   expect([page.entries.length, page.next]).toEqual([3, 'later']);
   expect(store.contentBetween({ indexId: indexA, from: 3, to: 6 }, page.next, 3).entries).toHaveLength(1);
+});
+
+it('holds of a file and what is below its path the one that came later', async () => {
+  store = await storeFixture().open();
+  await send(1, [
+    ['a', 'one'],
+    ['b/x', 'two'],
+    ['b/y/z', 'two'],
+    ['c', 'one'],
+    ['c.d', 'four'],
+  ]);
+  await complete();
+  await send(6, [
+    ['a', null, 1],
+    ['a/x', 'three'],
+    ['b/x', null, 2],
+    ['b/y/z', null, 3],
+    ['b', 'four'],
+    ['c', null, 4],
+    ['c/x', 'one'],
+  ]);
+  expect(held(5, 5)).toEqual({ a: 'one', 'b/x': 'two', 'b/y/z': 'two', c: 'one', 'c.d': 'four' });
+  expect(held(5, 6)).toEqual({ a: 'one', 'b/x': 'two', 'b/y/z': 'two', c: 'one', 'c.d': 'four' });
+  const after = { 'a/x': 'three', b: 'four', 'c/x': 'one', 'c.d': 'four' };
+  expect(held(5, 12)).toEqual(after);
+  await send(13, [
+    ['c/x', null, 12],
+    ['c', 'two', 11],
+    ['b', null, 10],
+    ['b/y', 'one'],
+  ]);
+  expect(held(5, 12)).toEqual(after);
+  expect(held(12, 16)).toEqual({ 'a/x': 'three', 'b/y': 'one', c: 'two', 'c.d': 'four' });
+  // page by page, also where a page holds nothing
+  const paths: string[] = [];
+  for (let after: RelativePath | null = null; ;) {
+    const page = store.contentBetween({ indexId: indexA, from: 5, to: 12 }, after, 1);
+    paths.push(...page.entries.map(({ path }) => path));
+    after = page.next;
+    if (after === null) break;
+    expect(page.entries).toHaveLength(1);
+  }
+  expect(paths).toEqual(['a/x', 'b', 'c.d', 'c/x']);
 });
 
 it('keeps the begin of a content through changes of metadata and a new index', async () => {
@@ -320,10 +370,33 @@ it('tells of a part that begins before something was let go, also after a rebuil
   const forgetting = store.expireGaps(momentOf(1, 5));
   expect([forgot(4), forgot(5)]).toEqual([true, false]);
   await forgetting;
-  for (let sequence = 6; sequence < 40; sequence += 1)
-    await send(sequence, [['c', sequence % 2 === 0 ? 'two' : 'three', sequence === 6 ? null : sequence - 1]]);
+  await compact(6);
   await reopen();
   expect([forgot(4), forgot(5)]).toEqual([true, false]);
+});
+
+it('keeps a journal that the program in the documentation reads, snapshots too', async () => {
+  const { open, root } = storeFixture(undefined, {}, { journalSegmentBytesMax: 1500 });
+  store = await open();
+  await send(1, [
+    ['kept', 'one'],
+    ['gone', 'two'],
+  ]);
+  await send(3, [['busy', 'two']]);
+  await send(4, [['busy', 'three', 3]]);
+  const [version] = store.listVersions(parseTypedPath('busy'));
+  await store.expireVersions([version?.id ?? 0]);
+  await compact(5);
+  await send(30, [['gone', null, 2]]);
+  expect(fs.existsSync(`${root}/journal/000001.journal`)).toBe(false);
+  const document = fs.readFileSync('docs/storage-format.md', 'utf8');
+  const script = /^```python\n([^]*?)^```$/m.exec(document)?.[1] ?? '';
+  const { stdout, stderr } = spawnSync('python3', ['-c', script, root], { encoding: 'utf8' });
+  expect(stderr).toBe('');
+  expect(stdout.trim().split('\n')).toEqual([
+    `b'busy' file ${sha256('three').toString('hex')}`,
+    `b'kept' file ${sha256('one').toString('hex')}`,
+  ]);
 });
 
 it('keeps what a point needs that comes while versions expire', async () => {
@@ -372,7 +445,11 @@ it('reads an interval by indexes only, whatever history is kept', async () => {
     for (const [name, sql] of Object.entries(intervalQueries)) {
       const plan = database
         .prepare<[Record<string, number>], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)
-        .all({ from: 1, to: 2, after: -1, limit: 10, ended: 1, id: 1, replacedAt: 1 })
+        .all({
+          ...{ from: 1, to: 2, after: -1, limit: 10 },
+          ...{ ended: 1, id: 1, replacedAt: 1 },
+          ...{ key: 1, low: 1, high: 2 },
+        })
         .map(({ detail }) => detail);
       expect(plan.length, name).toBeGreaterThan(0);
       expect(plan.filter((step) => /SCAN (?!paths)/.test(step)).join(), name).toBe('');

@@ -128,6 +128,17 @@ it('names the files that an incomplete point lacks, and brings back the others',
   expect(from.notes.join()).toContain('incomplete (1 file)');
 });
 
+it('brings back whole what was a file and became a directory, and the reverse, while the point was made', async () => {
+  await feed.send({ avatar: 'a file', 'header/small': 'below', kept: 'one' });
+  await feed.complete();
+  await feed.send({ avatar: null, 'avatar/large': 'now below' });
+  await feed.send({ 'header/small': null, header: 'now a file' });
+  const id = await takePoint(1, 3, 7);
+  const result = await restoreFrom(receiver(), { to: target(), point: id });
+  expect(result.folders).toMatchObject([{ id: 'media', files: 3, failed: [] }]);
+  expect(restored()).toEqual({ 'avatar/large': 'now below', header: 'now a file', kept: 'one' });
+});
+
 it('reads any number of points, page by page', async () => {
   await feed.send({ kept: 'one' });
   await feed.complete();
