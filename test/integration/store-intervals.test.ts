@@ -134,6 +134,18 @@ it('holds of a file and what is below its path the one that came later', async (
   expect(paths).toEqual(['a/x', 'b', 'c.d', 'c/x']);
 });
 
+it('holds a directory that is gone with what was in it', async () => {
+  store = await storeFixture().open();
+  await send(1, [['e', { kind: 'directory', mode: 0o700, uid: 1, gid: 1 }]]);
+  await send(2, [['e/x', 'one']]);
+  await complete();
+  await send(3, [
+    ['e/x', null, 2],
+    ['e', null, 1],
+  ]);
+  expect(held(2, 4)).toEqual({ e: 'directory', 'e/x': 'one' });
+});
+
 it('keeps the begin of a content through changes of metadata and a new index', async () => {
   store = await storeFixture().open();
   await send(1, [['a', 'one']]);
@@ -355,12 +367,13 @@ it('tells of a part that begins before something was let go, also after a rebuil
   await send(1, [['a', 'one']]);
   await send(2, [['b', 'never']], { missing: true });
   await complete();
+  await send(3, [['a', 'three', 1]]);
   await send(4, [
-    ['a', 'two', 1],
+    ['a', 'two', 3],
     ['b', 'one', 2],
   ]);
   expect([forgot(0), forgot(1)]).toEqual([false, false]);
-  const [version] = store.listVersions(parseTypedPath('a'));
+  const [version, older] = store.listVersions(parseTypedPath('a'));
   const removing = store.expireVersions([version?.id ?? 0]);
   // a point may come before the version is gone
   expect([forgot(3), forgot(4)]).toEqual([true, false]);
@@ -370,6 +383,7 @@ it('tells of a part that begins before something was let go, also after a rebuil
   const forgetting = store.expireGaps(momentOf(1, 5));
   expect([forgot(4), forgot(5)]).toEqual([true, false]);
   await forgetting;
+  await store.expireVersions([older?.id ?? 0]);
   await compact(6);
   await reopen();
   expect([forgot(4), forgot(5)]).toEqual([true, false]);
