@@ -16,6 +16,8 @@ import { receiverCopies } from '../support/receiver-copies.ts';
 import { FeedFake, indexA, readTree } from '../support/store-fixture.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
+type ExpiryDeps = Parameters<typeof expireHistory>[0];
+
 const dayMs = 86_400_000;
 const rules: PointRules = {
   hourlyDays: 0,
@@ -64,8 +66,8 @@ function openBooks(): PointBooks {
   return new PointBooks({ copies, dataDirectory: data, disk: nodeDisk, logger: silentLogger, ...clocks });
 }
 
-async function expire(): Promise<void> {
-  const deps = {
+async function expire(change: (deps: ExpiryDeps) => ExpiryDeps = (deps) => deps): Promise<void> {
+  const deps: ExpiryDeps = {
     points: books,
     copies,
     isRead: () => isRead,
@@ -75,7 +77,7 @@ async function expire(): Promise<void> {
     alarms,
     logger: silentLogger,
   };
-  await expireHistory(deps, { rulesOf: () => rules }, () => false);
+  await expireHistory(change(deps), { rulesOf: () => rules }, () => false);
 }
 
 let made = 0;
@@ -158,6 +160,26 @@ it('removes what a run that was cut off left, though its points are gone already
   await expire();
   expect(versions()).toEqual([]);
   expect(await held()).not.toContain(points[2]?.id);
+});
+
+it('tells what expires of points that come meanwhile', async () => {
+  await threePoints();
+  const told: number[][] = [];
+  const slow = Object.create(store) as MirrorStore;
+  slow.expire = async (nowMs, kept) => {
+    const begins = (): number[] => kept.parts.map((part) => (part.kind === 'mirror' ? part.from : 0));
+    told.push(begins());
+    await point();
+    expect(kept.parts).toBe(kept.parts);
+    told.push(begins());
+    return store.expire(nowMs, kept);
+  };
+  const agentIds = (): (typeof signer.agent)[] => [signer.agent];
+  await expire((deps) => ({ ...deps, copies: { agentIds, foldersOf: () => [['media', slow]] } }));
+  expect(told).toEqual([
+    [1, 2, 3],
+    [1, 2, 3, 3],
+  ]);
 });
 
 it('refuses a point that comes again after what it needs was let go', async () => {
