@@ -26,6 +26,8 @@ type Deps = {
   retentionNow: () => number;
   storeClock: () => void;
   clockGap: () => ClockGap | null;
+  /** Null while the file that keeps the clock is whole. */
+  damagedClockFile: () => string | null;
   alarms: AlarmBoard;
   logger: Logger;
 };
@@ -63,6 +65,7 @@ export async function expireHistory(
   if (isStopped()) return;
   await withAlarm(deps, 'retention clock', async () => deps.storeClock());
   tellClockGap(deps);
+  tellClockDamage(deps);
   for (const agentId of copies.agentIds()) {
     if (isStopped()) return;
     if (isRead(agentId)) continue;
@@ -97,6 +100,21 @@ function tellClockGap({ clockGap, alarms }: Deps): void {
     'clock',
     'CLOCK_JUMPED',
     `the clock of this machine is ${days} days ${gap.direction} of the one by which ages are counted; ${follows}: is it right?`,
+  );
+}
+
+/** Where the clock stood is not known for sure; when a person has looked, the file goes. */
+function tellClockDamage({ damagedClockFile, retentionNow, alarms }: Deps): void {
+  const file = damagedClockFile();
+  if (file === null) {
+    alarms.clear('clock file');
+    return;
+  }
+  const now = new Date(retentionNow()).toISOString();
+  alarms.raise(
+    'clock file',
+    'CLOCK_DAMAGED',
+    `the file of the clock by which ages are counted was damaged; by the time of its last change it is ${now} now. If that is about right, remove ${file}`,
   );
 }
 

@@ -18,6 +18,7 @@ const entry = (
 export const errorTable = {
   ADDRESS_INVALID: entry('an address is not HOST:PORT', { exitCode: 2 }),
   ALREADY_RUNNING: entry('another process runs on this home'),
+  CLOCK_DAMAGED: entry('the file of the clock that ages are counted by was damaged'),
   CLOCK_JUMPED: entry('the clock on the wall and the one that ages are counted by differ by more than a day'),
   CONFIG_INVALID: entry('the configuration file or an option does not make sense', { exitCode: 2 }),
   CONTENT_GONE: entry('the receiver no longer holds this content, or its copy is damaged'),

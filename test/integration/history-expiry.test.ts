@@ -39,12 +39,14 @@ let feed: FeedFake;
 let isRead: boolean;
 let stored: number;
 let gap: ClockGap | null;
+let damagedClock: string | null;
 
 beforeEach(async () => {
   now = 1_800_000_000_000;
   isRead = false;
   stored = 0;
   gap = null;
+  damagedClock = null;
   const scratch = temporaryDirectory();
   data = path.join(scratch, 'data');
   fs.mkdirSync(data);
@@ -74,6 +76,7 @@ async function expire(change: (deps: ExpiryDeps) => ExpiryDeps = (deps) => deps)
     retentionNow: () => now,
     storeClock: () => void (stored += 1),
     clockGap: () => gap,
+    damagedClockFile: () => damagedClock,
     alarms,
     logger: silentLogger,
   };
@@ -215,6 +218,17 @@ it('asks a person about a wall clock that was set, until both clocks agree again
   expect(alarm?.code).toBe('CLOCK_JUMPED');
   expect(alarm?.message).toContain('365 days ahead');
   gap = null;
+  await expire();
+  expect(alarms.list()).toEqual([]);
+});
+
+it('asks a person about a damaged clock until its file is removed', async () => {
+  damagedClock = '/data/retention-clock.json.damaged';
+  await expire();
+  expect(alarms.list()).toMatchObject([{ code: 'CLOCK_DAMAGED' }]);
+  expect(alarms.list()[0]?.message).toContain('it is 2027-01-15T08:00:00.000Z now');
+  expect(alarms.list()[0]?.message).toContain('remove /data/retention-clock.json.damaged');
+  damagedClock = null;
   await expire();
   expect(alarms.list()).toEqual([]);
 });
