@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import Database from 'better-sqlite3';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { RestoreResult } from '../../agent/restore/run-restore.ts';
 import { MediaRows } from '../support/media-rows.ts';
@@ -38,6 +39,29 @@ function namedIn(archive: string): string[] {
   return sql.split('\n').flatMap((line) => /^\d+\t(.+)$/.exec(line)?.[1] ?? []);
 }
 
+type Interval = { from: number; to: number };
+
+/** What the agent announced of the media that was there in the interval. Every file has one content only. */
+function announcedIn({ from, to }: Interval): string[] {
+  const database = new Database(path.join(sealed.bench.agent.home, 'index.db'), { readonly: true });
+  try {
+    const gone = database
+      .prepare<[number, number], { path: Buffer }>(
+        `SELECT path FROM tombstones WHERE folder = (SELECT id FROM folders WHERE name = 'media') AND replaces <= ? AND sequence > ?`,
+      )
+      .all(to, from);
+    const live = database
+      .prepare<[number], { path: Buffer }>(
+        `SELECT CAST(CASE WHEN parent = x'' THEN name ELSE parent || '/' || name END AS BLOB) AS path FROM records
+         WHERE folder = (SELECT id FROM folders WHERE name = 'media') AND sequence <= ?`,
+      )
+      .all(to);
+    return [...gone, ...live].map(({ path }) => path.toString()).filter((name) => name.endsWith('.png'));
+  } finally {
+    database.close();
+  }
+}
+
 it('holds in a restore point every file that the rows of its dump name, though files come and go while it is made', async () => {
   const stopped = new AbortController();
   const churning = rows.churn(stopped.signal);
@@ -57,7 +81,10 @@ it('holds in a restore point every file that the rows of its dump name, though f
     stopped.abort();
     await churning;
   }
-  const seen = { named: 0, goneSince: 0, short: 0 };
+  const seen = { named: 0, goneSince: 0, short: 0, announced: 0 };
+  const listed = JSON.parse(await sealed.bench.receiver.must(['points', '--json'])) as {
+    points: { id: string; incompleteFiles: number | null; folders: ({ id: string } & Interval)[] }[];
+  };
   for (const point of points) {
     const to = sealed.target(point);
     const { stdout, stderr } = await sealed.restore(['--at', point, '--to', to, '--json', ...sealed.withKey]);
@@ -76,7 +103,17 @@ it('holds in a restore point every file that the rows of its dump name, though f
       else expect(isThere, `${file} of ${point}, which lived for ${age} ms`).toBe(true);
       if (failed.has(file)) expect(isThere, `${file} counts as lacking`).toBe(false);
     }
+    const interval = listed.points.find(({ id }) => id === point)?.folders.find(({ id }) => id === 'media');
+    const lacking = announcedIn(interval ?? { from: 0, to: 0 }).filter((file) => {
+      seen.announced += 1;
+      return !fs.existsSync(path.join(to, 'media', file));
+    });
+    // of very many only the first are named, and the others counted
+    const counted = listed.points.find(({ id }) => id === point)?.incompleteFiles;
+    expect(counted, `${point} lacks ${lacking.join()}`).toBe(lacking.length);
+    for (const file of lacking.toSorted().slice(0, 20)) expect(failed, `${file} of ${point}`).toContain(file);
   }
   expect(points).toHaveLength(dumps);
   expect(seen.goneSince).toBeGreaterThan(20);
+  expect(seen.announced).toBeGreaterThan(seen.named);
 }, 300_000);
