@@ -138,8 +138,10 @@ function holdingOf(
   const { indexId, sequence, replaces, at, moment } = announced;
   const before = draft.before(path);
   const announcedAs = { state, indexId, sequence, replaces };
-  if (before === null || !sameContent(before.holding.state, state))
-    return { ...announcedAs, receivedAt: at, begun: moment };
+  if (before === null) return { ...announcedAs, receivedAt: at, begun: moment };
+  // what was taken from plain files may count as later than the record that tells of it again
+  if (!sameContent(before.holding.state, state))
+    return { ...announcedAs, receivedAt: at, begun: laterMoment(before.holding.begun, moment) };
   const { receivedAt, begun } = before.holding;
   return { ...announcedAs, receivedAt, begun };
 }
@@ -171,7 +173,8 @@ function replacedBy(
 ) {
   const id = plan.nextVersionId;
   plan.nextVersionId += 1;
-  return { id, name: holding.state.kind === 'file' ? options.nameVersion(path) : null, holding, ended };
+  const name = holding.state.kind === 'file' ? options.nameVersion(path) : null;
+  return { id, name, holding, ended: laterMoment(holding.begun, ended) };
 }
 
 /** The store's rows with the batch's changes laid over them. */

@@ -307,6 +307,36 @@ it('proves nothing of before after journal lines were lost, and all of later onc
   expect([1, 2].map((from) => store.provePart({ ...part, from }).state)).toEqual(['unknown', 'complete']);
 });
 
+it('takes what is named again for later than the damaged file that a salvage found in its place', async () => {
+  const { open, root, databasePath } = storeFixture();
+  store = await open();
+  await send(1, [
+    ['a', 'three'],
+    ['b', 'one'],
+  ]);
+  await complete();
+  await store.close();
+  removeDatabase(databasePath);
+  const segment = `${root}/journal/000001.journal`;
+  fs.writeFileSync(segment, `#${fs.readFileSync(segment, 'utf8').slice(1)}`);
+  fs.writeFileSync(`${root}/current/a`, 'thrEe');
+  store = await open();
+  await send(1, [
+    ['a', 'three'],
+    ['b', fileState('one')],
+  ]);
+  await complete();
+  await send(3, [['a', null, 1]]);
+  expect([isProved(2, 2), held(2, 2), held(2, 3), held(3, 3)]).toEqual([
+    true,
+    { a: 'three', b: 'one' },
+    { a: 'three', b: 'one' },
+    { b: 'one' },
+  ]);
+  const lives = store.listVersions(parseTypedPath('a')).map(({ begun, ended }) => (ended ?? 0n) >= begun);
+  expect(lives).not.toContain(false);
+});
+
 it('proves nothing when journal and database are lost and the same index comes again', async () => {
   const { open, root, databasePath } = storeFixture();
   store = await open();
