@@ -110,6 +110,19 @@ class HistoryModel {
     for (const point of this.world.book.list()) await this.#restore(point);
   }
 
+  /** Every file below `versions/` is a version's, and every version has its file, also after deaths in an expiry. */
+  expectNoOrphans(): void {
+    const { mirror, mirrorRoot } = this.world;
+    const everything = { from: -1n, to: 2n ** 62n };
+    const named = mirror
+      .versionsEndedIn(everything, null, 1000)
+      .flatMap(({ name }) => (name === null ? [] : [name]));
+    const files = fs
+      .readdirSync(`${mirrorRoot}/versions`, { recursive: true, encoding: 'utf8' })
+      .filter((name) => fs.statSync(`${mirrorRoot}/versions/${name}`).isFile());
+    expect(files.sort()).toEqual(named.sort());
+  }
+
   async #survives(calls: number | null, action: () => Promise<void>): Promise<boolean> {
     const survived = await this.world.survives(calls, action);
     if (!survived) seen.deaths += 1;
@@ -296,6 +309,7 @@ it('brings back of every restore point what it says that it has, whatever comes,
       try {
         for (const one of commands) await model.perform(one);
         await model.restoreAll();
+        model.expectNoOrphans();
       } finally {
         await world.close();
         fs.rmSync(directory, { recursive: true });
