@@ -52,6 +52,7 @@ export class PointBooks {
   /** The points of an agent in the order of receipt, with what can be proved of each now. */
   async list(agentId: DeviceId): Promise<ProvedPoint[]> {
     const book = await this.of(agentId);
+    await this.#countBytes(agentId, book.needed());
     return book.list().map((point) => Object.assign(point, { proof: this.#prove(agentId, point.record) }));
   }
 
@@ -72,6 +73,7 @@ export class PointBooks {
     after: string | null,
   ): AsyncGenerator<{ point: ProvedPoint; files: { record: Buffer; signature: Buffer } }> {
     const book = await this.of(agentId);
+    await this.#countBytes(agentId, book.needed());
     const later = book.list().filter(({ id }) => after === null || id > after);
     for (const point of later.sort((a, b) => (a.id < b.id ? -1 : 1))) {
       const files = book.files(point.id);
@@ -113,6 +115,14 @@ export class PointBooks {
   #prove(agentId: DeviceId, record: PointRecord): PointProof {
     const stores = new Map(this.#deps.copies.foldersOf(agentId));
     return provePoint(record, (folder) => stores.get(folder) ?? null);
+  }
+
+  /** So that what is proved says how much a restore of it brings back. */
+  async #countBytes(agentId: DeviceId, records: readonly PointRecord[]): Promise<void> {
+    for (const [folder, store] of this.#deps.copies.foldersOf(agentId)) {
+      if (store.kind !== 'mirror') continue;
+      await store.countBytes(records.flatMap(({ folders }) => folders.filter(({ id }) => id === folder)));
+    }
   }
 
   #isForgotten(agentId: DeviceId, parts: readonly PointPart[]): boolean {

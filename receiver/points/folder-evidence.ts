@@ -7,7 +7,7 @@ export type PointPart = PointRecord['folders'][number];
 /**
  * What a store can prove of a point's part. `incomplete`: it is proved that so many files (of a sealed folder: the version)
  * are not all here; `paths`: the first of the files, in byte order. `unknown`: neither the one nor the other can be
- * proved. `bytes`: what a restore of the part brings back, of a sealed folder what it reads; null where that is not counted.
+ * proved. `bytes`: what a restore of the part brings back, of a sealed folder what it reads; null where that is not counted (yet).
  */
 export type PartProof = { bytes: number | null } & (
   | { state: 'complete' }

@@ -15,6 +15,7 @@ import type { LiveRow, VersionRow } from './index-rows.ts';
 import { sizeOf, type ChangeEntry, type GapEntry } from './journal-entry.ts';
 import type { StoreUsage } from './mirror-index.ts';
 import { laterMoment, momentOf, type Moment } from './moment.ts';
+import { PartBytes } from './part-bytes.ts';
 import type { HeldCopy, ReadableContent } from './readable-content.ts';
 import { expiringByRule, expiringVersionIds, keptIntervalsNow } from './version-sweep.ts';
 import type { StagedCopy } from './staging.ts';
@@ -39,6 +40,7 @@ const expiriesAtOnce = 1000;
 export class MirrorStore extends FolderStore<MirrorStoreParts> {
   readonly kind = 'mirror';
   #letGoUntil: Moment = 0n;
+  readonly #partBytes = new PartBytes(this.parts.index);
 
   current(path: RelativePath): StoredFile | null {
     const row = this.parts.index.live(path);
@@ -155,8 +157,14 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const { index, from, to } = part;
     const { reached, intact, lacking } = this.evidence({ indexId: Buffer.from(index, 'hex'), from, to });
     if (!reached || !intact) return { state: 'unknown', bytes: null };
-    if (lacking.count === 0) return { state: 'complete', bytes: null };
-    return { state: 'incomplete', files: lacking.count, paths: lacking.paths, bytes: null };
+    const bytes = this.#partBytes.of(part);
+    if (lacking.count === 0) return { state: 'complete', bytes };
+    return { state: 'incomplete', files: lacking.count, paths: lacking.paths, bytes };
+  }
+
+  /** Has `provePart` tell the bytes of these parts from now on. In time proportional to all that is kept, once. */
+  countBytes(parts: readonly PointPart[]): Promise<void> {
+    return this.#partBytes.count(parts);
   }
 
   /** Whether something that the part may need was let go, or is just now: a point that comes afterwards is not whole for sure. */

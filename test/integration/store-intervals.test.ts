@@ -226,6 +226,28 @@ it('proves the part of a restore point by its interval, and names the first of t
   ]);
 });
 
+it('counts the bytes that a part brings back, once, of those that were reached', async () => {
+  store = await storeFixture().open();
+  await send(1, [
+    ['a', 'one'],
+    ['b', 'three'],
+  ]);
+  await complete();
+  await send(3, [
+    ['a', 'four', 1],
+    ['b', null, 2],
+  ]);
+  const part = (from: number, to: number) =>
+    ({ id: 'media', kind: 'mirror', index: indexA.toString('hex'), from, to }) as const;
+  const bytes = (): unknown[] =>
+    [part(1, 1), part(2, 2), part(2, 3), part(3, 4), part(4, 4), part(4, 9)].map(
+      (one) => store.provePart(one).bytes,
+    );
+  expect(bytes()).toEqual([null, null, null, null, null, null]);
+  await store.countBytes([part(1, 1), part(2, 2), part(2, 3), part(3, 4), part(4, 4), part(4, 9)]);
+  expect(bytes()).toEqual([3, 8, 9, 9, 4, null]);
+});
+
 it('keeps what it proved of an index that was replaced, and lets deletions begin with the new one', async () => {
   store = await storeFixture().open();
   await send(1, [
