@@ -159,12 +159,12 @@ class HistoryModel {
     const { world } = this;
     const before = world.book.list();
     const complete = before.filter((point) => world.prove(point).complete);
-    const newest = complete.slice(Math.max(0, complete.length - worldRules.newestComplete));
+    const newest = new Set(complete.slice(Math.max(0, complete.length - worldRules.newestComplete)));
     const stays = before.filter(
       (point) =>
         point.pin !== null ||
         point.receivedAt > world.now - worldRules.floorDays * dayMs ||
-        newest.includes(point),
+        newest.has(point),
     );
     const ids = (points: readonly HeldPoint[]): string[] => points.map(({ id }) => id);
     const survived = await this.#survives(calls, async () => world.expire());

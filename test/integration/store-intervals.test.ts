@@ -507,15 +507,13 @@ it('reads an interval by indexes only, whatever history is kept', async () => {
   const { open, databasePath } = storeFixture();
   store = await open();
   const database = new Database(databasePath, { readonly: true });
+  const page = { from: 1, to: 2, after: -1, limit: 10, ended: 1, id: 1, replacedAt: 1 };
+  const parameters = { ...page, key: 1, low: 1, high: 2 };
   try {
     for (const [name, sql] of Object.entries(intervalQueries)) {
       const plan = database
         .prepare<[Record<string, number>], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)
-        .all({
-          ...{ from: 1, to: 2, after: -1, limit: 10 },
-          ...{ ended: 1, id: 1, replacedAt: 1 },
-          ...{ key: 1, low: 1, high: 2 },
-        })
+        .all(parameters)
         .map(({ detail }) => detail);
       expect(plan.length, name).toBeGreaterThan(0);
       expect(plan.filter((step) => /SCAN (?!paths)/.test(step)).join(), name).toBe('');

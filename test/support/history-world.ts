@@ -179,9 +179,10 @@ export class HistoryWorld {
     const copies = (wanted: Buffer) => [...this.mirror.copies(wanted), ...this.sealed.copies(wanted)];
     const content = await new HeldContentSource({ copies }).open('', '' as RelativePath, hash);
     if (typeof content === 'string') return null;
-    const bytes = await content.read(0, content.size);
+    const bytes = Buffer.alloc(content.size);
+    const length = await content.read(0, bytes);
     content.close();
-    return Buffer.isBuffer(bytes) ? bytes : null;
+    return length === bytes.length ? bytes : null;
   }
 
   /** The files of a point. */
