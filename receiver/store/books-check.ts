@@ -39,7 +39,7 @@ const tables = [
   'gaps ORDER BY path, begun',
   'indexes ORDER BY number',
   'damaged ORDER BY path, id',
-  `meta WHERE key = 'state'`,
+  `meta WHERE key IN ('state', 'forgotten') ORDER BY key`,
 ];
 
 /**

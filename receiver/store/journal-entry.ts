@@ -62,8 +62,10 @@ export type DamageEntry = {
   aside: string | null;
   temp: string | null;
 };
+/** Versions or gaps that ended until then were let go: what an interval needs that begins before may be gone. */
+export type ForgottenEntry = { type: 'forgotten'; until: Moment };
 /** An index that the store has met (in snapshots). */
-type IndexEntry = { type: 'index' } & MetIndex;
+export type IndexEntry = { type: 'index' } & MetIndex;
 
 /**
  * An index and what can be proved of it. `reached`: the last durable sequence. `settled`: the last sequence at which
@@ -89,6 +91,7 @@ export type ChangeEntry =
   | ExpireEntry
   | GapEntry
   | DamageEntry
+  | ForgottenEntry
   | IndexEntry;
 
 /**

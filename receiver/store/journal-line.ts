@@ -111,6 +111,8 @@ function formatEntry(entry: JournalEntry): Json {
         temp,
       };
     }
+    case 'forgotten':
+      return { type: 'forgotten', until: entry.until.toString() };
     case 'index': {
       const { indexId, ...rest } = entry;
       return { ...rest, index: indexId.toString('hex') };
@@ -333,6 +335,7 @@ const entrySchema: z.ZodType<JournalEntry> = z.union([
       begun: fields.begun,
       ended: fields.ended,
     })),
+  z.object({ type: z.literal('forgotten'), until: momentField }),
   z
     .object({
       type: z.literal('damage'),

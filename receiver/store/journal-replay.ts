@@ -124,6 +124,7 @@ export function* committedBatches(
         case 'gap':
         case 'damage':
         case 'index':
+        case 'forgotten':
           changes.push(entry);
           if (isSnapshot && begin !== null && changes.length >= changesAtOnce) {
             yield { begin, changes, undone: [], last: false, mark };
