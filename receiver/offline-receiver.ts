@@ -2,7 +2,7 @@ import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import type { Home } from '../shared/io/home.ts';
 import { localAddresses } from '../shared/io/local-addresses.ts';
 import { AlarmBoard } from '../shared/alarm-board.ts';
-import { createLogger } from '../shared/io/logger.ts';
+import { createLogger, silentLogger } from '../shared/io/logger.ts';
 import { nodeDisk } from '../shared/io/node-disk.ts';
 import { addressesOnceStarted } from '../shared/link/advertised-addresses.ts';
 import { defaultLinkLimits } from '../shared/link/link-limits.ts';
@@ -61,8 +61,9 @@ export function createOfflineReceiverCommands(home: Home): {
     const made = createScrubber({
       copies,
       points,
-      alarms: new AlarmBoard({ logger, now: () => Date.now() }),
-      logger,
+      // what they would say the command itself prints
+      alarms: new AlarmBoard({ logger: silentLogger, now: () => Date.now() }),
+      logger: silentLogger,
       config,
       sessions: null,
     });

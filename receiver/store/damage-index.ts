@@ -113,6 +113,11 @@ const betweenRows = `FROM (
       AND NOT EXISTS (SELECT 1 FROM versions AS w WHERE w.path = d.path AND w.begun <= @to AND (w.begun, w.id) > (v.begun, v.id))
   )`;
 
+/** SQL: the file of a row of `live` (its id: 0) or `versions` is not known to be damaged. */
+export function isWhole(table: 'live' | 'versions', id: string): string {
+  return `NOT EXISTS (SELECT 1 FROM damaged AS d WHERE d.path = ${table}.path AND d.id = ${id})`;
+}
+
 function prepareStatements(database: Database.Database) {
   return {
     count: database.prepare('SELECT count(*) AS count FROM damaged'),

@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3';
 import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { corrupt, databaseError } from './index-errors.ts';
-import { DamageIndex } from './damage-index.ts';
+import { DamageIndex, isWhole } from './damage-index.ts';
 import { IntervalIndex, intervalQueries, intervalSchema, type MomentInterval } from './interval-index.ts';
 import {
   byPath,
@@ -75,10 +75,10 @@ export class MirrorIndex {
       else if (found !== schemaVersion) throw corrupt(`its schema version is ${found}`);
       if (database.pragma('quick_check(1)', { simple: true }) !== 'ok')
         throw corrupt('it fails the quick check');
+      this.damage = new DamageIndex(database);
       this.#statements = prepareStatements(database);
       this.intervals = new IntervalIndex(database);
       this.sweep = new SweepMemory(database);
-      this.damage = new DamageIndex(database);
       this.#usage = this.#statements.usage.get() as StoreUsage;
       this.#liveRows = this.#countLiveRows();
     } catch (error) {
@@ -189,8 +189,8 @@ export class MirrorIndex {
   }
 
   /**
-   * Where content of that hash is said to be: paths in `current/`, names in `versions/`, a few of each; and its size,
-   * null when it is nowhere.
+   * Where content of that hash is said to be, and is not known to be damaged: paths in `current/`, names in `versions/`, a few
+   * of each; and its size, null when it is nowhere.
    */
   holders(hash: Buffer): { paths: RelativePath[]; names: string[]; size: number | null } {
     return this.#run(() => {
@@ -379,9 +379,11 @@ function prepareStatements(database: Database.Database) {
     ),
     removeLive: database.prepare('DELETE FROM live WHERE path = ?'),
     name: database.prepare('UPDATE live SET named_in = ? WHERE path = ?'),
-    liveHolders: database.prepare('SELECT path, size FROM live WHERE hash = ? LIMIT 16'),
+    liveHolders: database.prepare(
+      `SELECT path, size FROM live WHERE hash = ? AND ${isWhole('live', '0')} LIMIT 16`,
+    ),
     versionHolders: database.prepare(
-      'SELECT name, size FROM versions WHERE hash = ? AND name IS NOT NULL LIMIT 16',
+      `SELECT name, size FROM versions WHERE hash = ? AND name IS NOT NULL AND ${isWhole('versions', 'versions.id')} LIMIT 16`,
     ),
     versionsAt: rows(
       `${versions} WHERE path > ? AND received_at <= ? AND replaced_at > ? ORDER BY path LIMIT ?`,

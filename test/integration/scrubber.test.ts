@@ -134,6 +134,20 @@ it('goes on behind what was read before a restart, and begins anew for --all', a
   ]);
 });
 
+it('goes on behind what it has kept when it is killed', async () => {
+  const first = start(0, { periodMs: 1, bytesPerSecondMax: 40 * mebibyte });
+  await until('a piece was read', () => (subjects[0]?.pieces.length ?? 0) >= 1);
+  const kept = fs.readFileSync(file);
+  await first.stop();
+  fs.writeFileSync(file, kept);
+  subjects = [new FakeSubject('one', 3), new FakeSubject('two', 2)];
+  await start().run({ all: false }, never);
+  expect(readOf()).toEqual([
+    [1, 2],
+    [0, 1],
+  ]);
+});
+
 it('begins anew for --all in the middle of a pass as well', async () => {
   const first = start(0, { periodMs: 1, bytesPerSecondMax: 40 * mebibyte });
   await until('a piece was read', () => (subjects[0]?.pieces.length ?? 0) >= 1);

@@ -9,7 +9,7 @@ import { parseTypedPath } from '../../shared/records/relative-path.ts';
 import { faultyDisk } from '../support/faulty-disk.ts';
 import { keptHistory } from '../support/kept-history.ts';
 import { scrubPass, subjectOf, type PassOptions } from '../support/scrub-store.ts';
-import { FeedFake, indexA, readTree, storeFixture } from '../support/store-fixture.ts';
+import { FeedFake, fileState, indexA, readTree, sha256, storeFixture } from '../support/store-fixture.ts';
 import { removeDatabase } from '../support/store-harness.ts';
 import { memoryDirectory } from '../support/temporary-directory.ts';
 
@@ -213,7 +213,10 @@ describe('an older version', () => {
     expect(await pass()).toMatchObject({ found: 1, repaired: 0 });
     expect(damaged()).toEqual([['d/a', false, 'missing']]);
     expect(store.provePart(part)).toMatchObject({ state: 'incomplete', files: 1, paths: ['d/a'] });
-    expect(store.copies(Buffer.alloc(32))).toEqual([]);
+    expect(store.copies(sha256('first a'))).toEqual([]);
+    const state = fileState('first a');
+    const record = { path: parseTypedPath('new'), sequence: feed.sequence + 1, replaces: null, state };
+    expect(store.need(record)).toBe('fetch');
   });
 
   it('that expires takes its damaged bytes along', async () => {
