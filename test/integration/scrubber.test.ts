@@ -19,6 +19,8 @@ class FakeSubject implements ScrubSubject {
   readonly key: string;
   readonly pieces: number[] = [];
   damaged = 0;
+  /** Whether its damaged files can be made whole now. */
+  mendable = false;
   strangers: string[] = [];
   failures = 0;
   readonly #count: number;
@@ -49,7 +51,10 @@ class FakeSubject implements ScrubSubject {
   }
 
   async repair(): Promise<number> {
-    return 0;
+    if (!this.mendable) return 0;
+    const mended = this.damaged;
+    this.damaged = 0;
+    return mended;
   }
 
   damage() {
@@ -194,6 +199,17 @@ it('alarms as long as something is damaged, and as long as there are files that 
   one.damaged = 0;
   one.strangers = [];
   await again.run({ all: true }, never);
+  expect(codes()).toEqual([]);
+});
+
+it('tries what is damaged again when a command asks, and the alarm is over', async () => {
+  const [one] = subjects;
+  if (one === undefined) throw new Error('no subject');
+  one.damaged = 2;
+  const scrubber = start();
+  expect(await scrubber.run({ all: true }, never)).toMatchObject({ damaged: 2 });
+  one.mendable = true;
+  expect(await scrubber.run({ all: false }, never)).toMatchObject({ damaged: 0, subjects: [] });
   expect(codes()).toEqual([]);
 });
 
