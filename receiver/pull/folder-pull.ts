@@ -207,7 +207,7 @@ export class FolderPull {
   }
 
   /** Tells the agent of packs that are lacking, each once on this link. */
-  private async reportMissing(): Promise<void> {
+  async reportMissing(): Promise<void> {
     const { folder } = this.options;
     const missing = this.deps.store.missingPacks?.() ?? [];
     const packs = missing.filter((hash) => !this.reported.has(hash.toString('hex')));

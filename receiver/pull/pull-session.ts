@@ -93,17 +93,18 @@ export class PullSession {
   }
 
   /**
-   * Asks once more for what was announced before; what comes is staged. False: the folder is not being pulled, or nothing of it
-   * came. @throws CodedError of the store or the link
+   * Asks once more for what was announced before; what comes is staged, and packs that do not come are reported. False: the
+   * folder is not being pulled, or nothing of it came. @throws CodedError of the store or the link
    */
   async fetchAgain(folder: string, records: readonly FileRecord[]): Promise<boolean> {
-    const store = this.folders.get(folder)?.store ?? null;
-    if (store === null) return false;
+    const { pull, store } = this.folders.get(folder) ?? { pull: null, store: null };
+    if (pull === null || store === null) return false;
     const content = new BatchContent({ folder, store, fetcher: this.link.fetcher }, records);
     const done = content.complete();
     const before = this.storeFree.get(folder) ?? Promise.resolve();
     this.storeFree.set(folder, settled([before, done]));
     await done;
+    await pull.reportMissing();
     return content.missing().length < records.length;
   }
 
