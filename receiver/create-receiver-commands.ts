@@ -20,6 +20,8 @@ import { listVersions } from './list-versions.ts';
 import type { PointBooks } from './point-books.ts';
 import { listPoint } from './point-listing.ts';
 import type { ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
+import { scrubReport, scrubStatus } from './scrub-status.ts';
+import type { Scrubber } from './scrub/scrubber.ts';
 
 /** What only a running receiver can do. */
 type RunningReceiver = {
@@ -36,6 +38,8 @@ type Deps = {
   /** Opens all stores on the disk at the first call where the receiver does not run. */
   copies: () => Promise<AgentCopies>;
   points: () => Promise<PointBooks>;
+  /** At work from the first call on. */
+  scrubber: () => Promise<Scrubber>;
   running: RunningReceiver | null;
 };
 
@@ -99,6 +103,11 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       const { book, id } = await (await deps.points()).find(point, await knownAgents());
       return { id, wasPinned: await book.unpin(id) };
     },
+    scrub: async ({ all }, signal) => {
+      const scrubber = await deps.scrubber();
+      return scrubReport(await scrubber.run({ all }, signal ?? new AbortController().signal));
+    },
+    scrubStatus: async () => scrubStatus((await deps.scrubber()).progress()),
     reindex: async () => ({ folders: await reindexAll(await deps.copies(), deps.running) }),
   };
 }

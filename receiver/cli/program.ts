@@ -8,6 +8,7 @@ import { addPointsCommands } from './points-command.ts';
 import { defaultReceiverHome, initialisedReceiverHome, receiverProgram } from './receiver-home.ts';
 import { addReindexCommand } from './reindex-command.ts';
 import { addRunCommand } from './run-command.ts';
+import { addScrubCommand } from './scrub-command.ts';
 import { addStatusCommand } from './status-command.ts';
 import { addVersionsCommand } from './versions-command.ts';
 import { receiverAccess } from './with-receiver.ts';
@@ -25,6 +26,7 @@ export function createReceiverProgram(): Command {
   addStatusCommand(program);
   addVersionsCommand(program);
   addPointsCommands(program);
+  addScrubCommand(program);
   addReindexCommand(program);
   addReceiverConfigCommands(program);
   addReloadCommand(program, { access: receiverAccess, home: initialisedReceiverHome });

@@ -200,7 +200,16 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
       },
     ],
     disk: { freeBytes: 10 * 2 ** 30, usedBytes: 90 * 2 ** 30 },
-    scrub: { coveredAt: null, damaged: 0 },
+    scrub: {
+      coveredAt: null,
+      damaged: 2,
+      startedAt: new Date(now - 3_600_000).toISOString(),
+      done: false,
+      readBytes: 3 * 2 ** 30,
+      wholeBytes: 8 * 2 ** 30,
+      found: 3,
+      repaired: 1,
+    },
     alarms: [],
   };
   expect(formatReceiverStatus(status, now)).toBe(`device CCCCCCC-DDDDDDD
@@ -215,5 +224,7 @@ folder database is readable with keys AAAAAAAAAAAAAAAA, BBBBBBBBBBBBBBBB
   changed 2 hours ago with version 3: +BBBBBBBBBBBBBBBB -CCCCCCCCCCCCCCCC
 
 a file of media that is deleted today has left here by 2027-11-21 at the latest, pinned restore points apart
+
+what is stored is being read through: 3 GiB of 8 GiB, the first time, 2 damaged
 `);
 });
