@@ -64,7 +64,7 @@ function contentsOf(store: MirrorStore, root: string, { from, to }: Part): Recor
       const version = store.listVersions(path).find((one) => one.begun === begun);
       const bytes = replacedAt === null ? current.get(path) : versions.get(version?.name ?? '');
       if (state.kind === 'file') expect(sha256(bytes ?? Buffer.alloc(0)).equals(state.hash), path).toBe(true);
-      return [path as string, bytes?.toString() ?? ''];
+      return [path, bytes?.toString() ?? ''];
     }),
   );
 }
@@ -89,9 +89,8 @@ it.each(crashes)(
       const rows = names.flatMap((name) =>
         store.listVersions(name as Parameters<MirrorStore['listVersions']>[0]),
       );
-      expect([...readTree(`${fixture.root}/versions`).keys()].sort()).toEqual(
-        rows.map(({ name }) => name).sort(),
-      );
+      const files = [...readTree(`${fixture.root}/versions`).keys()];
+      expect(new Set(files)).toEqual(new Set(rows.map(({ name }) => name)));
       if (rows.length < 2 * names.length) expect(store.hasForgotten(second)).toBe(true);
     };
     expectWhole();
