@@ -169,6 +169,11 @@ export class AgentCopies {
     );
   }
 
+  /** Whether there is anything of it, on the disk or in the home, open or not. */
+  isHeld(agentId: DeviceId, folder: string): boolean {
+    return this.#known().some((known) => known.agentId === agentId && known.folder === folder);
+  }
+
   /** Says that its directory is gone. */
   missing(agentId: DeviceId, folder: string): CodedError {
     const place = path.join(this.#deps.config.data, agentId, folder);

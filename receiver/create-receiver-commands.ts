@@ -18,8 +18,9 @@ import type { AgentCopies } from './agent-copies.ts';
 import { readReceiverConfig } from './config.ts';
 import { listVersions } from './list-versions.ts';
 import type { PointBooks } from './point-books.ts';
+import type { PointForgetting } from './point-forgetting.ts';
 import { listPoint } from './point-listing.ts';
-import type { ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
+import type { ForgetListing, ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
 
 /** What only a running receiver can do. */
 type RunningReceiver = {
@@ -36,6 +37,7 @@ type Deps = {
   /** Opens all stores on the disk at the first call where the receiver does not run. */
   copies: () => Promise<AgentCopies>;
   points: () => Promise<PointBooks>;
+  forgetting: PointForgetting;
   running: RunningReceiver | null;
 };
 
@@ -99,8 +101,40 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       const { book, id } = await (await deps.points()).find(point, await knownAgents());
       return { id, wasPinned: await book.unpin(id) };
     },
+    forget: async (input) => forgetPoints(deps, await knownAgents(), input),
     reindex: async () => ({ folders: await reindexAll(await deps.copies(), deps.running) }),
   };
+}
+
+/** Nothing is forgotten unless all of it can be. @throws CodedError POINT_UNKNOWN, POINT_PINNED */
+async function forgetPoints(
+  { points, forgetting }: Pick<Deps, 'points' | 'forgetting'>,
+  agentIds: readonly DeviceId[],
+  { points: texts, dryRun }: { points: readonly string[]; dryRun: boolean },
+): Promise<ForgetListing> {
+  const books = await points();
+  const found = new Map<string, Awaited<ReturnType<PointBooks['find']>>>();
+  for (const text of texts) {
+    const one = await books.find(text, agentIds);
+    one.book.assertForgettable([one.id]);
+    found.set(one.id, one);
+  }
+  const all = [...found.values()];
+  const listing: ForgetListing = {
+    points: all.map(({ agentId, id, point }) => ({ id, agent: agentId, at: point.record.createdAt })),
+    versions: 0,
+    bytes: 0,
+    agents: [],
+  };
+  for (const [agentId, group] of Map.groupBy(all, (one) => one.agentId)) {
+    const ids = group.map(({ id }) => id);
+    const { left, ...planned } = await forgetting.plan(agentId, ids);
+    const done = dryRun ? { ...planned, waitsFor: null } : await forgetting.forget(agentId, ids);
+    listing.versions += done.versions;
+    listing.bytes += done.bytes;
+    listing.agents.push({ agent: agentId, left, waitsFor: done.waitsFor });
+  }
+  return listing;
 }
 
 /** @throws CodedError USAGE (which one?), DEVICE_UNKNOWN */

@@ -18,6 +18,8 @@ type Deps = {
   logger: Logger;
 };
 
+type FoundPoint = { agentId: DeviceId; book: PointBook; id: string; point: HeldPoint };
+
 export type ProvedPoint = HeldPoint & { proof: PointProof };
 
 /** What is held less than a proof of completeness counts as, for the rules of retention. */
@@ -75,16 +77,15 @@ export class PointBooks {
   }
 
   /** The point that a text stands for, among those of these agents. @throws CodedError POINT_UNKNOWN */
-  async find(text: string, agentIds: readonly DeviceId[]): Promise<{ book: PointBook; id: string }> {
-    const held = new Map<string, PointBook>();
+  async find(text: string, agentIds: readonly DeviceId[]): Promise<FoundPoint> {
+    const held = new Map<string, FoundPoint>();
     for (const agentId of agentIds) {
       const book = await this.of(agentId);
-      for (const { id } of book.list()) held.set(id, book);
+      for (const point of book.list()) held.set(point.id, { agentId, book, id: point.id, point });
     }
-    const id = resolvePointId(text, held.keys());
-    const book = held.get(id);
-    if (book === undefined) throw new Error('a point was found that nobody holds');
-    return { book, id };
+    const found = held.get(resolvePointId(text, held.keys()));
+    if (found === undefined) throw new Error('a point was found that nobody holds');
+    return found;
   }
 
   /** What is known without a look at the disk: nothing before the book was opened. */

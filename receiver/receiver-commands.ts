@@ -51,7 +51,14 @@ export type ReceiverAgentStatus = {
   quotaBytes: number | null;
   usedBytes: number;
   /** When the newest and the oldest were received, ISO 8601. `refused`: announcements that were not taken, ever. */
-  points: { count: number; latestAt: string | null; oldestAt: string | null; refused: number };
+  points: {
+    count: number;
+    latestAt: string | null;
+    oldestAt: string | null;
+    refused: number;
+    /** Points that the owner has forgotten and of which something is not removed yet. */
+    forgotten: number;
+  };
   folders: ReceiverFolderStatus[];
 };
 
@@ -93,6 +100,21 @@ export type SealedVersionListing = {
   complete: boolean;
 };
 
+/** What goes, or went, with points of each agent. */
+export type ForgetListing = {
+  points: { id: string; agent: string; at: string }[];
+  /** Replaced and deleted states of files, and versions of sealed folders; and their bytes. */
+  versions: number;
+  bytes: number;
+  agents: {
+    agent: string;
+    /** Points that are left. */
+    left: number;
+    /** Why something is not gone yet, in words; it goes as soon as that is over, which is looked at every hour. */
+    waitsFor: string | null;
+  }[];
+};
+
 const role = z.enum(['replica', 'restore']);
 const agent = z.string().nullable();
 
@@ -109,6 +131,7 @@ const inputs = {
   points: z.strictObject({ agent }),
   pin: z.strictObject({ point: z.string().min(1), label: pinLabelSchema }),
   unpin: z.strictObject({ point: z.string().min(1) }),
+  forget: z.strictObject({ points: z.array(z.string().min(1)).min(1), dryRun: z.boolean() }),
   reindex: z.strictObject({}),
 };
 
@@ -152,6 +175,11 @@ export type ReceiverCommands = {
   pin: (input: Input<'pin'>) => Promise<{ id: string }>;
   /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */
   unpin: (input: Input<'unpin'>) => Promise<{ id: string; wasPinned: boolean }>;
+  /**
+   * Takes points away, and what only they need; with `dryRun` only says what that would be. `points` may be shortened. All
+   * of them or none. @throws CodedError POINT_UNKNOWN, POINT_PINNED
+   */
+  forget: (input: Input<'forget'>) => Promise<ForgetListing>;
   /** Builds the databases again from the plain files. */
   reindex: (
     input: Input<'reindex'>,

@@ -105,6 +105,7 @@ function pointsStatus(points: PointBooks, agentId: DeviceId): ReceiverAgentStatu
     latestAt: at(held.at(-1)),
     oldestAt: at(held[0]),
     refused: book?.refused ?? 0,
+    forgotten: book?.forgotten().length ?? 0,
   };
 }
 

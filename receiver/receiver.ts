@@ -18,6 +18,7 @@ import { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { createPointBooks } from './create-point-books.ts';
 import type { PointBooks } from './point-books.ts';
+import { PointForgetting } from './point-forgetting.ts';
 import { AgentCopies } from './agent-copies.ts';
 import { writeRestoreText } from './restore-text.ts';
 import { AgentSessions } from './agent-sessions.ts';
@@ -116,12 +117,22 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     listening,
     dataDirectory: config.data,
   };
+  const forgetting = new PointForgetting(
+    {
+      bookOf: async (agentId) => points.of(agentId),
+      copies,
+      isRead: (agentId) => restores.leases.holds(agentId),
+      retentionNow: () => clock.nowMs(),
+    },
+    { rulesOf: () => config.points },
+  );
   const commands = createReceiverCommands({
     home,
     book,
     desk,
     copies: async () => copies,
     points: async () => points,
+    forgetting,
     running: {
       life,
       status: () => receiverStatus(statusDeps),
@@ -133,6 +144,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     {
       points,
       copies,
+      release: async (agentId) => forgetting.release(agentId),
       isRead: (agentId) => restores.leases.holds(agentId),
       retentionNow: () => clock.nowMs(),
       storeClock: () => clock.store(),

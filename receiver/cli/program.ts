@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { addReloadCommand } from '../../shared/cli/reload-command.ts';
 import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
 import { addReceiverConfigCommands } from './config-commands.ts';
+import { addForgetCommand } from './forget-command.ts';
 import { addInitCommand } from './init-command.ts';
 import { addPairingCommands } from './pairing-commands.ts';
 import { addPointsCommands } from './points-command.ts';
@@ -25,6 +26,7 @@ export function createReceiverProgram(): Command {
   addStatusCommand(program);
   addVersionsCommand(program);
   addPointsCommands(program);
+  addForgetCommand(program);
   addReindexCommand(program);
   addReceiverConfigCommands(program);
   addReloadCommand(program, { access: receiverAccess, home: initialisedReceiverHome });

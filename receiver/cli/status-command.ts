@@ -30,6 +30,7 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
     formatAgents(status.agents, moment),
     ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatRecipients(folder, moment))),
     ...status.agents.flatMap((agent) => agent.folders.flatMap(formatGoneBy)),
+    ...status.agents.flatMap(formatForgotten),
   ];
   for (const alarm of status.alarms)
     parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${alarm.message}\n`);
@@ -49,6 +50,15 @@ function formatGoneBy({ id, kind, deletedGoneBy }: ReceiverAgentStatus['folders'
       ? 'may stay here for ever'
       : `has left here by ${deletedGoneBy.slice(0, 10)} at the latest`;
   return [`\na file of ${id} that is deleted today ${when}, pinned restore points apart\n`];
+}
+
+/** For those who wait for something to be gone. */
+function formatForgotten({ points: { forgotten } }: ReceiverAgentStatus): string[] {
+  if (forgotten === 0) return [];
+  const what = forgotten === 1 ? 'a restore point is' : `${forgotten} restore points are`;
+  return [
+    `\n${what} forgotten, but not all of what only that held is removed yet: tried again every hour, as no restore reads\n`,
+  ];
 }
 
 /** Who can read a sealed folder, and the latest change of that. */

@@ -2,12 +2,13 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
-import type { KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
+import type { ForgottenHistory, KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
 import type { VersionRetention } from '../retention/version-retention.ts';
 import { recordBytes } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
+import { forgottenVersions } from './forgotten-versions.ts';
 import type { HeldContent } from './held-content.ts';
 import { evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } from './interval-evidence.ts';
 import type { MomentInterval } from './interval-index.ts';
@@ -312,6 +313,44 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     );
     if (first !== null) await this.expireGaps(first);
     return removed;
+  }
+
+  /** What `forget` would remove. */
+  forgettable(nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): ForgottenHistory {
+    const found = { versions: 0, bytes: 0 };
+    for (const rows of this.#forgotten(nowMs, forgotten, kept)) {
+      found.versions += rows.length;
+      found.bytes += rows.reduce((sum, row) => sum + sizeOf(row.replaced.holding), 0);
+    }
+    return found;
+  }
+
+  /**
+   * Removes what only forgotten points needed, whatever its age, by `forgottenVersions`; durable when it resolves, in
+   * batches. Cut off, the next call finds what is left.
+   */
+  async forget(
+    nowMs: number,
+    forgotten: readonly PointPart[],
+    kept: KeptHistory,
+  ): Promise<ForgottenHistory> {
+    const removed = { versions: 0, bytes: 0 };
+    for (const rows of this.#forgotten(nowMs, forgotten, kept)) {
+      const { versions, bytes } = await this.expireVersions(rows.map(({ replaced }) => replaced.id));
+      removed.versions += versions;
+      removed.bytes += bytes;
+    }
+    return removed;
+  }
+
+  #forgotten(
+    nowMs: number,
+    forgotten: readonly PointPart[],
+    kept: KeptHistory,
+  ): Generator<readonly VersionRow[]> {
+    this.assertUsable();
+    const { index, retention } = this.parts;
+    return forgottenVersions({ index, nowMs, retention, forgotten, kept });
   }
 
   /** What became of the last copy that was tried. */

@@ -65,13 +65,18 @@ export const errorTable = {
   PATH_INVALID: entry('a path is absolute, climbs, or is too long', { exitCode: 2, crossesWire: true }),
   PEERS_DAMAGED: entry('the file of paired devices cannot be read'),
   PG_DUMP_TOO_OLD: entry('pg_dump is older than the PostgreSQL server that it shall dump'),
+  PINS_LIMITED: entry('the receiver grants the agent no more pins; the restore point is held without one', {
+    exitCode: 3,
+    crossesWire: true,
+  }),
   POINTS_LIMITED: entry(
-    'more restore points, or more pins, were announced than the receiver takes of an agent',
+    'more restore points were announced than the receiver takes of an agent',
     {
       retryable: true,
       crossesWire: true,
     },
   ),
+  POINT_PINNED: entry('the restore point is pinned, and pinned ones are not forgotten'),
   POINT_UNKNOWN: entry('no such restore point is held here', { exitCode: 2 }),
   PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),
   QUOTA_REACHED: entry('the agent has reached its quota on this receiver', {

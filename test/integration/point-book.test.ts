@@ -103,7 +103,7 @@ it('takes no more than 24 points at once and 6 an hour, and goes on taking later
 it('gives an agent 20 pins, and the owner as many as wanted', async () => {
   for (let number = 1; number <= 21; number += 1) {
     const answer = await take(signer.point(number, { pin: `pin ${number}` }));
-    expect(answer).toEqual({ held: true, code: number > 20 ? 'POINTS_LIMITED' : null });
+    expect(answer).toEqual({ held: true, code: number > 20 ? 'PINS_LIMITED' : null });
   }
   const last = signer.point(22);
   await take(last);

@@ -45,6 +45,7 @@ versions <FOLDER> <PATH> --agent <DEVICE-ID> --json
 points --agent <DEVICE-ID> --json
 pin <POINT> <LABEL> --json
 unpin <POINT> --json
+forget <POINT> --dry-run --yes --json
 reindex --json
 config check --json
 config show --json
