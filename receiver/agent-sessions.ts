@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AlarmBoard } from '../shared/alarm-board.ts';
-import { isCoded, type CodedError } from '../shared/errors/coded-error.ts';
+import { CodedError, isCoded } from '../shared/errors/coded-error.ts';
 import { errorTable } from '../shared/errors/error-table.ts';
 import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { Channel } from '../shared/link/channel.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { defaultAnswerTimeoutMs } from '../shared/transfer/answer-deadline.ts';
+import { MessageLink } from '../shared/transfer/message-link.ts';
 import type { AgentCopies, FolderKind } from './agent-copies.ts';
 import type { PointBooks } from './point-books.ts';
 import type { PointAnswer } from './points/point-book.ts';
@@ -41,7 +42,17 @@ export class AgentSessions {
 
   /** Pulls over this link as soon as the session before has ended. */
   begin(channel: Channel): void {
-    void this.#afterwards(channel.peerId, async () => this.#run(channel));
+    const { successions } = this.#deps.copies;
+    const { peerId } = channel;
+    const home = this.#lookUp(channel, () => successions.homeOf(peerId));
+    if (home === null) return;
+    void this.#afterwards(home, async () => {
+      // asked when its turn has come: what went before may have been a succession
+      const [agentId, successor] = [successions.homeOf(peerId), successions.successorOf(peerId)];
+      if (successor !== null) await this.#refuse(channel, successor);
+      else if (agentId === home) await this.#run(channel, agentId);
+      else channel.close();
+    });
   }
 
   /** Ends the agent's session and runs the action before the next one begins. */
@@ -67,9 +78,35 @@ export class AgentSessions {
     return run;
   }
 
-  async #run(channel: Channel): Promise<void> {
+  /** Null, and the link ends, where it cannot be told whose data are whose. */
+  #lookUp<Found>(channel: Channel, look: () => Found): Found | null {
+    try {
+      return look();
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      const code = isCoded(error) ? error.code : 'DISK_FAILED';
+      this.#deps.alarms.raise(`agent ${channel.peerId}`, code, message);
+      channel.close();
+      return null;
+    }
+  }
+
+  /** Tells a device why it is not served any more. */
+  async #refuse(channel: Channel, successor: DeviceId): Promise<void> {
+    this.#deps.logger.warn({ deviceId: channel.peerId, successor }, 'a device whose data another one has is refused');
+    const link = new MessageLink(channel);
+    const own = { program: 'mastokeep-receiver', programVersion, deviceRole: 'receiver' } as const;
+    const reason = new CodedError(
+      'SUCCEEDED',
+      `device ${successor} goes on with the data of this one here`,
+      { hint: 'the owner of the receiver said so; this server replicates there no longer' },
+    );
+    await link.greet(own, 'agent').catch(() => null);
+    link.end(reason);
+  }
+
+  async #run(channel: Channel, agentId: DeviceId): Promise<void> {
     const { alarms, logger } = this.#deps;
-    const agentId = channel.peerId;
     const alarmKey = `agent ${agentId}`;
     try {
       this.#deps.copies.learnKey(agentId, channel.peerKey);

@@ -116,7 +116,13 @@ export class PointBooks {
     await known?.close();
     const { copies, dataDirectory, logger, ...deps } = this.#deps;
     const book = await PointBook.open(
-      { ...deps, agentKey: () => copies.agentKey(agentId), logger: logger.child({ agentId }) },
+      {
+        ...deps,
+        agentKey: () => copies.agentKey(agentId),
+        keyOf: (deviceId) =>
+          copies.signersOf(agentId).find((signer) => signer.deviceId === deviceId)?.key ?? null,
+        logger: logger.child({ agentId }),
+      },
       { directory: path.join(dataDirectory, agentId, 'points'), agent: agentId },
     );
     this.#books.set(agentId, book);

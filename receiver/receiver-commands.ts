@@ -5,6 +5,7 @@ import { controlCommands } from '../shared/io/control-client.ts';
 import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
 import { pinLabelSchema } from '../shared/sealing/point-record.ts';
 import type { Home } from '../shared/io/home.ts';
+import type { Succeeded } from './succeed-device.ts';
 
 type ReceiverFolderStatus = {
   id: string;
@@ -44,6 +45,8 @@ export type ReceiverRecipients = {
 
 export type ReceiverAgentStatus = {
   deviceId: string;
+  /** Devices with whose data it goes on. */
+  formerly: string[];
   /** False for an agent that was unpaired: its data stays. */
   paired: boolean;
   connected: boolean;
@@ -132,6 +135,7 @@ const inputs = {
   pin: z.strictObject({ point: z.string().min(1), label: pinLabelSchema }),
   unpin: z.strictObject({ point: z.string().min(1) }),
   forget: z.strictObject({ points: z.array(z.string().min(1)).min(1), dryRun: z.boolean() }),
+  succeed: z.strictObject({ old: z.string(), next: z.string() }),
   reindex: z.strictObject({}),
 };
 
@@ -180,6 +184,8 @@ export type ReceiverCommands = {
    * of them or none. @throws CodedError POINT_UNKNOWN, POINT_PINNED
    */
   forget: (input: Input<'forget'>) => Promise<ForgetListing>;
+  /** See succeedDevice. @throws CodedError DEVICE_UNKNOWN, DEVICE_ID_INVALID, SUCCESSION_REFUSED */
+  succeed: (input: Input<'succeed'>) => Promise<Succeeded>;
   /** Builds the databases again from the plain files. */
   reindex: (
     input: Input<'reindex'>,

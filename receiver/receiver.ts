@@ -136,6 +136,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     running: {
       life,
       status: () => receiverStatus(statusDeps),
+      isConnected: (deviceId) => links.isConnected(deviceId),
       withoutSession: async (agentId, action) => sessions.withoutSession(agentId, action),
     },
   });

@@ -9,6 +9,7 @@ import { addPointsCommands } from './points-command.ts';
 import { defaultReceiverHome, initialisedReceiverHome, receiverProgram } from './receiver-home.ts';
 import { addReindexCommand } from './reindex-command.ts';
 import { addRunCommand } from './run-command.ts';
+import { addSucceedCommand } from './succeed-command.ts';
 import { addStatusCommand } from './status-command.ts';
 import { addVersionsCommand } from './versions-command.ts';
 import { receiverAccess } from './with-receiver.ts';
@@ -27,6 +28,7 @@ export function createReceiverProgram(): Command {
   addVersionsCommand(program);
   addPointsCommands(program);
   addForgetCommand(program);
+  addSucceedCommand(program);
   addReindexCommand(program);
   addReceiverConfigCommands(program);
   addReloadCommand(program, { access: receiverAccess, home: initialisedReceiverHome });

@@ -3,7 +3,12 @@ import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import { lockDirectory, type DirectoryLock } from '../../shared/io/directory-lock.ts';
 import type { Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
-import { pointId, verifyPointRecord, type PointRecord } from '../../shared/sealing/point-record.ts';
+import {
+  parsePointRecord,
+  pointId,
+  verifyPointRecord,
+  type PointRecord,
+} from '../../shared/sealing/point-record.ts';
 import { recordHash } from '../../shared/sealing/signed-record.ts';
 import { expiringPoints, type PointRules } from '../retention/point-retention.ts';
 import {
@@ -46,8 +51,10 @@ const refusedNoteMs = 3_600_000;
 
 type Deps = {
   disk: Disk;
-  /** The agent's public key; null as long as it is not known. */
+  /** The public key of the agent, which new points have to be signed with; null as long as it is not known. */
   agentKey: () => KeyObject | null;
+  /** The same of another device whose points are held here as well; null where it is none. */
+  keyOf?: (deviceId: string) => KeyObject | null;
   /** ms by the retention clock. */
   retentionNow: () => number;
   /** ms by the wall clock. */
@@ -279,7 +286,9 @@ export class PointBook {
     const files = this.#files.read(id);
     if (files === null) return null;
     try {
-      const record = verifyPointRecord(files.record, files.signature, this.#key());
+      const signer = parsePointRecord(files.record).agent;
+      const key = this.#deps.keyOf?.(signer) ?? this.#key();
+      const record = verifyPointRecord(files.record, files.signature, key);
       if (pointId(record, files.record) !== id) return null;
       this.#records.set(id, { record, hash: recordHash(files.record) });
       return record;

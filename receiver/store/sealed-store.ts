@@ -5,7 +5,8 @@ import { sameContent, type FileRecord, type FileState } from '../../shared/recor
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName, parseSealedObjectName } from '../../shared/sealing/object-name.ts';
 import type { ForgottenHistory, KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
-import { AgentKeyObject, agentKeyPath } from './agent-key-object.ts';
+import { AgentKeyObjects } from './agent-key-objects.ts';
+import type { SignerKey } from './agent-keys.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
@@ -45,6 +46,8 @@ export type SealedStoreParts = FolderStoreParts & {
   folderId: string;
   /** The agent's public key; null as long as it is not known. */
   agentKey: () => KeyObject | null;
+  /** The keys that held records may be signed with; none as long as not all of them are known. */
+  signers: () => readonly SignerKey[];
   onRefused: (refused: RefusedVersion) => void;
   lacking: LackingPacks;
 };
@@ -65,11 +68,11 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   /** Versions are what a point names of it. */
   readonly contentBetween = null;
   readonly #intake: VersionIntake;
-  readonly #agentKey: AgentKeyObject;
+  readonly #agentKeys: AgentKeyObjects;
 
   constructor(parts: SealedStoreParts) {
     super(parts);
-    this.#agentKey = new AgentKeyObject(parts);
+    this.#agentKeys = new AgentKeyObjects(parts);
     this.#intake = new VersionIntake({
       ...parts,
       readStaged: (hash) => parts.staging.read(hash),
@@ -100,7 +103,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /** Where a held object with that hash is; not verified. */
   copies(hash: Buffer): HeldCopy[] {
-    return [...this.#agentKey.copies(hash), ...this.parts.held.copies(hash)];
+    return [...this.#agentKeys.copies(hash), ...this.parts.held.copies(hash)];
   }
 
   /**
@@ -191,7 +194,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /**
    * The objects that were held at that moment of the receiver's clock (null: now), in byte order of the paths, page by
-   * page; first of all the agent's public key as `agent.pem`. Their `mtimeNs` is when they were received: no clock but
+   * page; first of all the public keys of its signers (`agent.pem`). Their `mtimeNs` is when they were received: no clock but
    * the receiver's own orders versions.
    */
   entriesAt(query: { at: number | null; after: RelativePath | null; limit: number }): {
@@ -199,28 +202,30 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     next: RelativePath | null;
   } {
     const { at, after, limit } = query;
-    const keyState = after === null ? this.#agentKey.state() : null;
-    const pem = keyState === null ? [] : [{ path: agentKeyPath, state: keyState }];
-    if (pem.length === limit) return { entries: pem, next: agentKeyPath };
-    const rows = this.parts.index.liveAfter(after, limit - pem.length);
+    const keys = this.#agentKeys.entries().filter(({ path }) => after === null || path > after);
+    if (keys.length >= limit) {
+      const first = keys.slice(0, limit);
+      return { entries: first, next: first.at(-1)?.path ?? null };
+    }
+    const rows = this.parts.index.liveAfter(after, limit - keys.length);
     const entries = rows
       .filter(({ path, holding }) => (at === null || holding.receivedAt <= at) && !this.#isLacking(path))
       .map(({ path, holding }) => ({ path, state: asReceived(holding) }));
-    const next = rows.length < limit - pem.length ? null : (rows.at(-1)?.path ?? null);
-    return { entries: [...pem, ...entries], next };
+    const next = rows.length < limit - keys.length ? null : (rows.at(-1)?.path ?? null);
+    return { entries: [...keys, ...entries], next };
   }
 
   /**
    * Removes versions that no kept point needs, by `expiringSealedVersions`, and then packs whose lease is over and that no
-   * version needs; durable when it resolves, in batches. Cut off, the next call finds what is left. Nothing as long as the
-   * agent's key is not known: which packs versions need is not known then.
+   * version needs; durable when it resolves, in batches. Cut off, the next call finds what is left. Nothing as long as a
+   * signer's key is not known: which packs versions need is not known then.
    */
   async expire(
     nowMs: number,
     kept: KeptHistory,
   ): Promise<{ versions: number; packs: number; bytes: number }> {
     const removed = { versions: 0, packs: 0, bytes: 0 };
-    if (this.parts.agentKey() === null) return removed;
+    if (this.parts.signers().length === 0) return removed;
     removed.versions = await this.#expireVersions(nowMs, kept);
     for (let after: RelativePath | null = null; ;) {
       const rows: LiveRow[] = this.parts.index.liveAfter(after, rowsAtOnce);
@@ -269,7 +274,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     kept: KeptHistory,
   ): Promise<ForgottenHistory> {
     const removed = { versions: 0, bytes: 0 };
-    if (this.parts.agentKey() === null) return removed;
+    if (this.parts.signers().length === 0) return removed;
     for (const version of forgottenSealedVersions(this.listVersions(), forgotten, kept)) {
       await this.oneByOne(async () => {
         const { held, index, lacking, versions } = this.parts;

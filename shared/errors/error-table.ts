@@ -104,6 +104,8 @@ export const errorTable = {
     retryable: true,
   }),
   STORE_FULL: entry('the disk has reached the free-space floor', { retryable: true, crossesWire: true }),
+  SUCCEEDED: entry('another device goes on with the data of this one on the receiver', { crossesWire: true }),
+  SUCCESSION_REFUSED: entry('one device cannot go on with the data of another as things are'),
   TARGET_FULL: entry('the disk of the target has too little room for what is restored'),
   TARGET_UNUSABLE: entry('the directory or database to restore into cannot be made or written to'),
   TIMED_OUT: entry('what was waited for did not happen in time', { retryable: true, exitCode: 4 }),

@@ -46,6 +46,7 @@ points --agent <DEVICE-ID> --json
 pin <POINT> <LABEL> --json
 unpin <POINT> --json
 forget <POINT> --dry-run --yes --json
+succeed <OLD-ID> <NEW-ID> --json
 reindex --json
 config check --json
 config show --json
