@@ -40,7 +40,7 @@ export async function succeedDevice(
   const home = successions.homeOf(old);
   if (old === next) throw refusal('both IDs are of one device', 'name the old device first, then the new one');
   if (!copies.holdsOf(home)) throw refusal(`nothing is held of device ${old}`, 'there is nothing to go on with: pair with the new one');
-  return deps.withoutSession(next, async () => {
+  return deps.withoutSession(successions.homeOf(next), async () => {
     const already = isDone(deps, { home, old, next });
     if (!already) {
       assertMay(deps, { home, old, next });
