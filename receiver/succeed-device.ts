@@ -46,7 +46,8 @@ export async function succeedDevice(
       assertMay(deps, { home, old, next });
       adoptKey(deps, home, next);
       crashPoint('succession.key-adopted');
-      const replacesLast = home !== old && !copies.signersOf(home).some(({ deviceId }) => deviceId === old);
+      // one that never came signed nothing
+      const replacesLast = home !== old && copies.agentKey(home) === null;
       successions.add(home, next, { since: deps.now(), replacesLast });
       crashPoint('succession.written');
     }

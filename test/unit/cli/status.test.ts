@@ -149,7 +149,7 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
         frozen: false,
         quotaBytes: 2 ** 40,
         usedBytes: 4 * 2 ** 30,
-        points: { count: 0, latestAt: null, oldestAt: null, refused: 0 },
+        points: { count: 0, latestAt: null, oldestAt: null, refused: 0, forgotten: 0 },
         folders: [
           {
             id: 'media',
@@ -195,7 +195,7 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
         frozen: false,
         quotaBytes: null,
         usedBytes: 0,
-        points: { count: 0, latestAt: null, oldestAt: null, refused: 0 },
+        points: { count: 0, latestAt: null, oldestAt: null, refused: 0, forgotten: 0 },
         folders: [],
       },
     ],
