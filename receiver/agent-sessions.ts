@@ -17,6 +17,8 @@ import type { RecipientWatch } from './recipient-watch.ts';
 
 /** How long a full store waits before it tries again. */
 const retryDelayMs = 30_000;
+/** A device that is not served is heard no longer. */
+const refusalMs = 10_000;
 /** A session that lived so long without having anything to take shows that what ended the one before is over. */
 const steadyAfterMs = 60_000;
 
@@ -42,16 +44,13 @@ export class AgentSessions {
 
   /** Pulls over this link as soon as the session before has ended. */
   begin(channel: Channel): void {
-    const { successions } = this.#deps.copies;
-    const { peerId } = channel;
-    const home = this.#lookUp(channel, () => successions.homeOf(peerId));
-    if (home === null) return;
-    void this.#afterwards(home, async () => {
-      // asked when its turn has come: what went before may have been a succession
-      const [agentId, successor] = [successions.homeOf(peerId), successions.successorOf(peerId)];
-      if (successor !== null) await this.#refuse(channel, successor);
-      else if (agentId === home) await this.#run(channel, agentId);
-      else channel.close();
+    const agentId = this.#servedAs(channel);
+    if (agentId === null) return;
+    void this.#afterwards(agentId, async () => {
+      // asked again when its turn has come: what went before may have been a succession
+      const servedAs = this.#servedAs(channel);
+      if (servedAs === agentId) await this.#run(channel, agentId);
+      else if (servedAs !== null) channel.close();
     });
   }
 
@@ -78,22 +77,27 @@ export class AgentSessions {
     return run;
   }
 
-  /** Null, and the link ends, where it cannot be told whose data are whose. */
-  #lookUp<Found>(channel: Channel, look: () => Found): Found | null {
+  /** With whose data the device goes on; null where it is not served (any more), and then the link ends. */
+  #servedAs(channel: Channel): DeviceId | null {
+    const { successions } = this.#deps.copies;
     try {
-      return look();
+      const successor = successions.successorOf(channel.peerId);
+      if (successor === null) return successions.homeOf(channel.peerId);
+      // nobody waits for it: it may be in wrong hands
+      void this.#refuse(channel, successor);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       const code = isCoded(error) ? error.code : 'DISK_FAILED';
       this.#deps.alarms.raise(`agent ${channel.peerId}`, code, message);
       channel.close();
-      return null;
     }
+    return null;
   }
 
   /** Tells a device why it is not served any more. */
   async #refuse(channel: Channel, successor: DeviceId): Promise<void> {
-    this.#deps.logger.warn({ deviceId: channel.peerId, successor }, 'a device whose data another one has is refused');
+    const { logger } = this.#deps;
+    logger.warn({ deviceId: channel.peerId, successor }, 'a device with whose data another one goes on is refused');
     const link = new MessageLink(channel);
     const own = { program: 'mastokeep-receiver', programVersion, deviceRole: 'receiver' } as const;
     const reason = new CodedError(
@@ -101,7 +105,7 @@ export class AgentSessions {
       `device ${successor} goes on with the data of this one here`,
       { hint: 'the owner of the receiver said so; this server replicates there no longer' },
     );
-    await link.greet(own, 'agent').catch(() => null);
+    await link.greet(own, 'agent', refusalMs).catch(() => null);
     link.end(reason);
   }
 

@@ -99,7 +99,8 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
     versions: async ({ folder, path, agent }) => {
       const copies = await deps.copies();
       const agentId = agent === null ? agentWithFolder(copies, parseFolderId(folder)) : await agentFor(agent);
-      return { agent: agentId, ...listVersions(copies.get(agentId, parseFolderId(folder)), folder, path) };
+      const agentNow = copies.successions.currentOf(agentId);
+      return { agent: agentNow, ...listVersions(copies.get(agentId, parseFolderId(folder)), folder, path) };
     },
     points: async ({ agent }) => {
       const points = await deps.points();

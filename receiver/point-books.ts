@@ -5,7 +5,8 @@ import type { Logger } from '../shared/io/logger.ts';
 import type { PointRecord } from '../shared/sealing/point-record.ts';
 import type { AgentCopies } from './agent-copies.ts';
 import { provePoint, type PointProof } from './points/folder-evidence.ts';
-import { PointBook, resolvePointId, type HeldPoint, type PointAnswer } from './points/point-book.ts';
+import { PointBook, type HeldPoint, type PointAnswer } from './points/point-book.ts';
+import { resolvePointId } from './points/resolve-point-id.ts';
 import type { PointRules } from './retention/point-retention.ts';
 
 type Deps = {

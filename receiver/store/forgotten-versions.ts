@@ -1,7 +1,8 @@
-import type { KeptHistory, PointPart } from '../points/folder-evidence.ts';
+import type { ForgottenHistory, KeptHistory, PointPart } from '../points/folder-evidence.ts';
 import { freedRanges, NeededContents } from '../retention/needed-contents.ts';
 import { expiringVersions, type VersionRetention } from '../retention/version-retention.ts';
 import type { VersionRow } from './index-rows.ts';
+import { sizeOf } from './journal-entry.ts';
 import type { MirrorIndex } from './mirror-index.ts';
 import { keptIntervals } from './version-sweep.ts';
 
@@ -62,4 +63,28 @@ function isHeldByRule({ index, nowMs, retention }: Asked, { path, replaced }: Ve
   if (retention.kind === 'points') return false;
   const expiring = expiringVersions(index.versionsOf(path), nowMs, { ...retention, floorDays: 0 });
   return expiring.every((row) => row.replaced.id !== replaced.id);
+}
+
+/** What is in the pages. */
+export function countForgotten(pages: Iterable<readonly VersionRow[]>): ForgottenHistory {
+  const found = { versions: 0, bytes: 0 };
+  for (const rows of pages) {
+    found.versions += rows.length;
+    found.bytes += rows.reduce((sum, row) => sum + sizeOf(row.replaced.holding), 0);
+  }
+  return found;
+}
+
+/** Removes what is in the pages, each before the next one is looked for; `remove` takes ids. */
+export async function removeForgotten(
+  pages: Iterable<readonly VersionRow[]>,
+  remove: (ids: readonly number[]) => Promise<ForgottenHistory>,
+): Promise<ForgottenHistory> {
+  const removed = { versions: 0, bytes: 0 };
+  for (const rows of pages) {
+    const { versions, bytes } = await remove(rows.map(({ replaced }) => replaced.id));
+    removed.versions += versions;
+    removed.bytes += bytes;
+  }
+  return removed;
 }

@@ -8,7 +8,7 @@ import { recordBytes } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
-import { forgottenVersions } from './forgotten-versions.ts';
+import { countForgotten, forgottenVersions, removeForgotten } from './forgotten-versions.ts';
 import type { HeldContent } from './held-content.ts';
 import { evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } from './interval-evidence.ts';
 import type { MomentInterval } from './interval-index.ts';
@@ -17,6 +17,7 @@ import { sizeOf, type ChangeEntry, type GapEntry, type LiveState } from './journ
 import type { StoreUsage } from './mirror-index.ts';
 import { laterMoment, momentOf, type Moment } from './moment.ts';
 import type { HeldCopy, ReadableContent } from './readable-content.ts';
+import { liveEntry, versionEntry } from './stored-entry.ts';
 import { expiringByRule, expiringVersionIds, keptIntervals } from './version-sweep.ts';
 import type { StagedCopy } from './staging.ts';
 
@@ -317,12 +318,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
 
   /** What `forget` would remove. */
   forgettable(nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): ForgottenHistory {
-    const found = { versions: 0, bytes: 0 };
-    for (const rows of this.#forgotten(nowMs, forgotten, kept)) {
-      found.versions += rows.length;
-      found.bytes += rows.reduce((sum, row) => sum + sizeOf(row.replaced.holding), 0);
-    }
-    return found;
+    return countForgotten(this.#forgotten(nowMs, forgotten, kept));
   }
 
   /**
@@ -334,13 +330,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     forgotten: readonly PointPart[],
     kept: KeptHistory,
   ): Promise<ForgottenHistory> {
-    const removed = { versions: 0, bytes: 0 };
-    for (const rows of this.#forgotten(nowMs, forgotten, kept)) {
-      const { versions, bytes } = await this.expireVersions(rows.map(({ replaced }) => replaced.id));
-      removed.versions += versions;
-      removed.bytes += bytes;
-    }
-    return removed;
+    return removeForgotten(this.#forgotten(nowMs, forgotten, kept), async (ids) => this.expireVersions(ids));
   }
 
   #forgotten(
@@ -408,22 +398,6 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       return name;
     };
   }
-}
-
-function liveEntry({ path, holding: { state, sequence, receivedAt, begun } }: LiveRow): StoredEntry {
-  return { path, state, sequence, receivedAt, replacedAt: null, begun, ended: null };
-}
-
-function versionEntry({ path, replaced: { holding, ended }, replacedAt }: VersionRow): StoredEntry {
-  return {
-    path,
-    state: holding.state,
-    sequence: holding.sequence,
-    receivedAt: holding.receivedAt,
-    replacedAt,
-    begun: holding.begun,
-    ended,
-  };
 }
 
 const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';

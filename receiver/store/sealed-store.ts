@@ -1,9 +1,9 @@
 import type { KeyObject } from 'node:crypto';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
-import { sameContent, type FileRecord, type FileState } from '../../shared/records/file-record.ts';
+import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
-import { packName, parseSealedObjectName } from '../../shared/sealing/object-name.ts';
+import { parseSealedObjectName } from '../../shared/sealing/object-name.ts';
 import type { ForgottenHistory, KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
 import { AgentKeyObjects } from './agent-key-objects.ts';
 import type { SignerKey } from './agent-keys.ts';
@@ -15,7 +15,6 @@ import {
   sizeOf,
   type BeginEntry,
   type ChangeEntry,
-  type Holding,
   type LiveState,
   type SetEntry,
 } from './journal-entry.ts';
@@ -23,8 +22,10 @@ import type { LackingPacks } from './lacking-packs.ts';
 import type { HeldCopy } from './readable-content.ts';
 import { recipientHistory, type RecipientHistory } from './recipient-history.ts';
 import { readSealedRecord, type SealedRecord } from './sealed-record.ts';
-import { expiringSealedVersions, forgottenSealedVersions } from './sealed-retention.ts';
-import { noteLackingVersions, packsOf, versionFiles } from './sealed-version-files.ts';
+import { asReceived, fileRows, hashOf, packPath, setEntry } from './sealed-entry.ts';
+import { SealedForgetting } from './sealed-forgetting.ts';
+import { expiringSealedVersions } from './sealed-retention.ts';
+import { noteLackingVersions, packsOf } from './sealed-version-files.ts';
 import type { AcceptedVersion } from './version-chain.ts';
 import { versionKey, type HeldVersion, type VersionIndex } from './version-index.ts';
 import { VersionIntake, type RefusedVersion, type TakenVersions } from './version-intake.ts';
@@ -69,10 +70,17 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   readonly contentBetween = null;
   readonly #intake: VersionIntake;
   readonly #agentKeys: AgentKeyObjects;
+  readonly #forgetting: SealedForgetting;
 
   constructor(parts: SealedStoreParts) {
     super(parts);
     this.#agentKeys = new AgentKeyObjects(parts);
+    this.#forgetting = new SealedForgetting({
+      ...parts,
+      list: () => this.listVersions(),
+      oneByOne: async (action) => this.oneByOne(action),
+      removeRows: async (rows, onRemoved) => this.#remove(rows, onRemoved),
+    });
     this.#intake = new VersionIntake({
       ...parts,
       readStaged: (hash) => parts.staging.read(hash),
@@ -248,60 +256,22 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   /** What `forget` would remove. */
   forgettable(_nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): ForgottenHistory {
     this.assertUsable();
-    const going = forgottenSealedVersions(this.listVersions(), forgotten, kept);
-    const users = new Map<string, number>();
-    let bytes = 0;
-    for (const version of going) {
-      bytes += bytesOf(this.#filesOf(version));
-      for (const hash of packsOf(version, this.parts.held) ?? []) {
-        const pack = hash.toString('hex');
-        const left = (users.get(pack) ?? this.parts.versions.users(hash)) - 1;
-        users.set(pack, left);
-        if (left === 0) bytes += bytesOf([this.parts.index.live(packPath(pack))]);
-      }
-    }
-    return { versions: going.length, bytes };
+    return this.#forgetting.count(forgotten, kept);
   }
 
-  /**
-   * Removes the versions that only forgotten points named, by `forgottenSealedVersions`, each together with the packs
-   * that no other version needs, whatever their lease: what an agent still refers to is in its newest version. Durable
-   * when it resolves, version by version. Cut off, the next call finds what is left.
-   */
+  /** Removes what only forgotten points named, by `SealedForgetting`. Nothing as long as a signer's key is not known. */
   async forget(
     _nowMs: number,
     forgotten: readonly PointPart[],
     kept: KeptHistory,
   ): Promise<ForgottenHistory> {
-    const removed = { versions: 0, bytes: 0 };
-    if (this.parts.signers().length === 0) return removed;
-    for (const version of forgottenSealedVersions(this.listVersions(), forgotten, kept)) {
-      await this.oneByOne(async () => {
-        const { held, index, lacking, versions } = this.parts;
-        // what its packs are nobody can say of a damaged one: it stays until it is mended
-        const packs = packsOf(version, held);
-        if (packs === null || versions.get(version.number, version.epoch) === null) return;
-        const alone = packs.filter((hash) => versions.users(hash) === 1);
-        const rows = [
-          ...this.#filesOf(version),
-          ...alone.flatMap((hash) => index.live(packPath(hash.toString('hex'))) ?? []),
-        ];
-        await this.#remove(rows, () => versions.remove([{ version, packs }]));
-        lacking.forgetVersion(versionKey(version));
-        removed.versions += 1;
-        removed.bytes += bytesOf(rows);
-      });
-    }
-    return removed;
-  }
-
-  #filesOf(version: HeldVersion): LiveRow[] {
-    return versionFiles(version).flatMap((path) => this.parts.index.live(path) ?? []);
+    if (this.parts.signers().length === 0) return { versions: 0, bytes: 0 };
+    return this.#forgetting.remove(forgotten, kept);
   }
 
   /** How many went. */
   async #expireVersions(nowMs: number, kept: KeptHistory): Promise<number> {
-    const { held, lacking, versions } = this.parts;
+    const { held, index, lacking, versions } = this.parts;
     const expiring = expiringSealedVersions(this.listVersions(), nowMs, kept);
     let gone = 0;
     for (let at = 0; at < expiring.length; at += versionsAtOnce) {
@@ -311,7 +281,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
           const packs = packsOf(version, held);
           return packs === null ? [] : [{ version, packs }];
         });
-        const rows = going.flatMap(({ version }) => this.#filesOf(version));
+        const rows = going.flatMap(({ version }) => fileRows(version, index));
         if (rows.length === 0) return;
         await this.#remove(rows, () => versions.remove(going));
         for (const { version } of going) lacking.forgetVersion(versionKey(version));
@@ -420,31 +390,4 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     const name = parseSealedObjectName(path);
     return name?.kind === 'pack' && this.parts.lacking.has(name.hash.toString('hex'));
   }
-}
-
-function setEntry(
-  { path, sequence, replaces }: FileRecord,
-  state: FileState,
-  { position }: BeginEntry,
-  receivedAt: number,
-): SetEntry {
-  const indexId = position?.indexId ?? Buffer.alloc(8);
-  const holding = { state, indexId, sequence, replaces, receivedAt, begun: 0n };
-  return { type: 'set', path, holding, namedIn: indexId, temp: null, replaced: null };
-}
-
-function asReceived({ state, receivedAt }: Holding): LiveState {
-  return state.kind === 'file' ? { ...state, mtimeNs: BigInt(receivedAt) * 1_000_000n } : state;
-}
-
-function bytesOf(rows: readonly (LiveRow | null)[]): number {
-  return rows.reduce((sum, row) => sum + (row === null ? 0 : sizeOf(row.holding)), 0);
-}
-
-function packPath(hash: string): RelativePath {
-  return packName(hash) as RelativePath;
-}
-
-function hashOf(state: LiveState): Buffer {
-  return state.kind === 'file' ? state.hash : Buffer.alloc(32);
 }

@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { PointBook, resolvePointId } from '../../receiver/points/point-book.ts';
+import { PointBook } from '../../receiver/points/point-book.ts';
+import { resolvePointId } from '../../receiver/points/resolve-point-id.ts';
 import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
 import type { Disk } from '../../shared/io/disk.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
