@@ -64,7 +64,7 @@ export function reviewAgentAlarms(deps: {
   }
 }
 
-/** Told once, for a server that came back after another had taken its place. */
+/** For a server that came back after another had taken its place. */
 function reviewSuccession(
   alarms: AlarmBoard,
   receiverId: DeviceId,

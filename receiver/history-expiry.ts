@@ -3,11 +3,11 @@ import { isCoded } from '../shared/errors/coded-error.ts';
 import type { DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { AgentStore } from './agent-copies.ts';
-import { keptHistory } from './kept-history.ts';
+import type { KeptHistory, PointPart } from './points/folder-evidence.ts';
 import type { HeldPoint } from './points/point-book.ts';
 import type { Forgetting } from './point-forgetting.ts';
 import type { ClockGap } from './retention/retention-clock.ts';
-import type { PointRules } from './retention/point-retention.ts';
+import { longestKeptMs, type PointRules } from './retention/point-retention.ts';
 
 const dayMs = 86_400_000;
 const expiryIntervalMs = 3_600_000;
@@ -120,6 +120,12 @@ async function expirePoints(
     logger.info({ agentId, points: gone.length, ids }, 'restore points are kept no longer');
   }
   return points.held(agentId);
+}
+
+function keptHistory(points: readonly HeldPoint[], folder: string, rules: PointRules): KeptHistory {
+  const { newestComplete, floorDays } = rules;
+  const parts = points.flatMap(({ record }): PointPart[] => record.folders.filter(({ id }) => id === folder));
+  return { parts, longestMs: longestKeptMs(rules), newestComplete, floorDays };
 }
 
 async function withAlarm<Result>(

@@ -1,10 +1,9 @@
 import { isCoded } from '../shared/errors/coded-error.ts';
 import type { DeviceId } from '../shared/identity/device-id.ts';
 import type { AgentStore } from './agent-copies.ts';
-import { keptHistory } from './kept-history.ts';
 import type { PointPart } from './points/folder-evidence.ts';
 import type { ForgottenPoint, HeldPoint } from './points/point-book.ts';
-import type { PointRules } from './retention/point-retention.ts';
+import { longestKeptMs, type PointRules } from './retention/point-retention.ts';
 
 /** The points of an agent as far as forgetting needs them. */
 type Book = {
@@ -108,9 +107,11 @@ export class PointForgetting {
     going: readonly Pick<ForgottenPoint, 'record'>[],
     kept: readonly HeldPoint[],
   ): Parameters<AgentStore['forget']> {
-    const parts = going.flatMap(({ record }): PointPart[] =>
-      (record?.folders ?? []).filter(({ id }) => id === folder),
-    );
-    return [this.#deps.retentionNow(), parts, keptHistory(kept, folder, this.#options.rulesOf(agentId))];
+    const rules = this.#options.rulesOf(agentId);
+    const { newestComplete, floorDays } = rules;
+    const partsOf = (points: readonly Pick<ForgottenPoint, 'record'>[]): PointPart[] =>
+      points.flatMap(({ record }) => (record?.folders ?? []).filter(({ id }) => id === folder));
+    const history = { parts: partsOf(kept), longestMs: longestKeptMs(rules), newestComplete, floorDays };
+    return [this.#deps.retentionNow(), partsOf(going), history];
   }
 }

@@ -66,11 +66,17 @@ function isDone({ copies: { successions } }: Deps, { home, old, next }: Pair): b
   throw refusal(`device ${current} goes on with the data of ${old} already`, `say "succeed ${current} ${next}" if ${next} goes on after that one`);
 }
 
-function assertMay({ copies, isConnected, dataDirectory }: Deps, { home, old, next }: Pair): void {
+function assertMay({ copies, book, isConnected, dataDirectory }: Deps, { home, old, next }: Pair): void {
   if (isConnected(old)) {
     throw refusal(
       `device ${old} is connected: it is not lost`,
       'stop the agent there first, or if it is no longer yours: "mastokeep-receiver unpair" it',
+    );
+  }
+  if (book.get(next)?.role === 'restorer') {
+    throw refusal(
+      `device ${next} is one that restores, not an agent`,
+      'the ID of the new agent is what "mastokeep-agent id" prints there',
     );
   }
   const other = copies.successions.homeOf(next);

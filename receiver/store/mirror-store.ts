@@ -13,33 +13,19 @@ import type { HeldContent } from './held-content.ts';
 import { evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } from './interval-evidence.ts';
 import type { MomentInterval } from './interval-index.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
-import { sizeOf, type ChangeEntry, type GapEntry, type LiveState } from './journal-entry.ts';
+import { sizeOf, type ChangeEntry, type GapEntry } from './journal-entry.ts';
 import type { StoreUsage } from './mirror-index.ts';
 import { laterMoment, momentOf, type Moment } from './moment.ts';
 import type { HeldCopy, ReadableContent } from './readable-content.ts';
-import { liveEntry, versionEntry } from './stored-entry.ts';
 import { expiringByRule, expiringVersionIds, keptIntervals } from './version-sweep.ts';
 import type { StagedCopy } from './staging.ts';
-
-/** A live record as stored. `receivedAt` (ms, the receiver's clock): when this content arrived. */
-export type StoredFile = { record: FileRecord; indexId: Buffer; receivedAt: number };
-
-/** A replaced or deleted state. `name`: its file below `versions/` (byte string); null where it has no bytes. */
-export type StoredVersion = StoredEntry & { id: number; name: string | null; replacedAt: number };
-
-/**
- * A state that was alive from `receivedAt` until `replacedAt` (null: it still is); ms, the receiver's clock. By the agent's
- * own order: from `begun` until `ended`.
- */
-export type StoredEntry = {
-  path: RelativePath;
-  state: LiveState;
-  sequence: number;
-  receivedAt: number;
-  replacedAt: number | null;
-  begun: Moment;
-  ended: Moment | null;
-};
+import {
+  storedEntry,
+  versionEntry,
+  type StoredEntry,
+  type StoredFile,
+  type StoredVersion,
+} from './stored-entry.ts';
 
 export type MirrorStoreParts = FolderStoreParts & { held: HeldContent; retention: VersionRetention };
 
@@ -189,7 +175,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const { at, after, limit } = query;
     const { index } = this.parts;
     const rows = at === null ? index.liveAfter(after, limit) : index.aliveAt(at, after, limit);
-    const entries = rows.map((row) => ('replaced' in row ? versionEntry(row) : liveEntry(row)));
+    const entries = rows.map(storedEntry);
     return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
   }
 
@@ -204,7 +190,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   ): { entries: StoredEntry[]; next: RelativePath | null } {
     const moments = momentsOf(this.parts.index.intervals, interval);
     const rows = moments === null ? [] : this.parts.index.aliveBetween(moments, after, limit);
-    const entries = rows.map((row) => ('replaced' in row ? versionEntry(row) : liveEntry(row)));
+    const entries = rows.map(storedEntry);
     return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
   }
 
