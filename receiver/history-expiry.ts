@@ -5,7 +5,6 @@ import type { Logger } from '../shared/io/logger.ts';
 import type { AgentStore } from './agent-copies.ts';
 import type { KeptHistory, PointPart } from './points/folder-evidence.ts';
 import type { HeldPoint } from './points/point-book.ts';
-import type { Forgetting } from './point-forgetting.ts';
 import type { ClockGap } from './retention/retention-clock.ts';
 import { longestKeptMs, type PointRules } from './retention/point-retention.ts';
 
@@ -20,8 +19,6 @@ type Deps = {
     held(agentId: DeviceId): Promise<readonly HeldPoint[]>;
   };
   copies: { agentIds(): readonly DeviceId[]; foldersOf(agentId: DeviceId): [string, AgentStore][] };
-  /** Removes what only points needed that the owner has forgotten. */
-  release: (agentId: DeviceId) => Promise<Forgetting>;
   /** A restore reads of that agent: nothing of it may go now. */
   isRead: (agentId: DeviceId) => boolean;
   /** ms, by the clock that ages are counted by; and keeps that. */
@@ -68,12 +65,6 @@ export async function expireHistory(
   for (const agentId of copies.agentIds()) {
     if (isStopped()) return;
     if (isRead(agentId)) continue;
-    await withAlarm(deps, `points ${agentId} forgotten`, async () => {
-      const { waitsFor, ...removed } = await deps.release(agentId);
-      if (removed.versions > 0)
-        deps.logger.info({ agentId, ...removed }, 'what forgotten restore points needed was removed');
-      if (waitsFor !== null) deps.logger.warn({ agentId, waitsFor }, 'forgotten restore points wait');
-    });
     const rules = rulesOf(agentId);
     const kept = await withAlarm(deps, `points ${agentId} expiry`, async () =>
       expirePoints(deps, agentId, rules),

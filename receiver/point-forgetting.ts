@@ -28,7 +28,7 @@ type Options = { rulesOf: (agentId: DeviceId) => PointRules };
 
 /**
  * What goes, or went. `waitsFor`: why what forgotten points needed is not gone yet, in words; null when it is. What waits
- * is tried again with every expiry.
+ * is tried again every ten minutes while the receiver runs.
  */
 export type Forgetting = { versions: number; bytes: number; waitsFor: string | null };
 
@@ -68,7 +68,7 @@ export class PointForgetting {
     const book = await this.#deps.bookOf(agentId);
     await book.forget(ids);
     try {
-      return await this.release(agentId);
+      return await this.finish(agentId);
     } catch (error) {
       // the points are gone, and what they held waits: to say that nothing was done would be wrong
       const why = error instanceof Error ? error.message : String(error);
@@ -77,7 +77,7 @@ export class PointForgetting {
   }
 
   /** Removes what only forgotten points needed, if there are any, and is done with them then. Durable when it resolves. */
-  async release(agentId: DeviceId): Promise<Forgetting> {
+  async finish(agentId: DeviceId): Promise<Forgetting> {
     const { bookOf, copies, isRead } = this.#deps;
     const book = await bookOf(agentId);
     const removed: Forgetting = { versions: 0, bytes: 0, waitsFor: null };

@@ -113,7 +113,7 @@ export type ForgetListing = {
     agent: string;
     /** Points that are left. */
     left: number;
-    /** Why something is not gone yet, in words; it goes as soon as that is over, which is looked at every hour. */
+    /** Why something is not gone yet, in words; it goes when that is over, which is looked at every ten minutes. */
     waitsFor: string | null;
   }[];
 };

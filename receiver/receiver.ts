@@ -23,6 +23,7 @@ import { AgentCopies } from './agent-copies.ts';
 import { writeRestoreText } from './restore-text.ts';
 import { AgentSessions } from './agent-sessions.ts';
 import { readReceiverConfig } from './config.ts';
+import { startForgettingRetries } from './forgetting-retries.ts';
 import { startHistoryExpiry } from './history-expiry.ts';
 import { DataWatch } from './data-watch.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
@@ -145,7 +146,6 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     {
       points,
       copies,
-      release: async (agentId) => forgetting.release(agentId),
       isRead: (agentId) => restores.leases.holds(agentId),
       retentionNow: () => clock.nowMs(),
       storeClock: () => clock.store(),
@@ -155,6 +155,12 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     },
     { rulesOf: () => config.points },
   );
+  const retries = startForgettingRetries({
+    forgetting,
+    agentIds: () => copies.agentIds(),
+    alarms,
+    logger,
+  });
   logger.info(
     { deviceId: identity.deviceId, version: programVersion, listening, data: config.data },
     'receiver started',
@@ -165,6 +171,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       recipients.stop();
       await dataWatch.stop();
       await expiry.stop();
+      await retries.stop();
       await control.close();
       await links.stop();
       await Promise.all([sessions.ended(), restores.ended()]);

@@ -60,7 +60,7 @@ function describeDone({ points, versions, bytes, agents }: ForgetListing): strin
       waitsFor === null
         ? []
         : [
-            `the rest waits for ${waitsFor}; it is tried again every hour while the receiver runs, and "status" tells until it is gone`,
+            `the rest waits for ${waitsFor}; it is tried again every ten minutes while the receiver runs, and "status" tells until it is gone`,
           ],
     ),
   ];

@@ -64,7 +64,7 @@ function formatForgotten({ points: { forgotten } }: ReceiverAgentStatus): string
   if (forgotten === 0) return [];
   const what = forgotten === 1 ? 'a restore point is' : `${forgotten} restore points are`;
   return [
-    `\n${what} forgotten, but not all of what only that held is removed yet: tried again every hour, as no restore reads\n`,
+    `\n${what} forgotten, but not all of what only that held is removed yet: tried again every ten minutes, when no restore reads\n`,
   ];
 }
 

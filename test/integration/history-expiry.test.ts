@@ -68,7 +68,6 @@ async function expire(): Promise<void> {
   const deps = {
     points: books,
     copies,
-    release: async () => ({ versions: 0, bytes: 0, waitsFor: null }),
     isRead: () => isRead,
     retentionNow: () => now,
     storeClock: () => void (stored += 1),

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { AgentCopies } from '../../receiver/agent-copies.ts';
-import { expireHistory } from '../../receiver/history-expiry.ts';
+import { retryForgetting } from '../../receiver/forgetting-retries.ts';
 import { PointBooks } from '../../receiver/point-books.ts';
 import { PointForgetting } from '../../receiver/point-forgetting.ts';
 import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
@@ -81,23 +81,11 @@ async function reopen({ losing = false, versions }: { losing?: boolean; versions
   await open(versions ?? { kind: 'points', floorDays: 7 });
 }
 
-async function expire(): Promise<void> {
+/** What the receiver does every ten minutes. */
+async function retry(): Promise<void> {
   const alarms = new AlarmBoard({ logger: silentLogger, now: () => now });
-  await expireHistory(
-    {
-      points: books,
-      copies,
-      release: async (id) => forgetting.release(id),
-      isRead: () => isRead,
-      retentionNow: () => now,
-      storeClock: () => {},
-      clockGap: () => null,
-      alarms,
-      logger: silentLogger,
-    },
-    { rulesOf: () => rules },
-    () => false,
-  );
+  const agentIds = (): DeviceId[] => copies.agentIds();
+  await retryForgetting({ forgetting, agentIds, alarms, logger: silentLogger }, () => false);
   expect(alarms.list()).toEqual([]);
 }
 
@@ -225,7 +213,7 @@ it('never takes the newest complete dump, though its only point is forgotten', a
   expect(packs()).toBe(2);
 });
 
-it('waits for a restore that reads, across restarts, and the next expiry behind it removes it', async () => {
+it('waits for a restore that reads, across restarts, and the next attempt behind it removes it', async () => {
   versionPart = null;
   const [one] = await history('picture', ['one', 'two', 'three']);
   isRead = true;
@@ -235,11 +223,11 @@ it('waits for a restore that reads, across restarts, and the next expiry behind 
   });
   expect(await held()).toHaveLength(2);
   expect((await books.of(agentId)).forgotten()).toHaveLength(1);
-  await expire();
+  await retry();
   expect(treeOf('media')).toContain('one');
   await reopen({ losing: true });
   isRead = false;
-  await expire();
+  await retry();
   expect(treeOf('media')).toEqual(['three', 'two']);
   expect((await books.of(agentId)).forgotten()).toEqual([]);
 });
@@ -280,7 +268,7 @@ it('comes to the same wherever the disk dies, when it is opened and run again', 
     const isForgotten = !(await held()).includes(ids[0] ?? '');
     // once it was said that they are forgotten they are
     if (outcome !== null) expect(isForgotten).toBe(true);
-    await expire();
+    await retry();
     const contents = treeOf('media').filter((content) => content === 'one');
     expect(contents).toHaveLength(isForgotten ? 0 : 1);
     expect(database.listVersions().every(({ complete }) => complete)).toBe(true);
