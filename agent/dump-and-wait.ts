@@ -8,7 +8,7 @@ const obstaclesMax = 5;
 export type PinAnswer = { receiver: string; granted: boolean | null; code: string | null };
 
 /** `point`: ID of the restore point that was made of it, where it was asked to be pinned; null when none was made. */
-export type Dumped = { versions: DumpResult[]; point: string | null };
+type Dumped = { versions: DumpResult[]; point: string | null };
 
 /** Of the pin that was asked for: what the receivers that were connected say. */
 export type DumpedWithPins = Dumped & { pins: PinAnswer[] };
@@ -21,8 +21,8 @@ type Deps = {
   /** How many receivers hold the version, durably. */
   copies(result: DumpResult): number;
   /** What receivers said of the pin of a point so far: null where it is granted, otherwise a code. */
-  pinAnswers(point: string): ReadonlyMap<string, string | null>;
-  connected(): readonly string[];
+  pinAnswers: (point: string) => ReadonlyMap<string, string | null>;
+  connected: () => readonly string[];
   /** For people: what keeps copies from being made now. */
   obstacles(): string[];
   pollIntervalMs: number;

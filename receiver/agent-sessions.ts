@@ -97,14 +97,15 @@ export class AgentSessions {
   /** Tells a device why it is not served any more. */
   async #refuse(channel: Channel, successor: DeviceId): Promise<void> {
     const { logger } = this.#deps;
-    logger.warn({ deviceId: channel.peerId, successor }, 'a device with whose data another one goes on is refused');
+    logger.warn(
+      { deviceId: channel.peerId, successor },
+      'a device with whose data another one goes on is refused',
+    );
     const link = new MessageLink(channel);
     const own = { program: 'mastokeep-receiver', programVersion, deviceRole: 'receiver' } as const;
-    const reason = new CodedError(
-      'SUCCEEDED',
-      `device ${successor} goes on with the data of this one here`,
-      { hint: 'the owner of the receiver said so; this server replicates there no longer' },
-    );
+    const reason = new CodedError('SUCCEEDED', `device ${successor} goes on with the data of this one here`, {
+      hint: 'the owner of the receiver said so; this server replicates there no longer',
+    });
     await link.greet(own, 'agent', refusalMs).catch(() => null);
     link.end(reason);
   }

@@ -168,11 +168,7 @@ async function forgetPoints(
 }
 
 /** @throws CodedError USAGE (which one?), DEVICE_UNKNOWN */
-function chooseAgent(
-  text: string | null,
-  agentIds: readonly DeviceId[],
-  successions: Successions,
-): DeviceId {
+function chooseAgent(text: string | null, agentIds: readonly DeviceId[], successions: Successions): DeviceId {
   if (text !== null) {
     const known = agentIds.flatMap((home) => successions.devicesOf(home));
     // A whole ID need not be known here: its data may come later.

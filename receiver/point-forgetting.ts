@@ -1,7 +1,7 @@
 import { isCoded } from '../shared/errors/coded-error.ts';
 import type { DeviceId } from '../shared/identity/device-id.ts';
 import type { AgentStore } from './agent-copies.ts';
-import type { PointPart } from './points/folder-evidence.ts';
+import type { KeptHistory, PointPart } from './points/folder-evidence.ts';
 import type { ForgottenPoint, HeldPoint } from './points/point-book.ts';
 import { longestKeptMs, type PointRules } from './retention/point-retention.ts';
 
@@ -86,9 +86,7 @@ export class PointForgetting {
     for (const [folder, store] of copies.foldersOf(agentId)) {
       // asked again: a restore may have begun meanwhile
       if (isRead(agentId)) return { ...removed, waitsFor: 'the end of a restore that reads it' };
-      const { versions, bytes } = await store.forget(
-        ...this.#asked(agentId, folder, forgotten, book.list()),
-      );
+      const { versions, bytes } = await store.forget(...this.#asked(agentId, folder, forgotten, book.list()));
       removed.versions += versions;
       removed.bytes += bytes;
     }
@@ -106,7 +104,7 @@ export class PointForgetting {
     folder: string,
     going: readonly Pick<ForgottenPoint, 'record'>[],
     kept: readonly HeldPoint[],
-  ): Parameters<AgentStore['forget']> {
+  ): [nowMs: number, forgotten: PointPart[], kept: KeptHistory] {
     const rules = this.#options.rulesOf(agentId);
     const { newestComplete, floorDays } = rules;
     const partsOf = (points: readonly Pick<ForgottenPoint, 'record'>[]): PointPart[] =>

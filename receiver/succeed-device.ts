@@ -27,19 +27,24 @@ type Deps = {
  * the same. Durable when it resolves. `old` may be shortened, and `next` where it is paired.
  * @throws CodedError DEVICE_UNKNOWN, DEVICE_ID_INVALID, SUCCESSION_REFUSED, HOME_INVALID, DISK_FAILED
  */
-export async function succeedDevice(
-  deps: Deps,
-  texts: { old: string; next: string },
-): Promise<Succeeded> {
+export async function succeedDevice(deps: Deps, texts: { old: string; next: string }): Promise<Succeeded> {
   const { copies, book } = deps;
   const { successions } = copies;
   const homes = copies.agentIds();
-  const known = [...book.peers().map(({ deviceId }) => deviceId), ...homes.flatMap((home) => successions.devicesOf(home))];
+  const known = [
+    ...book.peers().map(({ deviceId }) => deviceId),
+    ...homes.flatMap((home) => successions.devicesOf(home)),
+  ];
   const old = resolveDeviceId(texts.old, known);
   const next = completeDeviceId(texts.next, known);
   const home = successions.homeOf(old);
-  if (old === next) throw refusal('both IDs are of one device', 'name the old device first, then the new one');
-  if (!copies.holdsOf(home)) throw refusal(`nothing is held of device ${old}`, 'there is nothing to go on with: pair with the new one');
+  if (old === next)
+    throw refusal('both IDs are of one device', 'name the old device first, then the new one');
+  if (!copies.holdsOf(home))
+    throw refusal(
+      `nothing is held of device ${old}`,
+      'there is nothing to go on with: pair with the new one',
+    );
   return deps.withoutSession(successions.homeOf(next), async () => {
     const already = isDone(deps, { home, old, next });
     if (!already) {
@@ -63,7 +68,10 @@ function isDone({ copies: { successions } }: Deps, { home, old, next }: Pair): b
   const current = successions.currentOf(home);
   if (current === next) return true;
   if (current === old) return false;
-  throw refusal(`device ${current} goes on with the data of ${old} already`, `say "succeed ${current} ${next}" if ${next} goes on after that one`);
+  throw refusal(
+    `device ${current} goes on with the data of ${old} already`,
+    `say "succeed ${current} ${next}" if ${next} goes on after that one`,
+  );
 }
 
 function assertMay({ copies, book, isConnected, dataDirectory }: Deps, { home, old, next }: Pair): void {
@@ -81,7 +89,10 @@ function assertMay({ copies, book, isConnected, dataDirectory }: Deps, { home, o
   }
   const other = copies.successions.homeOf(next);
   if (other !== next && other !== home)
-    throw refusal(`device ${next} goes on with the data of ${other} already`, 'a device goes on with the data of one other only');
+    throw refusal(
+      `device ${next} goes on with the data of ${other} already`,
+      'a device goes on with the data of one other only',
+    );
   if (other === next && next !== home && copies.holdsOf(next)) {
     const place = path.join(dataDirectory, next);
     throw refusal(

@@ -62,7 +62,11 @@ export class Successions {
    * write, durable when it returns; the directory exists.
    * @throws CodedError DISK_FAILED, HOME_INVALID
    */
-  add(home: DeviceId, deviceId: DeviceId, { since, replacesLast }: { since: number; replacesLast: boolean }): void {
+  add(
+    home: DeviceId,
+    deviceId: DeviceId,
+    { since, replacesLast }: { since: number; replacesLast: boolean },
+  ): void {
     const before = this.#read(home);
     const kept = replacesLast ? before.slice(0, -1) : before;
     const successors: Successor[] = [...kept, { deviceId, since: new Date(since).toISOString() }];

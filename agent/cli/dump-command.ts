@@ -69,7 +69,9 @@ export function addDumpCommand(program: Command): void {
 
 function describePins({ point, pins }: { point: string | null; pins: readonly PinAnswer[] }): string[] {
   if (point === null) return [];
-  const pinnedOn = pins.filter(({ granted }) => granted === true).map(({ receiver }) => shortReceiver(receiver));
+  const pinnedOn = pins
+    .filter(({ granted }) => granted === true)
+    .map(({ receiver }) => shortReceiver(receiver));
   const open = pins.filter(({ granted }) => granted === null).map(({ receiver }) => shortReceiver(receiver));
   return [
     ...(pinnedOn.length > 0 ? [`pinned on ${pinnedOn.join(', ')}`] : []),

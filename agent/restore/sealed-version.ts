@@ -7,7 +7,11 @@ import {
   versionSignatureName,
 } from '../../shared/sealing/object-name.ts';
 import { recordHash } from '../../shared/sealing/signed-record.ts';
-import { parseVersionRecord, verifyVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
+import {
+  parseVersionRecord,
+  verifyVersionRecord,
+  type VersionRecord,
+} from '../../shared/sealing/version-record.ts';
 import type { SealedObjects } from './sealed-objects.ts';
 
 /**

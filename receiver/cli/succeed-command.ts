@@ -6,7 +6,9 @@ import { withReceiver } from './with-receiver.ts';
 export function addSucceedCommand(program: Command): void {
   program
     .command('succeed')
-    .description("let a rebuilt server go on with the old one's data and history, without a transfer of files")
+    .description(
+      "let a rebuilt server go on with the old one's data and history, without a transfer of files",
+    )
     .argument('<OLD-ID>', 'the device that is lost; the beginning will do')
     .argument('<NEW-ID>', 'what "mastokeep-agent id" prints on the new server')
     .option('--json', 'print JSON')

@@ -311,11 +311,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
    * Removes what only forgotten points needed, whatever its age, by `forgottenVersions`; durable when it resolves, in
    * batches. Cut off, the next call finds what is left.
    */
-  async forget(
-    nowMs: number,
-    forgotten: readonly PointPart[],
-    kept: KeptHistory,
-  ): Promise<ForgottenHistory> {
+  async forget(nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): Promise<ForgottenHistory> {
     return removeForgotten(this.#forgotten(nowMs, forgotten, kept), async (ids) => this.expireVersions(ids));
   }
 

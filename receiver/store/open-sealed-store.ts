@@ -82,7 +82,8 @@ function indexVersions(
   const [first] = known;
   if (first === undefined) return;
   // one that names none of them is verified with the first, and refused
-  const keyFor = (json: Buffer): KeyObject => known.find(({ deviceId }) => names(json, deviceId))?.key ?? first.key;
+  const keyFor = (json: Buffer): KeyObject =>
+    known.find(({ deviceId }) => names(json, deviceId))?.key ?? first.key;
   let chain = new VersionChain(versions, { keyFor, folder: folderId });
   for (const { number, epoch } of recordsIn(index)) {
     const [json, signature] = versionFiles({ number, epoch });

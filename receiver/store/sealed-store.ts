@@ -11,13 +11,7 @@ import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow } from './index-rows.ts';
-import {
-  sizeOf,
-  type BeginEntry,
-  type ChangeEntry,
-  type LiveState,
-  type SetEntry,
-} from './journal-entry.ts';
+import { sizeOf, type BeginEntry, type ChangeEntry, type LiveState, type SetEntry } from './journal-entry.ts';
 import type { LackingPacks } from './lacking-packs.ts';
 import type { HeldCopy } from './readable-content.ts';
 import { recipientHistory, type RecipientHistory } from './recipient-history.ts';

@@ -69,13 +69,10 @@ export const errorTable = {
     exitCode: 3,
     crossesWire: true,
   }),
-  POINTS_LIMITED: entry(
-    'more restore points were announced than the receiver takes of an agent',
-    {
-      retryable: true,
-      crossesWire: true,
-    },
-  ),
+  POINTS_LIMITED: entry('more restore points were announced than the receiver takes of an agent', {
+    retryable: true,
+    crossesWire: true,
+  }),
   POINT_PINNED: entry('the restore point is pinned, and pinned ones are not forgotten'),
   POINT_UNKNOWN: entry('no such restore point is held here', { exitCode: 2 }),
   PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),

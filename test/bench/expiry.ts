@@ -31,7 +31,8 @@ export const expiry: Benchmark = {
   summary: 'what expiry costs a receiver that keeps up to 1,000,000 file records and 2,000 restore points',
   run: async (context) => {
     const rows: Row[] = [];
-    for (const records of recordsAtScale1) rows.push(...(await measureStore(context, Math.ceil(records * context.scale))));
+    for (const records of recordsAtScale1)
+      rows.push(...(await measureStore(context, Math.ceil(records * context.scale))));
     const bookMs = await measureBook(context);
     return report(rows, bookMs);
   },
@@ -96,13 +97,14 @@ async function measureStep(store: MirrorStore, parts: readonly PointPart[], vers
   await new Promise((resolve) => setTimeout(resolve, 5));
   delay.disable();
   const transactionMs = transactions.stop();
-  if (removed.versions !== versions) throw new Error(`${removed.versions} versions went instead of ${versions}`);
+  if (removed.versions !== versions)
+    throw new Error(`${removed.versions} versions went instead of ${versions}`);
   return { wallMs, transactionMs, blockedMs: delay.max / 1e6 };
 }
 
 /** The longest transaction of any index until it is stopped, ms. */
 function timeTransactions(): { stop(): number } {
-  const { apply } = MirrorIndex.prototype;
+  const apply = Reflect.get(MirrorIndex.prototype, 'apply') as MirrorIndex['apply'];
   let longestMs = 0;
   MirrorIndex.prototype.apply = function timed(...given) {
     const startedAt = performance.now();
@@ -123,7 +125,11 @@ function partOf(point: number): PointPart {
 }
 
 /** Seven in ten records are alive, the others versions that kept points need, and those that single points own. */
-function fillStore(fixture: { root: string; databasePath: string }, random: SeededRandom, records: number): void {
+function fillStore(
+  fixture: { root: string; databasePath: string },
+  random: SeededRandom,
+  records: number,
+): void {
   const index = new MirrorIndex(openDatabase(fixture.databasePath));
   const meta = index.meta();
   if (meta === null) throw new Error('the store has no state');
@@ -141,13 +147,25 @@ function fillStore(fixture: { root: string; databasePath: string }, random: Seed
     if (batch.length >= rowsAtOnce) flush();
   };
   const version = (name: RelativePath, begun: number, ended: number): void => {
-    const replaced = { id, name: `${name}~20261121-080000`, holding: holding(random, begun), ended: at(ended) };
+    const replaced = {
+      id,
+      name: `${name}~20261121-080000`,
+      holding: holding(random, begun),
+      ended: at(ended),
+    };
     id += 1;
     add({ type: 'version', path: name, replaced, replacedAt: timeOf(ended) });
   };
   const last = points * sequencesPerPoint;
   for (let file = 0; file < records * 0.7; file += 1)
-    add({ type: 'set', path: pathOf(file), holding: holding(random, random.integer(1, last)), namedIn: indexA, temp: null, replaced: null });
+    add({
+      type: 'set',
+      path: pathOf(file),
+      holding: holding(random, random.integer(1, last)),
+      namedIn: indexA,
+      temp: null,
+      replaced: null,
+    });
   for (let file = 0; file < records * 0.3; file += 1) {
     const begun = random.integer(1, last - 3 * sequencesPerPoint);
     version(pathOf(file), begun, random.integer(begun + sequencesPerPoint, last));
@@ -179,8 +197,23 @@ function timeOf(sequence: number): number {
 }
 
 function holding(random: SeededRandom, sequence: number): Holding {
-  const state = { kind: 'file', size: 1, mtimeNs: 1n, mode: 0o644, uid: 991, gid: 991, hash: random.bytes(32) } as const;
-  return { state, indexId: indexA, sequence, replaces: null, receivedAt: timeOf(sequence), begun: at(sequence) };
+  const state = {
+    kind: 'file',
+    size: 1,
+    mtimeNs: 1n,
+    mode: 0o644,
+    uid: 991,
+    gid: 991,
+    hash: random.bytes(32),
+  } as const;
+  return {
+    state,
+    indexId: indexA,
+    sequence,
+    replaces: null,
+    receivedAt: timeOf(sequence),
+    begun: at(sequence),
+  };
 }
 
 /** As Mastodon names attachments. */

@@ -212,7 +212,6 @@ it('forgets points when the owner says so, and only then, and removes what only 
   expect(said).toContain('1 restore point is forgotten; removed what nothing else needs: 1 version, 15 B');
   expect(holds()).toBe(false);
   expect((await points()).map(({ id }) => id)).not.toContain(pinned);
-  expect((await receiver.run(['forget', pinned, '--yes'])).stderr).toContain('error POINT_UNKNOWN');
   expect((await receiver.status()).agents[0]?.points).toMatchObject({ forgotten: 0 });
 });
 
@@ -248,7 +247,7 @@ it('dumps without a pin where the receiver grants no more, and says so with exit
   expect([dumped.code, dumped.stderr]).toEqual([3, expect.stringContaining('error PINS_LIMITED')]);
   const id = /restore point (\S+)/.exec(dumped.stdout)?.[1] ?? '';
   expect((await points()).find((point) => point.id === id)).toMatchObject({ pinned: false });
-  const [pin] = (await points()).filter(({ pinned }) => pinned);
+  const pin = (await points()).find(({ pinned }) => pinned);
   await receiver.must(['unpin', pin?.id ?? '']);
   const granted = await agent.must(['dump', '--pin', 'one more', '--json']);
   const receiverId = await receiver.id();

@@ -40,7 +40,15 @@ afterAll(async () => {
   await bench.dispose();
 });
 
-const sealedFolder = (): string[] => ['secrets', '--kind', 'sealed', '--schedule', '0 0 1 1 *', '--path', secret];
+const sealedFolder = (): string[] => [
+  'secrets',
+  '--kind',
+  'sealed',
+  '--schedule',
+  '0 0 1 1 *',
+  '--path',
+  secret,
+];
 
 async function points(): Promise<PointListing[]> {
   const stdout = await bench.receiver.must(['points', '--json']);
@@ -87,7 +95,10 @@ it('a rebuilt server goes on with the data of the lost one: next to nothing is s
 
   const { agents } = await receiver.status();
   expect(agents).toMatchObject([{ deviceId: newId, formerly: [oldId], connected: true }]);
-  expect(agents[0]?.folders).toMatchObject([{ id: 'media', versions: 1 }, { id: 'secrets', versions: 1 }]);
+  expect(agents[0]?.folders).toMatchObject([
+    { id: 'media', versions: 1 },
+    { id: 'secrets', versions: 1 },
+  ]);
   const [before] = await points();
   expect(before).toMatchObject({ agent: oldId, complete: true, pin: { label: 'before' } });
 
@@ -101,7 +112,9 @@ it('a rebuilt server goes on with the data of the lost one: next to nothing is s
   expect(fs.readFileSync(path.join(then, 'media', picture)).equals(first)).toBe(true);
   expect(fs.readFileSync(path.join(then, 'secrets', secret), 'utf8')).toBe('SECRET_KEY_BASE=1\n');
   await restore(newId, now);
-  expect(formatDifferences(compareTrees(bench.source, path.join(now, 'media'), asRestored).differences)).toBe('');
+  expect(formatDifferences(compareTrees(bench.source, path.join(now, 'media'), asRestored).differences)).toBe(
+    '',
+  );
   expect(fs.readFileSync(path.join(now, 'secrets', secret), 'utf8')).toBe('SECRET_KEY_BASE=2\n');
 });
 

@@ -148,7 +148,10 @@ it('tells a device that another one goes on with its data, takes nothing of it, 
   feed.scan();
   const refused = session(connect());
   expect((await refused.run())?.code).toBe('LINK_CLOSED');
-  expect(refused.refusal).toMatchObject({ code: 'SUCCEEDED', message: expect.stringContaining(next) as string });
+  expect(refused.refusal).toMatchObject({
+    code: 'SUCCEEDED',
+    message: expect.stringContaining(next) as string,
+  });
   const files = (): number => {
     const [store] = copies.foldersOf(agentId).map(([, one]) => one);
     return store?.kind === 'mirror' ? store.usage().files : -1;

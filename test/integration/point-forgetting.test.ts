@@ -19,7 +19,7 @@ import { PointSigner, type MadePoint } from '../support/point-fixture.ts';
 import { receiverCopies } from '../support/receiver-copies.ts';
 import { packObject, SealedFeedFake, versionObjects } from '../support/sealed-store-fixture.ts';
 import { FeedFake, indexA, readTree } from '../support/store-fixture.ts';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { memoryDirectory } from '../support/temporary-directory.ts';
 
 const rules = { ...defaultPointRules, newestComplete: 1 };
 const signer = new PointSigner();
@@ -43,7 +43,8 @@ beforeEach(async () => {
   now = 1_800_000_000_000;
   isRead = false;
   made = 0;
-  scratch = temporaryDirectory();
+  [versionPart, lastDump] = [null, null];
+  scratch = memoryDirectory();
   data = path.join(scratch, 'data');
   fs.mkdirSync(data);
   await open({ kind: 'points', floorDays: 7 });
@@ -54,6 +55,7 @@ beforeEach(async () => {
 afterEach(async () => {
   disk.revive();
   await close();
+  fs.rmSync(scratch, { recursive: true });
 });
 
 async function open(versions: VersionRetention): Promise<void> {
@@ -75,7 +77,10 @@ async function close(): Promise<void> {
   await copies.close();
 }
 
-async function reopen({ losing = false, versions }: { losing?: boolean; versions?: VersionRetention } = {}): Promise<void> {
+async function reopen({
+  losing = false,
+  versions,
+}: { losing?: boolean; versions?: VersionRetention } = {}): Promise<void> {
   await close();
   if (losing) fs.rmSync(path.join(scratch, 'home', 'db'), { recursive: true });
   await open(versions ?? { kind: 'points', floorDays: 7 });
@@ -91,11 +96,18 @@ async function retry(): Promise<void> {
 
 type Part = PointRecord['folders'][number];
 let versionPart: Part | null = null;
+let lastDump: string | null = null;
 
 /** A point of what is there now. */
 async function point(fields: { pin?: string } = {}): Promise<MadePoint> {
   const { sequence } = feed;
-  const mirror: Part = { id: 'media', kind: 'mirror', index: indexA.toString('hex'), from: sequence, to: sequence };
+  const mirror: Part = {
+    id: 'media',
+    kind: 'mirror',
+    index: indexA.toString('hex'),
+    from: sequence,
+    to: sequence,
+  };
   const folders = versionPart === null ? [mirror] : [mirror, versionPart];
   const one = signer.point((made += 1), { pin: fields.pin ?? null, folders });
   expect(await books.take(agentId, one.record, one.signature)).toMatchObject({ held: true });
@@ -106,7 +118,12 @@ async function point(fields: { pin?: string } = {}): Promise<MadePoint> {
 /** A dump of these packs, of which the next points speak. */
 async function dump(number: number, packs: readonly string[]): Promise<void> {
   const objects = [packObject(`root ${number}`), ...packs.map(packObject)];
-  const { json, signature, hash } = versionObjects(number, objects, { agent: agentId, key: signer.privateKey });
+  const { json, signature, hash } = versionObjects(number, objects, {
+    agent: agentId,
+    key: signer.privateKey,
+    previous: lastDump,
+  });
+  lastDump = hash;
   await dumps.send([...objects, json, signature]);
   versionPart = { id: 'database', kind: 'sealed', epoch: '00000000000000aa', number, record: hash };
 }
@@ -131,10 +148,9 @@ const packs = (): number => treeOf('database').filter((name) => name.startsWith(
 const held = async (): Promise<string[]> => (await books.held(agentId)).map(({ id }) => id);
 
 it('removes at once, below the floor by age, what only the forgotten points had, and nothing else', async () => {
-  versionPart = null;
   const [one, two] = await history('picture', ['one', 'two', 'three']);
-  await feed.send({ 'picture': 'four' });
-  await feed.send({ 'picture': 'five' });
+  await feed.send({ picture: 'four' });
+  await feed.send({ picture: 'five' });
   const plan = await forgetting.plan(agentId, [one?.id ?? '', two?.id ?? '']);
   const done = await forgetting.forget(agentId, [one?.id ?? '', two?.id ?? '']);
   // "four" was in no point: the floor keeps it; "three" is in a kept point
@@ -151,7 +167,6 @@ it('removes at once, below the floor by age, what only the forgotten points had,
 });
 
 it('keeps what another point has as well, pinned or not, and what is there now', async () => {
-  versionPart = null;
   await feed.send({ picture: 'old', avatar: 'face' });
   await feed.complete();
   const first = await point();
@@ -162,16 +177,17 @@ it('keeps what another point has as well, pinned or not, and what is there now',
 });
 
 it('refuses pinned and unknown points, and forgets none of those that were named beside them', async () => {
-  versionPart = null;
   const [one] = await history('picture', ['one', 'two']);
   const pinned = await point({ pin: 'kept' });
   await expect(forgetting.forget(agentId, [one?.id ?? '', pinned.id])).rejects.toMatchObject({
     code: 'POINT_PINNED',
     hint: expect.stringContaining(`unpin ${pinned.id}`) as string,
   });
-  await expect(forgetting.forget(agentId, [one?.id ?? '', '20260101-000000-00000000'])).rejects.toMatchObject({
-    code: 'POINT_UNKNOWN',
-  });
+  await expect(forgetting.forget(agentId, [one?.id ?? '', '20260101-000000-00000000'])).rejects.toMatchObject(
+    {
+      code: 'POINT_UNKNOWN',
+    },
+  );
   expect(await held()).toHaveLength(3);
   await (await books.of(agentId)).unpin(pinned.id);
   await forgetting.forget(agentId, [one?.id ?? '', pinned.id]);
@@ -214,7 +230,6 @@ it('never takes the newest complete dump, though its only point is forgotten', a
 });
 
 it('waits for a restore that reads, across restarts, and the next attempt behind it removes it', async () => {
-  versionPart = null;
   const [one] = await history('picture', ['one', 'two', 'three']);
   isRead = true;
   expect(await forgetting.forget(agentId, [one?.id ?? ''])).toMatchObject({
@@ -233,7 +248,6 @@ it('waits for a restore that reads, across restarts, and the next attempt behind
 });
 
 it('answers an agent that announces a forgotten point again as the first time, and it stays forgotten', async () => {
-  versionPart = null;
   const [one] = await history('picture', ['one', 'two']);
   isRead = true;
   await forgetting.forget(agentId, [one?.id ?? '']);
@@ -243,7 +257,6 @@ it('answers an agent that announces a forgotten point again as the first time, a
 });
 
 it('leaves what a rule beside the points keeps', async () => {
-  versionPart = null;
   await reopen({ versions: { kind: 'simple', keep: 1, cleanoutDays: 0, floorDays: 7 } });
   const [one, two] = await history('picture', ['one', 'two', 'three']);
   expect(await forgetting.forget(agentId, [one?.id ?? '', two?.id ?? ''])).toMatchObject({ versions: 1 });
@@ -251,7 +264,6 @@ it('leaves what a rule beside the points keeps', async () => {
 });
 
 it('comes to the same wherever the disk dies, when it is opened and run again', async () => {
-  versionPart = null;
   for (let calls = 0; ; calls += 1) {
     const points = await history(`file ${calls}`, ['one', 'two']);
     await dump(2 * calls + 1, [`pack ${calls}`]);

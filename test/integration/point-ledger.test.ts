@@ -114,5 +114,7 @@ it('remembers of points that ask for a pin what each receiver said of it', () =>
   ]);
   add(1);
   told('nas');
-  expect(ledger.pinAnswers(signer.point(2, { previous: signer.point(1).hash.toString('hex') }).id).size).toBe(0);
+  expect(ledger.pinAnswers(signer.point(2, { previous: signer.point(1).hash.toString('hex') }).id).size).toBe(
+    0,
+  );
 });

@@ -10,7 +10,10 @@ import { removeDatabase } from '../support/store-harness.ts';
 import { memoryDirectory } from '../support/temporary-directory.ts';
 
 const paths = ['a', 'b', 'c'];
-const change = fc.record({ path: fc.constantFrom(...paths), content: fc.option(fc.constantFrom('one', 'two', 'three')) });
+const change = fc.record({
+  path: fc.constantFrom(...paths),
+  content: fc.option(fc.constantFrom('one', 'two', 'three')),
+});
 const interval = fc.record({ from: fc.nat(16), length: fc.nat(4), forgotten: fc.boolean() });
 
 const partOf = ({ from, length }: { from: number; length: number }): PointPart => {
@@ -36,7 +39,11 @@ it('removes exactly the versions that forgotten points have and no kept one, of 
       fc.array(interval, { minLength: 1, maxLength: 6 }),
       async (changes, intervals) => {
         const directory = memoryDirectory();
-        const { open, root, databasePath } = storeFixture(directory, {}, { retention: { kind: 'points', floorDays: 7 } });
+        const { open, root, databasePath } = storeFixture(
+          directory,
+          {},
+          { retention: { kind: 'points', floorDays: 7 } },
+        );
         let store = await open();
         const feed = new FeedFake(() => store);
         for (const { path, content } of changes) await feed.send({ [path]: content });
@@ -45,7 +52,9 @@ it('removes exactly the versions that forgotten points have and no kept one, of 
         const kept = intervals.filter((one) => !one.forgotten).map(partOf);
         const still = kept.map((part) => contentOf(store, part));
         const needed = new Set(still.flat());
-        const going = new Set(forgotten.flatMap((part) => contentOf(store, part)).filter((one) => !needed.has(one)));
+        const going = new Set(
+          forgotten.flatMap((part) => contentOf(store, part)).filter((one) => !needed.has(one)),
+        );
         const remaining = versionsOf(store).filter((one) => !going.has(one));
         const history = { ...keptHistory(kept), floorDays: 7 };
         const planned = store.forgettable(Date.now(), forgotten, history);
@@ -62,6 +71,6 @@ it('removes exactly the versions that forgotten points have and no kept one, of 
         fs.rmSync(directory, { recursive: true });
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });

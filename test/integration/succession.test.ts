@@ -15,9 +15,15 @@ import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { PeerBook } from '../../shared/link/peer-book.ts';
 import { PointSigner } from '../support/point-fixture.ts';
 import { receiverCopies } from '../support/receiver-copies.ts';
-import { epochB, packObject, SealedFeedFake, versionObjects, type RecordFields } from '../support/sealed-store-fixture.ts';
+import {
+  epochB,
+  packObject,
+  SealedFeedFake,
+  versionObjects,
+  type RecordFields,
+} from '../support/sealed-store-fixture.ts';
 import { FeedFake, indexA, indexB } from '../support/store-fixture.ts';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { memoryDirectory } from '../support/temporary-directory.ts';
 
 const [old, next, third] = [new PointSigner(), new PointSigner(), new PointSigner()];
 const child = new URL('../support/succession-crash-child.ts', import.meta.url).pathname;
@@ -29,13 +35,16 @@ let book: PeerBook;
 let connected: DeviceId[];
 
 beforeEach(async () => {
-  scratch = temporaryDirectory();
+  scratch = memoryDirectory();
   connected = [];
   fs.mkdirSync(path.join(scratch, 'data'));
   fs.mkdirSync(path.join(scratch, 'home'));
   await open();
 });
-afterEach(async () => close());
+afterEach(async () => {
+  await close();
+  fs.rmSync(scratch, { recursive: true });
+});
 
 async function open(): Promise<void> {
   copies = receiverCopies(scratch);
@@ -75,14 +84,24 @@ async function succeed(from: string, to: string): Promise<Awaited<ReturnType<typ
 
 const home = (): DeviceId => old.agent;
 const media = async (): Promise<MirrorStore> => (await copies.open(home(), 'media', 'mirror')) as MirrorStore;
-const database = async (): Promise<SealedStore> => (await copies.open(home(), 'database', 'sealed')) as SealedStore;
+const database = async (): Promise<SealedStore> =>
+  (await copies.open(home(), 'database', 'sealed')) as SealedStore;
 
-async function takeVersion(signer: PointSigner, number: number, fields: RecordFields, feed: { sequence: number; indexId: Buffer }): Promise<void> {
+async function takeVersion(
+  signer: PointSigner,
+  number: number,
+  fields: RecordFields,
+  feed: { sequence: number; indexId: Buffer },
+): Promise<void> {
   const store = await database();
   const dumps = new SealedFeedFake(() => store);
   Object.assign(dumps, feed);
   const packs = [packObject(`root ${fields.epoch} ${number}`), packObject(`${number}`)];
-  const { json, signature } = versionObjects(number, packs, { agent: signer.agent, key: signer.privateKey, ...fields });
+  const { json, signature } = versionObjects(number, packs, {
+    agent: signer.agent,
+    key: signer.privateKey,
+    ...fields,
+  });
   await dumps.send([...packs, json, signature]);
   feed.sequence = dumps.sequence;
 }
@@ -132,11 +151,16 @@ it('lets the new device go on: nothing is asked for again, old and new records c
       ['00000000000000aa', 1, true],
       [epochB, 1, true],
     ]);
-    expect((await books.list(home())).map(({ record }) => record.agent).sort()).toEqual([old.agent, next.agent].sort());
+    expect((await books.list(home())).map(({ record }) => record.agent).sort()).toEqual(
+      [old.agent, next.agent].sort(),
+    );
     const [first] = await books.list(home());
     expect(first?.proof.complete).toBe(true);
     expect(copies.successions.currentOf(home())).toBe(next.agent);
-    expect([copies.successions.homeOf(next.agent), copies.successions.successorOf(old.agent)]).toEqual([home(), next.agent]);
+    expect([copies.successions.homeOf(next.agent), copies.successions.successorOf(old.agent)]).toEqual([
+      home(),
+      next.agent,
+    ]);
   }
 });
 
@@ -146,7 +170,10 @@ it('takes nothing that the old key signs any more', async () => {
   copies.learnKey(home(), spki(next));
   await takeVersion(old, 2, { epoch: epochB }, { sequence: 0, indexId: indexB });
   const late = old.point(9);
-  expect(await books.take(home(), late.record, late.signature)).toEqual({ held: false, code: 'RECORD_FORGED' });
+  expect(await books.take(home(), late.record, late.signature)).toEqual({
+    held: false,
+    code: 'RECORD_FORGED',
+  });
   expect(await versions()).toEqual([['00000000000000aa', 1, true]]);
 });
 
@@ -160,8 +187,13 @@ it('lists the keys of both beside the objects of a sealed folder, as they lie on
   expect(entries.slice(0, 2).map(({ path }) => path)).toEqual(names);
   const paged = store.entriesAt({ at: null, after: null, limit: 1 });
   expect(paged).toMatchObject({ entries: [{ path: names[0] }], next: names[0] });
-  expect(store.entriesAt({ at: null, after: paged.next, limit: 1 })).toMatchObject({ entries: [{ path: names[1] }], next: names[1] });
-  expect(store.entriesAt({ at: null, after: names[1] as never, limit: 1 }).entries[0]?.path).toMatch(/^packs\//);
+  expect(store.entriesAt({ at: null, after: paged.next, limit: 1 })).toMatchObject({
+    entries: [{ path: names[1] }],
+    next: names[1],
+  });
+  expect(store.entriesAt({ at: null, after: names[1] as never, limit: 1 }).entries[0]?.path).toMatch(
+    /^packs\//,
+  );
   const file = fs.readFileSync(path.join(scratch, 'data', old.agent, names[0] ?? ''));
   expect(createPublicKey(file).equals(next.publicKey)).toBe(true);
 });
@@ -198,13 +230,21 @@ it('says the same again for ever, also where a kill came in between', async () =
 });
 
 it.each<[string, (ids: { old: string; next: string }) => Promise<void>, string]>([
-  ['an old device that is connected', async (ids) => void connected.push(ids.old as DeviceId), 'is connected'],
+  [
+    'an old device that is connected',
+    async (ids) => void connected.push(ids.old as DeviceId),
+    'is connected',
+  ],
   [
     'a new device with data of its own',
     async (ids) => void (await copies.open(ids.next as DeviceId, 'media', 'mirror')),
     'data of its own',
   ],
-  ['an old device that another one succeeds', async (ids) => void (await succeed(ids.old, third.agent)), 'already'],
+  [
+    'an old device that another one succeeds',
+    async (ids) => void (await succeed(ids.old, third.agent)),
+    'already',
+  ],
 ])('refuses %s, says why, and changes nothing', async (_, arrange, said) => {
   await leaveHistory();
   const ids = { old: old.agent, next: next.agent };
@@ -224,7 +264,9 @@ it('refuses a device that is unknown, itself, or without data', async () => {
   await expect(succeed(old.agent, old.agent)).rejects.toMatchObject({ code: 'SUCCESSION_REFUSED' });
   book.pair({ deviceId: third.agent, grant: { role: 'replica' }, addresses: [] });
   await expect(succeed(third.agent, next.agent)).rejects.toMatchObject({ code: 'SUCCESSION_REFUSED' });
-  await expect(succeed(old.agent, next.agent.slice(0, 9))).rejects.toMatchObject({ code: 'DEVICE_ID_INVALID' });
+  await expect(succeed(old.agent, next.agent.slice(0, 9))).rejects.toMatchObject({
+    code: 'DEVICE_ID_INVALID',
+  });
 });
 
 it('hands on from one rebuilt server to the next, and back to one that was not lost after all', async () => {

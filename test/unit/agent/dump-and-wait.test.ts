@@ -6,7 +6,7 @@ type Answers = ReadonlyMap<string, string | null>;
 /** `looks`: what is known at each look; the last one stays. */
 function dump(
   looks: Answers[],
-  { connected = ['nas', 'vps'], pin = 'kept' as string | null, timeoutMs = 60_000 } = {},
+  { pin = 'kept', timeoutMs = 60_000 }: { pin?: string | null; timeoutMs?: number } = {},
 ): Promise<DumpedWithPins> {
   let looked = 0;
   return dumpAndWait(
@@ -14,7 +14,7 @@ function dump(
       dump: async () => ({ versions: [], point: pin === null ? null : '20261121-140000-0123abcd' }),
       copies: () => 0,
       pinAnswers: () => looks[Math.min(looked++, looks.length - 1)] ?? new Map(),
-      connected: () => connected,
+      connected: () => ['nas', 'vps'],
       obstacles: () => [],
       pollIntervalMs: 1,
     },
