@@ -104,7 +104,7 @@ async function measureStep(store: MirrorStore, parts: readonly PointPart[], vers
 
 /** The longest transaction of any index until it is stopped, ms. */
 function timeTransactions(): { stop(): number } {
-  const apply = Reflect.get(MirrorIndex.prototype, 'apply') as MirrorIndex['apply'];
+  const apply = Reflect.get(MirrorIndex.prototype, 'apply');
   let longestMs = 0;
   MirrorIndex.prototype.apply = function timed(...given) {
     const startedAt = performance.now();

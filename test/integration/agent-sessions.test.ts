@@ -140,7 +140,8 @@ it('tells a device that another one goes on with its data, takes nothing of it, 
   await sessions.ended();
   const next = new PointSigner().agent;
   copies.successions.add(agentId, next, { since: now(), replacesLast: false });
-  connect();
+  let isSilentHeard = true;
+  void connect().closed.then(() => (isSilentHeard = false));
   const deps = { folders: { list: () => [feed], onChange: () => () => {} }, points: noPoints };
   const session = (channel: Channel): ServeSession =>
     new ServeSession({ ...deps, channel, logger: silentLogger }, { programVersion: '0.0.0' });
@@ -163,4 +164,5 @@ it('tells a device that another one goes on with its data, takes nothing of it, 
   void session(agentSide).run();
   await until(() => files() === 2, 'the file of the device that goes on');
   expect(copies.agentIds()).toEqual([agentId]);
+  expect(isSilentHeard).toBe(true);
 });
