@@ -168,7 +168,7 @@ function fillStore(
     });
   for (let file = 0; file < records * 0.3; file += 1) {
     const begun = random.integer(1, last - 3 * sequencesPerPoint);
-    version(pathOf(file), begun, random.integer(begun + sequencesPerPoint, last));
+    version(`old/${pathOf(file)}` as RelativePath, begun, random.integer(begun + sequencesPerPoint, last));
   }
   for (let run = 0; run < 2 * runs; run += 1) {
     const own = ownedAt(run) * sequencesPerPoint;
