@@ -227,6 +227,7 @@ it('dumps without a pin where the receiver grants no more, and says so with exit
       retentionNow: longAgo,
       now: longAgo,
       steadyNow: () => 0,
+      isForgotten: () => false,
       logger: silentLogger,
     },
     { directory: path.join(data, agentId, 'points'), agent: agentId },

@@ -30,7 +30,8 @@ it('finds by indexes what expires and what is forgotten, and never reads through
   if (first === undefined || second === undefined) throw new Error('too short a history');
   const sweep = (nowMs: number, history: typeof parts): number[] => {
     const rules = { floorDays: 1, longestMs: 2 };
-    const found = expiringVersionIds({ index, nowMs, rules, kept: keptIntervals(index.intervals, history) });
+    const intervals = keptIntervals(index.intervals, history);
+    const found = expiringVersionIds({ index, nowMs, rules, kept: () => intervals });
     const ids: number[] = [];
     let page = found.next();
     for (; page.done !== true; page = found.next()) ids.push(...page.value);
