@@ -3,6 +3,7 @@ import { freedRanges, NeededContents } from '../retention/needed-contents.ts';
 import { expiringVersions, type VersionRetention } from '../retention/version-retention.ts';
 import type { VersionRow } from './index-rows.ts';
 import { sizeOf } from './journal-entry.ts';
+import { yieldToOthers } from './journal.ts';
 import type { MirrorIndex } from './mirror-index.ts';
 import { keptIntervals } from './version-sweep.ts';
 
@@ -18,7 +19,7 @@ type Asked = {
 };
 
 /**
- * The versions that forgotten points needed and that nothing needs now, in pages: no kept point and, where the folder has
+ * The versions that forgotten points needed and that nothing needs now, in pages that may be empty: no kept point and, where the folder has
  * a rule beside the points, not that rule. The floor by age does not hold them: the owner has spoken. What cannot be
  * placed among points stays. Costs what ended in or behind the forgotten points; changes nothing.
  */
@@ -39,7 +40,7 @@ export function* forgottenVersions(asked: Asked): Generator<readonly VersionRow[
         const life = { begun: holding.begun, ended, succeededAt };
         return wasNeeded.needs(life) && !isNeeded.needs(life) && !isHeldByRule(asked, row);
       });
-      if (going.length > 0) yield going;
+      yield going;
     }
   }
 }
@@ -85,6 +86,7 @@ export async function removeForgotten(
     const { versions, bytes } = await remove(rows.map(({ replaced }) => replaced.id));
     removed.versions += versions;
     removed.bytes += bytes;
+    await yieldToOthers();
   }
   return removed;
 }

@@ -14,6 +14,7 @@ import { evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } f
 import type { MomentInterval } from './interval-index.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
 import { sizeOf, type ChangeEntry, type GapEntry } from './journal-entry.ts';
+import { yieldToOthers } from './journal.ts';
 import type { StoreUsage } from './mirror-index.ts';
 import { laterMoment, momentOf, type Moment } from './moment.ts';
 import { PartBytes } from './part-bytes.ts';
@@ -319,11 +320,16 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       const rules = { floorDays: retention.floorDays, longestMs: kept.longestMs };
       const sweep = expiringVersionIds({ index, nowMs, rules, kept: keptNow });
       let page = sweep.next();
-      for (; page.done !== true; page = sweep.next()) count(await this.expireVersions(page.value));
+      for (; page.done !== true; page = sweep.next()) {
+        count(await this.expireVersions(page.value));
+        await yieldToOthers();
+      }
       index.sweep.write(page.value);
     } else {
-      for (const ids of expiringByRule(index, nowMs, retention, keptNow))
+      for (const ids of expiringByRule(index, nowMs, retention, keptNow)) {
         count(await this.expireVersions(ids));
+        await yieldToOthers();
+      }
     }
     const first = keptNow().reduce<Moment | null>(
       (low, { from }) => (low === null || from < low ? from : low),
