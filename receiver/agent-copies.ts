@@ -89,6 +89,11 @@ export class AgentCopies {
     this.#agent(agentId).keys.adopt(deviceId, publicKey);
   }
 
+  /** Writes the files of keys again that were damaged, and gives their names. @throws a system error */
+  mendKeys(agentId: DeviceId): string[] {
+    return this.#agent(agentId).keys.mend();
+  }
+
   /** Of the device that goes on with the agent's data; null as long as it is not known. */
   agentKey(agentId: DeviceId): KeyObject | null {
     return this.#agent(agentId).keys.current();

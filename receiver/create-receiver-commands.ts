@@ -23,6 +23,8 @@ import { succeedDevice } from './succeed-device.ts';
 import type { Successions } from './successions.ts';
 import { listPoint } from './point-listing.ts';
 import type { ForgetListing, ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
+import { scrubReport, scrubStatus } from './scrub-status.ts';
+import type { Scrubber } from './scrub/scrubber.ts';
 
 /** What only a running receiver can do. */
 type RunningReceiver = {
@@ -41,6 +43,8 @@ type Deps = {
   copies: () => Promise<AgentCopies>;
   points: () => Promise<PointBooks>;
   forgetting: PointForgetting;
+  /** At work from the first call on. */
+  scrubber: () => Promise<Scrubber>;
   running: RunningReceiver | null;
 };
 
@@ -132,6 +136,11 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
         },
         texts,
       ),
+    scrub: async ({ all }, signal) => {
+      const scrubber = await deps.scrubber();
+      return scrubReport(await scrubber.run({ all }, signal ?? new AbortController().signal));
+    },
+    scrubStatus: async () => scrubStatus((await deps.scrubber()).progress()),
     reindex: async () => ({ folders: await reindexAll(await deps.copies(), deps.running) }),
   };
 }

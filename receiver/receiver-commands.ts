@@ -65,6 +65,29 @@ export type ReceiverAgentStatus = {
   folders: ReceiverFolderStatus[];
 };
 
+/** How far the re-reading of what is stored is; times ISO 8601. */
+export type ScrubStatus = {
+  /** Since then everything has been read; null before the first whole pass. */
+  coveredAt: string | null;
+  /** Stored files that are damaged now. */
+  damaged: number;
+  /** Of the pass under way, or of the last one (`done`): how much of how much was read, what was found and made whole. */
+  startedAt: string;
+  done: boolean;
+  readBytes: number;
+  wholeBytes: number;
+  found: number;
+  repaired: number;
+};
+
+/** What a whole pass came to. */
+export type ScrubReport = Pick<ScrubStatus, 'startedAt' | 'readBytes' | 'found' | 'repaired' | 'damaged'> & {
+  /** Something could not be read: see the alarms. */
+  skipped: boolean;
+  /** Of each folder with damaged files, or with files that nobody stored: the first of them. */
+  folders: { name: string; damaged: number; files: readonly string[]; extras: readonly string[] }[];
+};
+
 /** What `status --json` prints. */
 export type ReceiverStatus = {
   deviceId: string;
@@ -73,7 +96,7 @@ export type ReceiverStatus = {
   agents: ReceiverAgentStatus[];
   /** Of the data directory; both 0 where it is not there. */
   disk: { freeBytes: number; usedBytes: number };
-  scrub: { coveredAt: string | null; damaged: number };
+  scrub: ScrubStatus;
   alarms: Alarm[];
 };
 
@@ -136,6 +159,8 @@ const inputs = {
   unpin: z.strictObject({ point: z.string().min(1) }),
   forget: z.strictObject({ points: z.array(z.string().min(1)).min(1), dryRun: z.boolean() }),
   succeed: z.strictObject({ old: z.string(), next: z.string() }),
+  scrub: z.strictObject({ all: z.boolean() }),
+  scrubStatus: z.strictObject({}),
   reindex: z.strictObject({}),
 };
 
@@ -186,6 +211,9 @@ export type ReceiverCommands = {
   forget: (input: Input<'forget'>) => Promise<ForgetListing>;
   /** See succeedDevice. @throws CodedError DEVICE_UNKNOWN, DEVICE_ID_INVALID, SUCCESSION_REFUSED */
   succeed: (input: Input<'succeed'>) => Promise<Succeeded>;
+  /** Reads on, as fast as it goes, until everything is read; `all`: from the beginning. An abort leaves it where it stands. */
+  scrub: (input: Input<'scrub'>, signal?: AbortSignal) => Promise<ScrubReport>;
+  scrubStatus: (input: Input<'scrubStatus'>) => Promise<ScrubStatus>;
   /** Builds the databases again from the plain files. */
   reindex: (
     input: Input<'reindex'>,

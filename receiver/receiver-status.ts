@@ -11,6 +11,8 @@ import type { PointBooks } from './point-books.ts';
 import type { ReceiverAgentStatus, ReceiverRecipients, ReceiverStatus } from './receiver-commands.ts';
 import { latestRemovalMs } from './retention/latest-removal.ts';
 import type { PointRules } from './retention/point-retention.ts';
+import { scrubStatus } from './scrub-status.ts';
+import type { Scrubber } from './scrub/scrubber.ts';
 import type { RecipientHistory } from './store/recipient-history.ts';
 
 type Deps = {
@@ -20,6 +22,7 @@ type Deps = {
   copies: AgentCopies;
   points: PointBooks;
   sessions: AgentSessions;
+  scrubber: Scrubber;
   alarms: AlarmBoard;
   pointRules: PointRules;
   /** ms, by the clock that ages are counted by. */
@@ -43,7 +46,7 @@ export function receiverStatus(deps: Deps): ReceiverStatus {
     listening: [...deps.listening],
     agents: [...agentIds].map((agentId) => agentStatus(deps, agentId)),
     disk: deps.copies.isDiskGone() ? { freeBytes: 0, usedBytes: 0 } : diskStatus(deps.dataDirectory),
-    scrub: { coveredAt: null, damaged: 0 },
+    scrub: scrubStatus(deps.scrubber.progress()),
     alarms: deps.alarms.list(),
   };
 }

@@ -17,6 +17,7 @@ import { PeerBook } from '../shared/link/peer-book.ts';
 import { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { createPointBooks } from './create-point-books.ts';
+import { createScrubber } from './create-scrubber.ts';
 import type { PointBooks } from './point-books.ts';
 import { PointForgetting } from './point-forgetting.ts';
 import { AgentCopies } from './agent-copies.ts';
@@ -31,6 +32,9 @@ import { receiverRoutes } from './receiver-commands.ts';
 import { receiverStatus } from './receiver-status.ts';
 import { RecipientWatch } from './recipient-watch.ts';
 import { RestoreSessions } from './restore-sessions.ts';
+
+/** The copies are brought up to date first. */
+const scrubStartMs = 600_000;
 
 /**
  * The running receiver; the caller holds the home's lock.
@@ -81,6 +85,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
   const recipients = new RecipientWatch({ copies, alarms, now });
   recipients.start();
   const sessions = new AgentSessions({ copies, points, alarms, recipients, logger, now });
+  const scrubber = createScrubber({ copies, points, alarms, logger, config, sessions });
   const dataWatch = new DataWatch({
     copies,
     alarms,
@@ -112,6 +117,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     copies,
     points,
     sessions,
+    scrubber,
     alarms,
     pointRules: config.points,
     retentionNow: () => clock.nowMs(),
@@ -134,6 +140,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     copies: async () => copies,
     points: async () => points,
     forgetting,
+    scrubber: async () => scrubber,
     running: {
       life,
       status: () => receiverStatus(statusDeps),
@@ -141,6 +148,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       withoutSession: async (agentId, action) => sessions.withoutSession(agentId, action),
     },
   });
+  scrubber.start(scrubStartMs);
   const control = await startControlServer({ home, routes: receiverRoutes(commands), logger });
   const expiry = startHistoryExpiry(
     {
@@ -175,6 +183,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       await retries.stop();
       await control.close();
       await links.stop();
+      await scrubber.stop();
       await Promise.all([sessions.ended(), restores.ended()]);
       await points.close();
       clock.store();

@@ -10,6 +10,7 @@ import { defaultReceiverHome, initialisedReceiverHome, receiverProgram } from '.
 import { addReindexCommand } from './reindex-command.ts';
 import { addRunCommand } from './run-command.ts';
 import { addSucceedCommand } from './succeed-command.ts';
+import { addScrubCommand } from './scrub-command.ts';
 import { addStatusCommand } from './status-command.ts';
 import { addVersionsCommand } from './versions-command.ts';
 import { receiverAccess } from './with-receiver.ts';
@@ -29,6 +30,7 @@ export function createReceiverProgram(): Command {
   addPointsCommands(program);
   addForgetCommand(program);
   addSucceedCommand(program);
+  addScrubCommand(program);
   addReindexCommand(program);
   addReceiverConfigCommands(program);
   addReloadCommand(program, { access: receiverAccess, home: initialisedReceiverHome });

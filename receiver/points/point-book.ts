@@ -5,6 +5,7 @@ import type { Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import {
   parsePointRecord,
+  encodePointRecord,
   pointId,
   verifyPointRecord,
   type PointRecord,
@@ -66,6 +67,11 @@ type Deps = {
   logger: Logger;
 };
 type Options = { directory: string; agent: string };
+/** `hash`: of the record's bytes. */
+type HeldRecord = { record: PointRecord; hash: string; signature: Buffer };
+
+/** What a scrub found of an agent's points. `mended`: files that were written again; `extras`: files that nobody stored. */
+export type PointScrub = { mended: string[]; extras: string[] };
 
 /**
  * The restore points that a receiver holds of one agent, in plain files alone: nothing of it is in a database.
@@ -77,7 +83,7 @@ export class PointBook {
   readonly #deps: Deps;
   readonly #options: Options;
   readonly #files: PointFiles;
-  readonly #records = new Map<string, { record: PointRecord; hash: string }>();
+  readonly #records = new Map<string, HeldRecord>();
   #known = noKnownPoints();
   /** The one that is being written. */
   #coming: PointRecord | null = null;
@@ -177,7 +183,7 @@ export class PointBook {
         await this.#ready();
         await this.#files.write(id, record, signature);
         await this.#append([this.#taken(id, pin)]);
-        this.#records.set(id, { record: point, hash });
+        this.#records.set(id, { record: point, hash, signature });
       } finally {
         this.#announce(null);
       }
@@ -266,6 +272,38 @@ export class PointBook {
     });
   }
 
+  /**
+   * Reads all files again, and writes those anew that are damaged or gone: what they said is in memory. Points whose files
+   * were damaged when the book was opened stay damaged. @throws CodedError DISK_FAILED, STORE_FULL
+   */
+  scrub(): Promise<PointScrub> {
+    return this.#oneByOne(async () => {
+      const mended: string[] = [];
+      for (const [id, held] of this.#records) {
+        if (this.#isOnDisk(id, held)) continue;
+        await this.#files.write(id, encodePointRecord(held.record), held.signature);
+        mended.push(`${id}.json`);
+      }
+      if (this.#lock !== null && !this.#files.hasFacts(this.#factCount)) {
+        await this.#replaceFacts();
+        mended.push('facts.journal');
+      }
+      return { mended, extras: this.extras() };
+    });
+  }
+
+  /** Files in the directory that are of no point which is or was held. */
+  extras(): string[] {
+    return this.#files.extras(
+      new Set([...this.#records.keys(), ...this.damaged, ...this.#known.forgotten.keys()]),
+    );
+  }
+
+  #isOnDisk(id: string, { hash, signature }: HeldRecord): boolean {
+    const files = this.#files.readIfReadable(id);
+    return files !== null && recordHash(files.record) === hash && files.signature.equals(signature);
+  }
+
   /** Waits for what is under way. */
   async close(): Promise<void> {
     await this.#last;
@@ -312,7 +350,7 @@ export class PointBook {
       const key = this.#deps.keyOf?.(signer) ?? this.#key();
       const record = verifyPointRecord(files.record, files.signature, key);
       if (pointId(record, files.record) !== id) return null;
-      this.#records.set(id, { record, hash: recordHash(files.record) });
+      this.#records.set(id, { record, hash: recordHash(files.record), signature: files.signature });
       return record;
     } catch (error) {
       if (!isCoded(error, 'RECORD_FORGED') && !isCoded(error, 'RECORD_INVALID')) throw error;
@@ -385,6 +423,7 @@ export class PointBook {
     await this.#files.make();
     this.#lock = lockDirectory(this.#options.directory);
     await this.#files.replaceFacts([pointJournalHeader(this.#options.agent)]);
+    this.#factCount = 1;
   }
 
   async #append(facts: readonly PointFact[]): Promise<void> {

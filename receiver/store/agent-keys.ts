@@ -35,6 +35,12 @@ export class AgentKeys {
     this.#of(deviceId).learn(publicKey);
   }
 
+  /** Writes the files again that are damaged or gone though the keys are known, and gives their names. Durable when it returns. */
+  mend(): string[] {
+    const devices = [...new Set(this.#options.devices())];
+    return devices.filter((deviceId) => this.#of(deviceId).mend()).map((deviceId) => this.#nameOf(deviceId));
+  }
+
   /** Of the device that goes on with the data; null as long as it is not known. */
   current(): KeyObject | null {
     const current = this.#options.devices().at(-1);

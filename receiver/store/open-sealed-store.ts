@@ -4,6 +4,7 @@ import { packName, parseSealedObjectName } from '../../shared/sealing/object-nam
 import { deviceIdOfKey } from '../../shared/identity/device-id.ts';
 import { parseVersionRecord } from '../../shared/sealing/version-record.ts';
 import type { SignerKey } from './agent-keys.ts';
+import type { Damage } from './damage-index.ts';
 import { HeldContent } from './held-content.ts';
 import { LackingPacks } from './lacking-packs.ts';
 import type { MirrorIndex } from './mirror-index.ts';
@@ -106,6 +107,7 @@ function indexVersions(
 }
 
 const versionsAtOnce = 100;
+const rowsAtOnce = 1000;
 
 /** Whether a version record, whoever wrote it, says that it is of that device. */
 function names(json: Buffer, deviceId: string): boolean {
@@ -127,7 +129,6 @@ function isWhole(index: MirrorIndex, version: { number: number; epoch: string })
 }
 
 function* recordsIn(index: MirrorIndex): Generator<{ number: number; epoch: string }> {
-  const rowsAtOnce = 1000;
   for (let after = 'versions/' as RelativePath; ;) {
     const rows = index.liveAfter(after, rowsAtOnce);
     for (const { path } of rows) {
@@ -161,6 +162,15 @@ function findLacking(
   }
   for (const version of all) {
     if (!versionFiles(version).every((name) => found.has(name))) lacking.noteUnreadable(versionKey(version));
+  }
+  for (let after: Damage | null = null; ;) {
+    const damaged: Damage[] = index.damage.after(after, rowsAtOnce);
+    for (const { path } of damaged) {
+      const name = parseSealedObjectName(path);
+      if (name?.kind === 'pack') lacking.noteUnneeded(name.hash.toString('hex'));
+    }
+    if (damaged.length < rowsAtOnce) break;
+    after = damaged.at(-1) ?? null;
   }
   const gone = versions.expired().filter((hash) => index.live(packName(hash) as RelativePath) === null);
   for (const hash of gone) lacking.noteUnneeded(hash.toString('hex'));

@@ -202,7 +202,16 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
       },
     ],
     disk: { freeBytes: 10 * 2 ** 30, usedBytes: 90 * 2 ** 30 },
-    scrub: { coveredAt: null, damaged: 0 },
+    scrub: {
+      coveredAt: null,
+      damaged: 2,
+      startedAt: new Date(now - 3_600_000).toISOString(),
+      done: false,
+      readBytes: 3 * 2 ** 30,
+      wholeBytes: 8 * 2 ** 30,
+      found: 3,
+      repaired: 1,
+    },
     alarms: [],
   };
   expect(formatReceiverStatus(status, now)).toBe(`device CCCCCCC-DDDDDDD
@@ -221,5 +230,6 @@ folder database is readable with keys AAAAAAAAAAAAAAAA, BBBBBBBBBBBBBBBB
 a file of media that is deleted today has left here by 2027-11-21 at the latest, pinned restore points apart
 
 2 restore points are forgotten, but not all of what only that held is removed yet: tried again every ten minutes, when no restore reads
+what is stored is being read through: 3 GiB of 8 GiB, the first time, 2 damaged
 `);
 });
