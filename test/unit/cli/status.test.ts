@@ -230,6 +230,7 @@ folder database is readable with keys AAAAAAAAAAAAAAAA, BBBBBBBBBBBBBBBB
 a file of media that is deleted today has left here by 2027-11-21 at the latest, pinned restore points apart
 
 2 restore points are forgotten, but not all of what only that held is removed yet: tried again every ten minutes, when no restore reads
+
 what is stored is being read through: 3 GiB of 8 GiB, the first time, 2 damaged
 `);
 });
