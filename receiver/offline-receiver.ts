@@ -12,6 +12,7 @@ import { AgentCopies } from './agent-copies.ts';
 import { readReceiverConfig } from './config.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import { createPointBooks } from './create-point-books.ts';
+import { PointForgetting } from './point-forgetting.ts';
 import { createScrubber } from './create-scrubber.ts';
 import type { Scrubber } from './scrub/scrubber.ts';
 import type { ReceiverCommands } from './receiver-commands.ts';
@@ -48,7 +49,7 @@ export function createOfflineReceiverCommands(home: Home): {
         'a version is refused',
       ),
   });
-  const { points } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
+  const { points, clock } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
   let opened: Promise<AgentCopies> | null = null;
   const allCopies = async (): Promise<AgentCopies> => {
     opened ??= openCopies(copies);
@@ -79,6 +80,15 @@ export function createOfflineReceiverCommands(home: Home): {
       return scrubber;
     },
     copies: allCopies,
+    forgetting: new PointForgetting(
+      {
+        bookOf: async (agentId) => points.of(agentId),
+        copies,
+        isRead: () => false,
+        retentionNow: () => clock.nowMs(),
+      },
+      { rulesOf: () => config.points },
+    ),
     points: async () => {
       await allCopies();
       return points;
