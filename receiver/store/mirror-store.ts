@@ -228,7 +228,8 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   ): { entries: StoredEntry[]; next: RelativePath | null } {
     const { index } = this.parts;
     const moments = momentsOf(index.intervals, interval);
-    for (let next = after; moments !== null;) {
+    if (moments === null) return { entries: [], next: null };
+    for (let next = after; ;) {
       const rows = index.aliveBetween(moments, next, limit);
       const entries = rows
         .filter((row) => !('replaced' in row && index.intervals.isSupplanted(row, moments.to)))
@@ -236,7 +237,6 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       next = rows.length < limit ? null : (rows.at(-1)?.path ?? null);
       if (entries.length > 0 || next === null) return { entries, next };
     }
-    return { entries: [], next: null };
   }
 
   /** What can be proved of the interval now. Later records may still show that a path is lacking. */
