@@ -8,11 +8,11 @@ import type { Channel } from '../shared/link/channel.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { defaultAnswerTimeoutMs } from '../shared/transfer/answer-deadline.ts';
 import type { AgentCopies, FolderKind } from './agent-copies.ts';
+import type { AgentGuards } from './agent-guards.ts';
 import type { PointBooks } from './point-books.ts';
 import type { PointAnswer } from './points/point-book.ts';
 import { PullSession } from './pull/pull-session.ts';
 import type { PullStore } from './pull/pull-store.ts';
-import type { RecipientWatch } from './recipient-watch.ts';
 
 /** How long a full store waits before it tries again. */
 const retryDelayMs = 30_000;
@@ -23,7 +23,7 @@ type Deps = {
   copies: AgentCopies;
   points: PointBooks;
   alarms: AlarmBoard;
-  recipients: RecipientWatch;
+  guards: Pick<AgentGuards, 'noteDurable'>;
   logger: Logger;
   now: () => number;
 };
@@ -129,7 +129,7 @@ export class AgentSessions {
     kind: FolderKind,
     onDurable: () => void,
   ): Promise<PullStore> {
-    const { copies, logger, now } = this.#deps;
+    const { copies, guards, logger, now } = this.#deps;
     const store = await copies.open(agentId, folder, kind);
     this.#deps.alarms.clear(`folder ${agentId}/${folder} opening`);
     return {
@@ -145,6 +145,7 @@ export class AgentSessions {
       openCurrent: (path) => store.openCurrent(path),
       completeIndex: async (position) => {
         const completed = await store.completeIndex(position);
+        guards.noteDurable(agentId, folder, store);
         onDurable();
         return completed;
       },
@@ -152,7 +153,7 @@ export class AgentSessions {
       commit: async (batch) => {
         await store.commit(batch);
         this.#durableAt.set(`${agentId}/${folder}`, now());
-        if (store.kind === 'sealed') this.#deps.recipients.check(agentId, folder, store);
+        guards.noteDurable(agentId, folder, store);
         onDurable();
         logger.debug(
           { agentId, folder, records: batch.records.length, through: batch.through },

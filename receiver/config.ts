@@ -7,6 +7,8 @@ import { resolveDeviceId } from '../shared/identity/device-id.ts';
 import { parseConfig, readConfigText } from '../shared/io/config-file.ts';
 import { formatAddress, type Address } from '../shared/link/address.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
+import type { GuardRules } from './guard/guard-rules.ts';
+import { guardsValue } from './guard/guards-value.ts';
 import { defaultPointRules, type PointRules } from './retention/point-retention.ts';
 import type { VersionRetention } from './retention/version-retention.ts';
 
@@ -25,6 +27,8 @@ export type ReceiverConfig = {
   folderVersions: ReadonlyMap<string, ReadonlyMap<string, VersionRetention>>;
   /** Which restore points are kept. */
   points: PointRules;
+  /** What freezes the expiry of an agent until a person releases it. */
+  guards: GuardRules;
   /** For agents without an entry in `quotas`; null: no limit. */
   quotaBytes: number | null;
   /** The share of a quota, 0 to 0.5, that mirror folders leave to sealed ones. */
@@ -101,6 +105,7 @@ const configSchema: z.ZodType<ReceiverConfig> = z
     freeSpaceFloor: shareValue('the disk', '5%').default(0.05),
     versions: versionsValue.prefault({}),
     points: pointsValue.prefault({}),
+    guards: guardsValue.prefault({}),
     quota: quotaValue.default(null),
     sealedReserve: shareValue('a quota', '10%').default(0.1),
     agents: z.record(z.string(), agentValue).nullable().default({}),
@@ -194,6 +199,20 @@ versions:
   keep: 5
   cleanout: never
   maxAge: 365d
+
+# What looks like an attack or an accident: then nothing of that agent expires any more until you say "release", and there is an
+# alarm. Each of them may be off; docs/guards.md says what to do. Sudden is what happens within "window".
+#   changes     this share of a mirror folder was deleted or rewritten, in files and at least that many, or in bytes and at least
+#               so many; or more than filesMax or bytesMax, whatever the share is
+#   dumpSize    a dump is smaller than usual by this share, and by so many bytes at least
+#   packs       so many times as much came of a dump as usual, and so many whole dumps, and so many bytes at least
+#   recipients  a dump is sealed to other keys than before
+guards:
+  window: 1d
+  changes: { share: 25%, files: 100, bytes: 100 MiB, filesMax: none, bytesMax: none }
+  dumpSize: { share: 50%, bytes: 16 MiB }
+  packs: { times: 10, dumps: 2, bytes: 1 GiB }
+  recipients: on
 
 # How much one agent may store here with all its versions: a size such as 200 GB, or none for no limit.
 # At its quota an agent is refused; nothing is thrown away.

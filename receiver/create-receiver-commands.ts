@@ -15,11 +15,13 @@ import type { PeerGrant } from '../shared/link/peer.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { parseFolderId } from '../shared/records/folder-id.ts';
 import type { AgentCopies } from './agent-copies.ts';
+import type { AgentGuards } from './agent-guards.ts';
 import { readReceiverConfig } from './config.ts';
 import { listVersions } from './list-versions.ts';
 import type { PointBooks } from './point-books.ts';
 import { listPoint } from './point-listing.ts';
 import type { ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
+import { freezeOf } from './receiver-status.ts';
 
 /** What only a running receiver can do. */
 type RunningReceiver = {
@@ -36,6 +38,7 @@ type Deps = {
   /** Opens all stores on the disk at the first call where the receiver does not run. */
   copies: () => Promise<AgentCopies>;
   points: () => Promise<PointBooks>;
+  guards: () => Promise<AgentGuards>;
   running: RunningReceiver | null;
 };
 
@@ -98,6 +101,13 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
     unpin: async ({ point }) => {
       const { book, id } = await (await deps.points()).find(point, await knownAgents());
       return { id, wasPinned: await book.unpin(id) };
+    },
+    release: async ({ agent }) => {
+      const guards = await deps.guards();
+      const frozen = (await knownAgents()).filter((agentId) => guards.isFrozen(agentId));
+      if (agent === null && frozen.length === 0) return { agent: null, released: [] };
+      const agentId = agent === null ? chooseAgent(null, frozen) : await agentFor(agent);
+      return { agent: agentId, released: guards.release(agentId).map(freezeOf) };
     },
     reindex: async () => ({ folders: await reindexAll(await deps.copies(), deps.running) }),
   };

@@ -21,6 +21,8 @@ type Deps = {
   copies: { agentIds(): readonly DeviceId[]; foldersOf(agentId: DeviceId): [string, AgentStore][] };
   /** A restore reads of that agent: nothing of it may go now. */
   isRead: (agentId: DeviceId) => boolean;
+  /** After a look at all that has come of that agent: nothing of it may go until a person says so. */
+  isFrozen: (agentId: DeviceId) => boolean;
   /** ms, by the clock that ages are counted by; and keeps that. */
   retentionNow: () => number;
   storeClock: () => void;
@@ -32,7 +34,7 @@ type Options = { rulesOf: (agentId: DeviceId) => PointRules };
 
 /**
  * Every hour: the restore points that the rules let go, then what no kept point needs any more of each folder. Never
- * under a restore, and nothing of an agent whose points cannot be read.
+ * under a restore, nothing of an agent that is frozen, and nothing of one whose points cannot be read.
  */
 export function startHistoryExpiry(deps: Deps, options: Options): { stop(): Promise<void> } {
   let stopped = false;
@@ -58,21 +60,21 @@ export async function expireHistory(
   { rulesOf }: Options,
   isStopped: () => boolean,
 ): Promise<void> {
-  const { copies, isRead } = deps;
+  const { copies, isFrozen, isRead } = deps;
   if (isStopped()) return;
   await withAlarm(deps, 'retention clock', async () => deps.storeClock());
   tellClockGap(deps);
   for (const agentId of copies.agentIds()) {
     if (isStopped()) return;
-    if (isRead(agentId)) continue;
+    if (isFrozen(agentId) || isRead(agentId)) continue;
     const rules = rulesOf(agentId);
     const kept = await withAlarm(deps, `points ${agentId} expiry`, async () =>
       expirePoints(deps, agentId, rules),
     );
     if (kept === null) continue;
     for (const [folder, store] of copies.foldersOf(agentId)) {
-      // asked again: a restore may have begun meanwhile
-      if (isStopped() || isRead(agentId)) break;
+      // asked again: a restore or a freeze may have begun meanwhile
+      if (isStopped() || isFrozen(agentId) || isRead(agentId)) break;
       await withAlarm(deps, `folder ${agentId}/${folder} expiry`, async () => {
         const removed = await store.expire(deps.retentionNow(), keptHistory(kept, folder, rules));
         if (removed.bytes > 0 || removed.versions > 0)

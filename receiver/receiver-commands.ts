@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { PointListing } from '../shared/cli/point-listing.ts';
 import type { Alarm } from '../shared/alarm-board.ts';
+import type { ErrorCode } from '../shared/errors/error-table.ts';
 import { controlCommands } from '../shared/io/control-client.ts';
 import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
 import { pinLabelSchema } from '../shared/sealing/point-record.ts';
@@ -21,7 +22,7 @@ type ReceiverFolderStatus = {
   lastDurableAt: string | null;
   /**
    * By when a file that is deleted now has left here at the latest, pinned points apart, while newer complete points come; ISO 8601.
-   * Null where the rule keeps some for ever, and of a sealed folder.
+   * Null where the rule keeps some for ever, while the agent is frozen, and of a sealed folder.
    */
   deletedGoneBy: string | null;
   /** Who can read a sealed folder; null for a mirror folder. */
@@ -47,13 +48,18 @@ export type ReceiverAgentStatus = {
   /** False for an agent that was unpaired: its data stays. */
   paired: boolean;
   connected: boolean;
+  /** Nothing of the agent expires until `release`. */
   frozen: boolean;
+  /** What was found, the first of it first; `folder`: null where it is about the agent. */
+  freezes: ReceiverFreeze[];
   quotaBytes: number | null;
   usedBytes: number;
   /** When the newest and the oldest were received, ISO 8601. `refused`: announcements that were not taken, ever. */
   points: { count: number; latestAt: string | null; oldestAt: string | null; refused: number };
   folders: ReceiverFolderStatus[];
 };
+
+export type ReceiverFreeze = { folder: string | null; code: ErrorCode; since: string; message: string };
 
 /** What `status --json` prints. */
 export type ReceiverStatus = {
@@ -109,6 +115,7 @@ const inputs = {
   points: z.strictObject({ agent }),
   pin: z.strictObject({ point: z.string().min(1), label: pinLabelSchema }),
   unpin: z.strictObject({ point: z.string().min(1) }),
+  release: z.strictObject({ agent }),
   reindex: z.strictObject({}),
 };
 
@@ -152,6 +159,11 @@ export type ReceiverCommands = {
   pin: (input: Input<'pin'>) => Promise<{ id: string }>;
   /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */
   unpin: (input: Input<'unpin'>) => Promise<{ id: string; wasPinned: boolean }>;
+  /**
+   * Ends the freeze of an agent; null: of the only one that is frozen, if one is.
+   * @throws CodedError USAGE (several are frozen), DEVICE_UNKNOWN
+   */
+  release: (input: Input<'release'>) => Promise<{ agent: string | null; released: ReceiverFreeze[] }>;
   /** Builds the databases again from the plain files. */
   reindex: (
     input: Input<'reindex'>,

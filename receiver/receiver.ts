@@ -19,6 +19,7 @@ import { programVersion } from '../shared/program-version.ts';
 import { createPointBooks } from './create-point-books.ts';
 import type { PointBooks } from './point-books.ts';
 import { AgentCopies } from './agent-copies.ts';
+import { AgentGuards } from './agent-guards.ts';
 import { writeRestoreText } from './restore-text.ts';
 import { AgentSessions } from './agent-sessions.ts';
 import { readReceiverConfig } from './config.ts';
@@ -27,7 +28,6 @@ import { DataWatch } from './data-watch.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import { receiverRoutes } from './receiver-commands.ts';
 import { receiverStatus } from './receiver-status.ts';
-import { RecipientWatch } from './recipient-watch.ts';
 import { RestoreSessions } from './restore-sessions.ts';
 
 /**
@@ -76,9 +76,12 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
   }
   const { points, clock } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
   for (const agentId of copies.agentIds()) await openPoints(points, agentId, alarms);
-  const recipients = new RecipientWatch({ copies, alarms, now });
-  recipients.start();
-  const sessions = new AgentSessions({ copies, points, alarms, recipients, logger, now });
+  const guards = new AgentGuards(
+    { copies, alarms, now, logger },
+    { dataDirectory: config.data, rules: config.guards },
+  );
+  for (const agentId of copies.agentIds()) guards.check(agentId);
+  const sessions = new AgentSessions({ copies, points, alarms, guards, logger, now });
   const dataWatch = new DataWatch({
     copies,
     alarms,
@@ -109,6 +112,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     links,
     copies,
     points,
+    guards,
     sessions,
     alarms,
     pointRules: config.points,
@@ -122,6 +126,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     desk,
     copies: async () => copies,
     points: async () => points,
+    guards: async () => guards,
     running: {
       life,
       status: () => receiverStatus(statusDeps),
@@ -134,6 +139,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       points,
       copies,
       isRead: (agentId) => restores.leases.holds(agentId),
+      isFrozen: (agentId) => guards.check(agentId),
       retentionNow: () => clock.nowMs(),
       storeClock: () => clock.store(),
       clockGap: () => clock.gap(),
@@ -149,7 +155,6 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
   return {
     failed: new Promise(() => {}),
     stop: async () => {
-      recipients.stop();
       await dataWatch.stop();
       await expiry.stop();
       await control.close();

@@ -7,6 +7,7 @@ import { addPairingCommands } from './pairing-commands.ts';
 import { addPointsCommands } from './points-command.ts';
 import { defaultReceiverHome, initialisedReceiverHome, receiverProgram } from './receiver-home.ts';
 import { addReindexCommand } from './reindex-command.ts';
+import { addReleaseCommand } from './release-command.ts';
 import { addRunCommand } from './run-command.ts';
 import { addStatusCommand } from './status-command.ts';
 import { addVersionsCommand } from './versions-command.ts';
@@ -25,6 +26,7 @@ export function createReceiverProgram(): Command {
   addStatusCommand(program);
   addVersionsCommand(program);
   addPointsCommands(program);
+  addReleaseCommand(program);
   addReindexCommand(program);
   addReceiverConfigCommands(program);
   addReloadCommand(program, { access: receiverAccess, home: initialisedReceiverHome });

@@ -29,7 +29,8 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
     '\n',
     formatAgents(status.agents, moment),
     ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatRecipients(folder, moment))),
-    ...status.agents.flatMap((agent) => agent.folders.flatMap(formatGoneBy)),
+    ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatGoneBy(folder, agent))),
+    ...formatFreezes(status.agents, moment),
   ];
   for (const alarm of status.alarms)
     parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${alarm.message}\n`);
@@ -42,13 +43,35 @@ function formatDisk({ usedBytes, freeBytes }: ReceiverStatus['disk']): string {
 }
 
 /** For those who have to answer for how long deleted files are kept. */
-function formatGoneBy({ id, kind, deletedGoneBy }: ReceiverAgentStatus['folders'][number]): string[] {
+function formatGoneBy(
+  { id, kind, deletedGoneBy }: ReceiverAgentStatus['folders'][number],
+  { frozen }: ReceiverAgentStatus,
+): string[] {
   if (kind === 'sealed') return [];
+  if (frozen) return [`\na file of ${id} that is deleted today stays here as long as the agent is frozen\n`];
   const when =
     deletedGoneBy === null
       ? 'may stay here for ever'
       : `has left here by ${deletedGoneBy.slice(0, 10)} at the latest`;
   return [`\na file of ${id} that is deleted today ${when}, pinned restore points apart\n`];
+}
+
+/** That nothing expires, and how to go on; what was found is in the alarms. */
+function formatFreezes(
+  agents: readonly ReceiverAgentStatus[],
+  moment: (at: string | null) => string,
+): string[] {
+  const names = shortenDeviceIds(agents.map(({ deviceId }) => deviceId));
+  return agents.flatMap(({ deviceId, frozen, freezes }) => {
+    if (!frozen) return [];
+    const name = names.get(deviceId) ?? deviceId;
+    const found = freezes.map(({ folder, code, since }) => `${folder ?? 'agent'} ${code}, found ${moment(since)}`);
+    const why = found.length === 0 ? 'what came of it cannot be judged' : found.join('; ');
+    return [
+      `\nagent ${name} is frozen (${why}): nothing of it expires\n`,
+      `  look at the server first; when all is well: mastokeep-receiver release --agent ${name}\n`,
+    ];
+  });
 }
 
 /** Who can read a sealed folder, and the latest change of that. */

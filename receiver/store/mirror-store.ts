@@ -9,6 +9,7 @@ import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
+import { FolderPast } from './folder-past.ts';
 import { evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } from './interval-evidence.ts';
 import type { MomentInterval } from './interval-index.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
@@ -224,6 +225,10 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
 
   usage(): StoreUsage {
     return this.parts.index.usage();
+  }
+
+  get past(): FolderPast {
+    return new FolderPast(this.parts.index.database);
   }
 
   /** Where a sequence of an index lies in the order of all indexes; null where the index was never met. */

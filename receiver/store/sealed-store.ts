@@ -4,6 +4,7 @@ import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { sameContent, type FileRecord, type FileState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName, parseSealedObjectName } from '../../shared/sealing/object-name.ts';
+import type { PackArrivals } from '../guard/pack-surge.ts';
 import type { KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
 import { AgentKeyObject, agentKeyPath } from './agent-key-object.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
@@ -21,6 +22,7 @@ import {
 import type { LackingPacks } from './lacking-packs.ts';
 import type { HeldCopy } from './readable-content.ts';
 import { recipientHistory, type RecipientHistory } from './recipient-history.ts';
+import { packArrivals } from './pack-arrivals.ts';
 import { readSealedRecord, type SealedRecord } from './sealed-record.ts';
 import { expiringSealedVersions } from './sealed-retention.ts';
 import { noteLackingVersions, packsOf, versionFiles } from './sealed-version-files.ts';
@@ -177,6 +179,11 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   /** Who can read the newest version, and when that changed. */
   recipients(): RecipientHistory {
     return recipientHistory(this.parts.versions.list());
+  }
+
+  /** @see packArrivals */
+  packArrivals(window: { until: number; windowMs: number }): PackArrivals {
+    return packArrivals(this.parts.index.database, window);
   }
 
   usage(): SealedUsage {

@@ -4,9 +4,10 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ServeSession } from '../../agent/serve/serve-session.ts';
 import type { AgentCopies } from '../../receiver/agent-copies.ts';
+import { AgentGuards } from '../../receiver/agent-guards.ts';
 import { AgentSessions } from '../../receiver/agent-sessions.ts';
+import { defaultGuardRules } from '../../receiver/guard/guard-rules.ts';
 import { PointBooks } from '../../receiver/point-books.ts';
-import { RecipientWatch } from '../../receiver/recipient-watch.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
@@ -43,8 +44,11 @@ beforeEach(() => {
     steadyNow: now,
     logger: silentLogger,
   });
-  const recipients = new RecipientWatch({ copies, alarms, now });
-  sessions = new AgentSessions({ copies, points, alarms, recipients, logger: silentLogger, now });
+  const guards = new AgentGuards(
+    { copies, alarms, now, logger: silentLogger },
+    { dataDirectory: data, rules: defaultGuardRules },
+  );
+  sessions = new AgentSessions({ copies, points, alarms, guards, logger: silentLogger, now });
   links = [];
 });
 

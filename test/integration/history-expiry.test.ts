@@ -35,12 +35,14 @@ let alarms: AlarmBoard;
 let store: MirrorStore;
 let feed: FeedFake;
 let isRead: boolean;
+let isFrozen: boolean;
 let stored: number;
 let gap: ClockGap | null;
 
 beforeEach(async () => {
   now = 1_800_000_000_000;
   isRead = false;
+  isFrozen = false;
   stored = 0;
   gap = null;
   const scratch = temporaryDirectory();
@@ -69,6 +71,7 @@ async function expire(): Promise<void> {
     points: books,
     copies,
     isRead: () => isRead,
+    isFrozen: () => isFrozen,
     retentionNow: () => now,
     storeClock: () => void (stored += 1),
     clockGap: () => gap,
@@ -173,6 +176,22 @@ it('takes nothing of an agent that a restore reads from, nor of one whose points
   await expire();
   expect(versions()).toEqual(['one', 'two']);
   expect(alarms.list()).toMatchObject([{ code: 'HOME_INVALID' }]);
+});
+
+it('takes nothing of an agent that is frozen: points, versions, gaps', async () => {
+  await threePoints();
+  await feed.send({}, ['lost']);
+  await feed.send({ lost: 'came after all' });
+  const gaps = store.gaps(null, 10);
+  expect(gaps).toHaveLength(1);
+  await point();
+  now += 400 * dayMs;
+  isFrozen = true;
+  await expire();
+  expect([(await held()).length, versions(), store.gaps(null, 10)]).toEqual([4, ['one', 'two'], gaps]);
+  isFrozen = false;
+  await expire();
+  expect([(await held()).length, versions(), store.gaps(null, 10)]).toEqual([1, [], []]);
 });
 
 it('asks a person about a wall clock that was set, until both clocks agree again', async () => {
