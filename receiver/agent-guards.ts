@@ -6,7 +6,14 @@ import type { Logger } from '../shared/io/logger.ts';
 import type { AgentCopies, AgentStore } from './agent-copies.ts';
 import { FolderJudge } from './folder-judge.ts';
 import { readFreeze, writeFreeze } from './guard/freeze-file.ts';
-import { hitOf, notFrozen, released, withHit, type FreezeState, type GuardHit } from './guard/freeze-state.ts';
+import {
+  hitOf,
+  notFrozen,
+  released,
+  withHit,
+  type FreezeState,
+  type GuardHit,
+} from './guard/freeze-state.ts';
 import type { GuardRules } from './guard/guard-rules.ts';
 
 type Deps = {

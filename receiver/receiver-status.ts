@@ -10,7 +10,12 @@ import type { AgentGuards } from './agent-guards.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { PointBooks } from './point-books.ts';
 import type { GuardHit } from './guard/freeze-state.ts';
-import type { ReceiverAgentStatus, ReceiverFreeze, ReceiverRecipients, ReceiverStatus } from './receiver-commands.ts';
+import type {
+  ReceiverAgentStatus,
+  ReceiverFreeze,
+  ReceiverRecipients,
+  ReceiverStatus,
+} from './receiver-commands.ts';
 import { latestRemovalMs } from './retention/latest-removal.ts';
 import type { PointRules } from './retention/point-retention.ts';
 import type { RecipientHistory } from './store/recipient-history.ts';

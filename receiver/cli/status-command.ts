@@ -65,7 +65,9 @@ function formatFreezes(
   return agents.flatMap(({ deviceId, frozen, freezes }) => {
     if (!frozen) return [];
     const name = names.get(deviceId) ?? deviceId;
-    const found = freezes.map(({ folder, code, since }) => `${folder ?? 'agent'} ${code}, found ${moment(since)}`);
+    const found = freezes.map(
+      ({ folder, code, since }) => `${folder ?? 'agent'} ${code}, found ${moment(since)}`,
+    );
     const why = found.length === 0 ? 'what came of it cannot be judged' : found.join('; ');
     return [
       `\nagent ${name} is frozen (${why}): nothing of it expires\n`,

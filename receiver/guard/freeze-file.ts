@@ -36,7 +36,8 @@ export function readFreeze(file: string): FreezeState {
   const line = bytes.subarray(0, -1);
   if (bytes.at(-1) !== 0x0a || !isIntactLine(line)) throw unknown(`${file} is damaged`, null);
   const parsed = fileSchema.safeParse(parseCheckedLine(line));
-  if (!parsed.success) throw unknown(`${file} has a form that this version does not understand`, parsed.error);
+  if (!parsed.success)
+    throw unknown(`${file} has a form that this version does not understand`, parsed.error);
   const { hits, accepted, releases } = parsed.data;
   return { hits, accepted, releases };
 }

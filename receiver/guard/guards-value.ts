@@ -1,6 +1,12 @@
 import { z } from 'zod';
 import { byteSizeValue, durationValue } from '../../shared/cli/config-value.ts';
-import { defaultGuardRules, type ChangeRule, type GuardRules, type ShrinkRule, type SurgeRule } from './guard-rules.ts';
+import {
+  defaultGuardRules,
+  type ChangeRule,
+  type GuardRules,
+  type ShrinkRule,
+  type SurgeRule,
+} from './guard-rules.ts';
 
 const hourMs = 3_600_000;
 const { changes, shrinking, surge, windowMs } = defaultGuardRules as {

@@ -30,7 +30,8 @@ export class FolderPast {
   goneSince(atMs: number): GoneContents {
     const gone: GoneContents = { deleted: { files: 0, bytes: 0 }, rewritten: { files: 0, bytes: 0 } };
     const rows = this.#all(pastQueries.gone, atMs) as (FileAmount & { stands: number })[];
-    for (const { stands, files, bytes } of rows) gone[stands === 1 ? 'rewritten' : 'deleted'] = { files, bytes };
+    for (const { stands, files, bytes } of rows)
+      gone[stands === 1 ? 'rewritten' : 'deleted'] = { files, bytes };
     return gone;
   }
 

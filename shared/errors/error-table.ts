@@ -32,13 +32,17 @@ export const errorTable = {
   DUMP_FAILED: entry('the last dump of a sealed folder failed, so there is no version of it', {
     retryable: true,
   }),
-  DUMP_SHRUNK: entry('a version of a sealed folder is much smaller than its predecessors; nothing expires until release'),
+  DUMP_SHRUNK: entry(
+    'a version of a sealed folder is much smaller than its predecessors; nothing expires until release',
+  ),
   FILESYSTEM_UNSUITABLE: entry('the file system lacks hard links, directory sync, locks or long names', {
     exitCode: 2,
   }),
   FOLDER_PAUSED: entry('the folder is paused', { retryable: true }),
   FOLDER_UNKNOWN: entry('no such folder exists here', { exitCode: 2, crossesWire: true }),
-  FREEZE_UNKNOWN: entry('whether an agent was frozen cannot be read, so it is; nothing expires until release'),
+  FREEZE_UNKNOWN: entry(
+    'whether an agent was frozen cannot be read, so it is; nothing expires until release',
+  ),
   HOME_INVALID: entry('the home directory is missing, not initialised or already initialised', {
     exitCode: 2,
   }),
@@ -82,7 +86,9 @@ export const errorTable = {
     retryable: true,
     crossesWire: true,
   }),
-  RECIPIENTS_CHANGED: entry('the versions of a sealed folder are sealed to other keys than before; nothing expires until release'),
+  RECIPIENTS_CHANGED: entry(
+    'the versions of a sealed folder are sealed to other keys than before; nothing expires until release',
+  ),
   RECORD_FORGED: entry(
     'a signed record (a version, a restore point) is not signed by the agent that it names, or belongs elsewhere',
     {

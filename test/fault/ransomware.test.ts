@@ -73,7 +73,9 @@ function connect(): Channel {
 }
 
 /** A server with a receiver that has taken a point of each of four days, and two of the fifth. Gives the last ones. */
-async function fiveGoodDays(rules: GuardRules): Promise<{ morning: string; afternoon: string; state: State }> {
+async function fiveGoodDays(
+  rules: GuardRules,
+): Promise<{ morning: string; afternoon: string; state: State }> {
   world = new ReceiverWorld(directory, { rules, quotaBytes });
   const home = path.join(directory, 'agent');
   fs.mkdirSync(home);
@@ -134,7 +136,14 @@ async function dumpAndReplicate(dump: Buffer): Promise<string> {
     'everything is pulled',
   );
   const id = addPoint();
-  await until(() => world.points.opened(agentId)?.list().some((point) => point.id === id) === true, 'the point');
+  await until(
+    () =>
+      world.points
+        .opened(agentId)
+        ?.list()
+        .some((point) => point.id === id) === true,
+    'the point',
+  );
   serving.stop();
   await ended;
   await world.sessions.ended();
@@ -170,7 +179,13 @@ function signedPoint(changes: Partial<PointRecord>): { id: string; record: Buffe
     cause: 'dump',
     pin: null,
     folders: [
-      { id: 'database', kind: 'sealed', epoch: version.epoch, number: version.number, record: version.hash.toString('hex') },
+      {
+        id: 'database',
+        kind: 'sealed',
+        epoch: version.epoch,
+        number: version.number,
+        record: version.hash.toString('hex'),
+      },
       { id: 'media', kind: 'mirror', index: position.indexId.toString('hex'), from: sequence, to: sequence },
     ],
     ...changes,
@@ -223,7 +238,9 @@ async function floodWithGarbage(): Promise<void> {
     const objects = Array.from({ length: 50 }, (_, at) => garbageDump(from + at, 1000)).flat();
     expect(await hostile.bring('database', sealedIndex, objects)).toBe('durable');
   }
-  expect(await hostile.bring('media', mediaIndex, [{ path: 'mine', content: Buffer.from('all mine') }])).toBe('durable');
+  expect(await hostile.bring('media', mediaIndex, [{ path: 'mine', content: Buffer.from('all mine') }])).toBe(
+    'durable',
+  );
   await hostile.end('media', mediaIndex);
   const times = ['1970-01-02T00:00:00.000Z', '2999-01-01T00:00:00.000Z'];
   const answers = [];
@@ -235,7 +252,9 @@ async function floodWithGarbage(): Promise<void> {
   expect(answers.at(-1)).toMatchObject({ held: false, code: 'POINTS_LIMITED' });
   const large = randomBytes(64);
   const state = { ...fileState(large), size: 4 * quotaBytes };
-  expect(await hostile.bring('media', mediaIndex, [{ path: 'large', content: null, state }])).toBe('QUOTA_REACHED');
+  expect(await hostile.bring('media', mediaIndex, [{ path: 'large', content: null, state }])).toBe(
+    'QUOTA_REACHED',
+  );
   hostile.close();
   await world.sessions.ended();
 }
@@ -307,7 +326,12 @@ it('gives back the last good point whole, long after ransomware has gone through
   // a person has looked, restored and lets go of what the rules let go of
   world.guards.release(agentId);
   await world.passHours(1);
-  expect(world.points.opened(agentId)?.list().map(({ id }) => id)).not.toContain(afternoon);
+  expect(
+    world.points
+      .opened(agentId)
+      ?.list()
+      .map(({ id }) => id),
+  ).not.toContain(afternoon);
 });
 
 it('keeps the first complete point of the day before by its rules alone, and loses the last one of it after seven days', async () => {
@@ -318,7 +342,10 @@ it('keeps the first complete point of the day before by its rules alone, and los
   await world.passHours(24 * 6);
   expect((await restored(afternoon)).complete).toBe(true);
   await twelveDaysOn();
-  const kept = world.points.opened(agentId)?.list().map(({ id }) => id);
+  const kept = world.points
+    .opened(agentId)
+    ?.list()
+    .map(({ id }) => id);
   expect(kept).not.toContain(afternoon);
   expect(kept).toContain(morning);
   expect((await restored(morning)).complete).toBe(true);

@@ -22,7 +22,8 @@ import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { receiverCopies } from '../support/receiver-copies.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
-const now = (): number => Date.now();
+let shiftMs = 0;
+const now = (): number => Date.now() + shiftMs;
 
 let copies: AgentCopies;
 let alarms: AlarmBoard;
@@ -100,6 +101,23 @@ it('ends the alarm of a failed session where the next finds that nothing is miss
   await failOnce();
   serve(feed);
   await until(() => alarms.list().length === 0, 'the alarm is over');
+});
+
+it('alarms as soon as an index ends that names a sixth of the files', async () => {
+  const feed = new FakeFolderFeed();
+  for (let at = 0; at < 120; at += 1) feed.write(`file ${at}`, `content ${at}`);
+  feed.scan();
+  serve(feed);
+  await until(() => copies.foldersOf(agentId)[0]?.[1].position()?.sequence === 120, 'everything');
+  links.pop()?.close();
+  await sessions.ended();
+  shiftMs += 48 * 3_600_000;
+  for (let at = 0; at < 100; at += 1) feed.remove(`file ${at}`);
+  feed.loseIndex();
+  feed.scan();
+  serve(feed);
+  await until(() => alarms.list().length > 0, 'the alarm');
+  expect(alarms.list()).toMatchObject([{ code: 'MASS_CHANGE' }]);
 });
 
 it('alarms as soon as a version comes that is sealed to other keys', async () => {

@@ -92,7 +92,10 @@ describe('a freeze', () => {
   });
 
   it.each<[string, (file: string) => void]>([
-    ['a bit flipped', (file) => fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('hits', 'hitz'))],
+    [
+      'a bit flipped',
+      (file) => fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('hits', 'hitz')),
+    ],
     ['cut off', (file) => fs.truncateSync(file, 40)],
     ['empty', (file) => fs.truncateSync(file, 0)],
     [
@@ -136,7 +139,12 @@ it('lets nothing expire of an agent that it cannot judge, and judges its other f
   await bench.feed.send(written(names(40)));
   await bench.dailyDumps(1);
   bench.pass(48);
-  const broken = { ...bench.database, kind: 'sealed', changedAt: () => bench.now, listVersions: () => explode() };
+  const broken = {
+    ...bench.database,
+    kind: 'sealed',
+    changedAt: () => bench.now,
+    listVersions: () => explode(),
+  };
   const foldersOf = bench.copies.foldersOf.bind(bench.copies);
   bench.copies.foldersOf = (agentId) => [['broken', broken as unknown as SealedStore], ...foldersOf(agentId)];
   expect(bench.check()).toBe(true);

@@ -3,7 +3,16 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { defaultGuardRules } from '../../receiver/guard/guard-rules.ts';
 import { pastQueries } from '../../receiver/store/folder-past.ts';
 import { openDatabase } from '../../shared/io/sqlite.ts';
-import { gone, GuardBench, hourMs, kib, minuteMs, names, smallRules, written } from '../support/guard-bench.ts';
+import {
+  gone,
+  GuardBench,
+  hourMs,
+  kib,
+  minuteMs,
+  names,
+  smallRules,
+  written,
+} from '../support/guard-bench.ts';
 import { fileState, indexB } from '../support/store-fixture.ts';
 
 let bench: GuardBench;
@@ -33,7 +42,11 @@ describe('a mirror folder', () => {
     await bench.feed.send(gone(all.slice(9, 10)));
     expect(bench.check()).toBe(true);
     const [hit] = bench.guards.hits(bench.agent);
-    expect(hit).toMatchObject({ folder: 'media', code: 'MASS_CHANGE', since: new Date(bench.now).toISOString() });
+    expect(hit).toMatchObject({
+      folder: 'media',
+      code: 'MASS_CHANGE',
+      since: new Date(bench.now).toISOString(),
+    });
     expect(hit?.what).toBe(
       'of 40 files (550 B) in folder media 10 files (130 B) were deleted and 0 files (0 B) rewritten since 2026-11-02 00:00 UTC',
     );
@@ -61,7 +74,9 @@ describe('a mirror folder', () => {
 
   it('freezes it when a new index no longer names the files', async () => {
     bench.feed.renew(indexB);
-    await bench.feed.send(Object.fromEntries(all.slice(20).map((name) => [name, fileState(`content of ${name}`)])));
+    await bench.feed.send(
+      Object.fromEntries(all.slice(20).map((name) => [name, fileState(`content of ${name}`)])),
+    );
     expect(bench.check()).toBe(false);
     await bench.feed.complete();
     expect(bench.check()).toBe(true);
@@ -172,7 +187,11 @@ describe('ordinary life of a mirror folder', () => {
     bench.pass(48);
     for (let at = 0; at < 100; at += 1) {
       bench.now += minuteMs;
-      await bench.feed.send({ f0: `content ${at}`, ...written([`passing${at}`]), ...gone([`passing${at - 1}`]) });
+      await bench.feed.send({
+        f0: `content ${at}`,
+        ...written([`passing${at}`]),
+        ...gone([`passing${at - 1}`]),
+      });
     }
     expect(bench.media.usage().versions).toBeGreaterThan(190);
     expect(bench.check()).toBe(false);
@@ -202,4 +221,3 @@ describe('ordinary life of a mirror folder', () => {
     expect(bench.codes()).toEqual([]);
   });
 });
-

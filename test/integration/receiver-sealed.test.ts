@@ -120,7 +120,10 @@ it('says who can read a sealed folder, and alarms and freezes when that changed,
   const expectTold = async (): Promise<void> => {
     const { agents, alarms } = await receiver.status();
     expect(agents[0]?.folders[0]).toMatchObject({ id: 'database', recipients: changed });
-    expect(agents[0]).toMatchObject({ frozen: true, freezes: [{ folder: 'database', code: 'RECIPIENTS_CHANGED' }] });
+    expect(agents[0]).toMatchObject({
+      frozen: true,
+      freezes: [{ folder: 'database', code: 'RECIPIENTS_CHANGED' }],
+    });
     expect(alarms).toMatchObject([
       { code: 'RECIPIENTS_CHANGED', message: expect.stringContaining(`${bob} came`) as string },
     ]);
@@ -136,7 +139,9 @@ it('says who can read a sealed folder, and alarms and freezes when that changed,
   expect(shown).toContain(`changed 24 hours ago with version 2: +${bob}`);
   expect(shown).toContain('mastokeep-receiver release --agent');
   const released = await receiver.must(['release']);
-  expect(released).toContain(`RECIPIENTS_CHANGED: folder database is sealed to other keys since version 2: ${bob} came`);
+  expect(released).toContain(
+    `RECIPIENTS_CHANGED: folder database is sealed to other keys since version 2: ${bob} came`,
+  );
   expect(await receiver.status()).toMatchObject({ alarms: [], agents: [{ frozen: false, freezes: [] }] });
   expect(await receiver.must(['release'])).toBe('no agent is frozen\n');
   expect(await receiver.must(['release', '--agent', sealedAgentId])).toContain('is not frozen');

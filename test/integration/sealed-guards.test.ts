@@ -107,4 +107,3 @@ describe('ordinary life of a sealed folder', () => {
     expect(bench.codes()).toEqual([]);
   });
 });
-

@@ -76,7 +76,10 @@ export class HostileAgent {
     await this.#until('hello');
   }
 
-  async #answer({ requestId, items }: Message & { type: 'want' }, contents: Map<string, Buffer>): Promise<void> {
+  async #answer(
+    { requestId, items }: Message & { type: 'want' },
+    contents: Map<string, Buffer>,
+  ): Promise<void> {
     for (const [item, { path, offset, length }] of items.entries()) {
       const whole = contents.get(path) ?? Buffer.alloc(0);
       for (let at = offset; at < offset + length; at += contentMessageBytes) {

@@ -99,7 +99,13 @@ it('is still found when a later dump is smaller, and is not moved by what came a
 it('finds nothing where all dumps have one size, or none came before', () => {
   fc.assert(
     fc.property(fc.array(anyDump), anyRule, fc.nat(10_000), (dumps, anyOne, bytes) => {
-      expect(shrunkenDump(dumps.map((one) => ({ ...one, bytes })), history, anyOne)).toBeNull();
+      expect(
+        shrunkenDump(
+          dumps.map((one) => ({ ...one, bytes })),
+          history,
+          anyOne,
+        ),
+      ).toBeNull();
       const later = dumps.filter(({ receivedAt }) => receivedAt > history.until);
       expect(shrunkenDump(later, history, anyOne)).toBeNull();
     }),

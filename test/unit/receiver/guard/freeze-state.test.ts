@@ -41,9 +41,15 @@ it('judges from the window on, from what was accepted in it, or from where an op
 });
 
 it('releases everything, writes down what, and only the last hundred times', () => {
-  const state = released([hit(), hit({ folder: null, code: 'FREEZE_UNKNOWN' })].reduce(withHit, notFrozen), 'then', accept);
+  const state = released(
+    [hit(), hit({ folder: null, code: 'FREEZE_UNKNOWN' })].reduce(withHit, notFrozen),
+    'then',
+    accept,
+  );
   expect(state.hits).toEqual([]);
-  expect(state.releases).toEqual([{ at: 'then', hits: [hit(), hit({ folder: null, code: 'FREEZE_UNKNOWN' })] }]);
+  expect(state.releases).toEqual([
+    { at: 'then', hits: [hit(), hit({ folder: null, code: 'FREEZE_UNKNOWN' })] },
+  ]);
   expect(state.accepted).toEqual([{ folder: 'media', code: 'MASS_CHANGE', at: 500, keyIds: null }]);
   expect(released(state, 'later', accept)).toBe(state);
   let many = state;

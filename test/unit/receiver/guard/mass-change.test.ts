@@ -9,7 +9,10 @@ const anyUnit = fc.integer({ min: 0, max: 10 }).map((power) => 2 ** power);
 const rule: ChangeRule = { share: 0.25, files: 100, bytes: 1000, filesMax: null, bytesMax: null };
 const none = { files: 0, bytes: 0 };
 
-function change(of: { deleted?: number; rewritten?: number; held: number }, unit: 'files' | 'bytes'): FolderChange {
+function change(
+  of: { deleted?: number; rewritten?: number; held: number },
+  unit: 'files' | 'bytes',
+): FolderChange {
   return {
     deleted: { ...none, [unit]: of.deleted ?? 0 },
     rewritten: { ...none, [unit]: of.rewritten ?? 0 },
@@ -54,7 +57,10 @@ it('has bounds that no share makes good, where they are set', () => {
   const bytes = (deleted: number): FolderChange => change({ deleted, held: 10_000_000 }, 'bytes');
   expect([isMassChange(files(4999), bounded), isMassChange(files(5000), bounded)]).toEqual([false, true]);
   expect([isMassChange(bytes(59_999), bounded), isMassChange(bytes(60_000), bounded)]).toEqual([false, true]);
-  expect([isMassChange(files(2_000_000), rule), isMassChange(bytes(2_000_000), rule)]).toEqual([false, false]);
+  expect([isMassChange(files(2_000_000), rule), isMassChange(bytes(2_000_000), rule)]).toEqual([
+    false,
+    false,
+  ]);
 });
 
 it('finds nothing where nothing is gone, whatever the rule', () => {
@@ -83,7 +89,10 @@ it('is still too much when more is gone, and when there was less', () => {
 it('counts files and bytes each by itself, in any unit', () => {
   fc.assert(
     fc.property(anyChange, anyRule, anyUnit, (facts, anyOne, unit) => {
-      const inUnits = ({ files, bytes }: { files: number; bytes: number }) => ({ files, bytes: bytes * unit });
+      const inUnits = ({ files, bytes }: { files: number; bytes: number }) => ({
+        files,
+        bytes: bytes * unit,
+      });
       const scaled = {
         deleted: inUnits(facts.deleted),
         rewritten: inUnits(facts.rewritten),

@@ -9,12 +9,16 @@ function version(receivedAt: number, ...recipients: string[]): SealedTo {
 it('finds the first version with another set of keys than the first version', () => {
   const versions = [version(1, 'ann'), version(2, 'ann'), version(3, 'ann', 'eve'), version(4, 'eve')];
   expect(recipientChange(versions, null)).toEqual({ number: 3, added: ['eve'], removed: [] });
-  expect(recipientChange([version(1, 'ann', 'bob'), version(2, 'bob')], null)).toMatchObject({ removed: ['ann'] });
+  expect(recipientChange([version(1, 'ann', 'bob'), version(2, 'bob')], null)).toMatchObject({
+    removed: ['ann'],
+  });
   expect(recipientChange([version(1, 'ann'), version(2)], null)).toMatchObject({ removed: ['ann'] });
 });
 
 it('finds a change that was taken back', () => {
-  expect(recipientChange([version(1, 'ann'), version(2, 'eve'), version(3, 'ann')], null)).toMatchObject({ number: 2 });
+  expect(recipientChange([version(1, 'ann'), version(2, 'eve'), version(3, 'ann')], null)).toMatchObject({
+    number: 2,
+  });
 });
 
 it('finds nothing in no versions, a first one, the same keys in another order, and what was accepted', () => {
@@ -23,7 +27,9 @@ it('finds nothing in no versions, a first one, the same keys in another order, a
   const changed = [version(1, 'ann'), version(2, 'bob'), version(3, 'bob')];
   expect(recipientChange(changed, { at: 2, keyIds: ['bob'] })).toBeNull();
   expect(recipientChange(changed, { at: 1, keyIds: ['ann'] })).toMatchObject({ number: 2 });
-  expect(recipientChange([...changed, version(4, 'ann')], { at: 3, keyIds: ['bob'] })).toMatchObject({ number: 4 });
+  expect(recipientChange([...changed, version(4, 'ann')], { at: 3, keyIds: ['bob'] })).toMatchObject({
+    number: 4,
+  });
 });
 
 it('finds something just where a set differs, wherever the version is and whatever expired before', () => {
