@@ -140,7 +140,6 @@ it('lets nothing expire of an agent that it cannot judge, and judges its other f
   await bench.dailyDumps(1);
   bench.pass(48);
   const broken = {
-    ...bench.database,
     kind: 'sealed',
     changedAt: () => bench.now,
     listVersions: () => explode(),

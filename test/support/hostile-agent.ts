@@ -33,8 +33,8 @@ export class HostileAgent {
     for (let waiting = folders.length; waiting > 0; waiting -= 1) await this.#until('subscribe');
   }
 
-  /** Announces and sends, until it is durable or refused. */
-  async bring(folder: string, indexId: Buffer, all: readonly Announced[]): Promise<'durable' | string> {
+  /** Announces and sends, until it is `durable`, or refused (the code). */
+  async bring(folder: string, indexId: Buffer, all: readonly Announced[]): Promise<string> {
     let sequence = this.#sequences.get(folder) ?? 0;
     const records = all.map(({ path, content, state }): FileRecord => {
       sequence += 1;

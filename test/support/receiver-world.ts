@@ -60,10 +60,10 @@ export class ReceiverWorld {
     return agentSide;
   }
 
-  /** Hours pass, each with its expiry. */
-  async passHours(hours: number): Promise<void> {
-    for (let hour = 0; hour < hours; hour += 1) {
-      this.now += hourMs;
+  /** Hours pass, with an expiry after each `step` of them. */
+  async passHours(hours: number, step = 1): Promise<void> {
+    for (let hour = 0; hour < hours; hour += step) {
+      this.now += step * hourMs;
       await expireHistory(
         {
           points: this.points,

@@ -16,8 +16,8 @@ function dump(daysAgo: number, bytes: number, changes: Partial<DumpFact> = {}): 
   return { number: 1, epoch: 'a', receivedAt: now - daysAgo * dayMs, bytes, complete: true, ...changes };
 }
 
-const daily = (bytes: number, from = 10): DumpFact[] =>
-  Array.from({ length: from - 1 }, (_, day) => dump(from - day, bytes));
+const daily = (bytes: number, changes: Partial<DumpFact> = {}): DumpFact[] =>
+  Array.from({ length: 9 }, (_, day) => dump(10 - day, bytes, changes));
 
 it('finds a dump of half the usual size, and not one that is larger', () => {
   const found = shrunkenDump([...daily(1000), dump(0.5, 500), dump(0.2, 400)], history, rule);
@@ -59,7 +59,7 @@ it('does not let many small dumps of one day become the usual ones', () => {
 });
 
 it('judges by complete dumps of the last fourteen days on which any came', () => {
-  const incomplete = daily(5000).map((one) => ({ ...one, complete: false }));
+  const incomplete = daily(5000, { complete: false });
   expect(shrunkenDump([...incomplete, dump(0.5, 5)], history, rule)).toBeNull();
   const monthly = Array.from({ length: 20 }, (_, month) => dump(30 * (month + 1), month < 14 ? 1000 : 9000));
   expect(usualDumpBytes(earlierDumps(monthly, history))).toBe(1000);
