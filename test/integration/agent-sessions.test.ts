@@ -103,16 +103,29 @@ it('ends the alarm of a failed session where the next finds that nothing is miss
   await until(() => alarms.list().length === 0, 'the alarm is over');
 });
 
-it('alarms as soon as an index ends that names a sixth of the files', async () => {
+/** A folder whose 120 files have been here for two days when 100 of them vanish. */
+async function bringAndRemove(): Promise<FakeFolderFeed> {
   const feed = new FakeFolderFeed();
   for (let at = 0; at < 120; at += 1) feed.write(`file ${at}`, `content ${at}`);
   feed.scan();
   serve(feed);
   await until(() => copies.foldersOf(agentId)[0]?.[1].position()?.sequence === 120, 'everything');
-  links.pop()?.close();
-  await sessions.ended();
   shiftMs += 48 * 3_600_000;
   for (let at = 0; at < 100; at += 1) feed.remove(`file ${at}`);
+  return feed;
+}
+
+it('alarms as soon as a batch deletes most of the files', async () => {
+  const feed = await bringAndRemove();
+  feed.scan();
+  await until(() => alarms.list().length > 0, 'the alarm');
+  expect(alarms.list()).toMatchObject([{ code: 'MASS_CHANGE' }]);
+});
+
+it('alarms as soon as an index ends that names a sixth of the files', async () => {
+  const feed = await bringAndRemove();
+  links.pop()?.close();
+  await sessions.ended();
   feed.loseIndex();
   feed.scan();
   serve(feed);

@@ -35,14 +35,14 @@ let alarms: AlarmBoard;
 let store: MirrorStore;
 let feed: FeedFake;
 let isRead: boolean;
-let isFrozen: boolean;
+let isFrozen: () => boolean;
 let stored: number;
 let gap: ClockGap | null;
 
 beforeEach(async () => {
   now = 1_800_000_000_000;
   isRead = false;
-  isFrozen = false;
+  isFrozen = () => false;
   stored = 0;
   gap = null;
   const scratch = temporaryDirectory();
@@ -71,7 +71,7 @@ async function expire(): Promise<void> {
     points: books,
     copies,
     isRead: () => isRead,
-    isFrozen: () => isFrozen,
+    isFrozen,
     retentionNow: () => now,
     storeClock: () => void (stored += 1),
     clockGap: () => gap,
@@ -186,12 +186,21 @@ it('takes nothing of an agent that is frozen: points, versions, gaps', async () 
   expect(gaps).toHaveLength(1);
   await point();
   now += 400 * dayMs;
-  isFrozen = true;
+  isFrozen = () => true;
   await expire();
   expect([(await held()).length, versions(), store.gaps(null, 10)]).toEqual([4, ['one', 'two'], gaps]);
-  isFrozen = false;
+  isFrozen = () => false;
   await expire();
   expect([(await held()).length, versions(), store.gaps(null, 10)]).toEqual([1, [], []]);
+});
+
+it('takes no version any more when the agent is frozen while its points are looked at', async () => {
+  await threePoints();
+  now += 400 * dayMs;
+  let asked = 0;
+  isFrozen = () => (asked += 1) > 1;
+  await expire();
+  expect([(await held()).length, versions()]).toEqual([1, ['one', 'two']]);
 });
 
 it('asks a person about a wall clock that was set, until both clocks agree again', async () => {

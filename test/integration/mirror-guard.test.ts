@@ -92,15 +92,17 @@ describe('a mirror folder', () => {
     expect(bench.guards.isFrozen(bench.agent)).toBe(true);
   });
 
-  it('tells later how much it has become, since when, and does not unlearn it', async () => {
+  it('tells for another day how much it has become, since when, and does not unlearn it', async () => {
     await bench.feed.send(gone(all.slice(0, 10)));
     bench.check();
     bench.now += 20 * hourMs;
-    await bench.feed.send(gone(all.slice(10)));
+    await bench.feed.send(gone(all.slice(10, 30)));
     const since = bench.guards.hits(bench.agent)[0]?.since;
     bench.pass(24 * 20);
+    await bench.feed.send(gone(all.slice(30)));
+    bench.check();
     const [hit] = bench.guards.hits(bench.agent);
-    expect(hit?.what).toMatch(/40 files \(550 B\) were deleted .* since 2026-11-02 00:00 UTC/);
+    expect(hit?.what).toMatch(/30 files \(410 B\) were deleted .* since 2026-11-02 00:00 UTC/);
     expect(hit?.since).toBe(since);
   });
 
@@ -149,6 +151,17 @@ describe('ordinary life of a mirror folder', () => {
       bench.pass(24);
     }
     expect(bench.codes()).toEqual([]);
+  });
+
+  it('is a folder that has grown, of which as much is deleted as would once have been a quarter', async () => {
+    await bench.feed.send(written(names(40)));
+    bench.pass(48);
+    await bench.feed.send(gone(names(9)));
+    bench.check();
+    await bench.feed.send(written(names(100, 'new')));
+    bench.pass(48);
+    await bench.feed.send(gone(names(20, 'new')));
+    expect(bench.check()).toBe(false);
   });
 
   it('is the daily clean-up that deletes all remote media of a day a week ago', async () => {

@@ -35,6 +35,21 @@ describe('a sealed folder', () => {
       /^20\.2 KiB of new packs of folder database came since .*, where 102 B in 24 hours are usual and a whole dump has 9\.1 KiB$/,
     );
     expect(all).toHaveLength(10);
+    bench.guards.release(bench.agent);
+    bench.pass(48);
+    expect(bench.codes()).toEqual([]);
+  });
+
+  it('takes for usual what comes in a whole day, not at once', async () => {
+    const all = await bench.dailyDumps(1);
+    for (let time = 0; time < 6 * 4; time += 1) {
+      bench.pass(6);
+      all.push(bench.pack(500));
+      await bench.dump(all, all.slice(-1));
+    }
+    await bench.dump([bench.pack(45 * kib)]);
+    bench.check();
+    expect(bench.guards.hits(bench.agent)[0]?.what).toContain('where 1.95 KiB in 24 hours are usual');
   });
 
   it('freezes it when a dump is sealed to other keys, until a person accepts them', async () => {

@@ -26,6 +26,10 @@ it('finds a dump of half the usual size, and not one that is larger', () => {
   expect(shrunkenDump([...daily(1000), dump(0.5, 501)], history, rule)).toBeNull();
 });
 
+it('does not judge what came before the window', () => {
+  expect(shrunkenDump([...daily(1000), dump(1.5, 5), dump(0.5, 1000)], history, rule)).toBeNull();
+});
+
 it('finds nothing where only a little is lacking, however small a part it is of what was', () => {
   expect(shrunkenDump([...daily(100), dump(0.5, 0)], history, rule)).not.toBeNull();
   expect(shrunkenDump([...daily(99), dump(0.5, 0)], history, rule)).toBeNull();
@@ -61,7 +65,7 @@ it('does not let many small dumps of one day become the usual ones', () => {
 it('judges by complete dumps of the last fourteen days on which any came', () => {
   const incomplete = daily(5000, { complete: false });
   expect(shrunkenDump([...incomplete, dump(0.5, 5)], history, rule)).toBeNull();
-  const monthly = Array.from({ length: 20 }, (_, month) => dump(30 * (month + 1), month < 14 ? 1000 : 9000));
+  const monthly = Array.from({ length: 40 }, (_, month) => dump(30 * (month + 1), month < 14 ? 1000 : 9000));
   expect(usualDumpBytes(earlierDumps(monthly, history))).toBe(1000);
 });
 

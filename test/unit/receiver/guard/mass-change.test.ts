@@ -64,6 +64,8 @@ it('has bounds that no share makes good, where they are set', () => {
 });
 
 it('finds nothing where nothing is gone, whatever the rule', () => {
+  const strictest: ChangeRule = { share: 0.01, files: 0, bytes: 0, filesMax: 1, bytesMax: 1 };
+  expect(isMassChange({ deleted: none, rewritten: none, held: none }, strictest)).toBe(false);
   fc.assert(
     fc.property(anyAmount, anyRule, (held, anyOne) => {
       expect(isMassChange({ deleted: none, rewritten: none, held }, anyOne)).toBe(false);
