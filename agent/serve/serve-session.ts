@@ -69,6 +69,7 @@ export class ServeSession {
     this.link = new MessageLink(channel);
     this.content = new ContentServer({
       send: (message) => this.link.send(message),
+      sendContent: (message) => this.link.sendEncoded(message),
       source: new FolderContent(folders),
     });
     this.stopListening = folders.onChange(() => this.requestPump());

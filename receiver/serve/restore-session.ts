@@ -72,6 +72,10 @@ class RestoreSession {
     this.#onProgress = onProgress;
     this.#server = new ContentServer({
       send: (message) => this.#send(message),
+      sendContent: async (message) => {
+        await link.sendEncoded(message);
+        onProgress();
+      },
       source: history.content,
     });
   }
@@ -194,6 +198,6 @@ class RestoreSession {
 
   async #send(message: Message): Promise<void> {
     await this.#link.send(message);
-    if (message.type === 'content' || message.type === 'chunks') this.#onProgress();
+    if (message.type === 'chunks') this.#onProgress();
   }
 }
