@@ -21,8 +21,8 @@ type Deps = {
   copies: { agentIds(): readonly DeviceId[]; foldersOf(agentId: DeviceId): [string, AgentStore][] };
   /** A restore reads of that agent: nothing of it may go now. */
   isRead: (agentId: DeviceId) => boolean;
-  /** After a look at all that has come of that agent: nothing of it may go until a person says so. */
-  isFrozen: (agentId: DeviceId) => boolean;
+  /** Look at all that has come of an agent; true: nothing of it may go until a person says so. */
+  guards: { check(agentId: DeviceId): boolean };
   /** ms, by the clock that ages are counted by; and keeps that. */
   retentionNow: () => number;
   storeClock: () => void;
@@ -60,13 +60,13 @@ export async function expireHistory(
   { rulesOf }: Options,
   isStopped: () => boolean,
 ): Promise<void> {
-  const { copies, isFrozen, isRead } = deps;
+  const { copies, guards, isRead } = deps;
   if (isStopped()) return;
   await withAlarm(deps, 'retention clock', async () => deps.storeClock());
   tellClockGap(deps);
   for (const agentId of copies.agentIds()) {
     if (isStopped()) return;
-    if (isFrozen(agentId) || isRead(agentId)) continue;
+    if (guards.check(agentId) || isRead(agentId)) continue;
     const rules = rulesOf(agentId);
     const kept = await withAlarm(deps, `points ${agentId} expiry`, async () =>
       expirePoints(deps, agentId, rules),
@@ -74,7 +74,7 @@ export async function expireHistory(
     if (kept === null) continue;
     for (const [folder, store] of copies.foldersOf(agentId)) {
       // asked again: a restore or a freeze may have begun meanwhile
-      if (isStopped() || isFrozen(agentId) || isRead(agentId)) break;
+      if (isStopped() || guards.check(agentId) || isRead(agentId)) break;
       await withAlarm(deps, `folder ${agentId}/${folder} expiry`, async () => {
         const removed = await store.expire(deps.retentionNow(), keptHistory(kept, folder, rules));
         if (removed.bytes > 0 || removed.versions > 0)

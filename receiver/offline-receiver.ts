@@ -2,7 +2,7 @@ import { AlarmBoard } from '../shared/alarm-board.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import type { Home } from '../shared/io/home.ts';
 import { localAddresses } from '../shared/io/local-addresses.ts';
-import { createLogger } from '../shared/io/logger.ts';
+import { createLogger, silentLogger } from '../shared/io/logger.ts';
 import { nodeDisk } from '../shared/io/node-disk.ts';
 import { addressesOnceStarted } from '../shared/link/advertised-addresses.ts';
 import { defaultLinkLimits } from '../shared/link/link-limits.ts';
@@ -47,7 +47,8 @@ export function createOfflineReceiverCommands(home: Home): {
   const { points } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
   const now = (): number => Date.now();
   const guards = new AgentGuards(
-    { copies, alarms: new AlarmBoard({ logger, now }), now, logger },
+    // the command says what it did
+    { copies, alarms: new AlarmBoard({ logger, now }), now, logger: silentLogger },
     { dataDirectory: config.data, rules: config.guards },
   );
   let opened: Promise<AgentCopies> | null = null;

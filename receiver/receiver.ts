@@ -139,7 +139,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       points,
       copies,
       isRead: (agentId) => restores.leases.holds(agentId),
-      isFrozen: (agentId) => guards.check(agentId),
+      guards,
       retentionNow: () => clock.nowMs(),
       storeClock: () => clock.store(),
       clockGap: () => clock.gap(),

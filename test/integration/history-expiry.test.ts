@@ -71,7 +71,7 @@ async function expire(): Promise<void> {
     points: books,
     copies,
     isRead: () => isRead,
-    isFrozen,
+    guards: { check: isFrozen },
     retentionNow: () => now,
     storeClock: () => void (stored += 1),
     clockGap: () => gap,

@@ -69,7 +69,7 @@ export class ReceiverWorld {
           points: this.points,
           copies: this.copies,
           isRead: () => false,
-          isFrozen: (agentId) => this.guards.check(agentId),
+          guards: this.guards,
           retentionNow: () => this.now,
           storeClock: () => {},
           clockGap: () => null,
