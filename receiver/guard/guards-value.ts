@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { formatDuration } from '../../shared/cli/duration.ts';
 import { byteSizeValue, durationValue } from '../../shared/cli/config-value.ts';
 import {
   defaultGuardRules,
@@ -74,3 +75,23 @@ export const guardsValue: z.ZodType<GuardRules> = z
     surge: packs,
     recipients,
   }));
+
+/** The same as one would write it into the file. */
+export function shownGuards({ windowMs, changes, shrinking, surge, recipients }: GuardRules): object {
+  return {
+    window: formatDuration(windowMs),
+    changes: shownRule(changes),
+    dumpSize: shownRule(shrinking),
+    packs: shownRule(surge),
+    recipients: recipients ? 'on' : 'off',
+  };
+}
+
+function shownRule(rule: ChangeRule | ShrinkRule | SurgeRule | null): object | string {
+  if (rule === null) return 'off';
+  const shown = Object.entries(rule).map(([name, value]: [string, number | null]) => {
+    if (value === null) return [name, 'none'];
+    return [name, name === 'share' ? `${Number((value * 100).toFixed(9))}%` : value];
+  });
+  return Object.fromEntries(shown) as object;
+}

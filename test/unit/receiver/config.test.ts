@@ -1,5 +1,7 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { defaultGuardRules } from '../../../receiver/guard/guard-rules.ts';
+import { defaultGuardRules, type GuardRules } from '../../../receiver/guard/guard-rules.ts';
+import { shownGuards } from '../../../receiver/guard/guards-value.ts';
 import { defaultPointRules } from '../../../receiver/retention/point-retention.ts';
 import { parseReceiverConfig, receiverConfigText } from '../../../receiver/config.ts';
 
@@ -59,6 +61,26 @@ describe('receiver.yaml', () => {
           ]),
         ],
       ]),
+    );
+  });
+
+  it('shows what freezes expiry as it is written', () => {
+    const share = fc.integer({ min: 1, max: 100 }).map((percent) => percent / 100);
+    const amount = fc.nat(2 ** 40);
+    const most = fc.option(fc.integer({ min: 1, max: 2 ** 40 }));
+    const times = fc.integer({ min: 1, max: 1000 });
+    const anyRules: fc.Arbitrary<GuardRules> = fc.record({
+      windowMs: fc.integer({ min: 3600, max: 30 * 86_400 }).map((seconds) => seconds * 1000),
+      changes: fc.option(fc.record({ share, files: amount, bytes: amount, filesMax: most, bytesMax: most })),
+      shrinking: fc.option(fc.record({ share, bytes: amount })),
+      surge: fc.option(fc.record({ times, dumps: times, bytes: amount })),
+      recipients: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(anyRules, (rules) => {
+        const text = JSON.stringify({ data: '/d', guards: shownGuards(rules) });
+        expect(parseReceiverConfig(text, 'receiver.yaml').guards).toEqual(rules);
+      }),
     );
   });
 
