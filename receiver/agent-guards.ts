@@ -147,7 +147,7 @@ export class AgentGuards {
       alarms.raise(
         keyOf(hit),
         code,
-        `${what}; nothing of agent ${agent} expires until you have looked at the server and "mastokeep-receiver release --agent ${agent}"`,
+        `${what}; nothing of agent ${agent} expires any more: look at the server, and when all is well "mastokeep-receiver release --agent ${agent}"`,
       );
     }
   }

@@ -93,7 +93,7 @@ export class FolderJudge {
     const held = this.#heldAt(key, store, from);
     if (!isMassChange({ ...gone, held }, rule)) return [];
     const { deleted, rewritten } = gone;
-    const what = `of ${filesOf(held)} in folder ${judged.folder} ${filesOf(deleted)} were deleted and ${filesOf(rewritten)} rewritten since ${momentOf(from)}`;
+    const what = `of the ${held.files} files (${formatByteSize(held.bytes)}) that folder ${judged.folder} had at ${momentOf(from)}, ${countOf(deleted)} were deleted and ${countOf(rewritten)} rewritten`;
     return [this.#hit(judged, 'MASS_CHANGE', from, what)];
   }
 
@@ -170,8 +170,8 @@ export class FolderJudge {
   }
 }
 
-function filesOf({ files, bytes }: FileAmount): string {
-  return `${files} ${files === 1 ? 'file' : 'files'} (${formatByteSize(bytes)})`;
+function countOf({ files, bytes }: FileAmount): string {
+  return `${files} (${formatByteSize(bytes)})`;
 }
 
 function momentOf(ms: number): string {
