@@ -4,7 +4,7 @@ import type { Disk } from '../shared/io/disk.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { PointRecord } from '../shared/sealing/point-record.ts';
 import type { AgentCopies } from './agent-copies.ts';
-import { provePoint, type PointProof } from './points/folder-evidence.ts';
+import { provePoint, type PointPart, type PointProof } from './points/folder-evidence.ts';
 import { PointBook, resolvePointId, type HeldPoint, type PointAnswer } from './points/point-book.ts';
 import type { PointRules } from './retention/point-retention.ts';
 
@@ -52,6 +52,7 @@ export class PointBooks {
   /** The points of an agent in the order of receipt, with what can be proved of each now. */
   async list(agentId: DeviceId): Promise<ProvedPoint[]> {
     const book = await this.of(agentId);
+    await this.#countBytes(agentId, book.needed());
     return book.list().map((point) => Object.assign(point, { proof: this.#prove(agentId, point.record) }));
   }
 
@@ -60,12 +61,19 @@ export class PointBooks {
     return (await this.of(agentId)).list();
   }
 
+  /** What must be kept for points at the time of the call; the same array until that changes. */
+  async needed(agentId: DeviceId): Promise<() => readonly PointRecord[]> {
+    const book = await this.of(agentId);
+    return () => (this.#books.get(agentId) ?? book).needed();
+  }
+
   /** Those whose names sort later, by name, with their files; a point whose files are lost is left out. */
   async *listAfter(
     agentId: DeviceId,
     after: string | null,
   ): AsyncGenerator<{ point: ProvedPoint; files: { record: Buffer; signature: Buffer } }> {
     const book = await this.of(agentId);
+    await this.#countBytes(agentId, book.needed());
     const later = book.list().filter(({ id }) => after === null || id > after);
     for (const point of later.sort((a, b) => (a.id < b.id ? -1 : 1))) {
       const files = book.files(point.id);
@@ -109,13 +117,34 @@ export class PointBooks {
     return provePoint(record, (folder) => stores.get(folder) ?? null);
   }
 
+  /** So that what is proved says how much a restore of it brings back. */
+  async #countBytes(agentId: DeviceId, records: readonly PointRecord[]): Promise<void> {
+    for (const [folder, store] of this.#deps.copies.foldersOf(agentId)) {
+      if (store.kind !== 'mirror') continue;
+      await store.countBytes(records.flatMap(({ folders }) => folders.filter(({ id }) => id === folder)));
+    }
+  }
+
+  #isForgotten(agentId: DeviceId, parts: readonly PointPart[]): boolean {
+    const stores = new Map(this.#deps.copies.foldersOf(agentId));
+    return parts.some((part) => {
+      const store = stores.get(part.id);
+      return store?.kind === 'mirror' && store.hasForgotten(part);
+    });
+  }
+
   async #open(agentId: DeviceId): Promise<PointBook> {
     const known = this.#books.get(agentId);
     if (known !== undefined && !known.mustReopen) return known;
     await known?.close();
     const { copies, dataDirectory, logger, ...deps } = this.#deps;
     const book = await PointBook.open(
-      { ...deps, agentKey: () => copies.agentKey(agentId), logger: logger.child({ agentId }) },
+      {
+        ...deps,
+        agentKey: () => copies.agentKey(agentId),
+        isForgotten: ({ folders }) => this.#isForgotten(agentId, folders),
+        logger: logger.child({ agentId }),
+      },
       { directory: path.join(dataDirectory, agentId, 'points'), agent: agentId },
     );
     this.#books.set(agentId, book);

@@ -143,6 +143,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       retentionNow: () => clock.nowMs(),
       storeClock: () => clock.store(),
       clockGap: () => clock.gap(),
+      damagedClockFile: () => clock.damagedFile(),
       alarms,
       logger,
     },

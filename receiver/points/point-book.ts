@@ -44,6 +44,8 @@ type Deps = {
   now: () => number;
   /** ms, never going back. */
   steadyNow: () => number;
+  /** Whether something that the point may need was let go already. */
+  isForgotten: (record: PointRecord) => boolean;
   logger: Logger;
 };
 type Options = { directory: string; agent: string };
@@ -60,6 +62,9 @@ export class PointBook {
   readonly #files: PointFiles;
   readonly #records = new Map<string, { record: PointRecord; hash: string }>();
   #known = noKnownPoints();
+  /** The one that is being written. */
+  #coming: PointRecord | null = null;
+  #needed: readonly PointRecord[] | null = null;
   #factCount = 0;
   #lock: DirectoryLock | null = null;
   #rate: PointRate;
@@ -111,6 +116,15 @@ export class PointBook {
     return points.sort((a, b) => a.receivedAt - b.receivedAt);
   }
 
+  /** What must be kept for points now: those held, and one that is about to be. The same array until that changes. */
+  needed(): readonly PointRecord[] {
+    this.#needed ??= [
+      ...this.list().map(({ record }) => record),
+      ...(this.#coming === null ? [] : [this.#coming]),
+    ];
+    return this.#needed;
+  }
+
   /** What was received of a point; null where it is lost since. @throws a system error where it cannot be read */
   files(id: string): { record: Buffer; signature: Buffer } | null {
     return this.#records.has(id) ? this.#files.read(id) : null;
@@ -138,12 +152,18 @@ export class PointBook {
         this.#deps.logger.warn({ code: error.code, reason: error.message }, 'a restore point is refused');
         return this.#refuse(error.code);
       }
-      await this.#ready();
+      if (this.#deps.isForgotten(point)) return this.#refuse('POINT_TOO_LATE');
+      this.#announce(point);
       const id = pointId(point, record);
-      await this.#files.write(id, record, signature);
       const pin = this.#grantedPin(point);
-      await this.#append([this.#taken(id, pin)]);
-      this.#records.set(id, { record: point, hash });
+      try {
+        await this.#ready();
+        await this.#files.write(id, record, signature);
+        await this.#append([this.#taken(id, pin)]);
+        this.#records.set(id, { record: point, hash });
+      } finally {
+        this.#announce(null);
+      }
       return { held: true, code: point.pin !== null && pin === null ? 'POINTS_LIMITED' : null };
     });
   }
@@ -181,6 +201,7 @@ export class PointBook {
       const wallAt = this.#deps.now();
       await this.#append(expiring.map(({ id }) => ({ type: 'removed', id, wallAt })));
       for (const { id } of expiring) this.#records.delete(id);
+      this.#needed = null;
       await this.#removeFiles();
       return expiring;
     });
@@ -237,6 +258,11 @@ export class PointBook {
       this.#deps.logger.error({ point: id, code: error.code }, 'the files of a restore point are damaged');
       return null;
     }
+  }
+
+  #announce(coming: PointRecord | null): void {
+    this.#coming = coming;
+    this.#needed = null;
   }
 
   #key(): KeyObject {

@@ -143,6 +143,7 @@ function leavesTreesAlone(change: ChangeEntry): boolean {
     case 'missing':
     case 'gap':
     case 'index':
+    case 'forgotten':
       return true;
     case 'set':
       return change.temp === null && change.replaced === null && change.holding.state.kind !== 'directory';

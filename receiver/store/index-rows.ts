@@ -6,6 +6,8 @@ export type LiveRow = { path: RelativePath; holding: Holding; namedIn: Buffer };
 export type VersionRow = { path: RelativePath; replaced: Replaced; replacedAt: number };
 
 const kinds = ['file', 'symlink', 'directory'] as const;
+/** The column `kind` of a directory. */
+export const directoryKind = kinds.indexOf('directory');
 
 /** A row of either table, integers as BigInt. */
 export type RawRow = {

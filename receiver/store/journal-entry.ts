@@ -44,8 +44,10 @@ export type ExpireEntry = { type: 'expire'; path: RelativePath; id: number; name
  * the same path and `begun`; an empty one (`begun` = `ended`) takes it away.
  */
 export type GapEntry = { type: 'gap'; path: RelativePath; begun: Moment; ended: Moment | null };
+/** Versions or gaps that ended until then were let go: what an interval needs that begins before may be gone. */
+export type ForgottenEntry = { type: 'forgotten'; until: Moment };
 /** An index that the store has met (in snapshots). */
-type IndexEntry = { type: 'index' } & MetIndex;
+export type IndexEntry = { type: 'index' } & MetIndex;
 
 /**
  * An index and what can be proved of it. `reached`: the last durable sequence. `settled`: the last sequence at which
@@ -70,6 +72,7 @@ export type ChangeEntry =
   | VersionEntry
   | ExpireEntry
   | GapEntry
+  | ForgottenEntry
   | IndexEntry;
 
 /**

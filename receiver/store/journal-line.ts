@@ -96,6 +96,8 @@ function formatEntry(entry: JournalEntry): Json {
         begun: entry.begun.toString(),
         ended: entry.ended?.toString() ?? null,
       };
+    case 'forgotten':
+      return { type: 'forgotten', until: entry.until.toString() };
     case 'index': {
       const { indexId, ...rest } = entry;
       return { ...rest, index: indexId.toString('hex') };
@@ -318,6 +320,7 @@ const entrySchema: z.ZodType<JournalEntry> = z.union([
       begun: fields.begun,
       ended: fields.ended,
     })),
+  z.object({ type: z.literal('forgotten'), until: momentField }),
   z
     .object({
       type: z.literal('index'),

@@ -123,6 +123,7 @@ export function* committedBatches(
         case 'expire':
         case 'gap':
         case 'index':
+        case 'forgotten':
           changes.push(entry);
           if (isSnapshot && begin !== null && changes.length >= changesAtOnce) {
             yield { begin, changes, undone: [], last: false, mark };

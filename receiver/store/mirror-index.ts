@@ -248,8 +248,8 @@ export class MirrorIndex {
   }
 
   #change(change: ChangeEntry, at: number): void {
-    if (change.type === 'index') {
-      this.intervals.setIndex(change);
+    if (!('path' in change)) {
+      this.intervals.learn(change);
       return;
     }
     const path = encodeRelativePath(change.path);

@@ -19,6 +19,11 @@ export function* snapshotEntries(index: MirrorIndex, meta: IndexMeta): Generator
     if (indexes.length < rowsAtOnce) break;
     after = indexes.at(-1)?.number ?? after;
   }
+  const { forgottenUntil: until } = index.intervals;
+  if (until > 0n) {
+    yield [{ type: 'forgotten', until }];
+    entries += 1;
+  }
   for (let after: RelativePath | null = null; ;) {
     const rows = index.liveAfter(after, rowsAtOnce);
     yield rows.map(({ path, holding, namedIn }): JournalEntry => ({

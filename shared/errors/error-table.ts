@@ -18,6 +18,7 @@ const entry = (
 export const errorTable = {
   ADDRESS_INVALID: entry('an address is not HOST:PORT', { exitCode: 2 }),
   ALREADY_RUNNING: entry('another process runs on this home'),
+  CLOCK_DAMAGED: entry('the file of the clock that ages are counted by was damaged'),
   CLOCK_JUMPED: entry('the clock on the wall and the one that ages are counted by differ by more than a day'),
   CONFIG_INVALID: entry('the configuration file or an option does not make sense', { exitCode: 2 }),
   CONTENT_GONE: entry('the receiver no longer holds this content, or its copy is damaged'),
@@ -80,6 +81,7 @@ export const errorTable = {
       crossesWire: true,
     },
   ),
+  POINT_TOO_LATE: entry('a restore point needs what was let go before the point came', { crossesWire: true }),
   POINT_UNKNOWN: entry('no such restore point is held here', { exitCode: 2 }),
   PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),
   QUOTA_REACHED: entry('the agent has reached its quota on this receiver', {

@@ -52,6 +52,7 @@ it.each(named)('holds what it acknowledged when it is killed at %s', async (cras
         retentionNow: () => 0,
         now: () => 0,
         steadyNow: () => 0,
+        isForgotten: () => false,
         logger: silentLogger,
       },
       { directory, agent: signer.agent },

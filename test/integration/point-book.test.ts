@@ -15,9 +15,11 @@ const signer = new PointSigner();
 let directory: string;
 let clock: { retention: number; wall: number; steady: number };
 let book: PointBook;
+let isForgotten: boolean;
 
 beforeEach(async () => {
   directory = path.join(temporaryDirectory(), signer.agent, 'points');
+  isForgotten = false;
   clock = { retention: 1_000_000, wall: 2_000_000, steady: 0 };
   book = await open();
 });
@@ -30,6 +32,7 @@ function open(disk: Disk = nodeDisk): Promise<PointBook> {
     retentionNow: () => clock.retention,
     now: () => clock.wall,
     steadyNow: () => clock.steady,
+    isForgotten: () => isForgotten,
     logger: silentLogger,
   };
   return PointBook.open(deps, { directory, agent: signer.agent });
@@ -88,6 +91,29 @@ it('refuses a point that goes back behind the one which it follows', async () =>
   const back = signer.point(5, { previous: first.hash.toString('hex'), cause: 'dump' });
   expect(await take(back)).toEqual({ held: false, code: 'RECORD_INVALID' });
   expect((await take(signer.point(6, { previous: first.hash.toString('hex') }))).held).toBe(true);
+});
+
+it('refuses a point that needs what was let go, and has one that is about to be held kept', async () => {
+  isForgotten = true;
+  expect(await take(signer.point(1))).toEqual({ held: false, code: 'POINT_TOO_LATE' });
+  expect([shown(), book.refused, book.needed()]).toEqual([[], 1, []]);
+  isForgotten = false;
+  await book.close();
+  const needed: number[][] = [];
+  const note = (): void => void needed.push(book.needed().map(({ number }) => number));
+  const syncData: Disk['syncData'] = async (fd) => {
+    note();
+    await nodeDisk.syncData(fd);
+  };
+  book = await open(Object.assign(Object.create(nodeDisk) as Disk, { syncData }));
+  await take(signer.point(2));
+  await take(signer.point(3));
+  note();
+  expect([needed[0], needed.at(-1)]).toEqual([[2], [2, 3]]);
+  expect(book.needed()).toBe(book.needed());
+  clock.retention += 800 * 24 * hourMs;
+  await book.expire({ ...defaultPointRules, newestComplete: 0 }, () => 0);
+  expect(book.needed()).toEqual([]);
 });
 
 it('takes no more than 24 points at once and 6 an hour, and goes on taking later', async () => {

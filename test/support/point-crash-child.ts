@@ -21,6 +21,7 @@ const book = await PointBook.open(
     retentionNow: () => retentionMs,
     now: () => 0,
     steadyNow: () => 0,
+    isForgotten: () => false,
     logger: silentLogger,
   },
   { directory, agent },

@@ -73,6 +73,7 @@ export class ReceiverWorld {
           retentionNow: () => this.now,
           storeClock: () => {},
           clockGap: () => null,
+          damagedClockFile: () => null,
           alarms: this.alarms,
           logger: silentLogger,
         },
