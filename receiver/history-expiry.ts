@@ -23,7 +23,7 @@ type Deps = {
   /** A restore reads of that agent: nothing of it may go now. */
   isRead: (agentId: DeviceId) => boolean;
   /** Look at all that has come of an agent; true: nothing of it may go until a person says so. */
-  guards: { check(agentId: DeviceId): boolean };
+  guards: { check(agentId: DeviceId): boolean; isFrozen(agentId: DeviceId): boolean };
   /** ms, by the clock that ages are counted by; and keeps that. */
   retentionNow: () => number;
   storeClock: () => void;
@@ -80,7 +80,9 @@ export async function expireHistory(
       // asked again: a restore or a freeze may have begun meanwhile
       if (isStopped() || guards.check(agentId) || isRead(agentId)) break;
       await withAlarm(deps, `folder ${agentId}/${folder} expiry`, async () => {
-        const removed = await store.expire(deps.retentionNow(), keptHistory(kept, folder, rules));
+        const mustStop = (): boolean => isStopped() || guards.isFrozen(agentId) || isRead(agentId);
+        const history = keptHistory(kept, folder, rules);
+        const removed = await store.expire(deps.retentionNow(), history, mustStop);
         if (removed.bytes > 0 || removed.versions > 0)
           deps.logger.info({ agentId, folder, ...removed }, 'what is kept no longer was removed');
       });

@@ -307,9 +307,14 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
 
   /**
    * Removes the versions that the retention rule lets go and no kept point needs, gaps that touch no kept point, and partial
-   * content grown old; durable when it resolves, in batches. Cut off, the next call finds what is left.
+   * content grown old; durable when it resolves, in batches. Cut off, or stopped between
+   * two batches, the next call finds what is left.
    */
-  async expire(nowMs: number, kept: KeptHistory): Promise<{ versions: number; bytes: number }> {
+  async expire(
+    nowMs: number,
+    kept: KeptHistory,
+    isStopped: () => boolean = () => false,
+  ): Promise<{ versions: number; bytes: number }> {
     this.assertUsable();
     this.parts.staging.partials.expire(nowMs, this.parts.partialDaysMax);
     const { index, retention } = this.parts;
@@ -323,17 +328,22 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       const rules = { floorDays: retention.floorDays, longestMs: kept.longestMs };
       const sweep = expiringVersionIds({ index, nowMs, rules, kept: keptNow });
       let page = sweep.next();
-      for (; page.done !== true; page = sweep.next()) count(await this.expireVersions(page.value));
+      for (; page.done !== true; page = sweep.next()) {
+        if (isStopped()) return removed;
+        count(await this.expireVersions(page.value));
+      }
       index.sweep.write(page.value);
     } else {
-      for (const ids of expiringByRule(index, nowMs, retention, keptNow))
+      for (const ids of expiringByRule(index, nowMs, retention, keptNow)) {
+        if (isStopped()) return removed;
         count(await this.expireVersions(ids));
+      }
     }
     const first = keptNow().reduce<Moment | null>(
       (low, { from }) => (low === null || from < low ? from : low),
       null,
     );
-    if (first !== null) await this.expireGaps(first);
+    if (first !== null && !isStopped()) await this.expireGaps(first);
     return removed;
   }
 

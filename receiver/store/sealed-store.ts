@@ -219,19 +219,20 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /**
    * Removes versions that no kept point needs, by `expiringSealedVersions`, and then packs whose lease is over and that no
-   * version needs; durable when it resolves, in batches. Cut off, the next call finds what is left. Nothing as long as the
+   * version needs; durable when it resolves, in batches. Cut off, or stopped between two batches, the next call finds what is left. Nothing as long as the
    * agent's key is not known: which packs versions need is not known then.
    */
   async expire(
     nowMs: number,
     kept: KeptHistory,
+    isStopped: () => boolean = () => false,
   ): Promise<{ versions: number; packs: number; bytes: number }> {
     const removed = { versions: 0, packs: 0, bytes: 0 };
     if (this.parts.agentKey() === null) return removed;
-    removed.versions = await this.#expireVersions(nowMs, kept);
+    removed.versions = await this.#expireVersions(nowMs, kept, isStopped);
     for (let after: RelativePath | null = null; ;) {
       const rows: LiveRow[] = this.parts.index.liveAfter(after, rowsAtOnce);
-      if (rows.length === 0) return removed;
+      if (rows.length === 0 || isStopped()) return removed;
       after = rows.at(-1)?.path ?? null;
       // which of them are still unneeded is asked when nothing else happens any more
       await this.oneByOne(async () => {
@@ -248,11 +249,11 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   }
 
   /** How many went. */
-  async #expireVersions(nowMs: number, kept: KeptHistory): Promise<number> {
+  async #expireVersions(nowMs: number, kept: KeptHistory, isStopped: () => boolean): Promise<number> {
     const { held, index, lacking, versions } = this.parts;
     const expiring = expiringSealedVersions(this.listVersions(), nowMs, kept);
     let gone = 0;
-    for (let at = 0; at < expiring.length; at += versionsAtOnce) {
+    for (let at = 0; at < expiring.length && !isStopped(); at += versionsAtOnce) {
       await this.oneByOne(async () => {
         const going = expiring.slice(at, at + versionsAtOnce).flatMap((version) => {
           // what its packs are nobody can say of a damaged one: it stays until it is mended
