@@ -33,6 +33,10 @@ it.each<VersionRetention>([
       store.listVersions(parseTypedPath('file')).length,
       store.gaps(null, 10).length,
     ];
+    // of the versions none is old enough
+    await store.expire(now, kept, () => true);
+    expect(held()).toEqual([1, 1]);
+    now += 10 * dayMs;
     expect(await store.expire(now, kept, () => true)).toEqual({ versions: 0, bytes: 0 });
     expect(held()).toEqual([1, 1]);
     expect(await store.expire(now, kept, () => false)).toEqual({ versions: 1, bytes: 3 });
