@@ -317,7 +317,9 @@ it('gives back the last good point whole, long after ransomware has gone through
   await floodWithGarbage(500);
   await twelveDaysOn();
   expect(world.guards.isFrozen(agentId)).toBe(true);
-  expect(codes()).toEqual(expect.arrayContaining(['DUMP_SHRUNK', 'MASS_CHANGE', 'RECIPIENTS_CHANGED']));
+  expect(codes()).toEqual(
+    expect.arrayContaining(['DUMP_SHRUNK', 'MASS_CHANGE', 'PACKS_SURGED', 'RECIPIENTS_CHANGED']),
+  );
   const back = await restored(afternoon);
   expect(back.complete).toBe(true);
   expect(back.media).toEqual(state.media);
