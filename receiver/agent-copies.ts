@@ -80,6 +80,11 @@ export class AgentCopies {
     this.#agent(agentId).key.learn(publicKey);
   }
 
+  /** Writes `agent.pem` again where it was damaged. True: it was. @throws a system error */
+  mendKey(agentId: DeviceId): boolean {
+    return this.#agent(agentId).key.mend();
+  }
+
   /** Null as long as it is not known. */
   agentKey(agentId: DeviceId): KeyObject | null {
     return this.#agent(agentId).key.read();

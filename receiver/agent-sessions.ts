@@ -7,6 +7,7 @@ import type { Logger } from '../shared/io/logger.ts';
 import type { Channel } from '../shared/link/channel.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { defaultAnswerTimeoutMs } from '../shared/transfer/answer-deadline.ts';
+import type { FileRecord } from '../shared/records/file-record.ts';
 import type { AgentCopies, FolderKind } from './agent-copies.ts';
 import type { AgentGuards } from './agent-guards.ts';
 import type { PointBooks } from './point-books.ts';
@@ -49,6 +50,14 @@ export class AgentSessions {
     const done = this.#afterwards(agentId, action);
     this.#live.get(agentId)?.stop();
     return done;
+  }
+
+  /**
+   * Asks the agent once more for what it announced of a folder; what comes is staged. False: there is no link, or nothing
+   * came. @throws CodedError of the store or the link
+   */
+  async fetchAgain(agentId: DeviceId, folder: string, records: readonly FileRecord[]): Promise<boolean> {
+    return (await this.#live.get(agentId)?.fetchAgain(folder, records)) ?? false;
   }
 
   /** Resolves when every session whose link was closed has made durable what it was at. */

@@ -22,6 +22,8 @@ import type { PointBooks } from './point-books.ts';
 import { listPoint } from './point-listing.ts';
 import type { ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
 import { freezeOf } from './receiver-status.ts';
+import { scrubReport, scrubStatus } from './scrub-status.ts';
+import type { Scrubber } from './scrub/scrubber.ts';
 
 /** What only a running receiver can do. */
 type RunningReceiver = {
@@ -39,6 +41,8 @@ type Deps = {
   copies: () => Promise<AgentCopies>;
   points: () => Promise<PointBooks>;
   guards: () => Promise<AgentGuards>;
+  /** At work from the first call on. */
+  scrubber: () => Promise<Scrubber>;
   running: RunningReceiver | null;
 };
 
@@ -109,6 +113,11 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       const agentId = agent === null ? chooseAgent(null, frozen) : await agentFor(agent);
       return { agent: agentId, released: guards.release(agentId).map(freezeOf) };
     },
+    scrub: async ({ all }, signal) => {
+      const scrubber = await deps.scrubber();
+      return scrubReport(await scrubber.run({ all }, signal ?? new AbortController().signal));
+    },
+    scrubStatus: async () => scrubStatus((await deps.scrubber()).progress()),
     reindex: async () => ({ folders: await reindexAll(await deps.copies(), deps.running) }),
   };
 }

@@ -13,7 +13,12 @@ import { AgentGuards } from './agent-guards.ts';
 import { readReceiverConfig } from './config.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import { createPointBooks } from './create-point-books.ts';
+import { createScrubber } from './create-scrubber.ts';
+import type { Scrubber } from './scrub/scrubber.ts';
 import type { ReceiverCommands } from './receiver-commands.ts';
+
+/** The command that the scrubber is started for does not wait. */
+const scrubStartMs = 3_600_000;
 
 /**
  * The commands of a receiver that does not run; the caller holds the home's lock until `close` has resolved.
@@ -56,11 +61,30 @@ export function createOfflineReceiverCommands(home: Home): {
     opened ??= openCopies(copies);
     return opened;
   };
+  let scrubber: Promise<Scrubber> | null = null;
+  const startScrubber = async (): Promise<Scrubber> => {
+    await allCopies();
+    for (const agentId of copies.agentIds()) await points.of(agentId);
+    const made = createScrubber({
+      copies,
+      points,
+      alarms: new AlarmBoard({ logger, now: () => Date.now() }),
+      logger,
+      config,
+      sessions: null,
+    });
+    made.start(scrubStartMs);
+    return made;
+  };
   const commands = createReceiverCommands({
     home,
     book,
     desk,
     running: null,
+    scrubber: async () => {
+      scrubber ??= startScrubber();
+      return scrubber;
+    },
     copies: allCopies,
     points: async () => {
       await allCopies();
@@ -74,6 +98,7 @@ export function createOfflineReceiverCommands(home: Home): {
   return {
     commands,
     close: async () => {
+      await (await scrubber)?.stop();
       await points.close();
       await copies.close();
     },

@@ -61,6 +61,29 @@ export type ReceiverAgentStatus = {
 
 export type ReceiverFreeze = { folder: string | null; code: ErrorCode; since: string; message: string };
 
+/** How far the re-reading of what is stored is; times ISO 8601. */
+export type ScrubStatus = {
+  /** Since then everything has been read; null before the first whole pass. */
+  coveredAt: string | null;
+  /** Stored files that are damaged now. */
+  damaged: number;
+  /** Of the pass under way, or of the last one (`done`): how much of how much was read, what was found and made whole. */
+  startedAt: string;
+  done: boolean;
+  readBytes: number;
+  wholeBytes: number;
+  found: number;
+  repaired: number;
+};
+
+/** What a whole pass came to. */
+export type ScrubReport = Pick<ScrubStatus, 'startedAt' | 'readBytes' | 'found' | 'repaired' | 'damaged'> & {
+  /** Something could not be read: see the alarms. */
+  skipped: boolean;
+  /** Of each folder with damaged files, or with files that nobody stored: the first of them. */
+  folders: { name: string; damaged: number; files: readonly string[]; extras: readonly string[] }[];
+};
+
 /** What `status --json` prints. */
 export type ReceiverStatus = {
   deviceId: string;
@@ -69,7 +92,7 @@ export type ReceiverStatus = {
   agents: ReceiverAgentStatus[];
   /** Of the data directory; both 0 where it is not there. */
   disk: { freeBytes: number; usedBytes: number };
-  scrub: { coveredAt: string | null; damaged: number };
+  scrub: ScrubStatus;
   alarms: Alarm[];
 };
 
@@ -116,6 +139,8 @@ const inputs = {
   pin: z.strictObject({ point: z.string().min(1), label: pinLabelSchema }),
   unpin: z.strictObject({ point: z.string().min(1) }),
   release: z.strictObject({ agent }),
+  scrub: z.strictObject({ all: z.boolean() }),
+  scrubStatus: z.strictObject({}),
   reindex: z.strictObject({}),
 };
 
@@ -164,6 +189,9 @@ export type ReceiverCommands = {
    * @throws CodedError USAGE (several are frozen), DEVICE_UNKNOWN
    */
   release: (input: Input<'release'>) => Promise<{ agent: string | null; released: ReceiverFreeze[] }>;
+  /** Reads on, as fast as it goes, until everything is read; `all`: from the beginning. An abort leaves it where it stands. */
+  scrub: (input: Input<'scrub'>, signal?: AbortSignal) => Promise<ScrubReport>;
+  scrubStatus: (input: Input<'scrubStatus'>) => Promise<ScrubStatus>;
   /** Builds the databases again from the plain files. */
   reindex: (
     input: Input<'reindex'>,

@@ -18,6 +18,8 @@ import type {
 } from './receiver-commands.ts';
 import { latestRemovalMs } from './retention/latest-removal.ts';
 import type { PointRules } from './retention/point-retention.ts';
+import { scrubStatus } from './scrub-status.ts';
+import type { Scrubber } from './scrub/scrubber.ts';
 import type { RecipientHistory } from './store/recipient-history.ts';
 
 type Deps = {
@@ -28,6 +30,7 @@ type Deps = {
   points: PointBooks;
   guards: AgentGuards;
   sessions: AgentSessions;
+  scrubber: Scrubber;
   alarms: AlarmBoard;
   pointRules: PointRules;
   /** ms, by the clock that ages are counted by. */
@@ -46,7 +49,7 @@ export function receiverStatus(deps: Deps): ReceiverStatus {
     listening: [...deps.listening],
     agents: [...agentIds].map((agentId) => agentStatus(deps, agentId)),
     disk: deps.copies.isDiskGone() ? { freeBytes: 0, usedBytes: 0 } : diskStatus(deps.dataDirectory),
-    scrub: { coveredAt: null, damaged: 0 },
+    scrub: scrubStatus(deps.scrubber.progress()),
     alarms: deps.alarms.list(),
   };
 }

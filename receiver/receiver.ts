@@ -17,6 +17,7 @@ import { PeerBook } from '../shared/link/peer-book.ts';
 import { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { createPointBooks } from './create-point-books.ts';
+import { createScrubber } from './create-scrubber.ts';
 import type { PointBooks } from './point-books.ts';
 import { AgentCopies } from './agent-copies.ts';
 import { AgentGuards } from './agent-guards.ts';
@@ -29,6 +30,9 @@ import { createReceiverCommands } from './create-receiver-commands.ts';
 import { receiverRoutes } from './receiver-commands.ts';
 import { receiverStatus } from './receiver-status.ts';
 import { RestoreSessions } from './restore-sessions.ts';
+
+/** The copies are brought up to date first. */
+const scrubStartMs = 600_000;
 
 /**
  * The running receiver; the caller holds the home's lock.
@@ -82,6 +86,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
   );
   for (const agentId of copies.agentIds()) guards.check(agentId);
   const sessions = new AgentSessions({ copies, points, alarms, guards, logger, now });
+  const scrubber = createScrubber({ copies, points, alarms, logger, config, sessions });
   const dataWatch = new DataWatch({
     copies,
     alarms,
@@ -114,6 +119,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     points,
     guards,
     sessions,
+    scrubber,
     alarms,
     pointRules: config.points,
     retentionNow: () => clock.nowMs(),
@@ -127,12 +133,14 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     copies: async () => copies,
     points: async () => points,
     guards: async () => guards,
+    scrubber: async () => scrubber,
     running: {
       life,
       status: () => receiverStatus(statusDeps),
       withoutSession: async (agentId, action) => sessions.withoutSession(agentId, action),
     },
   });
+  scrubber.start(scrubStartMs);
   const control = await startControlServer({ home, routes: receiverRoutes(commands), logger });
   const expiry = startHistoryExpiry(
     {
@@ -160,6 +168,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       await expiry.stop();
       await control.close();
       await links.stop();
+      await scrubber.stop();
       await Promise.all([sessions.ended(), restores.ended()]);
       await points.close();
       clock.store();

@@ -9,6 +9,7 @@ import { defaultReceiverHome, initialisedReceiverHome, receiverProgram } from '.
 import { addReindexCommand } from './reindex-command.ts';
 import { addReleaseCommand } from './release-command.ts';
 import { addRunCommand } from './run-command.ts';
+import { addScrubCommand } from './scrub-command.ts';
 import { addStatusCommand } from './status-command.ts';
 import { addVersionsCommand } from './versions-command.ts';
 import { receiverAccess } from './with-receiver.ts';
@@ -27,6 +28,7 @@ export function createReceiverProgram(): Command {
   addVersionsCommand(program);
   addPointsCommands(program);
   addReleaseCommand(program);
+  addScrubCommand(program);
   addReindexCommand(program);
   addReceiverConfigCommands(program);
   addReloadCommand(program, { access: receiverAccess, home: initialisedReceiverHome });

@@ -32,6 +32,7 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
     ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatGoneBy(folder, agent))),
     ...formatFreezes(status.agents, moment),
   ];
+  parts.push(formatScrub(status.scrub, moment));
   for (const alarm of status.alarms)
     parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${alarm.message}\n`);
   return parts.join('');
@@ -40,6 +41,14 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
 function formatDisk({ usedBytes, freeBytes }: ReceiverStatus['disk']): string {
   if (usedBytes + freeBytes === 0) return 'not there';
   return `${formatByteSize(usedBytes)} used, ${formatByteSize(freeBytes)} free`;
+}
+
+function formatScrub(scrub: ReceiverStatus['scrub'], moment: (at: string | null) => string): string {
+  const damaged = scrub.damaged === 0 ? '' : `, ${scrub.damaged} damaged`;
+  if (scrub.done) return `\neverything stored was read through, begun ${moment(scrub.startedAt)}${damaged}\n`;
+  const read = `${formatByteSize(scrub.readBytes)} of ${formatByteSize(scrub.wholeBytes)}`;
+  const last = scrub.coveredAt === null ? 'the first time' : `the last time begun ${moment(scrub.coveredAt)}`;
+  return `\nwhat is stored is being read through: ${read}, ${last}${damaged}\n`;
 }
 
 /** For those who have to answer for how long deleted files are kept. */

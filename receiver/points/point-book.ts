@@ -3,7 +3,12 @@ import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import { lockDirectory, type DirectoryLock } from '../../shared/io/directory-lock.ts';
 import type { Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
-import { pointId, verifyPointRecord, type PointRecord } from '../../shared/sealing/point-record.ts';
+import {
+  encodePointRecord,
+  pointId,
+  verifyPointRecord,
+  type PointRecord,
+} from '../../shared/sealing/point-record.ts';
 import { recordHash } from '../../shared/sealing/signed-record.ts';
 import { expiringPoints, type PointRules } from '../retention/point-retention.ts';
 import {
@@ -49,6 +54,11 @@ type Deps = {
   logger: Logger;
 };
 type Options = { directory: string; agent: string };
+/** `hash`: of the record's bytes. */
+type HeldRecord = { record: PointRecord; hash: string; signature: Buffer };
+
+/** What a scrub found of an agent's points. `mended`: files that were written again; `extras`: files that nobody stored. */
+export type PointScrub = { mended: string[]; extras: string[] };
 
 /**
  * The restore points that a receiver holds of one agent, in plain files alone: nothing of it is in a database.
@@ -60,7 +70,7 @@ export class PointBook {
   readonly #deps: Deps;
   readonly #options: Options;
   readonly #files: PointFiles;
-  readonly #records = new Map<string, { record: PointRecord; hash: string }>();
+  readonly #records = new Map<string, HeldRecord>();
   #known = noKnownPoints();
   /** The one that is being written. */
   #coming: PointRecord | null = null;
@@ -160,7 +170,7 @@ export class PointBook {
         await this.#ready();
         await this.#files.write(id, record, signature);
         await this.#append([this.#taken(id, pin)]);
-        this.#records.set(id, { record: point, hash });
+        this.#records.set(id, { record: point, hash, signature });
       } finally {
         this.#announce(null);
       }
@@ -207,6 +217,36 @@ export class PointBook {
     });
   }
 
+  /**
+   * Reads all files again, and writes those anew that are damaged or gone: what they said is in memory. Points whose files
+   * were damaged when the book was opened stay damaged. @throws CodedError DISK_FAILED, STORE_FULL
+   */
+  scrub(): Promise<PointScrub> {
+    return this.#oneByOne(async () => {
+      const mended: string[] = [];
+      for (const [id, held] of this.#records) {
+        if (this.#isOnDisk(id, held)) continue;
+        await this.#files.write(id, encodePointRecord(held.record), held.signature);
+        mended.push(`${id}.json`);
+      }
+      if (this.#lock !== null && !this.#files.hasFacts(this.#factCount)) {
+        await this.#replaceFacts();
+        mended.push('facts.journal');
+      }
+      return { mended, extras: this.extras() };
+    });
+  }
+
+  /** Files in the directory that are of no point which is or was held. */
+  extras(): string[] {
+    return this.#files.extras(new Set([...this.#records.keys(), ...this.damaged]));
+  }
+
+  #isOnDisk(id: string, { hash, signature }: HeldRecord): boolean {
+    const files = this.#files.readIfReadable(id);
+    return files !== null && recordHash(files.record) === hash && files.signature.equals(signature);
+  }
+
   /** Waits for what is under way. */
   async close(): Promise<void> {
     await this.#last;
@@ -251,7 +291,7 @@ export class PointBook {
     try {
       const record = verifyPointRecord(files.record, files.signature, this.#key());
       if (pointId(record, files.record) !== id) return null;
-      this.#records.set(id, { record, hash: recordHash(files.record) });
+      this.#records.set(id, { record, hash: recordHash(files.record), signature: files.signature });
       return record;
     } catch (error) {
       if (!isCoded(error, 'RECORD_FORGED') && !isCoded(error, 'RECORD_INVALID')) throw error;
@@ -310,6 +350,7 @@ export class PointBook {
     await this.#files.make();
     this.#lock = lockDirectory(this.#options.directory);
     await this.#files.replaceFacts([pointJournalHeader(this.#options.agent)]);
+    this.#factCount = 1;
   }
 
   async #append(facts: readonly PointFact[]): Promise<void> {

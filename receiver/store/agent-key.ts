@@ -27,6 +27,13 @@ export class AgentKey {
     this.#key = key;
   }
 
+  /** Writes the file again where it is damaged or gone though the key is known. True: it was. Durable when it returns. */
+  mend(): boolean {
+    if (this.#key === null || this.#readFile() !== null) return false;
+    writeFileAtomic(this.#file, this.#key.export({ type: 'spki', format: 'pem' }), 0o640);
+    return true;
+  }
+
   /** Null as long as it is not known. */
   read(): KeyObject | null {
     this.#key ??= this.#readFile();

@@ -168,6 +168,11 @@ export class IntervalIndex {
     return row === undefined ? null : readVersion(row);
   }
 
+  /** Versions with a file of their own and a later id, in that order. */
+  versionsWithFiles(after: number, limit: number): VersionRow[] {
+    return (this.#statements.withFiles.all(after, limit) as RawRow[]).map(readVersion);
+  }
+
   /** Gaps that were over by then, in any order. */
   gapsEndedUntil(to: Moment, limit: number): GapEntry[] {
     return (this.#statements.gapsEnded.all(to, limit) as RawGap[]).map(readGap);
@@ -297,6 +302,9 @@ function prepareIntervals(database: Database.Database) {
     ),
     nextLive: exact('SELECT begun FROM live WHERE path = @path AND begun >= @begun'),
     version: exact('SELECT * FROM versions WHERE id = ?'),
+    withFiles: exact(
+      'SELECT * FROM versions WHERE id > ? AND kind = 0 AND name IS NOT NULL ORDER BY id LIMIT ?',
+    ),
     fileAbove: database.prepare(intervalQueries.fileAbove),
     anythingBelow: database.prepare(intervalQueries.anythingBelow),
     lastGapEnd: exact('SELECT max(ended) AS ended FROM gaps WHERE ended <= ?'),

@@ -122,6 +122,7 @@ export function* committedBatches(
         case 'version':
         case 'expire':
         case 'gap':
+        case 'damage':
         case 'index':
         case 'forgotten':
           changes.push(entry);

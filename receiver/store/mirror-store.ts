@@ -10,14 +10,20 @@ import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
 import { FolderPast } from './folder-past.ts';
-import { evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } from './interval-evidence.ts';
+import {
+  damagedIn,
+  evidenceOf,
+  momentsOf,
+  type IntervalEvidence,
+  type SequenceInterval,
+} from './interval-evidence.ts';
 import type { MomentInterval } from './interval-index.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
 import { sizeOf, type ChangeEntry, type GapEntry } from './journal-entry.ts';
 import type { StoreUsage } from './mirror-index.ts';
 import { laterMoment, momentOf, type Moment } from './moment.ts';
 import { PartBytes } from './part-bytes.ts';
-import type { HeldCopy, ReadableContent } from './readable-content.ts';
+import { isEmptyHash, type HeldCopy, type ReadableContent } from './readable-content.ts';
 import { expiringByRule, expiringVersionIds, keptIntervalsNow } from './version-sweep.ts';
 import type { StagedCopy } from './staging.ts';
 import {
@@ -43,6 +49,15 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   #letGoUntil: Moment = 0n;
   readonly #partBytes = new PartBytes(this.parts.index);
 
+  constructor(parts: MirrorStoreParts) {
+    super(parts, {
+      stageHeld: async (hash, size) => (await this.#stageHeld(hash, size)) === 'staged',
+      onDamaged: () => {},
+      onMended: () => {},
+      booksProblem: async () => null,
+    });
+  }
+
   current(path: RelativePath): StoredFile | null {
     const row = this.parts.index.live(path);
     if (row === null) return null;
@@ -55,7 +70,8 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const { state, path } = record;
     if (state.kind !== 'file') return 'nothing';
     const row = this.parts.index.live(path);
-    if (row !== null && sameContent(row.holding.state, state)) return 'nothing';
+    const isDamaged = this.parts.index.damage.get(path, null) !== null;
+    if (row !== null && sameContent(row.holding.state, state) && !isDamaged) return 'nothing';
     if (state.size === 0 || this.parts.staging.has(state.hash)) return 'held';
     return this.parts.held.isSaidToBeHeld(state.hash) ? 'held' : 'fetch';
   }
@@ -71,10 +87,10 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     return this.parts.held.copies(hash);
   }
 
-  /** The content that is at the path now; not verified. Null when no file is. */
+  /** The content that is at the path now, or its damaged bytes; not verified. Null when no file is. */
   openCurrent(path: RelativePath): ReadableContent | null {
     if (this.parts.index.live(path)?.holding.state.kind !== 'file') return null;
-    return this.parts.held.openCurrent(path);
+    return this.parts.held.openCurrent(path) ?? this.parts.held.openAside(path);
   }
 
   /**
@@ -159,8 +175,10 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const { reached, intact, lacking } = this.evidence({ indexId: Buffer.from(index, 'hex'), from, to });
     if (!reached || !intact) return { state: 'unknown', bytes: null };
     const bytes = this.#partBytes.of(part);
-    if (lacking.count === 0) return { state: 'complete', bytes };
-    return { state: 'incomplete', files: lacking.count, paths: lacking.paths, bytes };
+    const damaged = damagedIn(this.parts.index, { indexId: Buffer.from(index, 'hex'), from, to });
+    const files = lacking.count + damaged.count;
+    if (files === 0) return { state: 'complete', bytes };
+    return { state: 'incomplete', files, paths: [...lacking.paths, ...damaged.paths], bytes };
   }
 
   /** Has `provePart` tell the bytes of these parts from now on. In time proportional to all that is kept, once. */
@@ -209,7 +227,8 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   ): { entries: StoredEntry[]; next: RelativePath | null } {
     const { index } = this.parts;
     const moments = momentsOf(index.intervals, interval);
-    for (let next = after; moments !== null;) {
+    if (moments === null) return { entries: [], next: null };
+    for (let next = after; ;) {
       const rows = index.aliveBetween(moments, next, limit);
       const entries = rows
         .filter((row) => !('replaced' in row && index.intervals.isSupplanted(row, moments.to)))
@@ -217,7 +236,6 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       next = rows.length < limit ? null : (rows.at(-1)?.path ?? null);
       if (entries.length > 0 || next === null) return { entries, next };
     }
-    return { entries: [], next: null };
   }
 
   /** What can be proved of the interval now. Later records may still show that a path is lacking. */
@@ -351,7 +369,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   async #stageHeld(hash: Buffer, size: number): Promise<StagedCopy> {
     const { staging, held, logger } = this.parts;
     if (staging.has(hash)) return 'staged';
-    if (size === 0 && hash.toString('hex') === emptyHash) {
+    if (size === 0 && isEmptyHash(hash)) {
       staging.stage(hash, Buffer.alloc(0));
       return 'staged';
     }
@@ -418,5 +436,3 @@ function latestEnd(gone: readonly { ended: Moment | null }[]): ChangeEntry[] {
   const until = gone.reduce((last, { ended }) => laterMoment(last, ended ?? 0n), 0n);
   return until > 0n ? [{ type: 'forgotten', until }] : [];
 }
-
-const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';

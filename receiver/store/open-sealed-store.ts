@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName, parseSealedObjectName } from '../../shared/sealing/object-name.ts';
+import type { Damage } from './damage-index.ts';
 import { HeldContent } from './held-content.ts';
 import { LackingPacks } from './lacking-packs.ts';
 import type { MirrorIndex } from './mirror-index.ts';
@@ -95,13 +96,13 @@ function indexVersions(
 }
 
 const versionsAtOnce = 100;
+const rowsAtOnce = 1000;
 
 function isWhole(index: MirrorIndex, version: { number: number; epoch: string }): boolean {
   return versionFiles(version).every((name) => index.live(name) !== null);
 }
 
 function* recordsIn(index: MirrorIndex): Generator<{ number: number; epoch: string }> {
-  const rowsAtOnce = 1000;
   for (let after = 'versions/' as RelativePath; ;) {
     const rows = index.liveAfter(after, rowsAtOnce);
     for (const { path } of rows) {
@@ -135,6 +136,15 @@ function findLacking(
   }
   for (const version of all) {
     if (!versionFiles(version).every((name) => found.has(name))) lacking.noteUnreadable(versionKey(version));
+  }
+  for (let after: Damage | null = null; ;) {
+    const damaged: Damage[] = index.damage.after(after, rowsAtOnce);
+    for (const { path } of damaged) {
+      const name = parseSealedObjectName(path);
+      if (name?.kind === 'pack') lacking.noteUnneeded(name.hash.toString('hex'));
+    }
+    if (damaged.length < rowsAtOnce) break;
+    after = damaged.at(-1) ?? null;
   }
   const gone = versions.expired().filter((hash) => index.live(packName(hash) as RelativePath) === null);
   for (const hash of gone) lacking.noteUnneeded(hash.toString('hex'));

@@ -25,7 +25,8 @@ import { recipientHistory, type RecipientHistory } from './recipient-history.ts'
 import { packArrivals } from './pack-arrivals.ts';
 import { readSealedRecord, type SealedRecord } from './sealed-record.ts';
 import { expiringSealedVersions } from './sealed-retention.ts';
-import { noteLackingVersions, packsOf, versionFiles } from './sealed-version-files.ts';
+import { SealedDamage } from './sealed-damage.ts';
+import { packsOf, versionFiles } from './sealed-version-files.ts';
 import type { AcceptedVersion } from './version-chain.ts';
 import { versionKey, type HeldVersion, type VersionIndex } from './version-index.ts';
 import { VersionIntake, type RefusedVersion, type TakenVersions } from './version-intake.ts';
@@ -68,10 +69,17 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   readonly contentBetween = null;
   readonly #intake: VersionIntake;
   readonly #agentKey: AgentKeyObject;
+  readonly #damage: SealedDamage;
 
   constructor(parts: SealedStoreParts) {
-    super(parts);
+    super(parts, {
+      stageHeld: async (hash) => this.parts.staging.has(hash),
+      onDamaged: (path) => this.#damage.noteDamaged(path),
+      onMended: (path) => this.#damage.noteMended(path),
+      booksProblem: async () => this.#damage.booksProblem(),
+    });
     this.#agentKey = new AgentKeyObject(parts);
+    this.#damage = new SealedDamage(parts);
     this.#intake = new VersionIntake({
       ...parts,
       readStaged: (hash) => parts.staging.read(hash),
@@ -84,7 +92,8 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   need(record: FileRecord): 'nothing' | 'held' | 'fetch' {
     const { name, state } = readSealedRecord(record);
     if (state === null) return 'nothing';
-    if (name.kind !== 'pack' && this.parts.versions.get(name.number, name.epoch) !== null) return 'nothing';
+    const isTaken = name.kind !== 'pack' && this.parts.versions.get(name.number, name.epoch) !== null;
+    if (isTaken && !this.#damage.isToMend(record.path, state)) return 'nothing';
     if (this.#holds(record.path, state)) return 'nothing';
     return this.parts.staging.has(state.hash) ? 'held' : 'fetch';
   }
@@ -150,10 +159,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /** Says that a pack turned out to be damaged or lost: it is reported, and taken when it comes again. */
   reportDamaged(hash: Buffer): void {
-    const { held, lacking, versions } = this.parts;
-    const pack = hash.toString('hex');
-    if (versions.needs(hash)) noteLackingVersions(new Set([pack]), versions.list(), held, lacking);
-    else lacking.noteUnneeded(pack);
+    this.#damage.reportPack(hash);
   }
 
   /** All held versions, in the order in which they were received. */
@@ -363,8 +369,10 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /** Whether exactly this is at the path, and nothing is known to be wrong with it. */
   #holds(path: RelativePath, state: LiveState): boolean {
-    const row = this.parts.index.live(path);
-    return row !== null && sameContent(row.holding.state, state) && !this.#isLacking(path);
+    const { index } = this.parts;
+    const row = index.live(path);
+    if (row === null || !sameContent(row.holding.state, state)) return false;
+    return !this.#isLacking(path) && index.damage.get(path, null) === null;
   }
 
   #isLacking(path: RelativePath): boolean {

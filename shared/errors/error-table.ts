@@ -26,6 +26,12 @@ export const errorTable = {
     retryable: true,
     crossesWire: true,
   }),
+  COPY_DAMAGED: entry(
+    'stored files are damaged or missing; their content is asked for again where that helps',
+    {
+      retryable: true,
+    },
+  ),
   DATABASE_CORRUPT: entry('a database file cannot be used; the receiver rebuilds it from its journal'),
   DEVICE_ID_INVALID: entry('a device ID has a wrong length, character or check character', { exitCode: 2 }),
   DEVICE_UNKNOWN: entry('no such device is paired here', { exitCode: 2 }),
@@ -39,6 +45,7 @@ export const errorTable = {
   FILESYSTEM_UNSUITABLE: entry('the file system lacks hard links, directory sync, locks or long names', {
     exitCode: 2,
   }),
+  FILE_UNKNOWN: entry('files are in a copy that this program did not put there; they are left alone'),
   FOLDER_PAUSED: entry('the folder is paused', { retryable: true }),
   FOLDER_UNKNOWN: entry('no such folder exists here', { exitCode: 2, crossesWire: true }),
   FREEZE_UNKNOWN: entry(
@@ -104,6 +111,7 @@ export const errorTable = {
   RESTORE_INCOMPLETE: entry('some files could not be restored', { exitCode: 3 }),
   RESTORE_NOTHING_FOUND: entry('the receiver holds nothing that matches what is to be restored'),
   ROLE_REFUSED: entry('the device may not do this with its role', { crossesWire: true }),
+  SCRUB_LATE: entry('not everything that is stored was read again in time', { retryable: true }),
   SOURCE_FAILED: entry('the source of a sealed folder failed, so no version was made', { retryable: true }),
   SOURCE_STOPPED: entry('the folder stopped because its source looks vanished', { exitCode: 1 }),
   SOURCE_UNREADABLE: entry('a source file or directory cannot be read', { retryable: true }),

@@ -12,6 +12,7 @@ export const crashPoints = [
   'store.renamed',
   'store.current-synced',
   'store.expired',
+
   'store.commit-written',
   'store.commit-synced',
   'store.indexed',

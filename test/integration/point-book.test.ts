@@ -228,3 +228,38 @@ it('finds a point by a part of its name that stands for no other', async () => {
     expect.objectContaining({ code: 'POINT_UNKNOWN' }) as Error,
   );
 });
+
+it('writes damaged and lost files of points anew while it is open, and tells of files that nobody stored', async () => {
+  const [one, two] = [signer.point(1), signer.point(2)];
+  await take(one);
+  await take(two);
+  await book.pin(two.id, 'kept');
+  expect(await book.scrub()).toEqual({ mended: [], extras: [] });
+  const at = (name: string): string => path.join(directory, name);
+  fs.appendFileSync(at(`${one.id}.json`), ' ');
+  fs.rmSync(at(`${two.id}.json.sig`));
+  fs.writeFileSync(at('facts.journal'), fs.readFileSync(at('facts.journal'), 'utf8').replace('kept', 'lost'));
+  fs.writeFileSync(at('notes.txt'), 'mine');
+  const mended = [`${one.id}.json`, `${two.id}.json`, 'facts.journal'];
+  expect(await book.scrub()).toEqual({ mended, extras: ['notes.txt'] });
+  expect(await book.scrub()).toEqual({ mended: [], extras: ['notes.txt'] });
+  expect(fs.readFileSync(at(`${one.id}.json`)).equals(one.record)).toBe(true);
+  await reopen();
+  expect(shown()).toEqual([
+    [one.id, null],
+    [two.id, 'kept'],
+  ]);
+  expect(book.damaged).toEqual([]);
+  const lines = fs.readFileSync(at('facts.journal'), 'utf8').split('\n');
+  for (const rest of [lines.slice(0, -2).join('\n'), lines.slice(0, -3).join('\n')]) {
+    fs.writeFileSync(at('facts.journal'), `${rest}\n`);
+    expect((await book.scrub()).mended).toEqual(['facts.journal']);
+  }
+  fs.truncateSync(at('facts.journal'), 30);
+  expect((await book.scrub()).mended).toEqual(['facts.journal']);
+  await reopen();
+  expect(shown()).toEqual([
+    [one.id, null],
+    [two.id, 'kept'],
+  ]);
+});

@@ -3,6 +3,7 @@ import { AgentCopies } from '../../receiver/agent-copies.ts';
 import type { ReceiverConfig } from '../../receiver/config.ts';
 import { defaultGuardRules } from '../../receiver/guard/guard-rules.ts';
 import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
+import { defaultScrubOptions } from '../../receiver/scrub/scrub-state.ts';
 import { homeAt } from '../../shared/io/home.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
@@ -24,6 +25,7 @@ export function receiverCopies(
       folderVersions: new Map(),
       points: defaultPointRules,
       guards: defaultGuardRules,
+      scrub: defaultScrubOptions,
       quotaBytes: null,
       sealedReserve: 0,
       quotas: new Map(),

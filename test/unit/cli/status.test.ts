@@ -204,7 +204,16 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
       },
     ],
     disk: { freeBytes: 10 * 2 ** 30, usedBytes: 90 * 2 ** 30 },
-    scrub: { coveredAt: null, damaged: 0 },
+    scrub: {
+      coveredAt: null,
+      damaged: 2,
+      startedAt: new Date(now - 3_600_000).toISOString(),
+      done: false,
+      readBytes: 3 * 2 ** 30,
+      wholeBytes: 8 * 2 ** 30,
+      found: 3,
+      repaired: 1,
+    },
     alarms: [],
   };
   expect(formatReceiverStatus(status, now)).toBe(`device CCCCCCC-DDDDDDD
@@ -222,11 +231,13 @@ a file of media that is deleted today stays here as long as the agent is frozen
 
 agent AAAAAAA is frozen (media MASS_CHANGE, found 60 minutes ago): nothing of it expires
   look at the server first; when all is well: mastokeep-receiver release --agent AAAAAAA
+
+what is stored is being read through: 3 GiB of 8 GiB, the first time, 2 damaged
 `);
   const [agent, ...others] = status.agents;
   if (agent === undefined) throw new Error('no agent');
   const thawed = { ...status, agents: [{ ...agent, frozen: false, freezes: [] }, ...others] };
   expect(formatReceiverStatus(thawed, now)).toMatch(
-    /\na file of media that is deleted today has left here by 2027-11-21 at the latest, pinned restore points apart\n$/,
+    /\na file of media that is deleted today has left here by 2027-11-21 at the latest, pinned restore points apart\n\nwhat is stored/,
   );
 });

@@ -20,6 +20,7 @@ describe('receiver.yaml', () => {
       points: defaultPointRules,
       guards: defaultGuardRules,
       quotaBytes: null,
+      scrub: { periodMs: 30 * 86_400_000, bytesPerSecondMax: 10 * 1024 * 1024 },
       sealedReserve: 0.1,
       quotas: new Map(),
     });
