@@ -138,7 +138,7 @@ export class AgentGuards {
 
   #tell(agentId: DeviceId, { hits }: FreezeState): void {
     const { alarms } = this.#deps;
-    const agent = shortDeviceId(agentId);
+    const agent = this.#nameOf(agentId);
     const keyOf = ({ folder, code }: GuardHit): string => `${alarmBeginning(agentId)}${folder ?? ''} ${code}`;
     const told = new Set(hits.map(keyOf));
     for (const key of alarms.keysOf(alarmBeginning(agentId))) if (!told.has(key)) alarms.clear(key);
@@ -159,7 +159,7 @@ export class AgentGuards {
       return readFreeze(this.#file(agentId));
     } catch (error) {
       if (!isCoded(error, 'FREEZE_UNKNOWN')) throw error;
-      const what = `whether agent ${shortDeviceId(agentId)} was frozen is not known: ${error.message}`;
+      const what = `whether agent ${this.#nameOf(agentId)} was frozen is not known: ${error.message}`;
       const since = new Date(this.#deps.now()).toISOString();
       return withHit(notFrozen, { folder: null, code: 'FREEZE_UNKNOWN', since, from: 0, what });
     }
@@ -177,8 +177,18 @@ export class AgentGuards {
       alarms.raise(
         key,
         isCoded(error) ? error.code : 'INTERNAL',
-        `the guards of agent ${shortDeviceId(agentId)} fail, so nothing of it expires: ${message}`,
+        `the guards of agent ${this.#nameOf(agentId)} fail, so nothing of it expires: ${message}`,
       );
+    }
+  }
+
+  /** Of the device that goes on with the data; where nobody can say which that is, of the first one. */
+  #nameOf(agentId: DeviceId): string {
+    try {
+      return shortDeviceId(this.#deps.copies.successions.currentOf(agentId));
+    } catch (error) {
+      if (!isCoded(error)) throw error;
+      return shortDeviceId(agentId);
     }
   }
 

@@ -77,7 +77,7 @@ function pointsSubject({ copies, points }: Deps, agentId: DeviceId): ScrubSubjec
       {
         scrub: async () => {
           const { mended, extras } = await (await points.of(agentId)).scrub();
-          return { extras, mended: copies.mendKey(agentId) ? [...mended, 'agent.pem'] : mended };
+          return { extras, mended: [...mended, ...copies.mendKeys(agentId)] };
         },
         damaged: () => book.damaged,
         extras: () => book.extras(),

@@ -13,6 +13,7 @@ import { AgentGuards } from './agent-guards.ts';
 import { readReceiverConfig } from './config.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import { createPointBooks } from './create-point-books.ts';
+import { PointForgetting } from './point-forgetting.ts';
 import { createScrubber } from './create-scrubber.ts';
 import type { Scrubber } from './scrub/scrubber.ts';
 import type { ReceiverCommands } from './receiver-commands.ts';
@@ -49,7 +50,7 @@ export function createOfflineReceiverCommands(home: Home): {
         'a version is refused',
       ),
   });
-  const { points } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
+  const { points, clock } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
   const now = (): number => Date.now();
   const guards = new AgentGuards(
     // the command says what it did
@@ -86,6 +87,15 @@ export function createOfflineReceiverCommands(home: Home): {
       return scrubber;
     },
     copies: allCopies,
+    forgetting: new PointForgetting(
+      {
+        bookOf: async (agentId) => points.of(agentId),
+        copies,
+        isRead: () => false,
+        retentionNow: () => clock.nowMs(),
+      },
+      { rulesOf: () => config.points },
+    ),
     points: async () => {
       await allCopies();
       return points;

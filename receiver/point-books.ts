@@ -5,7 +5,8 @@ import type { Logger } from '../shared/io/logger.ts';
 import type { PointRecord } from '../shared/sealing/point-record.ts';
 import type { AgentCopies } from './agent-copies.ts';
 import { provePoint, type PointPart, type PointProof } from './points/folder-evidence.ts';
-import { PointBook, resolvePointId, type HeldPoint, type PointAnswer } from './points/point-book.ts';
+import { PointBook, type HeldPoint, type PointAnswer } from './points/point-book.ts';
+import { resolvePointId } from './points/resolve-point-id.ts';
 import type { PointRules } from './retention/point-retention.ts';
 
 type Deps = {
@@ -17,6 +18,8 @@ type Deps = {
   steadyNow: () => number;
   logger: Logger;
 };
+
+type FoundPoint = { agentId: DeviceId; book: PointBook; id: string; point: HeldPoint };
 
 export type ProvedPoint = HeldPoint & { proof: PointProof };
 
@@ -83,16 +86,15 @@ export class PointBooks {
   }
 
   /** The point that a text stands for, among those of these agents. @throws CodedError POINT_UNKNOWN */
-  async find(text: string, agentIds: readonly DeviceId[]): Promise<{ book: PointBook; id: string }> {
-    const held = new Map<string, PointBook>();
+  async find(text: string, agentIds: readonly DeviceId[]): Promise<FoundPoint> {
+    const held = new Map<string, FoundPoint>();
     for (const agentId of agentIds) {
       const book = await this.of(agentId);
-      for (const { id } of book.list()) held.set(id, book);
+      for (const point of book.list()) held.set(point.id, { agentId, book, id: point.id, point });
     }
-    const id = resolvePointId(text, held.keys());
-    const book = held.get(id);
-    if (book === undefined) throw new Error('a point was found that nobody holds');
-    return { book, id };
+    const found = held.get(resolvePointId(text, held.keys()));
+    if (found === undefined) throw new Error('a point was found that nobody holds');
+    return found;
   }
 
   /** What is known without a look at the disk: nothing before the book was opened. */
@@ -142,6 +144,8 @@ export class PointBooks {
       {
         ...deps,
         agentKey: () => copies.agentKey(agentId),
+        keyOf: (deviceId) =>
+          copies.signersOf(agentId).find((signer) => signer.deviceId === deviceId)?.key ?? null,
         isForgotten: ({ folders }) => this.#isForgotten(agentId, folders),
         logger: logger.child({ agentId }),
       },

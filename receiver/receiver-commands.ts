@@ -6,6 +6,7 @@ import { controlCommands } from '../shared/io/control-client.ts';
 import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
 import { pinLabelSchema } from '../shared/sealing/point-record.ts';
 import type { Home } from '../shared/io/home.ts';
+import type { Succeeded } from './succeed-device.ts';
 
 type ReceiverFolderStatus = {
   id: string;
@@ -45,6 +46,8 @@ export type ReceiverRecipients = {
 
 export type ReceiverAgentStatus = {
   deviceId: string;
+  /** Devices with whose data it goes on. */
+  formerly: string[];
   /** False for an agent that was unpaired: its data stays. */
   paired: boolean;
   connected: boolean;
@@ -55,7 +58,14 @@ export type ReceiverAgentStatus = {
   quotaBytes: number | null;
   usedBytes: number;
   /** When the newest and the oldest were received, ISO 8601. `refused`: announcements that were not taken, ever. */
-  points: { count: number; latestAt: string | null; oldestAt: string | null; refused: number };
+  points: {
+    count: number;
+    latestAt: string | null;
+    oldestAt: string | null;
+    refused: number;
+    /** Points that the owner has forgotten and of which something is not removed yet. */
+    forgotten: number;
+  };
   folders: ReceiverFolderStatus[];
 };
 
@@ -122,6 +132,21 @@ export type SealedVersionListing = {
   complete: boolean;
 };
 
+/** What goes, or went, with points of each agent. */
+export type ForgetListing = {
+  points: { id: string; agent: string; at: string }[];
+  /** Replaced and deleted states of files, and versions of sealed folders; and their bytes. */
+  versions: number;
+  bytes: number;
+  agents: {
+    agent: string;
+    /** Points that are left. */
+    left: number;
+    /** Why something is not gone yet, in words; it goes when that is over, which is looked at every ten minutes. */
+    waitsFor: string | null;
+  }[];
+};
+
 const role = z.enum(['replica', 'restore']);
 const agent = z.string().nullable();
 
@@ -139,6 +164,8 @@ const inputs = {
   pin: z.strictObject({ point: z.string().min(1), label: pinLabelSchema }),
   unpin: z.strictObject({ point: z.string().min(1) }),
   release: z.strictObject({ agent }),
+  forget: z.strictObject({ points: z.array(z.string().min(1)).min(1), dryRun: z.boolean() }),
+  succeed: z.strictObject({ old: z.string(), next: z.string() }),
   scrub: z.strictObject({ all: z.boolean() }),
   scrubStatus: z.strictObject({}),
   reindex: z.strictObject({}),
@@ -189,6 +216,13 @@ export type ReceiverCommands = {
    * @throws CodedError USAGE (several are frozen), DEVICE_UNKNOWN
    */
   release: (input: Input<'release'>) => Promise<{ agent: string | null; released: ReceiverFreeze[] }>;
+  /**
+   * Takes points away, and what only they need; with `dryRun` only says what that would be. `points` may be shortened. All
+   * of them or none. @throws CodedError POINT_UNKNOWN, POINT_PINNED
+   */
+  forget: (input: Input<'forget'>) => Promise<ForgetListing>;
+  /** See succeedDevice. @throws CodedError DEVICE_UNKNOWN, DEVICE_ID_INVALID, SUCCESSION_REFUSED */
+  succeed: (input: Input<'succeed'>) => Promise<Succeeded>;
   /** Reads on, as fast as it goes, until everything is read; `all`: from the beginning. An abort leaves it where it stands. */
   scrub: (input: Input<'scrub'>, signal?: AbortSignal) => Promise<ScrubReport>;
   scrubStatus: (input: Input<'scrubStatus'>) => Promise<ScrubStatus>;

@@ -42,7 +42,12 @@ type Deps = {
 /** What the running receiver says of itself; reads no more than a few rows. */
 export function receiverStatus(deps: Deps): ReceiverStatus {
   const paired = deps.book.peers().filter(({ role }) => role === 'agent');
-  const agentIds = new Set([...paired.map(({ deviceId }) => deviceId), ...deps.copies.agentIds()]);
+  const { successions } = deps.copies;
+  const served = paired.filter(({ deviceId }) => successions.successorOf(deviceId) === null);
+  const agentIds = new Set([
+    ...served.map(({ deviceId }) => successions.homeOf(deviceId)),
+    ...deps.copies.agentIds(),
+  ]);
   return {
     deviceId: deps.identity.deviceId,
     version: programVersion,
@@ -59,10 +64,13 @@ function agentStatus(
   agentId: DeviceId,
 ): ReceiverAgentStatus {
   const frozen = guards.isFrozen(agentId);
+  const devices = copies.successions.devicesOf(agentId);
+  const deviceId = devices.at(-1) ?? agentId;
   return {
-    deviceId: agentId,
-    paired: book.get(agentId)?.role === 'agent',
-    connected: links.isConnected(agentId),
+    deviceId,
+    formerly: [...new Set(devices)].filter((other) => other !== deviceId),
+    paired: book.get(deviceId)?.role === 'agent',
+    connected: links.isConnected(deviceId),
     frozen,
     freezes: guards.hits(agentId).map(freezeOf),
     quotaBytes: copies.quotaBytesOf(agentId),
@@ -125,6 +133,7 @@ function pointsStatus(points: PointBooks, agentId: DeviceId): ReceiverAgentStatu
     latestAt: at(held.at(-1)),
     oldestAt: at(held[0]),
     refused: book?.refused ?? 0,
+    forgotten: book?.forgotten().length ?? 0,
   };
 }
 

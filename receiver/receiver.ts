@@ -19,11 +19,13 @@ import { programVersion } from '../shared/program-version.ts';
 import { createPointBooks } from './create-point-books.ts';
 import { createScrubber } from './create-scrubber.ts';
 import type { PointBooks } from './point-books.ts';
+import { PointForgetting } from './point-forgetting.ts';
 import { AgentCopies } from './agent-copies.ts';
 import { AgentGuards } from './agent-guards.ts';
 import { writeRestoreText } from './restore-text.ts';
 import { AgentSessions } from './agent-sessions.ts';
 import { readReceiverConfig } from './config.ts';
+import { startForgettingRetries } from './forgetting-retries.ts';
 import { startHistoryExpiry } from './history-expiry.ts';
 import { DataWatch } from './data-watch.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
@@ -126,6 +128,15 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     listening,
     dataDirectory: config.data,
   };
+  const forgetting = new PointForgetting(
+    {
+      bookOf: async (agentId) => points.of(agentId),
+      copies,
+      isRead: (agentId) => restores.leases.holds(agentId),
+      retentionNow: () => clock.nowMs(),
+    },
+    { rulesOf: () => config.points },
+  );
   const commands = createReceiverCommands({
     home,
     book,
@@ -133,10 +144,12 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     copies: async () => copies,
     points: async () => points,
     guards: async () => guards,
+    forgetting,
     scrubber: async () => scrubber,
     running: {
       life,
       status: () => receiverStatus(statusDeps),
+      isConnected: (deviceId) => links.isConnected(deviceId),
       withoutSession: async (agentId, action) => sessions.withoutSession(agentId, action),
     },
   });
@@ -157,6 +170,12 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     },
     { rulesOf: () => config.points },
   );
+  const retries = startForgettingRetries({
+    forgetting,
+    agentIds: () => copies.agentIds(),
+    alarms,
+    logger,
+  });
   logger.info(
     { deviceId: identity.deviceId, version: programVersion, listening, data: config.data },
     'receiver started',
@@ -166,6 +185,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     stop: async () => {
       await dataWatch.stop();
       await expiry.stop();
+      await retries.stop();
       await control.close();
       await links.stop();
       await scrubber.stop();

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { addReloadCommand } from '../../shared/cli/reload-command.ts';
 import { createProgram, runProgram } from '../../shared/cli/run-program.ts';
 import { addReceiverConfigCommands } from './config-commands.ts';
+import { addForgetCommand } from './forget-command.ts';
 import { addInitCommand } from './init-command.ts';
 import { addPairingCommands } from './pairing-commands.ts';
 import { addPointsCommands } from './points-command.ts';
@@ -9,6 +10,7 @@ import { defaultReceiverHome, initialisedReceiverHome, receiverProgram } from '.
 import { addReindexCommand } from './reindex-command.ts';
 import { addReleaseCommand } from './release-command.ts';
 import { addRunCommand } from './run-command.ts';
+import { addSucceedCommand } from './succeed-command.ts';
 import { addScrubCommand } from './scrub-command.ts';
 import { addStatusCommand } from './status-command.ts';
 import { addVersionsCommand } from './versions-command.ts';
@@ -28,6 +30,8 @@ export function createReceiverProgram(): Command {
   addVersionsCommand(program);
   addPointsCommands(program);
   addReleaseCommand(program);
+  addForgetCommand(program);
+  addSucceedCommand(program);
   addScrubCommand(program);
   addReindexCommand(program);
   addReceiverConfigCommands(program);

@@ -3,6 +3,7 @@ import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { shortenDeviceIds } from '../../shared/cli/device-name.ts';
 import { describeMoment } from '../../shared/cli/duration.ts';
+import { shortDeviceId, type DeviceId } from '../../shared/identity/device-id.ts';
 import { formatTable } from '../../shared/cli/table.ts';
 import type { ReceiverAgentStatus, ReceiverStatus } from '../receiver-commands.ts';
 import { withRunningReceiver } from './with-receiver.ts';
@@ -28,9 +29,11 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
     `disk   ${formatDisk(status.disk)}\n`,
     '\n',
     formatAgents(status.agents, moment),
+    ...status.agents.flatMap(formatFormerly),
     ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatRecipients(folder, moment))),
     ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatGoneBy(folder, agent))),
     ...formatFreezes(status.agents, moment),
+    ...status.agents.flatMap(formatForgotten),
   ];
   parts.push(formatScrub(status.scrub, moment));
   for (const alarm of status.alarms)
@@ -83,6 +86,21 @@ function formatFreezes(
       `  look at the server first; when all is well: mastokeep-receiver release --agent ${name}\n`,
     ];
   });
+}
+
+/** Whose data the device goes on with. */
+function formatFormerly({ deviceId, formerly }: ReceiverAgentStatus): string[] {
+  if (formerly.length === 0) return [];
+  return [`\n${shortDeviceId(deviceId as DeviceId)} goes on with the data of ${formerly.join(', ')}\n`];
+}
+
+/** For those who wait for something to be gone. */
+function formatForgotten({ points: { forgotten } }: ReceiverAgentStatus): string[] {
+  if (forgotten === 0) return [];
+  const what = forgotten === 1 ? 'a restore point is' : `${forgotten} restore points are`;
+  return [
+    `\n${what} forgotten, but not all of what only that held is removed yet: tried again every ten minutes, when no restore reads\n`,
+  ];
 }
 
 /** Who can read a sealed folder, and the latest change of that. */

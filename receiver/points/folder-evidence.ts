@@ -28,6 +28,9 @@ export type KeptHistory = {
   floorDays: number;
 };
 
+/** What goes, or went, with forgotten points: of a sealed folder `bytes` are those of packs and records. */
+export type ForgottenHistory = { versions: number; bytes: number };
+
 /** A folder's store as far as points ask it. Costs a look-up for each file that is lacking, never a walk over the folder. */
 export type FolderEvidence = { provePart(part: PointPart): PartProof };
 

@@ -4,6 +4,7 @@ import { lockDirectory, type DirectoryLock } from '../../shared/io/directory-loc
 import type { Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import {
+  parsePointRecord,
   encodePointRecord,
   pointId,
   verifyPointRecord,
@@ -31,6 +32,16 @@ export type HeldPoint = {
   readonly pin: PointPin | null;
 };
 
+/**
+ * A point that the owner has forgotten, as long as what only it needed may still be there. `record`: null where its files
+ * are damaged; `forgottenAt`: ms by the wall clock.
+ */
+export type ForgottenPoint = {
+  readonly id: string;
+  readonly record: PointRecord | null;
+  readonly forgottenAt: number;
+};
+
 /** What the agent is told; see the message `pointTaken`. */
 export type PointAnswer = { held: boolean; code: string | null };
 
@@ -41,8 +52,10 @@ const refusedNoteMs = 3_600_000;
 
 type Deps = {
   disk: Disk;
-  /** The agent's public key; null as long as it is not known. */
+  /** The public key of the agent, which new points have to be signed with; null as long as it is not known. */
   agentKey: () => KeyObject | null;
+  /** The same of another device whose points are held here as well; null where it is none. */
+  keyOf?: (deviceId: string) => KeyObject | null;
   /** ms by the retention clock. */
   retentionNow: () => number;
   /** ms by the wall clock. */
@@ -148,8 +161,8 @@ export class PointBook {
     return this.#oneByOne(async () => {
       const hash = recordHash(record);
       const heldId = this.#records.entries().find(([, held]) => held.hash === hash)?.[0];
-      const heldFacts = heldId === undefined ? undefined : this.#known.points.get(heldId);
-      if (heldFacts !== undefined) return { held: true, code: null };
+      if (heldId !== undefined && (this.#known.points.has(heldId) || this.#known.forgotten.has(heldId)))
+        return { held: true, code: null };
       const { rate, allowed } = countPoint(this.#rate, this.#deps.steadyNow());
       this.#rate = rate;
       if (!allowed) return this.#refuse('POINTS_LIMITED');
@@ -174,7 +187,7 @@ export class PointBook {
       } finally {
         this.#announce(null);
       }
-      return { held: true, code: point.pin !== null && pin === null ? 'POINTS_LIMITED' : null };
+      return { held: true, code: point.pin !== null && pin === null ? 'PINS_LIMITED' : null };
     });
   }
 
@@ -191,6 +204,48 @@ export class PointBook {
       if (this.#known.points.get(id)?.pin == null) return false;
       await this.#append([{ type: 'unpinned', id, wallAt: this.#deps.now() }]);
       return true;
+    });
+  }
+
+  /**
+   * The owner takes these points away: they are held no longer when it resolves. Their files stay until `settle`, so
+   * that what only they needed can be told. All of them or none.
+   * @throws CodedError POINT_UNKNOWN, POINT_PINNED, DISK_FAILED, STORE_FULL
+   */
+  async forget(ids: readonly string[]): Promise<void> {
+    const refusal = await this.#oneByOne(async () => {
+      const found = this.#whyKept(ids);
+      if (found !== null) return found;
+      const wallAt = this.#deps.now();
+      await this.#append([...new Set(ids)].map((id): PointFact => ({ type: 'forgotten', id, wallAt })));
+      this.#needed = null;
+      return null;
+    });
+    if (refusal !== null) throw refusal;
+  }
+
+  /** @throws CodedError POINT_UNKNOWN, POINT_PINNED */
+  assertForgettable(ids: readonly string[]): void {
+    const refusal = this.#whyKept(ids);
+    if (refusal !== null) throw refusal;
+  }
+
+  /** Points that were forgotten and not settled yet. */
+  forgotten(): ForgottenPoint[] {
+    return [...this.#known.forgotten].map(([id, forgottenAt]) => {
+      return { id, record: this.#records.get(id)?.record ?? null, forgottenAt };
+    });
+  }
+
+  /** What only these forgotten points needed is gone: so are their files when it resolves. @throws CodedError DISK_FAILED, STORE_FULL */
+  settle(ids: readonly string[]): Promise<void> {
+    return this.#oneByOne(async () => {
+      const wallAt = this.#deps.now();
+      const settled = ids.filter((id) => this.#known.forgotten.has(id));
+      if (settled.length === 0) return;
+      await this.#append(settled.map((id): PointFact => ({ type: 'removed', id, wallAt })));
+      for (const id of settled) this.#records.delete(id);
+      await this.#removeFiles();
     });
   }
 
@@ -239,7 +294,9 @@ export class PointBook {
 
   /** Files in the directory that are of no point which is or was held. */
   extras(): string[] {
-    return this.#files.extras(new Set([...this.#records.keys(), ...this.damaged]));
+    return this.#files.extras(
+      new Set([...this.#records.keys(), ...this.damaged, ...this.#known.forgotten.keys()]),
+    );
   }
 
   #isOnDisk(id: string, { hash, signature }: HeldRecord): boolean {
@@ -272,7 +329,7 @@ export class PointBook {
     const adopted: PointFact[] = [];
     for (const id of this.#files.list()) {
       const record = this.#readPoint(id);
-      if (record === null || this.#known.points.has(id)) continue;
+      if (record === null || this.#known.points.has(id) || this.#known.forgotten.has(id)) continue;
       const fact = this.#taken(id, this.#grantedPin(record));
       learnFact(this.#known, fact);
       adopted.push(fact);
@@ -289,7 +346,9 @@ export class PointBook {
     const files = this.#files.read(id);
     if (files === null) return null;
     try {
-      const record = verifyPointRecord(files.record, files.signature, this.#key());
+      const signer = parsePointRecord(files.record).agent;
+      const key = this.#deps.keyOf?.(signer) ?? this.#key();
+      const record = verifyPointRecord(files.record, files.signature, key);
       if (pointId(record, files.record) !== id) return null;
       this.#records.set(id, { record, hash: recordHash(files.record), signature: files.signature });
       return record;
@@ -319,6 +378,20 @@ export class PointBook {
       throw invalid(`number ${point.number} comes after ${before.number}`);
     const id = pointId(point, bytes);
     if (this.#records.has(id)) throw invalid(`another one is called ${id}`);
+  }
+
+  /** Why these points cannot be forgotten; null when they can. */
+  #whyKept(ids: readonly string[]): CodedError | null {
+    for (const id of ids) {
+      const facts = this.#known.points.get(id);
+      if (facts === undefined || !this.#records.has(id))
+        return new CodedError('POINT_UNKNOWN', `restore point ${id} is not held any more`);
+      if (facts.pin !== null)
+        return new CodedError('POINT_PINNED', `restore point ${id} is pinned: ${facts.pin.label}`, {
+          hint: `nothing was forgotten; if it shall go, say first: mastokeep-receiver unpin ${id}`,
+        });
+    }
+    return null;
   }
 
   #grantedPin({ pin }: PointRecord): string | null {
@@ -390,19 +463,4 @@ export class PointBook {
     this.#last = run.catch(() => null);
     return run;
   }
-}
-
-/** The ID that a text stands for: whole, or its beginning where that is of no other. @throws CodedError POINT_UNKNOWN */
-export function resolvePointId(text: string, known: Iterable<string>): string {
-  const matching = [...known].filter((id) => id.startsWith(text));
-  const [only, ...more] = matching;
-  if (only !== undefined && more.length === 0) return only;
-  if (only === undefined) {
-    throw new CodedError('POINT_UNKNOWN', `no restore point "${text}" is held`, {
-      hint: '"mastokeep-receiver points" lists them',
-    });
-  }
-  throw new CodedError('POINT_UNKNOWN', `"${text}" may be ${matching.slice(0, 3).join(', ')}`, {
-    hint: 'write more of it',
-  });
 }

@@ -20,7 +20,7 @@ export type RestoreSessionDeps = {
   channel: Channel;
   /** What this receiver holds of one agent; asked for the granted agent only. */
   openHistory(agentId: DeviceId): Promise<RestoreHistory>;
-  leases: RestoreLeases;
+  leases: Pick<RestoreLeases, 'begin'>;
   /** ms by the receiver's clock. */
   now(): number;
   programVersion: string;

@@ -2,12 +2,13 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
-import type { KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
+import type { ForgottenHistory, KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
 import type { VersionRetention } from '../retention/version-retention.ts';
 import { recordBytes } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
+import { countForgotten, forgottenVersions, removeForgotten } from './forgotten-versions.ts';
 import type { HeldContent } from './held-content.ts';
 import { FolderPast } from './folder-past.ts';
 import {
@@ -20,6 +21,7 @@ import {
 import type { MomentInterval } from './interval-index.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
 import { sizeOf, type ChangeEntry, type GapEntry } from './journal-entry.ts';
+import { yieldToOthers } from './journal.ts';
 import type { StoreUsage } from './mirror-index.ts';
 import { laterMoment, momentOf, type Moment } from './moment.ts';
 import { PartBytes } from './part-bytes.ts';
@@ -349,12 +351,14 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       for (; page.done !== true; page = sweep.next()) {
         if (isStopped()) return removed;
         count(await this.expireVersions(page.value));
+        await yieldToOthers();
       }
       index.sweep.write(page.value);
     } else {
       for (const ids of expiringByRule(index, nowMs, retention, keptNow)) {
         if (isStopped()) return removed;
         count(await this.expireVersions(ids));
+        await yieldToOthers();
       }
     }
     const first = keptNow().reduce<Moment | null>(
@@ -363,6 +367,29 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     );
     if (first !== null && !isStopped()) await this.expireGaps(first);
     return removed;
+  }
+
+  /** What `forget` would remove. */
+  forgettable(nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): ForgottenHistory {
+    return countForgotten(this.#forgotten(nowMs, forgotten, kept));
+  }
+
+  /**
+   * Removes what only forgotten points needed, whatever its age, by `forgottenVersions`; durable when it resolves, in
+   * batches. Cut off, the next call finds what is left.
+   */
+  async forget(nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): Promise<ForgottenHistory> {
+    return removeForgotten(this.#forgotten(nowMs, forgotten, kept), async (ids) => this.expireVersions(ids));
+  }
+
+  #forgotten(
+    nowMs: number,
+    forgotten: readonly PointPart[],
+    kept: KeptHistory,
+  ): Generator<readonly VersionRow[]> {
+    this.assertUsable();
+    const { index, retention } = this.parts;
+    return forgottenVersions({ index, nowMs, retention, forgotten, kept });
   }
 
   /** What became of the last copy that was tried. */

@@ -31,7 +31,8 @@ type Sweep = {
 type KeptNow = () => readonly KeptInterval[];
 
 /**
- * The ids of the versions that no kept point needs any more, in pages, and at the end what is to be kept for the next
+ * The ids of the versions that no kept point needs any more, in pages that may be empty (so that others get a turn while
+ * much is looked at), and at the end what is to be kept for the next
  * sweep. Looked at is only what came of age since the last sweep and what points needed that are gone; without a last
  * sweep (it was cut off, the database is new, the rules are others), everything. Changes nothing.
  */
@@ -64,7 +65,7 @@ function* agedPages(
   for (;;) {
     const rows = index.intervals.versionsReplaced(after, until, rowsAtOnce);
     const ids = rows.filter(mayGo).map(({ replaced }) => replaced.id);
-    if (ids.length > 0) yield ids;
+    yield ids;
     const last = rows.at(-1);
     if (last === undefined) return;
     after = { replacedAt: last.replacedAt, id: last.replaced.id };
@@ -79,7 +80,7 @@ function* pages(
   for (;;) {
     const rows = read(after);
     const ids = rows.filter(mayGo).map(({ replaced }) => replaced.id);
-    if (ids.length > 0) yield ids;
+    yield ids;
     const last = rows.at(-1)?.replaced;
     if (last === undefined) return;
     after = { ended: last.ended, id: last.id };
@@ -153,7 +154,7 @@ export function* expiringByRule(
         if (!needed.needs({ begun: holding.begun, ended, succeededAt })) ids.push(id);
       }
     }
-    if (ids.length > 0) yield ids;
+    yield ids;
   }
 }
 

@@ -81,13 +81,15 @@ export const errorTable = {
   PATH_INVALID: entry('a path is absolute, climbs, or is too long', { exitCode: 2, crossesWire: true }),
   PEERS_DAMAGED: entry('the file of paired devices cannot be read'),
   PG_DUMP_TOO_OLD: entry('pg_dump is older than the PostgreSQL server that it shall dump'),
-  POINTS_LIMITED: entry(
-    'more restore points, or more pins, were announced than the receiver takes of an agent',
-    {
-      retryable: true,
-      crossesWire: true,
-    },
-  ),
+  PINS_LIMITED: entry('the receiver grants the agent no more pins; the restore point is held without one', {
+    exitCode: 3,
+    crossesWire: true,
+  }),
+  POINTS_LIMITED: entry('more restore points were announced than the receiver takes of an agent', {
+    retryable: true,
+    crossesWire: true,
+  }),
+  POINT_PINNED: entry('the restore point is pinned, and pinned ones are not forgotten'),
   POINT_TOO_LATE: entry('a restore point needs what was let go before the point came', { crossesWire: true }),
   POINT_UNKNOWN: entry('no such restore point is held here', { exitCode: 2 }),
   PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),
@@ -119,6 +121,8 @@ export const errorTable = {
     retryable: true,
   }),
   STORE_FULL: entry('the disk has reached the free-space floor', { retryable: true, crossesWire: true }),
+  SUCCEEDED: entry('another device goes on with the data of this one on the receiver', { crossesWire: true }),
+  SUCCESSION_REFUSED: entry('one device cannot go on with the data of another as things are'),
   TARGET_FULL: entry('the disk of the target has too little room for what is restored'),
   TARGET_UNUSABLE: entry('the directory or database to restore into cannot be made or written to'),
   TIMED_OUT: entry('what was waited for did not happen in time', { retryable: true, exitCode: 4 }),

@@ -11,6 +11,7 @@ Mirror folders need none of this: their files lie readable in the folder's direc
 ## What lies where
 
     <data>/<agent>/agent.pem                        public key of the agent (the Mastodon server)
+    <data>/<agent>/agent-DEVICE-ID.pem              the same of a rebuilt server that goes on with its data
     <data>/<agent>/<folder>/versions/N-EPOCH.json   one version: which packs it needs, in clear
     <data>/<agent>/<folder>/versions/N-EPOCH.json.sig   its signature by the agent
     <data>/<agent>/<folder>/packs/SHA256.pgp        OpenPGP messages; each name is the SHA-256 of the file
@@ -70,12 +71,12 @@ def opened(name):
 def chunks(name): return run('zstd', '-d', '-q', '-c', data=opened(name))
 def raw(entry, key): return entry[key].encode() if key in entry else base64.b64decode(entry[key + 'Base64'])
 def restore():
-    signed, pem = folder + '/versions/' + version + '.json', os.path.dirname(folder) + '/agent.pem'
+    signed, keys = folder + '/versions/' + version + '.json', os.path.dirname(folder)
+    with open(signed, 'rb') as file: record = json.load(file)
+    pem = next(filter(os.path.isfile, [keys + '/agent-' + record['agent'] + '.pem']), keys + '/agent.pem')
     run('openssl', 'dgst', '-sha256', '-verify', pem, '-signature', signed + '.sig', signed)
     key = hashlib.sha256(run('openssl', 'pkey', '-pubin', '-in', pem, '-outform', 'der')).digest()
-    with open(signed, 'rb') as file: record = json.load(file)
-    plain_id = re.sub('(.{13}).', r'\1', record['agent'].replace('-', ''))
-    check(base64.b32encode(key).decode().rstrip('=') == plain_id, 'agent.pem is of another agent')
+    check(base64.b32encode(key).decode().rstrip('=') == re.sub('(.{13}).', r'\1', record['agent'].replace('-', '')), 'agent.pem is of another agent')
     check(record['folder'] == os.path.basename(folder), 'the version is of another folder')
     print('version', record['number'], 'of', record['createdAt'], 'signed by agent', record['agent'])
     for name, size in record['packs']: check(os.path.isfile(folder + '/packs/' + name + '.pgp'), 'pack ' + name + ' is missing')

@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { PointBook, resolvePointId } from '../../receiver/points/point-book.ts';
+import { PointBook } from '../../receiver/points/point-book.ts';
+import { resolvePointId } from '../../receiver/points/resolve-point-id.ts';
 import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
 import type { Disk } from '../../shared/io/disk.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
@@ -127,15 +128,18 @@ it('takes no more than 24 points at once and 6 an hour, and goes on taking later
 });
 
 it('gives an agent 20 pins, and the owner as many as wanted', async () => {
+  const owned = signer.point(100);
+  await take(owned);
+  await book.pin(owned.id, 'the first of the owner');
   for (let number = 1; number <= 21; number += 1) {
     const answer = await take(signer.point(number, { pin: `pin ${number}` }));
-    expect(answer).toEqual({ held: true, code: number > 20 ? 'POINTS_LIMITED' : null });
+    expect(answer).toEqual({ held: true, code: number > 20 ? 'PINS_LIMITED' : null });
   }
   const last = signer.point(22);
   await take(last);
   await book.pin(last.id, 'mine');
   const before = shown();
-  expect(before.filter(([, label]) => label !== null)).toHaveLength(21);
+  expect(before.filter(([, label]) => label !== null)).toHaveLength(22);
   await reopen();
   expect(shown()).toEqual(before);
   expect(await book.unpin(last.id)).toBe(true);
@@ -227,6 +231,24 @@ it('finds a point by a part of its name that stands for no other', async () => {
   expect(() => resolvePointId('1999', ids)).toThrow(
     expect.objectContaining({ code: 'POINT_UNKNOWN' }) as Error,
   );
+});
+
+it('keeps in mind that a point is forgotten when its journal is written anew, until it is settled', async () => {
+  const [first, second] = [signer.point(1), signer.point(2)];
+  await take(first);
+  await take(second);
+  await book.forget([first.id]);
+  await book.close();
+  fs.appendFileSync(path.join(directory, 'facts.journal'), '0badc0de {"type":"damaged"}\n');
+  book = await open();
+  await reopen();
+  expect(shown()).toEqual([[second.id, null]]);
+  expect(book.forgotten()).toMatchObject([{ id: first.id, record: { number: 1 }, forgottenAt: 2_000_000 }]);
+  await book.settle([first.id, second.id]);
+  await reopen();
+  expect(book.forgotten()).toEqual([]);
+  expect(fs.existsSync(path.join(directory, `${first.id}.json`))).toBe(false);
+  expect(shown()).toEqual([[second.id, null]]);
 });
 
 it('writes damaged and lost files of points anew while it is open, and tells of files that nobody stored', async () => {

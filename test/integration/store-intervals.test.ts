@@ -246,6 +246,13 @@ it('counts the bytes that a part brings back, once, of those that were reached',
   expect(bytes()).toEqual([null, null, null, null, null, null]);
   await store.countBytes([part(1, 1), part(2, 2), part(2, 3), part(3, 4), part(4, 4), part(4, 9)]);
   expect(bytes()).toEqual([3, 8, 9, 9, 4, null]);
+  await send(5, [
+    ['c', 'one'],
+    ['d', 'four', 8],
+  ]);
+  await send(9, [['d', null, 6]]);
+  await store.countBytes([part(4, 9)]);
+  expect(bytes()).toEqual([3, 8, 9, 9, 4, 11]);
 });
 
 it('keeps what it proved of an index that was replaced, and lets deletions begin with the new one', async () => {
@@ -327,6 +334,34 @@ it('proves nothing of before after journal lines were lost, and all of later onc
   expect(held(2, 3)).toEqual({ a: 'three', b: 'two' });
   const part = { id: 'media', kind: 'mirror', index: indexA.toString('hex'), to: 3 } as const;
   expect([1, 2].map((from) => store.provePart({ ...part, from }).state)).toEqual(['unknown', 'complete']);
+});
+
+it('keeps what nobody can place among the points, after journal lines were lost, as long as any point is kept', async () => {
+  const day = 86_400_000;
+  let now = 1_800_000_000_000;
+  const { open, root, databasePath } = storeFixture(
+    undefined,
+    { now: () => (now += 1) },
+    { retention: { kind: 'points', floorDays: 1 } },
+  );
+  store = await open();
+  await send(1, [['a', 'one']]);
+  await send(2, [['a', 'two', 1]]);
+  await send(3, [['b', 'four']]);
+  await complete();
+  await store.close();
+  removeDatabase(databasePath);
+  const segment = `${root}/journal/000001.journal`;
+  fs.writeFileSync(segment, fs.readFileSync(segment, 'utf8').replace('"path":"b"', '"path":"B"'));
+  store = await open();
+  await send(3, [['b', fileState('four')]]);
+  await complete();
+  await send(4, [['a', 'three', 2]]);
+  const expire = (days: number): ReturnType<MirrorStore['expire']> =>
+    store.expire(now + days * day, { ...nothingKept, longestMs: 100 * day });
+  expect([(await expire(2)).versions, (await expire(99)).versions]).toEqual([1, 0]);
+  expect(store.listVersions(parseTypedPath('a')).map(({ sequence }) => sequence)).toEqual([1]);
+  expect((await expire(101)).versions).toBe(1);
 });
 
 it('takes what is named again for later than the damaged file that a salvage found in its place', async () => {

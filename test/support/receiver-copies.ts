@@ -3,6 +3,7 @@ import { AgentCopies } from '../../receiver/agent-copies.ts';
 import type { ReceiverConfig } from '../../receiver/config.ts';
 import { defaultGuardRules } from '../../receiver/guard/guard-rules.ts';
 import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
+import type { Disk } from '../../shared/io/disk.ts';
 import { defaultScrubOptions } from '../../receiver/scrub/scrub-state.ts';
 import { homeAt } from '../../shared/io/home.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
@@ -13,6 +14,7 @@ export function receiverCopies(
   scratch: string,
   now: () => number = Date.now,
   config: Partial<ReceiverConfig> = {},
+  disk: Disk = nodeDisk,
 ): AgentCopies {
   return new AgentCopies({
     home: homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
@@ -31,7 +33,7 @@ export function receiverCopies(
       quotas: new Map(),
       ...config,
     },
-    disk: nodeDisk,
+    disk,
     logger: silentLogger,
     onRefused: () => {},
     now,

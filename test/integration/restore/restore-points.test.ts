@@ -185,6 +185,15 @@ it.each<[string, (page: Omit<HeldPoints, 'requestId'>) => Omit<HeldPoints, 'requ
     'RECORD_FORGED',
   ],
   [
+    'the points of another agent with its key',
+    (page) => {
+      const { record, signature } = stranger.point(1);
+      const agentKey = stranger.publicKey.export({ type: 'spki', format: 'der' });
+      return { ...page, agentKey, points: page.points.map((point) => ({ ...point, record, signature })) };
+    },
+    'RECORD_FORGED',
+  ],
+  [
     'a changed record',
     (page) => ({
       ...page,
