@@ -22,19 +22,21 @@ it.each<VersionRetention>([
     const { open } = storeFixture(undefined, { now: () => now }, { retention });
     const store = await open();
     const feed = new FeedFake(() => store);
-    await feed.send({ file: 'one' });
-    await feed.send({ file: 'two' }, ['lost']);
-    await feed.send({ lost: 'came after all' });
-    const { sequence } = feed;
-    const index = indexA.toString('hex');
-    const kept = keptHistory([{ id: 'media', kind: 'mirror', index, from: sequence, to: sequence }]);
+    const keptNow = () => {
+      const { sequence } = feed;
+      const index = indexA.toString('hex');
+      return keptHistory([{ id: 'media', kind: 'mirror', index, from: sequence, to: sequence }]);
+    };
     const held = (): number[] => [
       store.listVersions(parseTypedPath('file')).length,
       store.gaps(null, 10).length,
     ];
-    // of the versions none is old enough
-    await store.expire(now, kept, () => true);
-    expect(held()).toEqual([1, 1]);
+    await feed.send({ file: 'one' }, ['lost']);
+    await feed.send({ lost: 'came after all' });
+    await store.expire(now, keptNow(), () => true);
+    expect(held()).toEqual([0, 1]);
+    await feed.send({ file: 'two' });
+    const kept = keptNow();
     now += 10 * dayMs;
     expect(await store.expire(now, kept, () => true)).toEqual({ versions: 0, bytes: 0 });
     expect(held()).toEqual([1, 1]);
