@@ -245,13 +245,14 @@ describe('files that nobody stored', () => {
     const disk = { ...nodeDisk };
     const looks: Promise<{ extras: string[] }>[] = [];
     disk.syncDirectory = async (place) => {
-      if (looks.length === 0 && place.endsWith('/current') && fs.existsSync(current('new')))
+      if (place.endsWith('/current') && fs.existsSync(current('new')))
         looks.push(store.scrub.extras(null, async () => {}));
       await nodeDisk.syncDirectory(place);
     };
     store = await storeFixture(directory, { disk }).open();
     await feed.send({ new: 'new' });
-    expect(await Promise.all(looks)).toMatchObject([{ extras: [] }]);
+    expect(looks).not.toEqual([]);
+    for (const looked of looks) expect(await looked).toMatchObject({ extras: [] });
   });
 
   it('do not come from a batch that is putting its files in place', async () => {
