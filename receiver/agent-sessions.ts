@@ -10,11 +10,11 @@ import { defaultAnswerTimeoutMs } from '../shared/transfer/answer-deadline.ts';
 import { MessageLink } from '../shared/transfer/message-link.ts';
 import type { FileRecord } from '../shared/records/file-record.ts';
 import type { AgentCopies, FolderKind } from './agent-copies.ts';
+import type { AgentGuards } from './agent-guards.ts';
 import type { PointBooks } from './point-books.ts';
 import type { PointAnswer } from './points/point-book.ts';
 import { PullSession } from './pull/pull-session.ts';
 import type { PullStore } from './pull/pull-store.ts';
-import type { RecipientWatch } from './recipient-watch.ts';
 
 /** How long a full store waits before it tries again. */
 const retryDelayMs = 30_000;
@@ -27,7 +27,7 @@ type Deps = {
   copies: AgentCopies;
   points: PointBooks;
   alarms: AlarmBoard;
-  recipients: RecipientWatch;
+  guards: Pick<AgentGuards, 'noteDurable'>;
   logger: Logger;
   now: () => number;
 };
@@ -180,7 +180,7 @@ export class AgentSessions {
     kind: FolderKind,
     onDurable: () => void,
   ): Promise<PullStore> {
-    const { copies, logger, now } = this.#deps;
+    const { copies, guards, logger, now } = this.#deps;
     const store = await copies.open(agentId, folder, kind);
     this.#deps.alarms.clear(`folder ${agentId}/${folder} opening`);
     return {
@@ -196,6 +196,7 @@ export class AgentSessions {
       openCurrent: (path) => store.openCurrent(path),
       completeIndex: async (position) => {
         const completed = await store.completeIndex(position);
+        guards.noteDurable(agentId, folder, store);
         onDurable();
         return completed;
       },
@@ -203,7 +204,7 @@ export class AgentSessions {
       commit: async (batch) => {
         await store.commit(batch);
         this.#durableAt.set(`${agentId}/${folder}`, now());
-        if (store.kind === 'sealed') this.#deps.recipients.check(agentId, folder, store);
+        guards.noteDurable(agentId, folder, store);
         onDurable();
         logger.debug(
           { agentId, folder, records: batch.records.length, through: batch.through },

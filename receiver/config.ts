@@ -7,6 +7,8 @@ import { resolveDeviceId } from '../shared/identity/device-id.ts';
 import { parseConfig, readConfigText } from '../shared/io/config-file.ts';
 import { formatAddress, type Address } from '../shared/link/address.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
+import type { GuardRules } from './guard/guard-rules.ts';
+import { guardsValue } from './guard/guards-value.ts';
 import { defaultPointRules, type PointRules } from './retention/point-retention.ts';
 import type { VersionRetention } from './retention/version-retention.ts';
 import { defaultScrubOptions, type ScrubOptions } from './scrub/scrub-state.ts';
@@ -26,6 +28,8 @@ export type ReceiverConfig = {
   folderVersions: ReadonlyMap<string, ReadonlyMap<string, VersionRetention>>;
   /** Which restore points are kept. */
   points: PointRules;
+  /** What freezes the expiry of an agent until a person releases it. */
+  guards: GuardRules;
   /** How what is stored is read again. */
   scrub: ScrubOptions;
   /** For agents without an entry in `quotas`; null: no limit. */
@@ -122,6 +126,7 @@ const configSchema: z.ZodType<ReceiverConfig> = z
     freeSpaceFloor: shareValue('the disk', '5%').default(0.05),
     versions: versionsValue.prefault({}),
     points: pointsValue.prefault({}),
+    guards: guardsValue.prefault({}),
     scrub: scrubValue.prefault({}),
     quota: quotaValue.default(null),
     sealedReserve: shareValue('a quota', '10%').default(0.1),
@@ -216,6 +221,20 @@ versions:
   keep: 5
   cleanout: never
   maxAge: 365d
+
+# What looks like an attack or an accident: then nothing of that agent expires any more until you say "release", and there is an
+# alarm. Each of them may be off; docs/guards.md says what to do. Sudden is what happens within "window".
+#   changes     this share of a mirror folder was deleted or rewritten, in files and at least that many, or in bytes and at least
+#               so many; or more than filesMax or bytesMax, whatever the share is
+#   dumpSize    a dump is smaller than usual by this share, and by so many bytes at least
+#   packs       so many times as much came of a dump as usual, and so many whole dumps, and so many bytes at least
+#   recipients  a dump is sealed to other keys than before
+guards:
+  window: 1d
+  changes: { share: 25%, files: 100, bytes: 100 MiB, filesMax: none, bytesMax: none }
+  dumpSize: { share: 50%, bytes: 16 MiB }
+  packs: { times: 10, dumps: 2, bytes: 1 GiB }
+  recipients: on
 
 # Everything that is stored is read again in this time, to find out about damage while it can be repaired; no faster than
 # maxMiBPerSecond.

@@ -15,6 +15,7 @@ import type { PeerGrant } from '../shared/link/peer.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { parseFolderId } from '../shared/records/folder-id.ts';
 import type { AgentCopies } from './agent-copies.ts';
+import type { AgentGuards } from './agent-guards.ts';
 import { readReceiverConfig } from './config.ts';
 import { listVersions } from './list-versions.ts';
 import type { PointBooks } from './point-books.ts';
@@ -23,6 +24,7 @@ import { succeedDevice } from './succeed-device.ts';
 import type { Successions } from './successions.ts';
 import { listPoint } from './point-listing.ts';
 import type { ForgetListing, ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
+import { freezeOf } from './receiver-status.ts';
 import { scrubReport, scrubStatus } from './scrub-status.ts';
 import type { Scrubber } from './scrub/scrubber.ts';
 
@@ -42,6 +44,7 @@ type Deps = {
   /** Opens all stores on the disk at the first call where the receiver does not run. */
   copies: () => Promise<AgentCopies>;
   points: () => Promise<PointBooks>;
+  guards: () => Promise<AgentGuards>;
   forgetting: PointForgetting;
   /** At work from the first call on. */
   scrubber: () => Promise<Scrubber>;
@@ -121,6 +124,15 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
     unpin: async ({ point }) => {
       const { book, id } = await (await deps.points()).find(point, await knownAgents());
       return { id, wasPinned: await book.unpin(id) };
+    },
+    release: async ({ agent }) => {
+      const guards = await deps.guards();
+      const { successions } = await deps.copies();
+      const frozen = (await knownAgents()).filter((agentId) => guards.isFrozen(agentId));
+      if (agent === null && frozen.length === 0) return { agent: null, released: [] };
+      const agentId =
+        agent === null ? successions.homeOf(chooseAgent(null, frozen, successions)) : await agentFor(agent);
+      return { agent: successions.currentOf(agentId), released: guards.release(agentId).map(freezeOf) };
     },
     forget: async (input) => forgetPoints(deps, await knownAgents(), input),
     succeed: async (texts) =>

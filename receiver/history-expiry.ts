@@ -22,6 +22,8 @@ type Deps = {
   copies: { agentIds(): readonly DeviceId[]; foldersOf(agentId: DeviceId): [string, AgentStore][] };
   /** A restore reads of that agent: nothing of it may go now. */
   isRead: (agentId: DeviceId) => boolean;
+  /** Look at all that has come of an agent; true: nothing of it may go until a person says so. */
+  guards: { check(agentId: DeviceId): boolean; isFrozen(agentId: DeviceId): boolean };
   /** ms, by the clock that ages are counted by; and keeps that. */
   retentionNow: () => number;
   storeClock: () => void;
@@ -35,7 +37,7 @@ type Options = { rulesOf: (agentId: DeviceId) => PointRules };
 
 /**
  * Every hour: the restore points that the rules let go, then what no kept point needs any more of each folder. Never
- * under a restore, and nothing of an agent whose points cannot be read.
+ * under a restore, nothing of an agent that is frozen, and nothing of one whose points cannot be read.
  */
 export function startHistoryExpiry(deps: Deps, options: Options): { stop(): Promise<void> } {
   let stopped = false;
@@ -61,24 +63,26 @@ export async function expireHistory(
   { rulesOf }: Options,
   isStopped: () => boolean,
 ): Promise<void> {
-  const { copies, isRead } = deps;
+  const { copies, guards, isRead } = deps;
   if (isStopped()) return;
   await withAlarm(deps, 'retention clock', async () => deps.storeClock());
   tellClockGap(deps);
   tellClockDamage(deps);
   for (const agentId of copies.agentIds()) {
     if (isStopped()) return;
-    if (isRead(agentId)) continue;
+    if (guards.check(agentId) || isRead(agentId)) continue;
     const rules = rulesOf(agentId);
     const kept = await withAlarm(deps, `points ${agentId} expiry`, async () =>
       expirePoints(deps, agentId, rules),
     );
     if (kept === null) continue;
     for (const [folder, store] of copies.foldersOf(agentId)) {
-      // asked again: a restore may have begun meanwhile
-      if (isStopped() || isRead(agentId)) break;
+      // asked again: a restore or a freeze may have begun meanwhile
+      if (isStopped() || guards.check(agentId) || isRead(agentId)) break;
       await withAlarm(deps, `folder ${agentId}/${folder} expiry`, async () => {
-        const removed = await store.expire(deps.retentionNow(), keptHistory(kept, folder, rules));
+        const mustStop = (): boolean => isStopped() || guards.isFrozen(agentId) || isRead(agentId);
+        const history = keptHistory(kept, folder, rules);
+        const removed = await store.expire(deps.retentionNow(), history, mustStop);
         if (removed.bytes > 0 || removed.versions > 0)
           deps.logger.info({ agentId, folder, ...removed }, 'what is kept no longer was removed');
       });

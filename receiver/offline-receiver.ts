@@ -1,7 +1,7 @@
+import { AlarmBoard } from '../shared/alarm-board.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import type { Home } from '../shared/io/home.ts';
 import { localAddresses } from '../shared/io/local-addresses.ts';
-import { AlarmBoard } from '../shared/alarm-board.ts';
 import { createLogger, silentLogger } from '../shared/io/logger.ts';
 import { nodeDisk } from '../shared/io/node-disk.ts';
 import { addressesOnceStarted } from '../shared/link/advertised-addresses.ts';
@@ -9,6 +9,7 @@ import { defaultLinkLimits } from '../shared/link/link-limits.ts';
 import { PairingDesk } from '../shared/link/pairing-desk.ts';
 import { PeerBook } from '../shared/link/peer-book.ts';
 import { AgentCopies } from './agent-copies.ts';
+import { AgentGuards } from './agent-guards.ts';
 import { readReceiverConfig } from './config.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import { createPointBooks } from './create-point-books.ts';
@@ -50,6 +51,12 @@ export function createOfflineReceiverCommands(home: Home): {
       ),
   });
   const { points, clock } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
+  const now = (): number => Date.now();
+  const guards = new AgentGuards(
+    // the command says what it did
+    { copies, alarms: new AlarmBoard({ logger, now }), now, logger: silentLogger },
+    { dataDirectory: config.data, rules: config.guards },
+  );
   let opened: Promise<AgentCopies> | null = null;
   const allCopies = async (): Promise<AgentCopies> => {
     opened ??= openCopies(copies);
@@ -93,6 +100,10 @@ export function createOfflineReceiverCommands(home: Home): {
     points: async () => {
       await allCopies();
       return points;
+    },
+    guards: async () => {
+      await allCopies();
+      return guards;
     },
   });
   return {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { PointListing } from '../shared/cli/point-listing.ts';
 import type { Alarm } from '../shared/alarm-board.ts';
+import type { ErrorCode } from '../shared/errors/error-table.ts';
 import { controlCommands } from '../shared/io/control-client.ts';
 import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
 import { pinLabelSchema } from '../shared/sealing/point-record.ts';
@@ -22,7 +23,7 @@ type ReceiverFolderStatus = {
   lastDurableAt: string | null;
   /**
    * By when a file that is deleted now has left here at the latest, pinned points apart, while newer complete points come; ISO 8601.
-   * Null where the rule keeps some for ever, and of a sealed folder.
+   * Null where the rule keeps some for ever, while the agent is frozen, and of a sealed folder.
    */
   deletedGoneBy: string | null;
   /** Who can read a sealed folder; null for a mirror folder. */
@@ -50,7 +51,10 @@ export type ReceiverAgentStatus = {
   /** False for an agent that was unpaired: its data stays. */
   paired: boolean;
   connected: boolean;
+  /** Nothing of the agent expires until `release`. */
   frozen: boolean;
+  /** What was found, the first of it first; `folder`: null where it is about the agent. */
+  freezes: ReceiverFreeze[];
   quotaBytes: number | null;
   usedBytes: number;
   /** When the newest and the oldest were received, ISO 8601. `refused`: announcements that were not taken, ever. */
@@ -64,6 +68,8 @@ export type ReceiverAgentStatus = {
   };
   folders: ReceiverFolderStatus[];
 };
+
+export type ReceiverFreeze = { folder: string | null; code: ErrorCode; since: string; message: string };
 
 /** How far the re-reading of what is stored is; times ISO 8601. */
 export type ScrubStatus = {
@@ -157,6 +163,7 @@ const inputs = {
   points: z.strictObject({ agent }),
   pin: z.strictObject({ point: z.string().min(1), label: pinLabelSchema }),
   unpin: z.strictObject({ point: z.string().min(1) }),
+  release: z.strictObject({ agent }),
   forget: z.strictObject({ points: z.array(z.string().min(1)).min(1), dryRun: z.boolean() }),
   succeed: z.strictObject({ old: z.string(), next: z.string() }),
   scrub: z.strictObject({ all: z.boolean() }),
@@ -204,6 +211,11 @@ export type ReceiverCommands = {
   pin: (input: Input<'pin'>) => Promise<{ id: string }>;
   /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */
   unpin: (input: Input<'unpin'>) => Promise<{ id: string; wasPinned: boolean }>;
+  /**
+   * Ends the freeze of an agent; null: of the only one that is frozen, if one is.
+   * @throws CodedError USAGE (several are frozen), DEVICE_UNKNOWN
+   */
+  release: (input: Input<'release'>) => Promise<{ agent: string | null; released: ReceiverFreeze[] }>;
   /**
    * Takes points away, and what only they need; with `dryRun` only says what that would be. `points` may be shortened. All
    * of them or none. @throws CodedError POINT_UNKNOWN, POINT_PINNED

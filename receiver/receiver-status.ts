@@ -6,9 +6,16 @@ import type { PeerBook } from '../shared/link/peer-book.ts';
 import type { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
 import type { AgentCopies } from './agent-copies.ts';
+import type { AgentGuards } from './agent-guards.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { PointBooks } from './point-books.ts';
-import type { ReceiverAgentStatus, ReceiverRecipients, ReceiverStatus } from './receiver-commands.ts';
+import type { GuardHit } from './guard/freeze-state.ts';
+import type {
+  ReceiverAgentStatus,
+  ReceiverFreeze,
+  ReceiverRecipients,
+  ReceiverStatus,
+} from './receiver-commands.ts';
 import { latestRemovalMs } from './retention/latest-removal.ts';
 import type { PointRules } from './retention/point-retention.ts';
 import { scrubStatus } from './scrub-status.ts';
@@ -21,6 +28,7 @@ type Deps = {
   links: PeerLinks;
   copies: AgentCopies;
   points: PointBooks;
+  guards: AgentGuards;
   sessions: AgentSessions;
   scrubber: Scrubber;
   alarms: AlarmBoard;
@@ -52,9 +60,10 @@ export function receiverStatus(deps: Deps): ReceiverStatus {
 }
 
 function agentStatus(
-  { book, links, copies, points, sessions, pointRules, retentionNow }: Deps,
+  { book, links, copies, points, guards, sessions, pointRules, retentionNow }: Deps,
   agentId: DeviceId,
 ): ReceiverAgentStatus {
+  const frozen = guards.isFrozen(agentId);
   const devices = copies.successions.devicesOf(agentId);
   const deviceId = devices.at(-1) ?? agentId;
   return {
@@ -62,7 +71,8 @@ function agentStatus(
     formerly: [...new Set(devices)].filter((other) => other !== deviceId),
     paired: book.get(deviceId)?.role === 'agent',
     connected: links.isConnected(deviceId),
-    frozen: false,
+    frozen,
+    freezes: guards.hits(agentId).map(freezeOf),
     quotaBytes: copies.quotaBytesOf(agentId),
     usedBytes: copies.quotaOf(agentId).usedBytes(),
     points: pointsStatus(points, agentId),
@@ -94,11 +104,18 @@ function agentStatus(
         versionBytes,
         durableSequence: position?.sequence ?? 0,
         lastDurableAt: durableAt === null ? null : new Date(durableAt).toISOString(),
-        deletedGoneBy: goneBy(latestRemovalMs(retentionNow(), copies.retentionOf(agentId, id), pointRules)),
+        deletedGoneBy: frozen
+          ? null
+          : goneBy(latestRemovalMs(retentionNow(), copies.retentionOf(agentId, id), pointRules)),
         recipients: null,
       };
     }),
   };
+}
+
+/** For programs. */
+export function freezeOf({ folder, code, since, what }: GuardHit): ReceiverFreeze {
+  return { folder, code, since, message: what };
 }
 
 function goneBy(ms: number | null): string | null {

@@ -21,6 +21,7 @@ import { createScrubber } from './create-scrubber.ts';
 import type { PointBooks } from './point-books.ts';
 import { PointForgetting } from './point-forgetting.ts';
 import { AgentCopies } from './agent-copies.ts';
+import { AgentGuards } from './agent-guards.ts';
 import { writeRestoreText } from './restore-text.ts';
 import { AgentSessions } from './agent-sessions.ts';
 import { readReceiverConfig } from './config.ts';
@@ -30,7 +31,6 @@ import { DataWatch } from './data-watch.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import { receiverRoutes } from './receiver-commands.ts';
 import { receiverStatus } from './receiver-status.ts';
-import { RecipientWatch } from './recipient-watch.ts';
 import { RestoreSessions } from './restore-sessions.ts';
 
 /** The copies are brought up to date first. */
@@ -82,9 +82,12 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
   }
   const { points, clock } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
   for (const agentId of copies.agentIds()) await openPoints(points, agentId, alarms);
-  const recipients = new RecipientWatch({ copies, alarms, now });
-  recipients.start();
-  const sessions = new AgentSessions({ copies, points, alarms, recipients, logger, now });
+  const guards = new AgentGuards(
+    { copies, alarms, now, logger },
+    { dataDirectory: config.data, rules: config.guards },
+  );
+  for (const agentId of copies.agentIds()) guards.check(agentId);
+  const sessions = new AgentSessions({ copies, points, alarms, guards, logger, now });
   const scrubber = createScrubber({ copies, points, alarms, logger, config, sessions });
   const dataWatch = new DataWatch({
     copies,
@@ -116,6 +119,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     links,
     copies,
     points,
+    guards,
     sessions,
     scrubber,
     alarms,
@@ -139,6 +143,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     desk,
     copies: async () => copies,
     points: async () => points,
+    guards: async () => guards,
     forgetting,
     scrubber: async () => scrubber,
     running: {
@@ -155,6 +160,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       points,
       copies,
       isRead: (agentId) => restores.leases.holds(agentId),
+      guards,
       retentionNow: () => clock.nowMs(),
       storeClock: () => clock.store(),
       clockGap: () => clock.gap(),
@@ -177,7 +183,6 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
   return {
     failed: new Promise(() => {}),
     stop: async () => {
-      recipients.stop();
       await dataWatch.stop();
       await expiry.stop();
       await retries.stop();

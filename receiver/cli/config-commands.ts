@@ -3,6 +3,7 @@ import { addConfigCommands } from '../../shared/cli/config-commands.ts';
 import { formatDuration } from '../../shared/cli/duration.ts';
 import { formatAddress } from '../../shared/link/address.ts';
 import { readReceiverConfig, type ReceiverConfig } from '../config.ts';
+import { shownGuards } from '../guard/guards-value.ts';
 import type { VersionRetention } from '../retention/version-retention.ts';
 import { initialisedReceiverHome } from './receiver-home.ts';
 
@@ -26,6 +27,7 @@ function shownConfig(config: ReceiverConfig): object {
     advertise: config.advertise.map(formatAddress),
     freeSpaceFloor: `${config.freeSpaceFloor * 100}%`,
     points: shownPoints(config.points),
+    guards: shownGuards(config.guards),
     versions: shownVersions(config.versions),
     quota: config.quotaBytes ?? 'none',
     sealedReserve: `${config.sealedReserve * 100}%`,

@@ -8,6 +8,7 @@ import { addPairingCommands } from './pairing-commands.ts';
 import { addPointsCommands } from './points-command.ts';
 import { defaultReceiverHome, initialisedReceiverHome, receiverProgram } from './receiver-home.ts';
 import { addReindexCommand } from './reindex-command.ts';
+import { addReleaseCommand } from './release-command.ts';
 import { addRunCommand } from './run-command.ts';
 import { addSucceedCommand } from './succeed-command.ts';
 import { addScrubCommand } from './scrub-command.ts';
@@ -28,6 +29,7 @@ export function createReceiverProgram(): Command {
   addStatusCommand(program);
   addVersionsCommand(program);
   addPointsCommands(program);
+  addReleaseCommand(program);
   addForgetCommand(program);
   addSucceedCommand(program);
   addScrubCommand(program);

@@ -31,7 +31,8 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
     formatAgents(status.agents, moment),
     ...status.agents.flatMap(formatFormerly),
     ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatRecipients(folder, moment))),
-    ...status.agents.flatMap((agent) => agent.folders.flatMap(formatGoneBy)),
+    ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatGoneBy(folder, agent))),
+    ...formatFreezes(status.agents, moment),
     ...status.agents.flatMap(formatForgotten),
   ];
   parts.push(formatScrub(status.scrub, moment));
@@ -54,8 +55,12 @@ function formatScrub(scrub: ReceiverStatus['scrub'], moment: (at: string | null)
 }
 
 /** For those who have to answer for how long deleted files are kept. */
-function formatGoneBy({ id, kind, deletedGoneBy }: ReceiverAgentStatus['folders'][number]): string[] {
+function formatGoneBy(
+  { id, kind, deletedGoneBy }: ReceiverAgentStatus['folders'][number],
+  { frozen }: ReceiverAgentStatus,
+): string[] {
   if (kind === 'sealed') return [];
+  if (frozen) return [`\na file of ${id} that is deleted today stays here as long as the agent is frozen\n`];
   const when =
     deletedGoneBy === null
       ? 'may stay here for ever'
@@ -63,6 +68,27 @@ function formatGoneBy({ id, kind, deletedGoneBy }: ReceiverAgentStatus['folders'
   return [`\na file of ${id} that is deleted today ${when}, pinned restore points apart\n`];
 }
 
+/** That nothing expires, and how to go on; what was found is in the alarms. */
+function formatFreezes(
+  agents: readonly ReceiverAgentStatus[],
+  moment: (at: string | null) => string,
+): string[] {
+  const names = shortenDeviceIds(agents.map(({ deviceId }) => deviceId));
+  return agents.flatMap(({ deviceId, frozen, freezes }) => {
+    if (!frozen) return [];
+    const name = names.get(deviceId) ?? deviceId;
+    const found = freezes.map(
+      ({ folder, code, since }) => `${folder ?? 'agent'} ${code}, found ${moment(since)}`,
+    );
+    const why = found.length === 0 ? 'what came of it cannot be judged' : found.join('; ');
+    return [
+      `\nagent ${name} is frozen (${why}): nothing of it expires\n`,
+      `  look at the server first; when all is well: mastokeep-receiver release --agent ${name}\n`,
+    ];
+  });
+}
+
+/** Whose data the device goes on with. */
 function formatFormerly({ deviceId, formerly }: ReceiverAgentStatus): string[] {
   if (formerly.length === 0) return [];
   return [`\n${shortDeviceId(deviceId as DeviceId)} goes on with the data of ${formerly.join(', ')}\n`];

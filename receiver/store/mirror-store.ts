@@ -10,6 +10,7 @@ import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import { countForgotten, forgottenVersions, removeForgotten } from './forgotten-versions.ts';
 import type { HeldContent } from './held-content.ts';
+import { FolderPast } from './folder-past.ts';
 import {
   damagedIn,
   evidenceOf,
@@ -259,6 +260,10 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     return this.parts.index.usage();
   }
 
+  get past(): FolderPast {
+    return new FolderPast(this.parts.index.database);
+  }
+
   /** Where a sequence of an index lies in the order of all indexes; null where the index was never met. */
   momentAt(indexId: Buffer, sequence: number): Moment | null {
     const { intervals } = this.parts.index;
@@ -322,9 +327,14 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
 
   /**
    * Removes the versions that the retention rule lets go and no kept point needs, gaps that touch no kept point, and partial
-   * content grown old; durable when it resolves, in batches. Cut off, the next call finds what is left.
+   * content grown old; durable when it resolves, in batches. Cut off, or stopped between
+   * two batches, the next call finds what is left.
    */
-  async expire(nowMs: number, kept: KeptHistory): Promise<{ versions: number; bytes: number }> {
+  async expire(
+    nowMs: number,
+    kept: KeptHistory,
+    isStopped: () => boolean = () => false,
+  ): Promise<{ versions: number; bytes: number }> {
     this.assertUsable();
     this.parts.staging.partials.expire(nowMs, this.parts.partialDaysMax);
     const { index, retention } = this.parts;
@@ -339,12 +349,14 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       const sweep = expiringVersionIds({ index, nowMs, rules, kept: keptNow });
       let page = sweep.next();
       for (; page.done !== true; page = sweep.next()) {
+        if (isStopped()) return removed;
         count(await this.expireVersions(page.value));
         await yieldToOthers();
       }
       index.sweep.write(page.value);
     } else {
       for (const ids of expiringByRule(index, nowMs, retention, keptNow)) {
+        if (isStopped()) return removed;
         count(await this.expireVersions(ids));
         await yieldToOthers();
       }
@@ -353,7 +365,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       (low, { from }) => (low === null || from < low ? from : low),
       null,
     );
-    if (first !== null) await this.expireGaps(first);
+    if (first !== null && !isStopped()) await this.expireGaps(first);
     return removed;
   }
 

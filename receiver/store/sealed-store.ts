@@ -4,6 +4,7 @@ import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { parseSealedObjectName } from '../../shared/sealing/object-name.ts';
+import type { PackArrivals } from '../guard/pack-surge.ts';
 import type { ForgottenHistory, KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
 import { AgentKeyObjects } from './agent-key-objects.ts';
 import type { SignerKey } from './agent-keys.ts';
@@ -15,6 +16,7 @@ import { sizeOf, type BeginEntry, type ChangeEntry, type LiveState, type SetEntr
 import type { LackingPacks } from './lacking-packs.ts';
 import type { HeldCopy } from './readable-content.ts';
 import { recipientHistory, type RecipientHistory } from './recipient-history.ts';
+import { packArrivals } from './pack-arrivals.ts';
 import { readSealedRecord, type SealedRecord } from './sealed-record.ts';
 import { asReceived, fileRows, hashOf, packPath, setEntry } from './sealed-entry.ts';
 import { SealedForgetting } from './sealed-forgetting.ts';
@@ -190,6 +192,11 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     return recipientHistory(this.parts.versions.list());
   }
 
+  /** @see packArrivals */
+  packArrivals(window: { until: number; windowMs: number }): PackArrivals {
+    return packArrivals(this.parts.index.database, window);
+  }
+
   usage(): SealedUsage {
     const { bytes } = this.parts.index.usage();
     const complete = this.listVersions().filter((version) => version.complete);
@@ -225,19 +232,20 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /**
    * Removes versions that no kept point needs, by `expiringSealedVersions`, and then packs whose lease is over and that no
-   * version needs; durable when it resolves, in batches. Cut off, the next call finds what is left. Nothing as long as a
+   * version needs; durable when it resolves, in batches. Cut off, or stopped between two batches, the next call finds what is left. Nothing as long as a
    * signer's key is not known: which packs versions need is not known then.
    */
   async expire(
     nowMs: number,
     kept: KeptHistory,
+    isStopped: () => boolean = () => false,
   ): Promise<{ versions: number; packs: number; bytes: number }> {
     const removed = { versions: 0, packs: 0, bytes: 0 };
     if (this.parts.signers().length === 0) return removed;
-    removed.versions = await this.#expireVersions(nowMs, kept);
+    removed.versions = await this.#expireVersions(nowMs, kept, isStopped);
     for (let after: RelativePath | null = null; ;) {
       const rows: LiveRow[] = this.parts.index.liveAfter(after, rowsAtOnce);
-      if (rows.length === 0) return removed;
+      if (rows.length === 0 || isStopped()) return removed;
       after = rows.at(-1)?.path ?? null;
       // which of them are still unneeded is asked when nothing else happens any more
       await this.oneByOne(async () => {
@@ -270,11 +278,11 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   }
 
   /** How many went. */
-  async #expireVersions(nowMs: number, kept: KeptHistory): Promise<number> {
+  async #expireVersions(nowMs: number, kept: KeptHistory, isStopped: () => boolean): Promise<number> {
     const { held, index, lacking, versions } = this.parts;
     const expiring = expiringSealedVersions(this.listVersions(), nowMs, kept);
     let gone = 0;
-    for (let at = 0; at < expiring.length; at += versionsAtOnce) {
+    for (let at = 0; at < expiring.length && !isStopped(); at += versionsAtOnce) {
       await this.oneByOne(async () => {
         const going = expiring.slice(at, at + versionsAtOnce).flatMap((version) => {
           // what its packs are nobody can say of a damaged one: it stays until it is mended

@@ -39,12 +39,18 @@ export const errorTable = {
   DUMP_FAILED: entry('the last dump of a sealed folder failed, so there is no version of it', {
     retryable: true,
   }),
+  DUMP_SHRUNK: entry(
+    'a version of a sealed folder is much smaller than its predecessors; nothing expires until release',
+  ),
   FILESYSTEM_UNSUITABLE: entry('the file system lacks hard links, directory sync, locks or long names', {
     exitCode: 2,
   }),
   FILE_UNKNOWN: entry('files are in a copy that this program did not put there; they are left alone'),
   FOLDER_PAUSED: entry('the folder is paused', { retryable: true }),
   FOLDER_UNKNOWN: entry('no such folder exists here', { exitCode: 2, crossesWire: true }),
+  FREEZE_UNKNOWN: entry(
+    'whether an agent was frozen cannot be read, so it is; nothing expires until release',
+  ),
   HOME_INVALID: entry('the home directory is missing, not initialised or already initialised', {
     exitCode: 2,
   }),
@@ -67,8 +73,10 @@ export const errorTable = {
   LINK_WRONG_DEVICE: entry('another device than the expected one answered', { retryable: true }),
   LISTEN_FAILED: entry('the configured address cannot be listened on', { retryable: true }),
   MANIFEST_INVALID: entry('a manifest or root message does not make sense'),
+  MASS_CHANGE: entry('much of a folder was deleted or rewritten within a day; nothing expires until release'),
   NODE_TOO_OLD: entry('this Node.js is older than mastokeep needs', { exitCode: 2 }),
   NOT_RUNNING: entry('the command needs the running program on this home'),
+  PACKS_SURGED: entry('far more of a sealed folder came than usual; nothing expires until release'),
   PACK_CORRUPT: entry('a sealed object is damaged or not what it claims to be', { crossesWire: true }),
   PATH_INVALID: entry('a path is absolute, climbs, or is too long', { exitCode: 2, crossesWire: true }),
   PEERS_DAMAGED: entry('the file of paired devices cannot be read'),
@@ -89,7 +97,9 @@ export const errorTable = {
     retryable: true,
     crossesWire: true,
   }),
-  RECIPIENTS_CHANGED: entry('the versions of a sealed folder are sealed to other keys than before'),
+  RECIPIENTS_CHANGED: entry(
+    'the versions of a sealed folder are sealed to other keys than before; nothing expires until release',
+  ),
   RECORD_FORGED: entry(
     'a signed record (a version, a restore point) is not signed by the agent that it names, or belongs elsewhere',
     {

@@ -4,9 +4,10 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ServeSession } from '../../agent/serve/serve-session.ts';
 import type { AgentCopies } from '../../receiver/agent-copies.ts';
+import { AgentGuards } from '../../receiver/agent-guards.ts';
 import { AgentSessions } from '../../receiver/agent-sessions.ts';
+import { defaultGuardRules } from '../../receiver/guard/guard-rules.ts';
 import { PointBooks } from '../../receiver/point-books.ts';
-import { RecipientWatch } from '../../receiver/recipient-watch.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
@@ -22,7 +23,8 @@ import { PointSigner } from '../support/point-fixture.ts';
 import { receiverCopies } from '../support/receiver-copies.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
-const now = (): number => Date.now();
+let shiftMs = 0;
+const now = (): number => Date.now() + shiftMs;
 
 let copies: AgentCopies;
 let alarms: AlarmBoard;
@@ -44,8 +46,11 @@ beforeEach(() => {
     steadyNow: now,
     logger: silentLogger,
   });
-  const recipients = new RecipientWatch({ copies, alarms, now });
-  sessions = new AgentSessions({ copies, points, alarms, recipients, logger: silentLogger, now });
+  const guards = new AgentGuards(
+    { copies, alarms, now, logger: silentLogger },
+    { dataDirectory: data, rules: defaultGuardRules },
+  );
+  sessions = new AgentSessions({ copies, points, alarms, guards, logger: silentLogger, now });
   links = [];
 });
 
@@ -97,6 +102,36 @@ it('ends the alarm of a failed session where the next finds that nothing is miss
   await failOnce();
   serve(feed);
   await until(() => alarms.list().length === 0, 'the alarm is over');
+});
+
+/** A folder whose 120 files have been here for two days when 100 of them vanish. */
+async function bringAndRemove(): Promise<FakeFolderFeed> {
+  const feed = new FakeFolderFeed();
+  for (let at = 0; at < 120; at += 1) feed.write(`file ${at}`, `content ${at}`);
+  feed.scan();
+  serve(feed);
+  await until(() => copies.foldersOf(agentId)[0]?.[1].position()?.sequence === 120, 'everything');
+  shiftMs += 48 * 3_600_000;
+  for (let at = 0; at < 100; at += 1) feed.remove(`file ${at}`);
+  return feed;
+}
+
+it('alarms as soon as a batch deletes most of the files', async () => {
+  const feed = await bringAndRemove();
+  feed.scan();
+  await until(() => alarms.list().length > 0, 'the alarm');
+  expect(alarms.list()).toMatchObject([{ code: 'MASS_CHANGE' }]);
+});
+
+it('alarms as soon as an index ends that names a sixth of the files', async () => {
+  const feed = await bringAndRemove();
+  links.pop()?.close();
+  await sessions.ended();
+  feed.loseIndex();
+  feed.scan();
+  serve(feed);
+  await until(() => alarms.list().length > 0, 'the alarm');
+  expect(alarms.list()).toMatchObject([{ code: 'MASS_CHANGE' }]);
 });
 
 it('alarms as soon as a version comes that is sealed to other keys', async () => {

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { defaultGuardRules } from '../../receiver/guard/guard-rules.ts';
 import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
 import { nothingKept } from '../support/kept-history.ts';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -54,6 +55,7 @@ beforeEach(() => {
       versions: { kind: 'simple', keep: 0, cleanoutDays: 0, floorDays: 1 },
       folderVersions: new Map(),
       points: defaultPointRules,
+      guards: defaultGuardRules,
       scrub: defaultScrubOptions,
       quotaBytes: null,
       sealedReserve: 0.1,

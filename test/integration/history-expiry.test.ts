@@ -37,6 +37,9 @@ let alarms: AlarmBoard;
 let store: MirrorStore;
 let feed: FeedFake;
 let isRead: boolean;
+let isFrozen: () => boolean;
+/** While versions go. */
+let isFrozenMeanwhile: () => boolean;
 let stored: number;
 let gap: ClockGap | null;
 let damagedClock: string | null;
@@ -44,6 +47,8 @@ let damagedClock: string | null;
 beforeEach(async () => {
   now = 1_800_000_000_000;
   isRead = false;
+  isFrozen = () => false;
+  isFrozenMeanwhile = () => false;
   stored = 0;
   gap = null;
   damagedClock = null;
@@ -73,6 +78,7 @@ async function expire(change: (deps: ExpiryDeps) => ExpiryDeps = (deps) => deps)
     points: books,
     copies,
     isRead: () => isRead,
+    guards: { check: isFrozen, isFrozen: isFrozenMeanwhile },
     retentionNow: () => now,
     storeClock: () => void (stored += 1),
     clockGap: () => gap,
@@ -209,6 +215,38 @@ it('takes nothing of an agent that a restore reads from, nor of one whose points
   await expire();
   expect(versions()).toEqual(['one', 'two']);
   expect(alarms.list()).toMatchObject([{ code: 'HOME_INVALID' }]);
+});
+
+it('takes nothing of an agent that is frozen: points, versions, gaps', async () => {
+  await threePoints();
+  await feed.send({}, ['lost']);
+  await feed.send({ lost: 'came after all' });
+  const gaps = store.gaps(null, 10);
+  expect(gaps).toHaveLength(1);
+  await point();
+  now += 400 * dayMs;
+  isFrozen = () => true;
+  await expire();
+  expect([(await held()).length, versions(), store.gaps(null, 10)]).toEqual([4, ['one', 'two'], gaps]);
+  isFrozen = () => false;
+  await expire();
+  expect([(await held()).length, versions(), store.gaps(null, 10)]).toEqual([1, [], []]);
+});
+
+it('takes no version any more when the agent is frozen while its points or its versions are looked at', async () => {
+  await threePoints();
+  now += 400 * dayMs;
+  let asked = 0;
+  isFrozen = () => (asked += 1) > 1;
+  await expire();
+  expect([(await held()).length, versions()]).toEqual([1, ['one', 'two']]);
+  isFrozen = () => false;
+  isFrozenMeanwhile = () => true;
+  await expire();
+  expect(versions()).toEqual(['one', 'two']);
+  isFrozenMeanwhile = () => false;
+  await expire();
+  expect(versions()).toEqual([]);
 });
 
 it('asks a person about a wall clock that was set, until both clocks agree again', async () => {

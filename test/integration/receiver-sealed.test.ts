@@ -1,10 +1,6 @@
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { AgentKey } from '../../receiver/store/agent-key.ts';
-import { RecipientWatch } from '../../receiver/recipient-watch.ts';
-import type { AgentCopies } from '../../receiver/agent-copies.ts';
-import { AlarmBoard } from '../../shared/alarm-board.ts';
-import { silentLogger } from '../../shared/io/logger.ts';
 import { Device, type ReceiverStatus } from '../support/device.ts';
 import {
   agentPublicKey,
@@ -106,7 +102,7 @@ it('lists the versions of a sealed folder, newest first, running or not', async 
   expect(unknown.stderr).toContain('there is database');
 });
 
-it('says who can read a sealed folder and alarms when that changed, again after a restart and a reindex', async () => {
+it('says who can read a sealed folder, and alarms and freezes when that changed, over restarts and a reindex, until release', async () => {
   const receivedAt = Date.now() - dayMs;
   await holdTwoVersions(receivedAt);
   const changed = {
@@ -124,6 +120,10 @@ it('says who can read a sealed folder and alarms when that changed, again after 
   const expectTold = async (): Promise<void> => {
     const { agents, alarms } = await receiver.status();
     expect(agents[0]?.folders[0]).toMatchObject({ id: 'database', recipients: changed });
+    expect(agents[0]).toMatchObject({
+      frozen: true,
+      freezes: [{ folder: 'database', code: 'RECIPIENTS_CHANGED' }],
+    });
     expect(alarms).toMatchObject([
       { code: 'RECIPIENTS_CHANGED', message: expect.stringContaining(`${bob} came`) as string },
     ]);
@@ -135,31 +135,18 @@ it('says who can read a sealed folder and alarms when that changed, again after 
   expect(await receiver.stop()).toBe(0);
   await receiver.start();
   await expectTold();
-  expect(await receiver.must(['status'])).toContain(`changed 24 hours ago with version 2: +${bob}`);
-});
-
-it('alarms at the version that brings other recipients, and for seven days', async () => {
-  let now = 1_800_000_000_000;
-  const { open } = sealedStoreFixture(scratch, { now: () => now });
-  const store = await open();
-  const feed = new SealedFeedFake(() => store);
-  const alarms = new AlarmBoard({ logger: silentLogger, now: () => now });
-  const copies = {
-    agentIds: () => [sealedAgentId],
-    foldersOf: () => [['database', store]],
-  } as unknown as AgentCopies;
-  const watch = new RecipientWatch({ copies, alarms, now: () => now });
-  const codes = (): string[] => {
-    watch.check(sealedAgentId, 'database', store);
-    return alarms.list().map(({ code }) => code);
-  };
-  await feed.send([root, a, first.json, first.signature]);
-  expect(codes()).toEqual([]);
-  await feed.send([b, lost, second.json, second.signature]);
-  expect(codes()).toEqual(['RECIPIENTS_CHANGED']);
-  now += 7 * dayMs - 1000;
-  expect(codes()).toEqual(['RECIPIENTS_CHANGED']);
-  now += 2000;
-  expect(codes()).toEqual([]);
-  await store.close();
+  const shown = await receiver.must(['status']);
+  expect(shown).toContain(`changed 24 hours ago with version 2: +${bob}`);
+  expect(shown).toContain('mastokeep-receiver release --agent');
+  const released = await receiver.must(['release']);
+  expect(released).toContain(
+    `RECIPIENTS_CHANGED: folder database is sealed to other keys since version 2: ${bob} came`,
+  );
+  expect(await receiver.status()).toMatchObject({ alarms: [], agents: [{ frozen: false, freezes: [] }] });
+  expect(await receiver.must(['release'])).toBe('no agent is frozen\n');
+  expect(await receiver.must(['release', '--agent', sealedAgentId])).toContain('is not frozen');
+  expect(await receiver.stop()).toBe(0);
+  expect(JSON.parse(await receiver.must(['release', '--json']))).toEqual({ agent: null, released: [] });
+  await receiver.start();
+  expect((await receiver.status()).alarms).toEqual([]);
 });

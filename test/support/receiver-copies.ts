@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { AgentCopies } from '../../receiver/agent-copies.ts';
 import type { ReceiverConfig } from '../../receiver/config.ts';
+import { defaultGuardRules } from '../../receiver/guard/guard-rules.ts';
 import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
 import type { Disk } from '../../shared/io/disk.ts';
 import { defaultScrubOptions } from '../../receiver/scrub/scrub-state.ts';
@@ -25,6 +26,7 @@ export function receiverCopies(
       versions: { kind: 'simple', keep: 6, cleanoutDays: 0, floorDays: 0 },
       folderVersions: new Map(),
       points: defaultPointRules,
+      guards: defaultGuardRules,
       scrub: defaultScrubOptions,
       quotaBytes: null,
       sealedReserve: 0,

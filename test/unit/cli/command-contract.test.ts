@@ -47,6 +47,7 @@ pin <POINT> <LABEL> --json
 unpin <POINT> --json
 forget <POINT> --dry-run --yes --json
 succeed <OLD-ID> <NEW-ID> --json
+release --agent <DEVICE-ID> --json
 reindex --json
 config check --json
 config show --json

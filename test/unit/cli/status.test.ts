@@ -147,7 +147,10 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
         formerly: ['HHHHHHH-IIIIIII'],
         paired: true,
         connected: true,
-        frozen: false,
+        frozen: true,
+        freezes: [
+          { folder: 'media', code: 'MASS_CHANGE', since: '2026-11-21T11:00:00Z', message: 'files are gone' },
+        ],
         quotaBytes: 2 ** 40,
         usedBytes: 4 * 2 ** 30,
         points: { count: 0, latestAt: null, oldestAt: null, refused: 0, forgotten: 2 },
@@ -195,6 +198,7 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
         paired: false,
         connected: false,
         frozen: false,
+        freezes: [],
         quotaBytes: null,
         usedBytes: 0,
         points: { count: 0, latestAt: null, oldestAt: null, refused: 0, forgotten: 0 },
@@ -227,10 +231,19 @@ AAAAAAA goes on with the data of HHHHHHH-IIIIIII
 folder database is readable with keys AAAAAAAAAAAAAAAA, BBBBBBBBBBBBBBBB
   changed 2 hours ago with version 3: +BBBBBBBBBBBBBBBB -CCCCCCCCCCCCCCCC
 
-a file of media that is deleted today has left here by 2027-11-21 at the latest, pinned restore points apart
+a file of media that is deleted today stays here as long as the agent is frozen
+
+agent AAAAAAA is frozen (media MASS_CHANGE, found 60 minutes ago): nothing of it expires
+  look at the server first; when all is well: mastokeep-receiver release --agent AAAAAAA
 
 2 restore points are forgotten, but not all of what only that held is removed yet: tried again every ten minutes, when no restore reads
 
 what is stored is being read through: 3 GiB of 8 GiB, the first time, 2 damaged
 `);
+  const [agent, ...others] = status.agents;
+  if (agent === undefined) throw new Error('no agent');
+  const thawed = { ...status, agents: [{ ...agent, frozen: false, freezes: [] }, ...others] };
+  expect(formatReceiverStatus(thawed, now)).toContain(
+    '\na file of media that is deleted today has left here by 2027-11-21 at the latest, pinned restore points apart\n',
+  );
 });

@@ -1,0 +1,29 @@
+import type { Command } from 'commander';
+import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { shortenDeviceIds } from '../../shared/cli/device-name.ts';
+import type { ReceiverFreeze } from '../receiver-commands.ts';
+import { withReceiver } from './with-receiver.ts';
+
+/** `release`: a person has looked at what a guard found; what is due expires again. */
+export function addReleaseCommand(program: Command): void {
+  program
+    .command('release')
+    .description('end a freeze after the alarm of a guard: what the rules let go of the agent expires again')
+    .option('--agent <DEVICE-ID>', 'of this agent; may be left out where only one is frozen')
+    .option('--json', 'print JSON')
+    .action(async (options: { agent?: string; json?: true }, command: Command) => {
+      const done = await withReceiver(command, async (commands) =>
+        commands.release({ agent: options.agent ?? null }),
+      );
+      if (options.json === true) printJson(done);
+      else printText(describeRelease(done));
+    });
+}
+
+function describeRelease({ agent, released }: { agent: string | null; released: ReceiverFreeze[] }): string {
+  if (agent === null) return 'no agent is frozen';
+  const name = shortenDeviceIds([agent]).get(agent) ?? agent;
+  if (released.length === 0) return `agent ${name} is not frozen`;
+  const lines = released.map(({ code, message }) => `  ${code}: ${message}`);
+  return [`what is due of agent ${name} expires again; released:`, ...lines].join('\n');
+}

@@ -1,0 +1,75 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { beforeEach, expect, it } from 'vitest';
+import { writeFreeze } from '../../receiver/guard/freeze-file.ts';
+import { notFrozen, withHit } from '../../receiver/guard/freeze-state.ts';
+import { createOfflineReceiverCommands } from '../../receiver/offline-receiver.ts';
+import type { ReceiverCommands } from '../../receiver/receiver-commands.ts';
+import { isCoded } from '../../shared/errors/coded-error.ts';
+import type { DeviceId } from '../../shared/identity/device-id.ts';
+import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
+import { homeAt } from '../../shared/io/home.ts';
+import { receiverCopies } from '../support/receiver-copies.ts';
+import { sealedAgentId, strangeAgentId } from '../support/sealed-store-fixture.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+
+const agents = [sealedAgentId, strangeAgentId];
+let scratch: string;
+
+/** A receiver that does not run, and two agents of whom something is held. */
+beforeEach(async () => {
+  scratch = temporaryDirectory();
+  const home = path.join(scratch, 'home');
+  for (const directory of [home, path.join(scratch, 'data')]) fs.mkdirSync(directory);
+  await createDeviceIdentity(home);
+  fs.writeFileSync(path.join(home, 'receiver.yaml'), `data: ${path.join(scratch, 'data')}\n`);
+  const copies = receiverCopies(scratch);
+  for (const agentId of agents) await copies.open(agentId, 'media', 'mirror');
+  await copies.close();
+});
+
+function freeze(agentId: DeviceId, what = 'files are gone'): void {
+  const hit = {
+    folder: 'media',
+    code: 'MASS_CHANGE',
+    since: '2026-11-21T10:00:00.000Z',
+    from: 0,
+    what,
+  } as const;
+  writeFreeze(path.join(scratch, 'data', agentId, '_freeze.json'), withHit(notFrozen, hit));
+}
+
+async function release(agent: string | null): ReturnType<ReceiverCommands['release']> {
+  const offline = createOfflineReceiverCommands(homeAt(path.join(scratch, 'home'), 'receiver.yaml'));
+  try {
+    return await offline.commands.release({ agent });
+  } finally {
+    await offline.close();
+  }
+}
+
+const codeOf = async (released: Promise<unknown>): Promise<string> =>
+  released.then(
+    () => 'done',
+    (error: unknown) => (isCoded(error) ? error.code : String(error)),
+  );
+
+it('releases the only agent that is frozen, and says of none that there is none', async () => {
+  freeze(strangeAgentId);
+  expect(await release(null)).toEqual({
+    agent: strangeAgentId,
+    released: [
+      { folder: 'media', code: 'MASS_CHANGE', since: '2026-11-21T10:00:00.000Z', message: 'files are gone' },
+    ],
+  });
+  expect(await release(null)).toEqual({ agent: null, released: [] });
+  expect(await release(strangeAgentId)).toEqual({ agent: strangeAgentId, released: [] });
+});
+
+it('asks which one where several are frozen, and takes the beginning of its ID', async () => {
+  for (const agentId of agents) freeze(agentId);
+  expect(await codeOf(release(null))).toBe('USAGE');
+  expect(await codeOf(release('AAAAAAA'))).toBe('DEVICE_UNKNOWN');
+  expect((await release(sealedAgentId.slice(0, 7).toLowerCase())).released).toHaveLength(1);
+  expect((await release(null)).agent).toBe(strangeAgentId);
+});
