@@ -113,7 +113,7 @@ beforeEach(() => {
 function restore(version: string, from = folder): { status: number | null; stderr: string; target: string } {
   const target = path.join(directory, `restored-${attempts}`);
   const ran = spawnSync('python3', [script, path.join(data, from), version, target], {
-    env: { ...process.env, GPG: `gpg --homedir ${gpg.directory}` },
+    env: { ...process.env, GPG: command },
     encoding: 'utf8',
   });
   return { status: ran.status, stderr: ran.stderr, target };
@@ -149,6 +149,15 @@ it('rebuilds every version from the plain files: bytes, names, modes, times, lin
   // the second version refers to packs of the first
   const [first, second] = versions.map((version) => packsOf(version));
   expect(first?.filter((pack) => second?.includes(pack)).length).toBeGreaterThanOrEqual(2);
+});
+
+it('gives the directory its name only when all of it is there', () => {
+  const looking = path.join(directory, 'looking');
+  fs.writeFileSync(looking, `test ! -e ${directory}/restored-${attempts} || exit 9\nexec "$@"\n`);
+  const command = `sh ${looking} gpg --homedir ${gpg.directory}`;
+  const { stderr, target } = restore(versions[0] ?? '', folder, command);
+  expect(stderr).toBe('');
+  expect(readTree(target, firstTree)).toEqual(expectedTree(firstTree));
 });
 
 function packsOf(version: string): string[] {
