@@ -110,7 +110,11 @@ beforeEach(() => {
   fs.cpSync(pristine, data, { recursive: true });
 });
 
-function restore(version: string, from = folder): { status: number | null; stderr: string; target: string } {
+function restore(
+  version: string,
+  from = folder,
+  command = `gpg --homedir ${gpg.directory}`,
+): { status: number | null; stderr: string; target: string } {
   const target = path.join(directory, `restored-${attempts}`);
   const ran = spawnSync('python3', [script, path.join(data, from), version, target], {
     env: { ...process.env, GPG: command },

@@ -221,6 +221,12 @@ describe('what fails leaves nothing half-restored', () => {
     },
   );
 
+  it('a manifest that has another hash than its root message tells', async () => {
+    bench.data.rootTells = { sha256: '0'.repeat(64) };
+    await bench.data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
+    await fails('MANIFEST_INVALID');
+  });
+
   it('another private key', async () => {
     await fails('KEY_WRONG', { unsealers: bench.unsealers(strange.pair) });
   });

@@ -59,6 +59,9 @@ it('makes a version that a receiver reads back byte for byte, and sends next to 
       hash: createHash('sha256').update(content).digest(),
     },
   ]);
+  // six packs of 4 MiB, whatever the number of chunks
+  const [entry] = version.entries;
+  expect(entry?.type === 'file' ? entry.extents.length : 0).toBe(6);
 
   const before = held.bytesPulled;
   const second = await bench.dump(content);
