@@ -281,6 +281,21 @@ it('seals again what a receiver reports missing, or announces it again while it 
   bench.feed.reportMissing('a', [Buffer.alloc(32)]);
 });
 
+it('counts a copy when the record of the version is durable there, not when its packs are', async () => {
+  const { sequence } = await bench.dump(seededBytes('copy', mib));
+  const acknowledge = (upTo: number): void =>
+    bench.feed.acknowledged('receiver', {
+      indexId: bench.feed.indexId(),
+      sequence: upTo,
+      token: Buffer.alloc(32),
+    });
+  // the record comes last, its signature before it
+  acknowledge(sequence - 2);
+  expect(bench.sealed.holds('receiver', sequence)).toBe(false);
+  acknowledge(sequence);
+  expect(bench.sealed.holds('receiver', sequence)).toBe(true);
+});
+
 it('begins anew when the database was lost, and what lies in the spool without it goes', async () => {
   const content = seededBytes('lost', 2 * mib);
   const first = await bench.dump(content);
