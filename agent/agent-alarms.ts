@@ -49,6 +49,7 @@ export function reviewAgentAlarms(deps: {
   reviewKeys(deps);
   const folderIds = [...folders.configured(), ...deps.sealed.status().map(({ config }) => config)];
   for (const receiverId of deps.receivers()) {
+    reviewSuccession(alarms, receiverId, sessions.linkRefusal(receiverId));
     for (const { id: folder } of folderIds) {
       const refused = sessions.refusal(receiverId, folder);
       const key = `receiver ${receiverId} folder ${folder}`;
@@ -61,6 +62,17 @@ export function reviewAgentAlarms(deps: {
         );
     }
   }
+}
+
+/** For a server that came back after another had taken its place. */
+function reviewSuccession(
+  alarms: AlarmBoard,
+  receiverId: DeviceId,
+  refusal: { code: string; message: string } | null,
+): void {
+  const key = `receiver ${receiverId} succeeded`;
+  if (refusal?.code !== 'SUCCEEDED') alarms.clear(key);
+  else alarms.raise(key, 'SUCCEEDED', `receiver ${shortDeviceId(receiverId)}: ${refusal.message}`);
 }
 
 function reviewUnreadable(alarms: AlarmBoard, id: string, count: number, paths: readonly string[]): void {

@@ -5,7 +5,7 @@ import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts'
 import type { Home } from '../shared/io/home.ts';
 import { pinLabelSchema } from '../shared/sealing/point-record.ts';
 import { folderSchema, type FolderConfig } from './config.ts';
-import type { Dumped } from './dump-and-wait.ts';
+import type { DumpedWithPins } from './dump-and-wait.ts';
 import type { ShownRecipient } from './seal/shown-recipient.ts';
 
 export type AgentFolderStatus = {
@@ -135,10 +135,11 @@ export type AgentCommands = {
   wait: (input: Input<'wait'>, signal?: AbortSignal) => Promise<{ copies: number; folders: ScanSummary[] }>;
   /**
    * Makes a version of the sealed folder, or of all; with `copies`, resolves when they are durable on that many receivers.
-   * The restore point is made behind it; with the label `pin` it is pinned, and this resolves not before it is made.
+   * The restore point is made behind it; with the label `pin` receivers are asked to pin it, and this resolves not before it is
+   * made and, for a moment, those that are connected have answered (`pins`).
    * @throws CodedError FOLDER_UNKNOWN, SOURCE_FAILED, SPOOL_FULL, TIMED_OUT
    */
-  dump: (input: Input<'dump'>, signal?: AbortSignal) => Promise<{ copies: number } & Dumped>;
+  dump: (input: Input<'dump'>, signal?: AbortSignal) => Promise<{ copies: number } & DumpedWithPins>;
   /** `accepted` is false where the folder was not stopped. @throws CodedError FOLDER_UNKNOWN, SOURCE_STOPPED (no source to take) */
   accept: (input: Input<'accept'>) => Promise<{ id: string; accepted: boolean }>;
   pause: (input: Input<'pause'>) => Promise<{ pausedUntil: string | null }>;

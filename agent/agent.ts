@@ -156,6 +156,8 @@ export async function startAgent(home: Home, logger: Logger, life: DaemonLife): 
         {
           dump: async (folder, pin) => sealed.dump(folder, pin),
           copies: (result) => sealed.copies(result, receivers()),
+          pinAnswers: (point) => ledger.pinAnswers(point),
+          connected: () => receivers().filter((id) => links.isConnected(id)),
           obstacles: () => describeObstacles(running.status()),
           pollIntervalMs: durablePollMs,
         },

@@ -8,7 +8,7 @@ import { programVersion } from '../shared/program-version.ts';
 import { assertFolderOutsideHome } from './assert-folder-outside-home.ts';
 import type { AgentCommands, AgentStatus, ScanSummary } from './agent-commands.ts';
 import { addFolderText, parseAgentConfig, readAgentConfig, type FolderConfig } from './config.ts';
-import type { Dumped } from './dump-and-wait.ts';
+import type { DumpedWithPins } from './dump-and-wait.ts';
 import { assertKeepsSealed, describeOverlaps } from './folder-overlaps.ts';
 import { readPause, removePause, writePause, type Pause } from './pause-file.ts';
 
@@ -29,7 +29,7 @@ export type RunningAgent = {
     copies: number;
     timeoutMs: number;
     signal: AbortSignal;
-  }): Promise<Dumped>;
+  }): Promise<DumpedWithPins>;
   /** @throws CodedError FOLDER_UNKNOWN, SOURCE_STOPPED */
   accept(folder: string): Promise<boolean>;
   pause(pause: Pause | null): Promise<void>;

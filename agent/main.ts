@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-import { keepYoungGenerationSmall } from '../shared/io/young-generation.ts';
+import { tuneGarbageCollection } from '../shared/io/garbage-collection.ts';
 import { nodeVersionProblem } from '../shared/node-version.ts';
 
 const problem = nodeVersionProblem(process.versions.node, 'mastokeep-agent');
 if (problem === null) {
-  keepYoungGenerationSmall();
+  tuneGarbageCollection();
   // Loaded only now: what it imports cannot be loaded by an older Node.js.
   const { runAgentProgram } = await import('./cli/program.ts');
   await runAgentProgram(process.argv);

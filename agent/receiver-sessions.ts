@@ -10,6 +10,7 @@ import type { ServedFolders } from './serve/served-feed.ts';
 export class ReceiverSessions {
   readonly #deps: { folders: ServedFolders; points: AnnouncedPoints; logger: Logger };
   readonly #live = new Map<DeviceId, ServeSession>();
+  readonly #refusals = new Map<DeviceId, { code: string; message: string }>();
   readonly #running = new Set<Promise<void>>();
 
   constructor(deps: { folders: ServedFolders; points: AnnouncedPoints; logger: Logger }) {
@@ -43,6 +44,11 @@ export class ReceiverSessions {
     return this.#live.get(receiverId)?.refusedFolders.get(folderId) ?? null;
   }
 
+  /** With what a receiver ended the last link that came to an end; null where it did not. */
+  linkRefusal(receiverId: DeviceId): { code: string; message: string } | null {
+    return this.#refusals.get(receiverId) ?? null;
+  }
+
   async #run(channel: Channel): Promise<void> {
     const { folders, points, logger } = this.#deps;
     const receiverId = channel.peerId;
@@ -53,6 +59,8 @@ export class ReceiverSessions {
     this.#live.set(receiverId, session);
     const reason = await session.run();
     if (this.#live.get(receiverId) === session) this.#live.delete(receiverId);
+    if (session.refusal === null) this.#refusals.delete(receiverId);
+    else this.#refusals.set(receiverId, session.refusal);
     if (reason === null || reason.code.startsWith('LINK_')) return;
     logger.warn(
       { receiverId, code: reason.code, reason: reason.message },

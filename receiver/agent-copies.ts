@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { CodedError, systemErrorCode } from '../shared/errors/coded-error.ts';
-import { parseDeviceId, resolveDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
+import { isDeviceId, resolveDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Disk } from '../shared/io/disk.ts';
 import type { Home } from '../shared/io/home.ts';
 import type { Logger } from '../shared/io/logger.ts';
@@ -10,8 +10,9 @@ import { limits } from '../shared/protocol/limits.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
 import type { ReceiverConfig } from './config.ts';
 import type { VersionRetention } from './retention/version-retention.ts';
+import { Successions } from './successions.ts';
 import { AgentQuota } from './store/agent-quota.ts';
-import { AgentKey } from './store/agent-key.ts';
+import { AgentKeys, type SignerKey } from './store/agent-keys.ts';
 import type { MirrorStore } from './store/mirror-store.ts';
 import { openMirrorStore } from './store/open-mirror-store.ts';
 import { openSealedStore } from './store/open-sealed-store.ts';
@@ -42,7 +43,7 @@ export type HeldFolder = { agentId: DeviceId; folder: string };
 
 type AgentCopy = {
   quota: AgentQuota;
-  key: AgentKey;
+  keys: AgentKeys;
   stores: Map<string, AgentStore>;
   opening: Map<string, Promise<AgentStore>>;
 };
@@ -54,9 +55,12 @@ type AgentCopy = {
 export class AgentCopies {
   readonly #deps: Deps;
   readonly #agents = new Map<DeviceId, AgentCopy>();
+  /** Agents are named, here and below, by the device after which their directory is named. */
+  readonly successions: Successions;
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.successions = new Successions({ directory: deps.config.data });
   }
 
   /**
@@ -75,14 +79,29 @@ export class AgentCopies {
     return failures;
   }
 
-  /** Keeps the agent's public key (SPKI DER), which signs its versions, as `<data>/<agent>/agent.pem`. */
+  /** Keeps the public key (SPKI DER) of the agent, or of one that goes on with its data: it signs versions and points. */
   learnKey(agentId: DeviceId, publicKey: Buffer): void {
-    this.#agent(agentId).key.learn(publicKey);
+    this.#agent(agentId).keys.learn(publicKey);
   }
 
-  /** Null as long as it is not known. */
+  /** The same of a device that is to go on with the agent's data. */
+  adoptKey(agentId: DeviceId, deviceId: DeviceId, publicKey: Buffer): void {
+    this.#agent(agentId).keys.adopt(deviceId, publicKey);
+  }
+
+  /** Writes the files of keys again that were damaged, and gives their names. @throws a system error */
+  mendKeys(agentId: DeviceId): string[] {
+    return this.#agent(agentId).keys.mend();
+  }
+
+  /** Of the device that goes on with the agent's data; null as long as it is not known. */
   agentKey(agentId: DeviceId): KeyObject | null {
-    return this.#agent(agentId).key.read();
+    return this.#agent(agentId).keys.current();
+  }
+
+  /** The keys that what is held of the agent may be signed with. */
+  signersOf(agentId: DeviceId): SignerKey[] {
+    return this.#agent(agentId).keys.signers();
   }
 
   /**
@@ -121,6 +140,12 @@ export class AgentCopies {
     });
   }
 
+  /** Whether anything is there, on the disk or in the home, that came from the device itself: folders or restore points. */
+  holdsOf(deviceId: DeviceId): boolean {
+    const points = path.join(this.#deps.config.data, deviceId, 'points');
+    return fs.existsSync(points) || this.#known().some(({ agentId }) => agentId === deviceId);
+  }
+
   /** The agents of whom something is held, in the order of their IDs. */
   agentIds(): DeviceId[] {
     return [...this.#agents.entries()]
@@ -141,8 +166,8 @@ export class AgentCopies {
 
   quotaBytesOf(agentId: DeviceId): number | null {
     const { quotas, quotaBytes } = this.#deps.config;
-    for (const [text, bytes] of quotas) {
-      if (resolvesTo(text, agentId)) return bytes;
+    for (const deviceId of this.successions.devicesOf(agentId).toReversed()) {
+      for (const [text, bytes] of quotas) if (resolvesTo(text, deviceId)) return bytes;
     }
     return quotaBytes;
   }
@@ -150,9 +175,11 @@ export class AgentCopies {
   /** How long versions of a mirror folder are kept beyond what restore points need. */
   retentionOf(agentId: DeviceId, folder: string): VersionRetention {
     const { versions, folderVersions } = this.#deps.config;
-    for (const [text, folders] of folderVersions) {
-      const own = folders.get(folder);
-      if (own !== undefined && resolvesTo(text, agentId)) return own;
+    for (const deviceId of this.successions.devicesOf(agentId).toReversed()) {
+      for (const [text, folders] of folderVersions) {
+        const own = folders.get(folder);
+        if (own !== undefined && resolvesTo(text, deviceId)) return own;
+      }
     }
     return versions;
   }
@@ -167,6 +194,11 @@ export class AgentCopies {
       fs.existsSync(this.#databasePath(agentId, folder)) &&
       !fs.existsSync(path.join(this.#deps.config.data, agentId, folder))
     );
+  }
+
+  /** Whether there is anything of it, on the disk or in the home, open or not. */
+  isHeld(agentId: DeviceId, folder: string): boolean {
+    return this.#known().some((known) => known.agentId === agentId && known.folder === folder);
   }
 
   /** Says that its directory is gone. */
@@ -250,7 +282,8 @@ export class AgentCopies {
         ? await openSealedStore(
             {
               ...deps,
-              agentKey: () => agent.key.read(),
+              agentKey: () => agent.keys.current(),
+              signers: () => agent.keys.signers(),
               onRefused: (refused) => onRefused(agentId, folder, refused),
             },
             options,
@@ -295,8 +328,11 @@ export class AgentCopies {
     const { config } = this.#deps;
     const bytesMax = this.quotaBytesOf(agentId);
     const quota = new AgentQuota({ bytesMax, sealedReserve: config.sealedReserve });
-    const key = new AgentKey(agentId, { directory: path.join(config.data, agentId) });
-    const agent: AgentCopy = { quota, key, stores: new Map(), opening: new Map() };
+    const keys = new AgentKeys({
+      directory: path.join(config.data, agentId),
+      devices: () => this.successions.devicesOf(agentId),
+    });
+    const agent: AgentCopy = { quota, keys, stores: new Map(), opening: new Map() };
     this.#agents.set(agentId, agent);
     return agent;
   }
@@ -357,14 +393,6 @@ function directoriesIn(directory: string): string[] {
         cause: error,
       },
     );
-  }
-}
-
-function isDeviceId(name: string): name is DeviceId {
-  try {
-    return parseDeviceId(name) === name;
-  } catch {
-    return false;
   }
 }
 

@@ -1,12 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AlarmBoard } from '../shared/alarm-board.ts';
-import { isCoded, type CodedError } from '../shared/errors/coded-error.ts';
+import { CodedError, isCoded } from '../shared/errors/coded-error.ts';
 import { errorTable } from '../shared/errors/error-table.ts';
 import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { Channel } from '../shared/link/channel.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { defaultAnswerTimeoutMs } from '../shared/transfer/answer-deadline.ts';
+import { MessageLink } from '../shared/transfer/message-link.ts';
+import type { FileRecord } from '../shared/records/file-record.ts';
 import type { AgentCopies, FolderKind } from './agent-copies.ts';
 import type { PointBooks } from './point-books.ts';
 import type { PointAnswer } from './points/point-book.ts';
@@ -16,6 +18,8 @@ import type { RecipientWatch } from './recipient-watch.ts';
 
 /** How long a full store waits before it tries again. */
 const retryDelayMs = 30_000;
+/** A device that is not served is heard no longer. */
+const refusalMs = 10_000;
 /** A session that lived so long without having anything to take shows that what ended the one before is over. */
 const steadyAfterMs = 60_000;
 
@@ -41,7 +45,14 @@ export class AgentSessions {
 
   /** Pulls over this link as soon as the session before has ended. */
   begin(channel: Channel): void {
-    void this.#afterwards(channel.peerId, async () => this.#run(channel));
+    const agentId = this.#servedAs(channel);
+    if (agentId === null) return;
+    void this.#afterwards(agentId, async () => {
+      // asked again when its turn has come: what went before may have been a succession
+      const servedAs = this.#servedAs(channel);
+      if (servedAs === agentId) await this.#run(channel, agentId);
+      else if (servedAs !== null) channel.close();
+    });
   }
 
   /** Ends the agent's session and runs the action before the next one begins. */
@@ -49,6 +60,14 @@ export class AgentSessions {
     const done = this.#afterwards(agentId, action);
     this.#live.get(agentId)?.stop();
     return done;
+  }
+
+  /**
+   * Asks the agent once more for what it announced of a folder; what comes is staged. False: there is no link, or nothing
+   * came. @throws CodedError of the store or the link
+   */
+  async fetchAgain(agentId: DeviceId, folder: string, records: readonly FileRecord[]): Promise<boolean> {
+    return (await this.#live.get(agentId)?.fetchAgain(folder, records)) ?? false;
   }
 
   /** Resolves when every session whose link was closed has made durable what it was at. */
@@ -67,9 +86,41 @@ export class AgentSessions {
     return run;
   }
 
-  async #run(channel: Channel): Promise<void> {
+  /** With whose data the device goes on; null where it is not served (any more), and then the link ends. */
+  #servedAs(channel: Channel): DeviceId | null {
+    const { successions } = this.#deps.copies;
+    try {
+      const successor = successions.successorOf(channel.peerId);
+      if (successor === null) return successions.homeOf(channel.peerId);
+      // nobody waits for it: it may be in wrong hands
+      void this.#refuse(channel, successor);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      const code = isCoded(error) ? error.code : 'DISK_FAILED';
+      this.#deps.alarms.raise(`agent ${channel.peerId}`, code, message);
+      channel.close();
+    }
+    return null;
+  }
+
+  /** Tells a device why it is not served any more. */
+  async #refuse(channel: Channel, successor: DeviceId): Promise<void> {
+    const { logger } = this.#deps;
+    logger.warn(
+      { deviceId: channel.peerId, successor },
+      'a device with whose data another one goes on is refused',
+    );
+    const link = new MessageLink(channel);
+    const own = { program: 'mastokeep-receiver', programVersion, deviceRole: 'receiver' } as const;
+    const reason = new CodedError('SUCCEEDED', `device ${successor} goes on with the data of this one here`, {
+      hint: 'the owner of the receiver said so; this server replicates there no longer',
+    });
+    await link.greet(own, 'agent', refusalMs).catch(() => null);
+    link.end(reason);
+  }
+
+  async #run(channel: Channel, agentId: DeviceId): Promise<void> {
     const { alarms, logger } = this.#deps;
-    const agentId = channel.peerId;
     const alarmKey = `agent ${agentId}`;
     try {
       this.#deps.copies.learnKey(agentId, channel.peerKey);

@@ -9,6 +9,7 @@ import { formatAddress, type Address } from '../shared/link/address.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
 import { defaultPointRules, type PointRules } from './retention/point-retention.ts';
 import type { VersionRetention } from './retention/version-retention.ts';
+import { defaultScrubOptions, type ScrubOptions } from './scrub/scrub-state.ts';
 
 /** `receiver.yaml` with every default filled in; `reload` makes changes effective. */
 export type ReceiverConfig = {
@@ -25,6 +26,8 @@ export type ReceiverConfig = {
   folderVersions: ReadonlyMap<string, ReadonlyMap<string, VersionRetention>>;
   /** Which restore points are kept. */
   points: PointRules;
+  /** How what is stored is read again. */
+  scrub: ScrubOptions;
   /** For agents without an entry in `quotas`; null: no limit. */
   quotaBytes: number | null;
   /** The share of a quota, 0 to 0.5, that mirror folders leave to sealed ones. */
@@ -84,6 +87,24 @@ const pointsValue = z.strictObject({
   newestComplete: z.int().min(1).max(1000).default(defaultPointRules.newestComplete),
 });
 
+const mebibyte = 1024 * 1024;
+
+const scrubValue = z
+  .strictObject({
+    every: durationValue
+      .refine((ms) => ms >= dayMs && ms <= 3660 * dayMs, { error: 'must be at least 1d' })
+      .default(defaultScrubOptions.periodMs),
+    maxMiBPerSecond: z
+      .number()
+      .min(0.1)
+      .max(10_000)
+      .default(defaultScrubOptions.bytesPerSecondMax / mebibyte),
+  })
+  .transform(({ every, maxMiBPerSecond }): ScrubOptions => ({
+    periodMs: every,
+    bytesPerSecondMax: maxMiBPerSecond * mebibyte,
+  }));
+
 const agentValue = z.strictObject({
   quota: quotaValue.optional(),
   folders: z
@@ -101,6 +122,7 @@ const configSchema: z.ZodType<ReceiverConfig> = z
     freeSpaceFloor: shareValue('the disk', '5%').default(0.05),
     versions: versionsValue.prefault({}),
     points: pointsValue.prefault({}),
+    scrub: scrubValue.prefault({}),
     quota: quotaValue.default(null),
     sealedReserve: shareValue('a quota', '10%').default(0.1),
     agents: z.record(z.string(), agentValue).nullable().default({}),
@@ -194,6 +216,12 @@ versions:
   keep: 5
   cleanout: never
   maxAge: 365d
+
+# Everything that is stored is read again in this time, to find out about damage while it can be repaired; no faster than
+# maxMiBPerSecond.
+scrub:
+  every: 30d
+  maxMiBPerSecond: 10
 
 # How much one agent may store here with all its versions: a size such as 200 GB, or none for no limit.
 # At its quota an agent is refused; nothing is thrown away.

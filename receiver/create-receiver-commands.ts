@@ -18,13 +18,19 @@ import type { AgentCopies } from './agent-copies.ts';
 import { readReceiverConfig } from './config.ts';
 import { listVersions } from './list-versions.ts';
 import type { PointBooks } from './point-books.ts';
+import type { PointForgetting } from './point-forgetting.ts';
+import { succeedDevice } from './succeed-device.ts';
+import type { Successions } from './successions.ts';
 import { listPoint } from './point-listing.ts';
-import type { ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
+import type { ForgetListing, ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
+import { scrubReport, scrubStatus } from './scrub-status.ts';
+import type { Scrubber } from './scrub/scrubber.ts';
 
 /** What only a running receiver can do. */
 type RunningReceiver = {
   life: DaemonLife;
   status(): ReceiverStatus;
+  isConnected(deviceId: DeviceId): boolean;
   /** Runs the action while nothing is pulled from that agent. */
   withoutSession<Result>(agentId: DeviceId, action: () => Promise<Result>): Promise<Result>;
 };
@@ -36,19 +42,32 @@ type Deps = {
   /** Opens all stores on the disk at the first call where the receiver does not run. */
   copies: () => Promise<AgentCopies>;
   points: () => Promise<PointBooks>;
+  forgetting: PointForgetting;
+  /** At work from the first call on. */
+  scrubber: () => Promise<Scrubber>;
   running: RunningReceiver | null;
 };
 
 /** The commands over the files of a home; `running` is null where the program does not run (the caller holds the lock). */
 export function createReceiverCommands(deps: Deps): ReceiverCommands {
   const { home, book, desk } = deps;
+  // agents are named by the device after which their directory is named
   const knownAgents = async (): Promise<DeviceId[]> => {
+    const copies = await deps.copies();
     const paired = book.peers().filter(({ role }) => role === 'agent');
-    return [...new Set([...paired.map(({ deviceId }) => deviceId), ...(await deps.copies()).agentIds()])];
+    const homes = paired.map(({ deviceId }) => copies.successions.homeOf(deviceId));
+    return [...new Set([...homes, ...copies.agentIds()])];
   };
-  const agentFor = async (text: string | null): Promise<DeviceId> => chooseAgent(text, await knownAgents());
+  const deviceFor = async (text: string | null): Promise<DeviceId> => {
+    const { successions } = await deps.copies();
+    return chooseAgent(text, await knownAgents(), successions);
+  };
+  const agentFor = async (text: string | null): Promise<DeviceId> => {
+    const deviceId = await deviceFor(text);
+    return (await deps.copies()).successions.homeOf(deviceId);
+  };
   const grantFor = async (role: PeerGrant['role'], agent: string | null): Promise<PeerGrant> =>
-    role === 'replica' ? { role } : { role, agentId: await agentFor(agent) };
+    role === 'replica' ? { role } : { role, agentId: await deviceFor(agent) };
   return {
     about: async () => ({
       pid: process.pid,
@@ -61,11 +80,14 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       deps.running.life.reload();
       return {};
     },
-    agents: async () => ({ agents: await knownAgents() }),
+    agents: async () => {
+      const { successions } = await deps.copies();
+      return { agents: (await knownAgents()).map((home) => successions.currentOf(home)) };
+    },
     invite: async ({ role, agent }) => desk.invite(await grantFor(role, agent)),
     join: async ({ invitation, agent }, signal) => {
       const { offer } = parseInvitation(invitation);
-      const agentId = offer.role === 'restore' && offer.agentId === null ? await agentFor(agent) : null;
+      const agentId = offer.role === 'restore' && offer.agentId === null ? await deviceFor(agent) : null;
       const peer = await desk.join(invitation, agentId, signal ?? new AbortController().signal);
       return { deviceId: peer.deviceId, role: peer.grant.role };
     },
@@ -81,13 +103,14 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
     versions: async ({ folder, path, agent }) => {
       const copies = await deps.copies();
       const agentId = agent === null ? agentWithFolder(copies, parseFolderId(folder)) : await agentFor(agent);
-      return { agent: agentId, ...listVersions(copies.get(agentId, parseFolderId(folder)), folder, path) };
+      const agentNow = copies.successions.currentOf(agentId);
+      return { agent: agentNow, ...listVersions(copies.get(agentId, parseFolderId(folder)), folder, path) };
     },
     points: async ({ agent }) => {
       const points = await deps.points();
       const listed: PointListing[] = [];
       for (const agentId of agent === null ? await knownAgents() : [await agentFor(agent)])
-        for (const point of await points.list(agentId)) listed.push(listPoint(agentId, point));
+        for (const point of await points.list(agentId)) listed.push(listPoint(point));
       return { points: listed.toSorted((a, b) => (a.receivedAt < b.receivedAt ? 1 : -1)) };
     },
     pin: async ({ point, label }) => {
@@ -99,16 +122,68 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       const { book, id } = await (await deps.points()).find(point, await knownAgents());
       return { id, wasPinned: await book.unpin(id) };
     },
+    forget: async (input) => forgetPoints(deps, await knownAgents(), input),
+    succeed: async (texts) =>
+      succeedDevice(
+        {
+          copies: await deps.copies(),
+          book,
+          dataDirectory: readReceiverConfig(home.configFile).data,
+          isConnected: (deviceId) => deps.running?.isConnected(deviceId) ?? false,
+          withoutSession: async (deviceId, action) =>
+            deps.running === null ? action() : deps.running.withoutSession(deviceId, action),
+          now: () => Date.now(),
+        },
+        texts,
+      ),
+    scrub: async ({ all }, signal) => {
+      const scrubber = await deps.scrubber();
+      return scrubReport(await scrubber.run({ all }, signal ?? new AbortController().signal));
+    },
+    scrubStatus: async () => scrubStatus((await deps.scrubber()).progress()),
     reindex: async () => ({ folders: await reindexAll(await deps.copies(), deps.running) }),
   };
 }
 
+/** Nothing is forgotten unless all of it can be. @throws CodedError POINT_UNKNOWN, POINT_PINNED */
+async function forgetPoints(
+  { points, forgetting }: Pick<Deps, 'points' | 'forgetting'>,
+  agentIds: readonly DeviceId[],
+  { points: texts, dryRun }: { points: readonly string[]; dryRun: boolean },
+): Promise<ForgetListing> {
+  const books = await points();
+  const found = new Map<string, Awaited<ReturnType<PointBooks['find']>>>();
+  for (const text of texts) {
+    const one = await books.find(text, agentIds);
+    one.book.assertForgettable([one.id]);
+    found.set(one.id, one);
+  }
+  const all = [...found.values()];
+  const listing: ForgetListing = {
+    points: all.map(({ agentId, id, point }) => ({ id, agent: agentId, at: point.record.createdAt })),
+    versions: 0,
+    bytes: 0,
+    agents: [],
+  };
+  for (const [agentId, group] of Map.groupBy(all, (one) => one.agentId)) {
+    const ids = group.map(({ id }) => id);
+    const { left, ...planned } = await forgetting.plan(agentId, ids);
+    const done = dryRun ? { ...planned, waitsFor: null } : await forgetting.forget(agentId, ids);
+    listing.versions += done.versions;
+    listing.bytes += done.bytes;
+    listing.agents.push({ agent: agentId, left, waitsFor: done.waitsFor });
+  }
+  return listing;
+}
+
 /** @throws CodedError USAGE (which one?), DEVICE_UNKNOWN */
-function chooseAgent(text: string | null, known: readonly DeviceId[]): DeviceId {
+function chooseAgent(text: string | null, agentIds: readonly DeviceId[], successions: Successions): DeviceId {
   if (text !== null) {
+    const known = agentIds.flatMap((home) => successions.devicesOf(home));
     // A whole ID need not be known here: its data may come later.
     return known.length === 0 ? parseDeviceId(text) : resolveDeviceId(text, known);
   }
+  const known = agentIds.map((home) => successions.currentOf(home));
   const [only, ...more] = known;
   if (only === undefined) {
     throw new CodedError('DEVICE_UNKNOWN', 'no agent is paired here and nothing is held', {
@@ -127,7 +202,7 @@ function chooseAgent(text: string | null, known: readonly DeviceId[]): DeviceId 
 function agentWithFolder(copies: AgentCopies, folder: string): DeviceId {
   const all = copies.agentIds();
   const holding = all.filter((agentId) => copies.foldersOf(agentId).some(([id]) => id === folder));
-  if (holding.length > 0) return chooseAgent(null, holding);
+  if (holding.length > 0) return copies.successions.homeOf(chooseAgent(null, holding, copies.successions));
   const known = [...new Set(all.flatMap((agentId) => copies.foldersOf(agentId).map(([id]) => id)))];
   throw new CodedError('FOLDER_UNKNOWN', `no folder "${folder}" is held here`, {
     hint: known.length === 0 ? 'nothing is held yet' : `there is ${known.join(', ')}`,

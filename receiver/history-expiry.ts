@@ -4,7 +4,7 @@ import type { DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { AgentStore } from './agent-copies.ts';
 import type { KeptHistory, PointPart } from './points/folder-evidence.ts';
-import type { HeldPoint } from './points/point-book.ts';
+import type { PointRecord } from '../shared/sealing/point-record.ts';
 import type { ClockGap } from './retention/retention-clock.ts';
 import { longestKeptMs, type PointRules } from './retention/point-retention.ts';
 
@@ -16,7 +16,8 @@ const firstExpiryMs = 60_000;
 type Deps = {
   points: {
     expire(agentId: DeviceId, rules: PointRules): Promise<readonly { id: string }[]>;
-    held(agentId: DeviceId): Promise<readonly HeldPoint[]>;
+    /** What must be kept for points at the time of the call. */
+    needed(agentId: DeviceId): Promise<() => readonly PointRecord[]>;
   };
   copies: { agentIds(): readonly DeviceId[]; foldersOf(agentId: DeviceId): [string, AgentStore][] };
   /** A restore reads of that agent: nothing of it may go now. */
@@ -25,6 +26,8 @@ type Deps = {
   retentionNow: () => number;
   storeClock: () => void;
   clockGap: () => ClockGap | null;
+  /** Null while the file that keeps the clock is whole. */
+  damagedClockFile: () => string | null;
   alarms: AlarmBoard;
   logger: Logger;
 };
@@ -62,6 +65,7 @@ export async function expireHistory(
   if (isStopped()) return;
   await withAlarm(deps, 'retention clock', async () => deps.storeClock());
   tellClockGap(deps);
+  tellClockDamage(deps);
   for (const agentId of copies.agentIds()) {
     if (isStopped()) return;
     if (isRead(agentId)) continue;
@@ -99,24 +103,50 @@ function tellClockGap({ clockGap, alarms }: Deps): void {
   );
 }
 
-/** The points that are kept then. */
+/** Where the clock stood is not known for sure; when a person has looked, the file goes. */
+function tellClockDamage({ damagedClockFile, retentionNow, alarms }: Deps): void {
+  const file = damagedClockFile();
+  if (file === null) {
+    alarms.clear('clock file');
+    return;
+  }
+  const now = new Date(retentionNow()).toISOString();
+  alarms.raise(
+    'clock file',
+    'CLOCK_DAMAGED',
+    `the file of the clock by which ages are counted was damaged; by the time of its last change it is ${now} now. If that is about right, remove ${file}`,
+  );
+}
+
+/** What points need that are kept then. */
 async function expirePoints(
   { points, logger }: Deps,
   agentId: DeviceId,
   rules: PointRules,
-): Promise<readonly HeldPoint[]> {
+): Promise<() => readonly PointRecord[]> {
   const gone = await points.expire(agentId, rules);
   if (gone.length > 0) {
     const ids = gone.slice(0, 10).map(({ id }) => id);
     logger.info({ agentId, points: gone.length, ids }, 'restore points are kept no longer');
   }
-  return points.held(agentId);
+  return points.needed(agentId);
 }
 
-function keptHistory(points: readonly HeldPoint[], folder: string, rules: PointRules): KeptHistory {
+function keptHistory(needed: () => readonly PointRecord[], folder: string, rules: PointRules): KeptHistory {
   const { newestComplete, floorDays } = rules;
-  const parts = points.flatMap(({ record }): PointPart[] => record.folders.filter(({ id }) => id === folder));
-  return { parts, longestMs: longestKeptMs(rules), newestComplete, floorDays };
+  let records: readonly PointRecord[] = [];
+  let parts: readonly PointPart[] = [];
+  return {
+    get parts() {
+      const now = needed();
+      if (now !== records) parts = now.flatMap(({ folders }) => folders.filter(({ id }) => id === folder));
+      records = now;
+      return parts;
+    },
+    longestMs: longestKeptMs(rules),
+    newestComplete,
+    floorDays,
+  };
 }
 
 async function withAlarm<Result>(

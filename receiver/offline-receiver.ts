@@ -1,6 +1,7 @@
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import type { Home } from '../shared/io/home.ts';
 import { localAddresses } from '../shared/io/local-addresses.ts';
+import { AlarmBoard } from '../shared/alarm-board.ts';
 import { createLogger } from '../shared/io/logger.ts';
 import { nodeDisk } from '../shared/io/node-disk.ts';
 import { addressesOnceStarted } from '../shared/link/advertised-addresses.ts';
@@ -11,7 +12,13 @@ import { AgentCopies } from './agent-copies.ts';
 import { readReceiverConfig } from './config.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import { createPointBooks } from './create-point-books.ts';
+import { PointForgetting } from './point-forgetting.ts';
+import { createScrubber } from './create-scrubber.ts';
+import type { Scrubber } from './scrub/scrubber.ts';
 import type { ReceiverCommands } from './receiver-commands.ts';
+
+/** The command that the scrubber is started for does not wait. */
+const scrubStartMs = 3_600_000;
 
 /**
  * The commands of a receiver that does not run; the caller holds the home's lock until `close` has resolved.
@@ -42,18 +49,46 @@ export function createOfflineReceiverCommands(home: Home): {
         'a version is refused',
       ),
   });
-  const { points } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
+  const { points, clock } = createPointBooks({ copies, logger }, { dataDirectory: config.data });
   let opened: Promise<AgentCopies> | null = null;
   const allCopies = async (): Promise<AgentCopies> => {
     opened ??= openCopies(copies);
     return opened;
+  };
+  let scrubber: Promise<Scrubber> | null = null;
+  const startScrubber = async (): Promise<Scrubber> => {
+    await allCopies();
+    for (const agentId of copies.agentIds()) await points.of(agentId);
+    const made = createScrubber({
+      copies,
+      points,
+      alarms: new AlarmBoard({ logger, now: () => Date.now() }),
+      logger,
+      config,
+      sessions: null,
+    });
+    made.start(scrubStartMs);
+    return made;
   };
   const commands = createReceiverCommands({
     home,
     book,
     desk,
     running: null,
+    scrubber: async () => {
+      scrubber ??= startScrubber();
+      return scrubber;
+    },
     copies: allCopies,
+    forgetting: new PointForgetting(
+      {
+        bookOf: async (agentId) => points.of(agentId),
+        copies,
+        isRead: () => false,
+        retentionNow: () => clock.nowMs(),
+      },
+      { rulesOf: () => config.points },
+    ),
     points: async () => {
       await allCopies();
       return points;
@@ -62,6 +97,7 @@ export function createOfflineReceiverCommands(home: Home): {
   return {
     commands,
     close: async () => {
+      await (await scrubber)?.stop();
       await points.close();
       await copies.close();
     },

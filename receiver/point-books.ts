@@ -4,8 +4,9 @@ import type { Disk } from '../shared/io/disk.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { PointRecord } from '../shared/sealing/point-record.ts';
 import type { AgentCopies } from './agent-copies.ts';
-import { provePoint, type PointProof } from './points/folder-evidence.ts';
-import { PointBook, resolvePointId, type HeldPoint, type PointAnswer } from './points/point-book.ts';
+import { provePoint, type PointPart, type PointProof } from './points/folder-evidence.ts';
+import { PointBook, type HeldPoint, type PointAnswer } from './points/point-book.ts';
+import { resolvePointId } from './points/resolve-point-id.ts';
 import type { PointRules } from './retention/point-retention.ts';
 
 type Deps = {
@@ -17,6 +18,8 @@ type Deps = {
   steadyNow: () => number;
   logger: Logger;
 };
+
+type FoundPoint = { agentId: DeviceId; book: PointBook; id: string; point: HeldPoint };
 
 export type ProvedPoint = HeldPoint & { proof: PointProof };
 
@@ -52,6 +55,7 @@ export class PointBooks {
   /** The points of an agent in the order of receipt, with what can be proved of each now. */
   async list(agentId: DeviceId): Promise<ProvedPoint[]> {
     const book = await this.of(agentId);
+    await this.#countBytes(agentId, book.needed());
     return book.list().map((point) => Object.assign(point, { proof: this.#prove(agentId, point.record) }));
   }
 
@@ -60,12 +64,19 @@ export class PointBooks {
     return (await this.of(agentId)).list();
   }
 
+  /** What must be kept for points at the time of the call; the same array until that changes. */
+  async needed(agentId: DeviceId): Promise<() => readonly PointRecord[]> {
+    const book = await this.of(agentId);
+    return () => (this.#books.get(agentId) ?? book).needed();
+  }
+
   /** Those whose names sort later, by name, with their files; a point whose files are lost is left out. */
   async *listAfter(
     agentId: DeviceId,
     after: string | null,
   ): AsyncGenerator<{ point: ProvedPoint; files: { record: Buffer; signature: Buffer } }> {
     const book = await this.of(agentId);
+    await this.#countBytes(agentId, book.needed());
     const later = book.list().filter(({ id }) => after === null || id > after);
     for (const point of later.sort((a, b) => (a.id < b.id ? -1 : 1))) {
       const files = book.files(point.id);
@@ -75,16 +86,15 @@ export class PointBooks {
   }
 
   /** The point that a text stands for, among those of these agents. @throws CodedError POINT_UNKNOWN */
-  async find(text: string, agentIds: readonly DeviceId[]): Promise<{ book: PointBook; id: string }> {
-    const held = new Map<string, PointBook>();
+  async find(text: string, agentIds: readonly DeviceId[]): Promise<FoundPoint> {
+    const held = new Map<string, FoundPoint>();
     for (const agentId of agentIds) {
       const book = await this.of(agentId);
-      for (const { id } of book.list()) held.set(id, book);
+      for (const point of book.list()) held.set(point.id, { agentId, book, id: point.id, point });
     }
-    const id = resolvePointId(text, held.keys());
-    const book = held.get(id);
-    if (book === undefined) throw new Error('a point was found that nobody holds');
-    return { book, id };
+    const found = held.get(resolvePointId(text, held.keys()));
+    if (found === undefined) throw new Error('a point was found that nobody holds');
+    return found;
   }
 
   /** What is known without a look at the disk: nothing before the book was opened. */
@@ -109,13 +119,36 @@ export class PointBooks {
     return provePoint(record, (folder) => stores.get(folder) ?? null);
   }
 
+  /** So that what is proved says how much a restore of it brings back. */
+  async #countBytes(agentId: DeviceId, records: readonly PointRecord[]): Promise<void> {
+    for (const [folder, store] of this.#deps.copies.foldersOf(agentId)) {
+      if (store.kind !== 'mirror') continue;
+      await store.countBytes(records.flatMap(({ folders }) => folders.filter(({ id }) => id === folder)));
+    }
+  }
+
+  #isForgotten(agentId: DeviceId, parts: readonly PointPart[]): boolean {
+    const stores = new Map(this.#deps.copies.foldersOf(agentId));
+    return parts.some((part) => {
+      const store = stores.get(part.id);
+      return store?.kind === 'mirror' && store.hasForgotten(part);
+    });
+  }
+
   async #open(agentId: DeviceId): Promise<PointBook> {
     const known = this.#books.get(agentId);
     if (known !== undefined && !known.mustReopen) return known;
     await known?.close();
     const { copies, dataDirectory, logger, ...deps } = this.#deps;
     const book = await PointBook.open(
-      { ...deps, agentKey: () => copies.agentKey(agentId), logger: logger.child({ agentId }) },
+      {
+        ...deps,
+        agentKey: () => copies.agentKey(agentId),
+        keyOf: (deviceId) =>
+          copies.signersOf(agentId).find((signer) => signer.deviceId === deviceId)?.key ?? null,
+        isForgotten: ({ folders }) => this.#isForgotten(agentId, folders),
+        logger: logger.child({ agentId }),
+      },
       { directory: path.join(dataDirectory, agentId, 'points'), agent: agentId },
     );
     this.#books.set(agentId, book);

@@ -1,13 +1,12 @@
 import type { PointListing } from '../shared/cli/point-listing.ts';
-import type { DeviceId } from '../shared/identity/device-id.ts';
 import { displayPath } from '../shared/records/relative-path.ts';
 import type { ProvedPoint } from './point-books.ts';
 
-/** The point as `points` shows it. */
-export function listPoint(agentId: DeviceId, { id, record, wallAt, pin, proof }: ProvedPoint): PointListing {
+/** The point as `points` shows it; `agent` is the device that made it. */
+export function listPoint({ id, record, wallAt, pin, proof }: ProvedPoint): PointListing {
   return {
     id,
-    agent: agentId,
+    agent: record.agent,
     at: record.createdAt,
     receivedAt: new Date(wallAt).toISOString(),
     complete: proof.complete,

@@ -18,19 +18,24 @@ export function pointPagesOf(
 ): RestorePoints {
   return {
     page: async (after, limit) => {
-      const agentKey = copies.agentKey(agentId)?.export({ type: 'spki', format: 'der' }) ?? null;
       const held: WirePoint[] = [];
       let room = pageBytes;
-      let last: string | null = null;
+      let last: { id: string; signer: string } | null = null;
+      const keyOf = (signer: string | undefined): Buffer | null => {
+        const key = copies.signersOf(agentId).find(({ deviceId }) => deviceId === signer)?.key;
+        return key?.export({ type: 'spki', format: 'der' }) ?? null;
+      };
       for await (const { point, files } of points.listAfter(agentId, after)) {
         const entry = wirePoint(point, files);
+        const signer = point.record.agent;
         room -= bytesOf(entry);
-        if (held.length > 0 && (held.length === limit || room < 0))
-          return { agentKey, points: held, next: last };
+        // a page has one signer
+        if (last !== null && (held.length === limit || room < 0 || last.signer !== signer))
+          return { agentKey: keyOf(last.signer), points: held, next: last.id };
         held.push(entry);
-        last = point.id;
+        last = { id: point.id, signer };
       }
-      return { agentKey, points: held, next: null };
+      return { agentKey: keyOf(last?.signer), points: held, next: null };
     },
   };
 }

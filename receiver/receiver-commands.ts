@@ -5,6 +5,7 @@ import { controlCommands } from '../shared/io/control-client.ts';
 import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
 import { pinLabelSchema } from '../shared/sealing/point-record.ts';
 import type { Home } from '../shared/io/home.ts';
+import type { Succeeded } from './succeed-device.ts';
 
 type ReceiverFolderStatus = {
   id: string;
@@ -44,6 +45,8 @@ export type ReceiverRecipients = {
 
 export type ReceiverAgentStatus = {
   deviceId: string;
+  /** Devices with whose data it goes on. */
+  formerly: string[];
   /** False for an agent that was unpaired: its data stays. */
   paired: boolean;
   connected: boolean;
@@ -51,8 +54,38 @@ export type ReceiverAgentStatus = {
   quotaBytes: number | null;
   usedBytes: number;
   /** When the newest and the oldest were received, ISO 8601. `refused`: announcements that were not taken, ever. */
-  points: { count: number; latestAt: string | null; oldestAt: string | null; refused: number };
+  points: {
+    count: number;
+    latestAt: string | null;
+    oldestAt: string | null;
+    refused: number;
+    /** Points that the owner has forgotten and of which something is not removed yet. */
+    forgotten: number;
+  };
   folders: ReceiverFolderStatus[];
+};
+
+/** How far the re-reading of what is stored is; times ISO 8601. */
+export type ScrubStatus = {
+  /** Since then everything has been read; null before the first whole pass. */
+  coveredAt: string | null;
+  /** Stored files that are damaged now. */
+  damaged: number;
+  /** Of the pass under way, or of the last one (`done`): how much of how much was read, what was found and made whole. */
+  startedAt: string;
+  done: boolean;
+  readBytes: number;
+  wholeBytes: number;
+  found: number;
+  repaired: number;
+};
+
+/** What a whole pass came to. */
+export type ScrubReport = Pick<ScrubStatus, 'startedAt' | 'readBytes' | 'found' | 'repaired' | 'damaged'> & {
+  /** Something could not be read: see the alarms. */
+  skipped: boolean;
+  /** Of each folder with damaged files, or with files that nobody stored: the first of them. */
+  folders: { name: string; damaged: number; files: readonly string[]; extras: readonly string[] }[];
 };
 
 /** What `status --json` prints. */
@@ -63,7 +96,7 @@ export type ReceiverStatus = {
   agents: ReceiverAgentStatus[];
   /** Of the data directory; both 0 where it is not there. */
   disk: { freeBytes: number; usedBytes: number };
-  scrub: { coveredAt: string | null; damaged: number };
+  scrub: ScrubStatus;
   alarms: Alarm[];
 };
 
@@ -93,6 +126,21 @@ export type SealedVersionListing = {
   complete: boolean;
 };
 
+/** What goes, or went, with points of each agent. */
+export type ForgetListing = {
+  points: { id: string; agent: string; at: string }[];
+  /** Replaced and deleted states of files, and versions of sealed folders; and their bytes. */
+  versions: number;
+  bytes: number;
+  agents: {
+    agent: string;
+    /** Points that are left. */
+    left: number;
+    /** Why something is not gone yet, in words; it goes when that is over, which is looked at every ten minutes. */
+    waitsFor: string | null;
+  }[];
+};
+
 const role = z.enum(['replica', 'restore']);
 const agent = z.string().nullable();
 
@@ -109,6 +157,10 @@ const inputs = {
   points: z.strictObject({ agent }),
   pin: z.strictObject({ point: z.string().min(1), label: pinLabelSchema }),
   unpin: z.strictObject({ point: z.string().min(1) }),
+  forget: z.strictObject({ points: z.array(z.string().min(1)).min(1), dryRun: z.boolean() }),
+  succeed: z.strictObject({ old: z.string(), next: z.string() }),
+  scrub: z.strictObject({ all: z.boolean() }),
+  scrubStatus: z.strictObject({}),
   reindex: z.strictObject({}),
 };
 
@@ -152,6 +204,16 @@ export type ReceiverCommands = {
   pin: (input: Input<'pin'>) => Promise<{ id: string }>;
   /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */
   unpin: (input: Input<'unpin'>) => Promise<{ id: string; wasPinned: boolean }>;
+  /**
+   * Takes points away, and what only they need; with `dryRun` only says what that would be. `points` may be shortened. All
+   * of them or none. @throws CodedError POINT_UNKNOWN, POINT_PINNED
+   */
+  forget: (input: Input<'forget'>) => Promise<ForgetListing>;
+  /** See succeedDevice. @throws CodedError DEVICE_UNKNOWN, DEVICE_ID_INVALID, SUCCESSION_REFUSED */
+  succeed: (input: Input<'succeed'>) => Promise<Succeeded>;
+  /** Reads on, as fast as it goes, until everything is read; `all`: from the beginning. An abort leaves it where it stands. */
+  scrub: (input: Input<'scrub'>, signal?: AbortSignal) => Promise<ScrubReport>;
+  scrubStatus: (input: Input<'scrubStatus'>) => Promise<ScrubStatus>;
   /** Builds the databases again from the plain files. */
   reindex: (
     input: Input<'reindex'>,

@@ -11,6 +11,8 @@ import type { PointBooks } from './point-books.ts';
 import type { ReceiverAgentStatus, ReceiverRecipients, ReceiverStatus } from './receiver-commands.ts';
 import { latestRemovalMs } from './retention/latest-removal.ts';
 import type { PointRules } from './retention/point-retention.ts';
+import { scrubStatus } from './scrub-status.ts';
+import type { Scrubber } from './scrub/scrubber.ts';
 import type { RecipientHistory } from './store/recipient-history.ts';
 
 type Deps = {
@@ -20,6 +22,7 @@ type Deps = {
   copies: AgentCopies;
   points: PointBooks;
   sessions: AgentSessions;
+  scrubber: Scrubber;
   alarms: AlarmBoard;
   pointRules: PointRules;
   /** ms, by the clock that ages are counted by. */
@@ -31,14 +34,19 @@ type Deps = {
 /** What the running receiver says of itself; reads no more than a few rows. */
 export function receiverStatus(deps: Deps): ReceiverStatus {
   const paired = deps.book.peers().filter(({ role }) => role === 'agent');
-  const agentIds = new Set([...paired.map(({ deviceId }) => deviceId), ...deps.copies.agentIds()]);
+  const { successions } = deps.copies;
+  const served = paired.filter(({ deviceId }) => successions.successorOf(deviceId) === null);
+  const agentIds = new Set([
+    ...served.map(({ deviceId }) => successions.homeOf(deviceId)),
+    ...deps.copies.agentIds(),
+  ]);
   return {
     deviceId: deps.identity.deviceId,
     version: programVersion,
     listening: [...deps.listening],
     agents: [...agentIds].map((agentId) => agentStatus(deps, agentId)),
     disk: deps.copies.isDiskGone() ? { freeBytes: 0, usedBytes: 0 } : diskStatus(deps.dataDirectory),
-    scrub: { coveredAt: null, damaged: 0 },
+    scrub: scrubStatus(deps.scrubber.progress()),
     alarms: deps.alarms.list(),
   };
 }
@@ -47,10 +55,13 @@ function agentStatus(
   { book, links, copies, points, sessions, pointRules, retentionNow }: Deps,
   agentId: DeviceId,
 ): ReceiverAgentStatus {
+  const devices = copies.successions.devicesOf(agentId);
+  const deviceId = devices.at(-1) ?? agentId;
   return {
-    deviceId: agentId,
-    paired: book.get(agentId)?.role === 'agent',
-    connected: links.isConnected(agentId),
+    deviceId,
+    formerly: [...new Set(devices)].filter((other) => other !== deviceId),
+    paired: book.get(deviceId)?.role === 'agent',
+    connected: links.isConnected(deviceId),
     frozen: false,
     quotaBytes: copies.quotaBytesOf(agentId),
     usedBytes: copies.quotaOf(agentId).usedBytes(),
@@ -105,6 +116,7 @@ function pointsStatus(points: PointBooks, agentId: DeviceId): ReceiverAgentStatu
     latestAt: at(held.at(-1)),
     oldestAt: at(held[0]),
     refused: book?.refused ?? 0,
+    forgotten: book?.forgotten().length ?? 0,
   };
 }
 

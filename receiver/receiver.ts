@@ -17,11 +17,14 @@ import { PeerBook } from '../shared/link/peer-book.ts';
 import { PeerLinks } from '../shared/link/peer-links.ts';
 import { programVersion } from '../shared/program-version.ts';
 import { createPointBooks } from './create-point-books.ts';
+import { createScrubber } from './create-scrubber.ts';
 import type { PointBooks } from './point-books.ts';
+import { PointForgetting } from './point-forgetting.ts';
 import { AgentCopies } from './agent-copies.ts';
 import { writeRestoreText } from './restore-text.ts';
 import { AgentSessions } from './agent-sessions.ts';
 import { readReceiverConfig } from './config.ts';
+import { startForgettingRetries } from './forgetting-retries.ts';
 import { startHistoryExpiry } from './history-expiry.ts';
 import { DataWatch } from './data-watch.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
@@ -29,6 +32,9 @@ import { receiverRoutes } from './receiver-commands.ts';
 import { receiverStatus } from './receiver-status.ts';
 import { RecipientWatch } from './recipient-watch.ts';
 import { RestoreSessions } from './restore-sessions.ts';
+
+/** The copies are brought up to date first. */
+const scrubStartMs = 600_000;
 
 /**
  * The running receiver; the caller holds the home's lock.
@@ -79,6 +85,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
   const recipients = new RecipientWatch({ copies, alarms, now });
   recipients.start();
   const sessions = new AgentSessions({ copies, points, alarms, recipients, logger, now });
+  const scrubber = createScrubber({ copies, points, alarms, logger, config, sessions });
   const dataWatch = new DataWatch({
     copies,
     alarms,
@@ -110,24 +117,38 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     copies,
     points,
     sessions,
+    scrubber,
     alarms,
     pointRules: config.points,
     retentionNow: () => clock.nowMs(),
     listening,
     dataDirectory: config.data,
   };
+  const forgetting = new PointForgetting(
+    {
+      bookOf: async (agentId) => points.of(agentId),
+      copies,
+      isRead: (agentId) => restores.leases.holds(agentId),
+      retentionNow: () => clock.nowMs(),
+    },
+    { rulesOf: () => config.points },
+  );
   const commands = createReceiverCommands({
     home,
     book,
     desk,
     copies: async () => copies,
     points: async () => points,
+    forgetting,
+    scrubber: async () => scrubber,
     running: {
       life,
       status: () => receiverStatus(statusDeps),
+      isConnected: (deviceId) => links.isConnected(deviceId),
       withoutSession: async (agentId, action) => sessions.withoutSession(agentId, action),
     },
   });
+  scrubber.start(scrubStartMs);
   const control = await startControlServer({ home, routes: receiverRoutes(commands), logger });
   const expiry = startHistoryExpiry(
     {
@@ -137,11 +158,18 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       retentionNow: () => clock.nowMs(),
       storeClock: () => clock.store(),
       clockGap: () => clock.gap(),
+      damagedClockFile: () => clock.damagedFile(),
       alarms,
       logger,
     },
     { rulesOf: () => config.points },
   );
+  const retries = startForgettingRetries({
+    forgetting,
+    agentIds: () => copies.agentIds(),
+    alarms,
+    logger,
+  });
   logger.info(
     { deviceId: identity.deviceId, version: programVersion, listening, data: config.data },
     'receiver started',
@@ -152,8 +180,10 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       recipients.stop();
       await dataWatch.stop();
       await expiry.stop();
+      await retries.stop();
       await control.close();
       await links.stop();
+      await scrubber.stop();
       await Promise.all([sessions.ended(), restores.ended()]);
       await points.close();
       clock.store();

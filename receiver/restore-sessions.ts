@@ -25,11 +25,12 @@ export class RestoreSessions {
 
   begin(channel: Channel, peer: Peer): void {
     const { copies, points, logger, now } = this.#deps;
+    const homeOf = (agentId: DeviceId): DeviceId => copies.successions.homeOf(agentId);
     logger.info({ deviceId: peer.deviceId, grant: peer.grant }, 'a restore reads');
     const serving = serveRestore({
       channel,
-      openHistory: async (agentId) => historyOf({ copies, points }, agentId),
-      leases: this.leases,
+      openHistory: async (agentId) => historyOf({ copies, points }, homeOf(agentId)),
+      leases: { begin: (agentId) => this.leases.begin(homeOf(agentId)) },
       now,
       programVersion,
       logger,

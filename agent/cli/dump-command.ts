@@ -3,7 +3,10 @@ import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { parsePinLabel } from '../../shared/cli/pin-label.ts';
 import { formatTable } from '../../shared/cli/table.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import { shortDeviceId, type DeviceId } from '../../shared/identity/device-id.ts';
 import { parseSeconds } from './parse-seconds.ts';
+import type { PinAnswer } from '../dump-and-wait.ts';
 import { withRunningAgent } from './with-agent.ts';
 
 const unreadableShownMax = 20;
@@ -36,6 +39,7 @@ export function addDumpCommand(program: Command): void {
       );
       if (options.json === true) {
         printJson(done);
+        assertPinned(done.pins);
         return;
       }
       const rows = done.versions.map((version) => [
@@ -56,9 +60,38 @@ export function addDumpCommand(program: Command): void {
       printText(
         formatTable(['FOLDER', 'VERSION', 'SIZE', 'NEW', 'TO SEND', 'TIME'], rows),
         ...(done.point === null ? [] : [`restore point ${done.point}`]),
+        ...describePins(done),
         ...(copies > 0 ? [`durable on ${copies} receiver${copies === 1 ? '' : 's'}`] : []),
       );
+      assertPinned(done.pins);
     });
+}
+
+function describePins({ point, pins }: { point: string | null; pins: readonly PinAnswer[] }): string[] {
+  if (point === null) return [];
+  const pinnedOn = pins
+    .filter(({ granted }) => granted === true)
+    .map(({ receiver }) => shortReceiver(receiver));
+  const open = pins.filter(({ granted }) => granted === null).map(({ receiver }) => shortReceiver(receiver));
+  return [
+    ...(pinnedOn.length > 0 ? [`pinned on ${pinnedOn.join(', ')}`] : []),
+    ...(open.length > 0 ? [`not answered yet by ${open.join(', ')}`] : []),
+    ...(pins.length === 0 ? ['no receiver is connected: they are asked for the pin when they are'] : []),
+  ];
+}
+
+/** @throws CodedError PINS_LIMITED */
+function assertPinned(pins: readonly PinAnswer[]): void {
+  const refusing = pins.filter(({ granted }) => granted === false);
+  if (refusing.length === 0) return;
+  const who = refusing.map(({ receiver, code }) => `${shortReceiver(receiver)} (${code})`).join(', ');
+  throw new CodedError('PINS_LIMITED', `the dump is made, but not pinned on ${who}`, {
+    hint: 'its owner may pin it: "mastokeep-receiver pin POINT LABEL"; "unpin" of older ones makes place for more',
+  });
+}
+
+function shortReceiver(receiver: string): string {
+  return shortDeviceId(receiver as DeviceId);
 }
 
 function parseCopies(text: string): number {

@@ -42,10 +42,10 @@ async function listPoints(options: PointsOptions, command: Command) {
     { programVersion, patienceMs: receiverPatienceMs, answerTimeoutMs: defaultAnswerTimeoutMs },
   );
   try {
-    const { signer, points } = await browsePoints(link, agentId);
-    if (agentId === null && signer !== null)
+    const { signers, points } = await browsePoints(link, agentId);
+    if (agentId === null && signers.length > 0)
       note(
-        `signer unverified: the points are signed by ${signer}; compare it with the recovery sheet, or name it in full by --agent`,
+        `signer unverified: the points are signed by ${signers.join(', ')}; compare it with the recovery sheet, or name it in full by --agent`,
       );
     return points.map(listOffered).toReversed();
   } finally {

@@ -176,6 +176,12 @@ export class FolderIndex {
         token = nextToken(token, end, rows.map(decodeLive));
         this.statements.addCheckpoint.run(this.id, end, token);
       }
+      const head = this.head.nextSequence - 1;
+      if (end < head) {
+        // what came last is no longer there: restore points name its sequence, so that a receiver has to reach it
+        token = nextToken(token, head, []);
+        this.statements.addCheckpoint.run(this.id, head, token);
+      }
       this.statements.setIndex.run(indexId, token, this.id);
     });
     this.head = { ...this.head, indexId, token };

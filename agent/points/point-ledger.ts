@@ -3,9 +3,10 @@ import path from 'node:path';
 import * as z from 'zod';
 import { CodedError, isCoded, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { syncDirectory, writeFileAtomic } from '../../shared/io/atomic-file.ts';
-import { parsePointRecord, type PointRecord } from '../../shared/sealing/point-record.ts';
+import { parsePointRecord, pointId, type PointRecord } from '../../shared/sealing/point-record.ts';
 import { recordHash } from '../../shared/sealing/signed-record.ts';
 import type { AnnouncedPoint, AnnouncedPoints } from '../serve/announced-points.ts';
+import { PinAnswers } from './pin-answers.ts';
 
 type Deps = {
   /** ms, never going back. */
@@ -34,6 +35,7 @@ export class PointLedger implements AnnouncedPoints {
   readonly #options: Options;
   readonly #listeners = new Set<() => void>();
   readonly #restingUntil = new Map<string, number>();
+  readonly #pins = new PinAnswers();
   #numbers: number[];
   #answered: Record<string, number>;
 
@@ -108,10 +110,16 @@ export class PointLedger implements AnnouncedPoints {
     for (const number of this.#unanswered(receiverId)) {
       const record = this.#read(number)?.record;
       if (record === undefined || recordHash(record) !== hash.toString('hex')) continue;
+      this.#notePin(receiverId, record, code);
       this.#answered[receiverId] = number;
       this.#writeAnswered();
       return;
     }
+  }
+
+  /** By receiver, what it said of the pin that the point (ID) asks for, as far as it answered since the start; null: granted. */
+  pinAnswers(point: string): ReadonlyMap<string, string | null> {
+    return this.#pins.of(point);
   }
 
   forgetReceiver(receiverId: string): void {
@@ -124,6 +132,11 @@ export class PointLedger implements AnnouncedPoints {
     const entry = (): void => listener();
     this.#listeners.add(entry);
     return () => this.#listeners.delete(entry);
+  }
+
+  #notePin(receiverId: string, record: Buffer, code: string | null): void {
+    const point = parsePointRecord(record);
+    if (point.pin !== null) this.#pins.note(pointId(point, record), receiverId, code);
   }
 
   #unanswered(receiverId: string): number[] {

@@ -30,20 +30,20 @@ export type OfferedPoint = {
   parts: readonly OfferedPart[];
 };
 
-/** `signer`: who signed all of them; null where there is none. */
-export type OfferedPoints = { signer: DeviceId | null; points: OfferedPoint[] };
+/** `signers`: who signed them, several where a rebuilt server goes on with the data of another. */
+export type OfferedPoints = { signers: DeviceId[]; points: OfferedPoint[] };
 
 /** More than any receiver keeps by any rule. */
 const pointsMax = 200_000;
 
 /**
  * All restore points that the receiver holds, by name and so by the time at which they were begun, oldest first.
- * `expected`: the agent that must have signed them; null: whoever did is told.
- * @throws CodedError RECORD_FORGED, RECORD_INVALID, PROTOCOL_VIOLATION, LINK_TIMEOUT
+ * `expected`: the agent whose points count, those of others are left out; null: whoever signed is told.
+ * @throws CodedError RECORD_FORGED (or all of them are of others), RECORD_INVALID, PROTOCOL_VIOLATION, LINK_TIMEOUT
  */
 export async function browsePoints(link: RestoreLink, expected: DeviceId | null): Promise<OfferedPoints> {
   const points: OfferedPoint[] = [];
-  let signer: DeviceId | null = null;
+  const signers = new Set<DeviceId>();
   let after: string | null = null;
   do {
     const from: string | null = after;
@@ -51,13 +51,20 @@ export async function browsePoints(link: RestoreLink, expected: DeviceId | null)
     link.noteProgress();
     if (page.points.length > 0) {
       const key = keyOf(page.agentKey);
-      signer = assertSigner(key, signer ?? expected);
+      signers.add(deviceIdOfKey(key.export({ type: 'spki', format: 'der' })));
       for (const held of page.points) points.push(readPoint(held, key));
     }
     assertInOrder(points, page, from);
     after = page.next;
   } while (after !== null);
-  return { signer, points };
+  if (expected === null || signers.size === 0) return { signers: [...signers], points };
+  if (signers.has(expected))
+    return { signers: [expected], points: points.filter(({ record }) => record.agent === expected) };
+  throw new CodedError(
+    'RECORD_FORGED',
+    `the restore points are signed by ${[...signers].join(', ')}, not by ${expected}`,
+    { hint: 'compare the device ID with the recovery sheet; another receiver may have the real ones' },
+  );
 }
 
 function keyOf(der: Buffer | null): KeyObject {
@@ -69,14 +76,6 @@ function keyOf(der: Buffer | null): KeyObject {
     });
   }
   throw new CodedError('RECORD_FORGED', 'the receiver names restore points and no key that signed them');
-}
-
-function assertSigner(key: KeyObject, expected: DeviceId | null): DeviceId {
-  const signer = deviceIdOfKey(key.export({ type: 'spki', format: 'der' }));
-  if (expected === null || signer === expected) return signer;
-  throw new CodedError('RECORD_FORGED', `the restore points are signed by ${signer}, not by ${expected}`, {
-    hint: 'compare the device ID with the recovery sheet; another receiver may have the real ones',
-  });
 }
 
 function readPoint(

@@ -7,13 +7,13 @@ import { SealedContent } from './sealed-content.ts';
 import { SealedObjects } from './sealed-objects.ts';
 import { planSealed, type SealedPlan } from './sealed-restore.ts';
 import {
-  findSigner,
+  findSigners,
   findVersion,
   findVersions,
   isNewer,
   listVersions,
   type FoundVersion,
-  type Signer,
+  type Signers,
 } from './sealed-version.ts';
 
 /** What the signed record of a version tells without any key. Times ISO 8601. */
@@ -65,32 +65,40 @@ type Query = {
 async function chooseVersion(
   { link, note }: Pick<Deps, 'link' | 'note'>,
   { folder, at, agentId, version }: Omit<Query, 'filter'>,
-): Promise<{ objects: SealedObjects; signer: Signer; found: FoundVersion; version: ChosenVersion }> {
+): Promise<{ objects: SealedObjects; signers: Signers; found: FoundVersion; version: ChosenVersion }> {
   const objects = await SealedObjects.list(link, folder, at);
-  const signer = await findSigner(objects, agentId);
+  const signers = await findSigners(objects, agentId);
   const found =
     version === null
-      ? await newestVersion(objects, folder, signer, note)
-      : await namedVersion(objects, { folder, ...version }, signer);
-  if (!signer.verified) {
+      ? await newestVersion(objects, folder, signers, note)
+      : await namedVersion(objects, { folder, ...version }, signers);
+  const { agent: signer } = found.record;
+  if (agentId === null) {
     note(
-      `signer unverified: folder ${folder} is signed by ${signer.deviceId}; ` +
+      `signer unverified: folder ${folder} is signed by ${signer}; ` +
         'compare it with the recovery sheet, or name it in full by --agent',
     );
   }
-  const signed = { signer: signer.deviceId, signerVerified: signer.verified };
-  return { objects, signer, found, version: { ...tell(found), ...signed, source: null } };
+  const signed = { signer, signerVerified: agentId !== null };
+  return { objects, signers, found, version: { ...tell(found), ...signed, source: null } };
 }
 
 async function newestVersion(
   objects: SealedObjects,
   folder: string,
-  signer: Signer,
+  signers: Signers,
   note: Deps['note'],
 ): Promise<FoundVersion> {
-  const { newest, incomplete } = await findVersions(objects, folder, signer);
+  const { newest, incomplete, passedOver } = await findVersions(objects, folder, signers);
   const [found] = newest;
   const [lacking] = incomplete;
+  const [other] = passedOver;
+  if (other !== undefined && (found === undefined || isNewer(other, found))) {
+    note(
+      `${shown(other)} of folder ${folder} is signed by ${other.record.agent} and passed over: where that server goes on ` +
+        'with the data of the one that is named, name it by --agent',
+    );
+  }
   if (found === undefined) {
     throw lacking === undefined
       ? new CodedError(
@@ -109,9 +117,9 @@ async function newestVersion(
 async function namedVersion(
   objects: SealedObjects,
   version: { folder: string; epoch: string; number: number; record: string },
-  signer: Signer,
+  signers: Signers,
 ): Promise<FoundVersion> {
-  const found = await findVersion(objects, version, signer);
+  const found = await findVersion(objects, version, signers);
   if (found.lacking > 0) throw lacksPacks(version.folder, found);
   return found;
 }
@@ -132,8 +140,8 @@ export async function describeSealedFolder(
   deps: Pick<Deps, 'link' | 'note'>,
   query: Omit<Query, 'filter'>,
 ): Promise<{ version: ChosenVersion; versions: ToldVersion[] }> {
-  const { objects, signer, version } = await chooseVersion(deps, query);
-  const versions = await listVersions(objects, query.folder, signer);
+  const { objects, signers, version } = await chooseVersion(deps, query);
+  const versions = await listVersions(objects, query.folder, signers);
   return { version, versions: versions.map(tell) };
 }
 

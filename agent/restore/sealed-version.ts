@@ -7,7 +7,11 @@ import {
   versionSignatureName,
 } from '../../shared/sealing/object-name.ts';
 import { recordHash } from '../../shared/sealing/signed-record.ts';
-import { verifyVersionRecord, type VersionRecord } from '../../shared/sealing/version-record.ts';
+import {
+  parseVersionRecord,
+  verifyVersionRecord,
+  type VersionRecord,
+} from '../../shared/sealing/version-record.ts';
 import type { SealedObjects } from './sealed-objects.ts';
 
 /**
@@ -16,30 +20,44 @@ import type { SealedObjects } from './sealed-objects.ts';
  */
 export type FoundVersion = { record: VersionRecord; receivedAt: number; lacking: number };
 
-/** Who signed the folder's versions; `verified`: it is the agent that the user named. */
-export type Signer = { key: KeyObject; deviceId: DeviceId; verified: boolean };
+/**
+ * Who signed the folder's versions: several where a rebuilt server goes on with the data of another. `expected`: the one
+ * that the user named, whose versions alone count then; null: whichever record names one of them counts.
+ */
+export type Signers = { keys: ReadonlyMap<DeviceId, KeyObject>; expected: DeviceId | null };
+
+/** A few rebuilt servers. */
+const signersMax = 32;
 
 /**
- * The key that the folder's records are to be verified with: the one that the receiver has of the agent.
- * @throws CodedError RECORD_FORGED (it is not the key of the agent that was named), CONTENT_GONE (it has none)
+ * The keys that the folder's records are to be verified with: those that the receiver has of the agent.
+ * @throws CodedError RECORD_FORGED (none is the key of the agent that was named), CONTENT_GONE (it has none)
  */
-export async function findSigner(objects: SealedObjects, expected: DeviceId | null): Promise<Signer> {
-  const pem = await objects.read('agent.pem');
-  let key: KeyObject;
+export async function findSigners(objects: SealedObjects, expected: DeviceId | null): Promise<Signers> {
+  const keys = new Map<DeviceId, KeyObject>();
+  const names = [...objects.names()].filter((name) => /^agent-[^/]*\.pem$/.test(name));
+  for (const name of ['agent.pem', ...names.slice(0, signersMax)]) {
+    const key = publicKeyOf(await objects.read(name));
+    keys.set(deviceIdOfKey(key.export({ type: 'spki', format: 'der' })), key);
+  }
+  if (expected !== null && !keys.has(expected)) {
+    throw new CodedError(
+      'RECORD_FORGED',
+      `the versions are signed by ${[...keys.keys()].join(', ')}, not by ${expected}`,
+      { hint: 'compare the device ID with the recovery sheet; another receiver may have the real ones' },
+    );
+  }
+  return { keys, expected };
+}
+
+function publicKeyOf(pem: Buffer): KeyObject {
   try {
-    key = createPublicKey(pem);
+    return createPublicKey(pem);
   } catch (cause) {
     throw new CodedError('RECORD_FORGED', 'what the receiver has as the public key of the agent is none', {
       cause,
     });
   }
-  const deviceId = deviceIdOfKey(key.export({ type: 'spki', format: 'der' }));
-  if (expected !== null && deviceId !== expected) {
-    throw new CodedError('RECORD_FORGED', `the versions are signed by ${deviceId}, not by ${expected}`, {
-      hint: 'compare the device ID with the recovery sheet; another receiver may have the real ones',
-    });
-  }
-  return { key, deviceId, verified: expected !== null };
 }
 
 /** Of one epoch: where so many versions lack packs, others will as well. */
@@ -47,19 +65,24 @@ const recordsReadMax = 100;
 
 /**
  * The newest version of each epoch that is complete, and the newer ones of it that are not, each newest first as
- * `isNewer` has it. A record that is not what it claims is an error: to pass over it would hide what happened.
+ * `isNewer` has it; `passedOver`: those of another signer than the expected one. A record that is not what it claims is an error: to pass over it would hide what happened.
  * @throws CodedError RECORD_FORGED, RECORD_INVALID, CONTENT_GONE
  */
 export async function findVersions(
   objects: SealedObjects,
   folder: string,
-  signer: Signer,
-): Promise<{ newest: FoundVersion[]; incomplete: FoundVersion[] }> {
+  signers: Signers,
+): Promise<{ newest: FoundVersion[]; incomplete: FoundVersion[]; passedOver: FoundVersion[] }> {
   const newest: FoundVersion[] = [];
   const incomplete: FoundVersion[] = [];
+  const passedOver: FoundVersion[] = [];
   for (const [epoch, held] of newestNumbers(objects)) {
     for (const number of held) {
-      const found = await readVersion(objects, { folder, epoch, number }, signer);
+      const found = await readVersion(objects, { folder, epoch, number }, signers);
+      if (isOfAnother(found, signers)) {
+        passedOver.push(found);
+        continue;
+      }
       if (found.lacking === 0) {
         newest.push(found);
         break;
@@ -67,7 +90,8 @@ export async function findVersions(
       incomplete.push(found);
     }
   }
-  return { newest: newest.sort(newestFirst), incomplete: incomplete.sort(newestFirst) };
+  const [sorted, lacking, others] = [newest, incomplete, passedOver].map((found) => found.sort(newestFirst));
+  return { newest: sorted ?? [], incomplete: lacking ?? [], passedOver: others ?? [] };
 }
 
 /**
@@ -77,9 +101,16 @@ export async function findVersions(
 export async function findVersion(
   objects: SealedObjects,
   { record: hash, ...wanted }: { folder: string; epoch: string; number: number; record: string },
-  signer: Signer,
+  signers: Signers,
 ): Promise<FoundVersion> {
-  const found = await readVersion(objects, wanted, signer);
+  const found = await readVersion(objects, wanted, signers);
+  if (isOfAnother(found, signers)) {
+    throw new CodedError(
+      'RECORD_FORGED',
+      `version ${wanted.number} of folder ${wanted.folder} is signed by ${found.record.agent}, not by ${signers.expected}`,
+      { hint: 'where that is the server before or behind it, name that one by --agent' },
+    );
+  }
   const held = recordHash(await objects.read(versionName(wanted)));
   if (held === hash) return found;
   throw new CodedError(
@@ -92,11 +123,14 @@ export async function findVersion(
 export async function listVersions(
   objects: SealedObjects,
   folder: string,
-  signer: Signer,
+  signers: Signers,
 ): Promise<FoundVersion[]> {
   const versions: FoundVersion[] = [];
   for (const [epoch, held] of newestNumbers(objects)) {
-    for (const number of held) versions.push(await readVersion(objects, { folder, epoch, number }, signer));
+    for (const number of held) {
+      const found = await readVersion(objects, { folder, epoch, number }, signers);
+      if (!isOfAnother(found, signers)) versions.push(found);
+    }
   }
   return versions.sort(newestFirst);
 }
@@ -128,14 +162,25 @@ function newestFirst(a: FoundVersion, b: FoundVersion): number {
   return b.receivedAt - a.receivedAt || b.record.number - a.record.number;
 }
 
+function isOfAnother({ record }: FoundVersion, { expected }: Signers): boolean {
+  return expected !== null && record.agent !== expected;
+}
+
+/** The key of the device that the record names, or any other, which finds it forged. */
+function keyFor(json: Buffer, keys: ReadonlyMap<DeviceId, KeyObject>): KeyObject {
+  const key = keys.get(parseVersionRecord(json).agent) ?? keys.values().next().value;
+  if (key === undefined) throw new Error('a record was read before any key was found');
+  return key;
+}
+
 async function readVersion(
   objects: SealedObjects,
   version: { folder: string; epoch: string; number: number },
-  { key }: Signer,
+  { keys }: Signers,
 ): Promise<FoundVersion> {
   const names = [versionName(version), versionSignatureName(version)] as const;
   const [json, signature] = [await objects.read(names[0]), await objects.read(names[1])];
-  const record = verifyVersionRecord(json, signature, key, version);
+  const record = verifyVersionRecord(json, signature, keyFor(json, keys), version);
   if (record.number !== version.number || record.epoch !== version.epoch) {
     throw new CodedError(
       'RECORD_FORGED',

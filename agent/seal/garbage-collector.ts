@@ -11,8 +11,6 @@ const growthBytesMax = 16 * 1024 * 1024;
  */
 export function garbageCollector(): () => void {
   setFlagsFromString('--expose-gc');
-  // helpers that wait for each other on busy cores cost more than they save: a tenth of a first dump
-  setFlagsFromString('--no-parallel-scavenge');
   const gc: unknown = runInNewContext('gc');
   if (typeof gc !== 'function') return () => {};
   let leftBytes = 0;

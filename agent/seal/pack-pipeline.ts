@@ -32,6 +32,8 @@ const batchBytes = 512 * 1024;
 const batchesMax = 3;
 const collectEveryBytes = 6 * 1024 * 1024;
 const packsUnderWayMax = 2;
+/** With the sealing thread: one that is being sealed and one to go on with. */
+const packsAtSealingMax = 2;
 /** A quarter of what a pack may hold: sealing takes about ten times that in memory. */
 const packBytesDefault = sealedLimits.packPlainBytesMax / 4;
 
@@ -159,14 +161,19 @@ export class PackPipeline {
   }
 
   async #seal({ pack, content, chunks }: FilledPack): Promise<void> {
-    await this.#deps.waitForRoom(sealedBytesMax(content.length));
+    await this.#deps.waitForRoom(this.#unsealedBytesMax() + sealedBytesMax(content.length));
     const key = await this.#sealer.createMessageKey();
     if (this.#failure !== null || this.#closing) return;
     this.#packs.set(pack, { plainBytes: content.length, chunks: Buffer.from(chunks) });
     const request: SealRequest = { kind: 'pack', id: pack, content, key };
     this.#sealingThread.postMessage(request, [content.buffer]);
-    while (this.#packs.has(pack) && this.#failure === null && !this.#closing)
+    while (this.#packs.size >= packsAtSealingMax && this.#failure === null && !this.#closing)
       await once(this.#sealingThread, 'message');
+  }
+
+  /** What the packs with the sealing thread may come to in the spool. */
+  #unsealedBytesMax(): number {
+    return this.#packs.values().reduce((sum, { plainBytes }) => sum + sealedBytesMax(plainBytes), 0);
   }
 
   #sealEvent(event: SealEvent): void {

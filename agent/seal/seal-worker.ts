@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { ChunkListBuilder } from '../../shared/chunking/chunk-list.ts';
+import { longestChunks } from '../../shared/chunking/chunk-list.ts';
 import { fileChunking } from '../../shared/chunking/chunking-parameters.ts';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { crashPoint } from '../../shared/io/crash-point.ts';
@@ -13,7 +13,10 @@ import { packEffort } from './pack-effort.ts';
 import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
 import { Spool } from './spool.ts';
 
-/** The entry of the thread that compresses, pads, seals and writes into the spool, one object after the other. */
+/**
+ * The entry of the thread that compresses, pads, seals and writes into the spool, one object after the other. While the disk
+ * makes one durable, the next one is sealed; they are reported in their order.
+ */
 function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerData): void {
   const post = (event: SealEvent, transfer: ArrayBuffer[] = []): void => port.postMessage(event, transfer);
   const fail = (error: unknown): void =>
@@ -26,16 +29,29 @@ function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerData): 
     return message.subarray(0, bytes);
   };
   let takenBytes = 0;
+  /** Of the object before: the next pack will compress as well. */
+  let frameBytes = Infinity;
+  let reported = Promise.resolve();
+  const report = async (
+    kind: SealRequest['kind'],
+    event: SealEvent & { type: 'sealed' },
+    durable: Promise<unknown>,
+  ): Promise<void> => {
+    await durable;
+    crashPoint(kind === 'pack' ? 'seal.pack-written' : 'seal.root-written');
+    post(event, [event.buffer]);
+  };
   const seal = ({ kind, id, content, key }: SealRequest): void => {
     const effort = packEffort(takenBytes, data.nothingKnown);
     takenBytes += content.length;
-    const pieces = kind === 'pack' ? packContent(content, effort) : [content];
-    const sealed = nameSealed(encryptMessage(key.packets, key.sessionKey, pieces, room));
-    spool.write(packName(sealed.hash), sealed.bytes);
-    crashPoint(kind === 'pack' ? 'seal.pack-written' : 'seal.root-written');
-    const { hash, bytes } = sealed;
+    const pieces = kind === 'pack' ? packContent(content, effort, frameBytes * 1.25) : [content];
+    frameBytes = pieces[0]?.length ?? 0;
+    const { hash, bytes } = nameSealed(encryptMessage(key.packets, key.sessionKey, pieces, room));
     const { buffer } = content;
-    post({ type: 'sealed', id, hash, bytes: bytes.length, chunkList: chunkListOf(bytes), buffer }, [buffer]);
+    const chunkList = chunkListOf(bytes);
+    const event = { type: 'sealed', id, hash, bytes: bytes.length, chunkList, buffer } as const;
+    const durable = spool.writeLater(packName(hash), bytes);
+    reported = report(kind, event, Promise.all([durable, reported])).catch(fail);
   };
   const collect = garbageCollector();
   port.on('message', (request: SealRequest) => {
@@ -48,12 +64,10 @@ function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerData): 
   });
 }
 
-/** Large objects travel by chunk lists, like large files. */
+/** Large objects travel by chunk lists, like large files, so that an interrupted transfer goes on. */
 function chunkListOf(bytes: Buffer): Buffer | null {
   if (bytes.length <= chunkedAboveBytes) return null;
-  const builder = new ChunkListBuilder(fileChunking);
-  builder.update(bytes);
-  return encodeChunkList(builder.finish());
+  return encodeChunkList(longestChunks(bytes, fileChunking));
 }
 
 if (parentPort !== null) runSealer(parentPort, workerData as SealWorkerData);

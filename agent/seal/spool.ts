@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { writeFileAtomic, syncDirectory } from '../../shared/io/atomic-file.ts';
+import { syncDirectory, writeFileAtomic, writeFileAtomicLater } from '../../shared/io/atomic-file.ts';
 import { parseSealedObjectName } from '../../shared/sealing/object-name.ts';
 
 const parts = ['packs', 'versions'] as const;
@@ -18,6 +18,11 @@ export class Spool {
   /** Durable when it returns: content, name and directory are on disk. */
   write(name: string, bytes: Uint8Array): void {
     writeFileAtomic(path.join(this.directory, name), bytes);
+  }
+
+  /** Durable when the promise resolves; `bytes` are not needed any more when the call returns. */
+  async writeLater(name: string, bytes: Uint8Array): Promise<void> {
+    await writeFileAtomicLater(path.join(this.directory, name), bytes);
   }
 
   /** Files that are gone already are no error. */

@@ -66,10 +66,10 @@ export class FolderContent implements ContentSource {
     const { fd } = source;
     return {
       size: state.size,
-      async read(offset, lengthMax) {
+      async read(offset, room) {
         try {
-          const readAt = (at: number, length: number) => readExactly(fd, at, length);
-          const bytes = await readVerified(readAt, { ...state, chunkMap }, offset, lengthMax);
+          const readAt = (at: number, into: Buffer) => readExactly(fd, at, into);
+          const bytes = await readVerified(readAt, { ...state, chunkMap }, offset, room);
           return bytes ?? (await gone('changed'));
         } catch (error) {
           if (isCoded(error) || !(error instanceof Error && 'errno' in error)) throw error;
@@ -99,16 +99,16 @@ export class FolderContent implements ContentSource {
   }
 }
 
-async function readExactly(fd: number, offset: number, length: number): Promise<Buffer | null> {
-  const bytes = Buffer.allocUnsafeSlow(length);
+async function readExactly(fd: number, offset: number, into: Buffer): Promise<boolean> {
+  const { length } = into;
   let got = 0;
   while (got < length) {
     const count =
       length <= synchronousBytesMax
-        ? fs.readSync(fd, bytes, got, length - got, offset + got)
-        : (await readFile(fd, bytes, got, length - got, offset + got)).bytesRead;
-    if (count === 0) return null;
+        ? fs.readSync(fd, into, got, length - got, offset + got)
+        : (await readFile(fd, into, got, length - got, offset + got)).bytesRead;
+    if (count === 0) return false;
     got += count;
   }
-  return bytes;
+  return true;
 }

@@ -53,6 +53,7 @@ export class ServeSession {
   private readonly stopPoints: () => void;
   /** The point that was announced and is not answered yet. */
   private openPoint: Buffer | null = null;
+  private linkRefusal: { code: string; message: string } | null = null;
   private offered: string | null = null;
   private readonly offeredIndex = new Map<string, Buffer>();
   private pumping = false;
@@ -69,6 +70,7 @@ export class ServeSession {
     this.link = new MessageLink(channel);
     this.content = new ContentServer({
       send: (message) => this.link.send(message),
+      sendContent: (message) => this.link.sendEncoded(message),
       source: new FolderContent(folders),
     });
     this.stopListening = folders.onChange(() => this.requestPump());
@@ -95,6 +97,11 @@ export class ServeSession {
   /** Ends the link. */
   stop(): void {
     this.channel.close();
+  }
+
+  /** With what the receiver ended the link; null as long as it did not. */
+  get refusal(): { code: string; message: string } | null {
+    return this.linkRefusal;
   }
 
   /** Why the receiver takes nothing of a folder at present, by folder. */
@@ -247,8 +254,10 @@ export class ServeSession {
 
   private refused({ folder, code, message, hint }: Refuse): void {
     const peerId = this.channel.peerId;
-    if (folder === null)
+    if (folder === null) {
+      this.linkRefusal = { code, message };
       throw new CodedError('LINK_CLOSED', `the receiver ends the link: ${code}: ${message}`);
+    }
     this.refusals.set(folder, { code, message });
     this.logger.warn(
       { folder, peerId, code, reason: message, hint },

@@ -3,6 +3,7 @@ import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { shortenDeviceIds } from '../../shared/cli/device-name.ts';
 import { describeMoment } from '../../shared/cli/duration.ts';
+import { shortDeviceId, type DeviceId } from '../../shared/identity/device-id.ts';
 import { formatTable } from '../../shared/cli/table.ts';
 import type { ReceiverAgentStatus, ReceiverStatus } from '../receiver-commands.ts';
 import { withRunningReceiver } from './with-receiver.ts';
@@ -28,9 +29,12 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
     `disk   ${formatDisk(status.disk)}\n`,
     '\n',
     formatAgents(status.agents, moment),
+    ...status.agents.flatMap(formatFormerly),
     ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatRecipients(folder, moment))),
     ...status.agents.flatMap((agent) => agent.folders.flatMap(formatGoneBy)),
+    ...status.agents.flatMap(formatForgotten),
   ];
+  parts.push(formatScrub(status.scrub, moment));
   for (const alarm of status.alarms)
     parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${alarm.message}\n`);
   return parts.join('');
@@ -41,6 +45,14 @@ function formatDisk({ usedBytes, freeBytes }: ReceiverStatus['disk']): string {
   return `${formatByteSize(usedBytes)} used, ${formatByteSize(freeBytes)} free`;
 }
 
+function formatScrub(scrub: ReceiverStatus['scrub'], moment: (at: string | null) => string): string {
+  const damaged = scrub.damaged === 0 ? '' : `, ${scrub.damaged} damaged`;
+  if (scrub.done) return `\neverything stored was read through, begun ${moment(scrub.startedAt)}${damaged}\n`;
+  const read = `${formatByteSize(scrub.readBytes)} of ${formatByteSize(scrub.wholeBytes)}`;
+  const last = scrub.coveredAt === null ? 'the first time' : `the last time begun ${moment(scrub.coveredAt)}`;
+  return `\nwhat is stored is being read through: ${read}, ${last}${damaged}\n`;
+}
+
 /** For those who have to answer for how long deleted files are kept. */
 function formatGoneBy({ id, kind, deletedGoneBy }: ReceiverAgentStatus['folders'][number]): string[] {
   if (kind === 'sealed') return [];
@@ -49,6 +61,20 @@ function formatGoneBy({ id, kind, deletedGoneBy }: ReceiverAgentStatus['folders'
       ? 'may stay here for ever'
       : `has left here by ${deletedGoneBy.slice(0, 10)} at the latest`;
   return [`\na file of ${id} that is deleted today ${when}, pinned restore points apart\n`];
+}
+
+function formatFormerly({ deviceId, formerly }: ReceiverAgentStatus): string[] {
+  if (formerly.length === 0) return [];
+  return [`\n${shortDeviceId(deviceId as DeviceId)} goes on with the data of ${formerly.join(', ')}\n`];
+}
+
+/** For those who wait for something to be gone. */
+function formatForgotten({ points: { forgotten } }: ReceiverAgentStatus): string[] {
+  if (forgotten === 0) return [];
+  const what = forgotten === 1 ? 'a restore point is' : `${forgotten} restore points are`;
+  return [
+    `\n${what} forgotten, but not all of what only that held is removed yet: tried again every ten minutes, when no restore reads\n`,
+  ];
 }
 
 /** Who can read a sealed folder, and the latest change of that. */

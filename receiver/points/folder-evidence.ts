@@ -7,7 +7,7 @@ export type PointPart = PointRecord['folders'][number];
 /**
  * What a store can prove of a point's part. `incomplete`: it is proved that so many files (of a sealed folder: the version)
  * are not all here; `paths`: the first of the files, in byte order. `unknown`: neither the one nor the other can be
- * proved. `bytes`: what a restore of the part brings back, of a sealed folder what it reads; null where that is not counted.
+ * proved. `bytes`: what a restore of the part brings back, of a sealed folder what it reads; null where that is not counted (yet).
  */
 export type PartProof = { bytes: number | null } & (
   | { state: 'complete' }
@@ -16,16 +16,20 @@ export type PartProof = { bytes: number | null } & (
 );
 
 /**
- * What kept points need of one folder. `parts`: one of each point that names the folder; `longestMs`: the longest that the
+ * What kept points need of one folder. `parts`: one of each point that names the folder, another array once a point came, also
+ * while something expires; `longestMs`: the longest that the
  * rules keep a point without a pin. `newestComplete`, `floorDays`: so many versions of a sealed folder stay in any case, and
  * what is younger.
  */
 export type KeptHistory = {
-  parts: readonly PointPart[];
+  readonly parts: readonly PointPart[];
   longestMs: number;
   newestComplete: number;
   floorDays: number;
 };
+
+/** What goes, or went, with forgotten points: of a sealed folder `bytes` are those of packs and records. */
+export type ForgottenHistory = { versions: number; bytes: number };
 
 /** A folder's store as far as points ask it. Costs a look-up for each file that is lacking, never a walk over the folder. */
 export type FolderEvidence = { provePart(part: PointPart): PartProof };

@@ -3,7 +3,13 @@ import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import { lockDirectory, type DirectoryLock } from '../../shared/io/directory-lock.ts';
 import type { Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
-import { pointId, verifyPointRecord, type PointRecord } from '../../shared/sealing/point-record.ts';
+import {
+  parsePointRecord,
+  encodePointRecord,
+  pointId,
+  verifyPointRecord,
+  type PointRecord,
+} from '../../shared/sealing/point-record.ts';
 import { recordHash } from '../../shared/sealing/signed-record.ts';
 import { expiringPoints, type PointRules } from '../retention/point-retention.ts';
 import {
@@ -26,6 +32,16 @@ export type HeldPoint = {
   readonly pin: PointPin | null;
 };
 
+/**
+ * A point that the owner has forgotten, as long as what only it needed may still be there. `record`: null where its files
+ * are damaged; `forgottenAt`: ms by the wall clock.
+ */
+export type ForgottenPoint = {
+  readonly id: string;
+  readonly record: PointRecord | null;
+  readonly forgottenAt: number;
+};
+
 /** What the agent is told; see the message `pointTaken`. */
 export type PointAnswer = { held: boolean; code: string | null };
 
@@ -36,17 +52,26 @@ const refusedNoteMs = 3_600_000;
 
 type Deps = {
   disk: Disk;
-  /** The agent's public key; null as long as it is not known. */
+  /** The public key of the agent, which new points have to be signed with; null as long as it is not known. */
   agentKey: () => KeyObject | null;
+  /** The same of another device whose points are held here as well; null where it is none. */
+  keyOf?: (deviceId: string) => KeyObject | null;
   /** ms by the retention clock. */
   retentionNow: () => number;
   /** ms by the wall clock. */
   now: () => number;
   /** ms, never going back. */
   steadyNow: () => number;
+  /** Whether something that the point may need was let go already. */
+  isForgotten: (record: PointRecord) => boolean;
   logger: Logger;
 };
 type Options = { directory: string; agent: string };
+/** `hash`: of the record's bytes. */
+type HeldRecord = { record: PointRecord; hash: string; signature: Buffer };
+
+/** What a scrub found of an agent's points. `mended`: files that were written again; `extras`: files that nobody stored. */
+export type PointScrub = { mended: string[]; extras: string[] };
 
 /**
  * The restore points that a receiver holds of one agent, in plain files alone: nothing of it is in a database.
@@ -58,8 +83,11 @@ export class PointBook {
   readonly #deps: Deps;
   readonly #options: Options;
   readonly #files: PointFiles;
-  readonly #records = new Map<string, { record: PointRecord; hash: string }>();
+  readonly #records = new Map<string, HeldRecord>();
   #known = noKnownPoints();
+  /** The one that is being written. */
+  #coming: PointRecord | null = null;
+  #needed: readonly PointRecord[] | null = null;
   #factCount = 0;
   #lock: DirectoryLock | null = null;
   #rate: PointRate;
@@ -111,6 +139,15 @@ export class PointBook {
     return points.sort((a, b) => a.receivedAt - b.receivedAt);
   }
 
+  /** What must be kept for points now: those held, and one that is about to be. The same array until that changes. */
+  needed(): readonly PointRecord[] {
+    this.#needed ??= [
+      ...this.list().map(({ record }) => record),
+      ...(this.#coming === null ? [] : [this.#coming]),
+    ];
+    return this.#needed;
+  }
+
   /** What was received of a point; null where it is lost since. @throws a system error where it cannot be read */
   files(id: string): { record: Buffer; signature: Buffer } | null {
     return this.#records.has(id) ? this.#files.read(id) : null;
@@ -124,8 +161,8 @@ export class PointBook {
     return this.#oneByOne(async () => {
       const hash = recordHash(record);
       const heldId = this.#records.entries().find(([, held]) => held.hash === hash)?.[0];
-      const heldFacts = heldId === undefined ? undefined : this.#known.points.get(heldId);
-      if (heldFacts !== undefined) return { held: true, code: null };
+      if (heldId !== undefined && (this.#known.points.has(heldId) || this.#known.forgotten.has(heldId)))
+        return { held: true, code: null };
       const { rate, allowed } = countPoint(this.#rate, this.#deps.steadyNow());
       this.#rate = rate;
       if (!allowed) return this.#refuse('POINTS_LIMITED');
@@ -138,13 +175,19 @@ export class PointBook {
         this.#deps.logger.warn({ code: error.code, reason: error.message }, 'a restore point is refused');
         return this.#refuse(error.code);
       }
-      await this.#ready();
+      if (this.#deps.isForgotten(point)) return this.#refuse('POINT_TOO_LATE');
+      this.#announce(point);
       const id = pointId(point, record);
-      await this.#files.write(id, record, signature);
       const pin = this.#grantedPin(point);
-      await this.#append([this.#taken(id, pin)]);
-      this.#records.set(id, { record: point, hash });
-      return { held: true, code: point.pin !== null && pin === null ? 'POINTS_LIMITED' : null };
+      try {
+        await this.#ready();
+        await this.#files.write(id, record, signature);
+        await this.#append([this.#taken(id, pin)]);
+        this.#records.set(id, { record: point, hash, signature });
+      } finally {
+        this.#announce(null);
+      }
+      return { held: true, code: point.pin !== null && pin === null ? 'PINS_LIMITED' : null };
     });
   }
 
@@ -165,6 +208,48 @@ export class PointBook {
   }
 
   /**
+   * The owner takes these points away: they are held no longer when it resolves. Their files stay until `settle`, so
+   * that what only they needed can be told. All of them or none.
+   * @throws CodedError POINT_UNKNOWN, POINT_PINNED, DISK_FAILED, STORE_FULL
+   */
+  async forget(ids: readonly string[]): Promise<void> {
+    const refusal = await this.#oneByOne(async () => {
+      const found = this.#whyKept(ids);
+      if (found !== null) return found;
+      const wallAt = this.#deps.now();
+      await this.#append([...new Set(ids)].map((id): PointFact => ({ type: 'forgotten', id, wallAt })));
+      this.#needed = null;
+      return null;
+    });
+    if (refusal !== null) throw refusal;
+  }
+
+  /** @throws CodedError POINT_UNKNOWN, POINT_PINNED */
+  assertForgettable(ids: readonly string[]): void {
+    const refusal = this.#whyKept(ids);
+    if (refusal !== null) throw refusal;
+  }
+
+  /** Points that were forgotten and not settled yet. */
+  forgotten(): ForgottenPoint[] {
+    return [...this.#known.forgotten].map(([id, forgottenAt]) => {
+      return { id, record: this.#records.get(id)?.record ?? null, forgottenAt };
+    });
+  }
+
+  /** What only these forgotten points needed is gone: so are their files when it resolves. @throws CodedError DISK_FAILED, STORE_FULL */
+  settle(ids: readonly string[]): Promise<void> {
+    return this.#oneByOne(async () => {
+      const wallAt = this.#deps.now();
+      const settled = ids.filter((id) => this.#known.forgotten.has(id));
+      if (settled.length === 0) return;
+      await this.#append(settled.map((id): PointFact => ({ type: 'removed', id, wallAt })));
+      for (const id of settled) this.#records.delete(id);
+      await this.#removeFiles();
+    });
+  }
+
+  /**
    * Removes the points that the rules let go, and gives them. `missingFiles`: 0 for a complete one.
    * @throws CodedError DISK_FAILED, STORE_FULL
    */
@@ -181,9 +266,42 @@ export class PointBook {
       const wallAt = this.#deps.now();
       await this.#append(expiring.map(({ id }) => ({ type: 'removed', id, wallAt })));
       for (const { id } of expiring) this.#records.delete(id);
+      this.#needed = null;
       await this.#removeFiles();
       return expiring;
     });
+  }
+
+  /**
+   * Reads all files again, and writes those anew that are damaged or gone: what they said is in memory. Points whose files
+   * were damaged when the book was opened stay damaged. @throws CodedError DISK_FAILED, STORE_FULL
+   */
+  scrub(): Promise<PointScrub> {
+    return this.#oneByOne(async () => {
+      const mended: string[] = [];
+      for (const [id, held] of this.#records) {
+        if (this.#isOnDisk(id, held)) continue;
+        await this.#files.write(id, encodePointRecord(held.record), held.signature);
+        mended.push(`${id}.json`);
+      }
+      if (this.#lock !== null && !this.#files.hasFacts(this.#factCount)) {
+        await this.#replaceFacts();
+        mended.push('facts.journal');
+      }
+      return { mended, extras: this.extras() };
+    });
+  }
+
+  /** Files in the directory that are of no point which is or was held. */
+  extras(): string[] {
+    return this.#files.extras(
+      new Set([...this.#records.keys(), ...this.damaged, ...this.#known.forgotten.keys()]),
+    );
+  }
+
+  #isOnDisk(id: string, { hash, signature }: HeldRecord): boolean {
+    const files = this.#files.readIfReadable(id);
+    return files !== null && recordHash(files.record) === hash && files.signature.equals(signature);
   }
 
   /** Waits for what is under way. */
@@ -211,7 +329,7 @@ export class PointBook {
     const adopted: PointFact[] = [];
     for (const id of this.#files.list()) {
       const record = this.#readPoint(id);
-      if (record === null || this.#known.points.has(id)) continue;
+      if (record === null || this.#known.points.has(id) || this.#known.forgotten.has(id)) continue;
       const fact = this.#taken(id, this.#grantedPin(record));
       learnFact(this.#known, fact);
       adopted.push(fact);
@@ -228,15 +346,22 @@ export class PointBook {
     const files = this.#files.read(id);
     if (files === null) return null;
     try {
-      const record = verifyPointRecord(files.record, files.signature, this.#key());
+      const signer = parsePointRecord(files.record).agent;
+      const key = this.#deps.keyOf?.(signer) ?? this.#key();
+      const record = verifyPointRecord(files.record, files.signature, key);
       if (pointId(record, files.record) !== id) return null;
-      this.#records.set(id, { record, hash: recordHash(files.record) });
+      this.#records.set(id, { record, hash: recordHash(files.record), signature: files.signature });
       return record;
     } catch (error) {
       if (!isCoded(error, 'RECORD_FORGED') && !isCoded(error, 'RECORD_INVALID')) throw error;
       this.#deps.logger.error({ point: id, code: error.code }, 'the files of a restore point are damaged');
       return null;
     }
+  }
+
+  #announce(coming: PointRecord | null): void {
+    this.#coming = coming;
+    this.#needed = null;
   }
 
   #key(): KeyObject {
@@ -253,6 +378,20 @@ export class PointBook {
       throw invalid(`number ${point.number} comes after ${before.number}`);
     const id = pointId(point, bytes);
     if (this.#records.has(id)) throw invalid(`another one is called ${id}`);
+  }
+
+  /** Why these points cannot be forgotten; null when they can. */
+  #whyKept(ids: readonly string[]): CodedError | null {
+    for (const id of ids) {
+      const facts = this.#known.points.get(id);
+      if (facts === undefined || !this.#records.has(id))
+        return new CodedError('POINT_UNKNOWN', `restore point ${id} is not held any more`);
+      if (facts.pin !== null)
+        return new CodedError('POINT_PINNED', `restore point ${id} is pinned: ${facts.pin.label}`, {
+          hint: `nothing was forgotten; if it shall go, say first: mastokeep-receiver unpin ${id}`,
+        });
+    }
+    return null;
   }
 
   #grantedPin({ pin }: PointRecord): string | null {
@@ -284,6 +423,7 @@ export class PointBook {
     await this.#files.make();
     this.#lock = lockDirectory(this.#options.directory);
     await this.#files.replaceFacts([pointJournalHeader(this.#options.agent)]);
+    this.#factCount = 1;
   }
 
   async #append(facts: readonly PointFact[]): Promise<void> {
@@ -323,19 +463,4 @@ export class PointBook {
     this.#last = run.catch(() => null);
     return run;
   }
-}
-
-/** The ID that a text stands for: whole, or its beginning where that is of no other. @throws CodedError POINT_UNKNOWN */
-export function resolvePointId(text: string, known: Iterable<string>): string {
-  const matching = [...known].filter((id) => id.startsWith(text));
-  const [only, ...more] = matching;
-  if (only !== undefined && more.length === 0) return only;
-  if (only === undefined) {
-    throw new CodedError('POINT_UNKNOWN', `no restore point "${text}" is held`, {
-      hint: '"mastokeep-receiver points" lists them',
-    });
-  }
-  throw new CodedError('POINT_UNKNOWN', `"${text}" may be ${matching.slice(0, 3).join(', ')}`, {
-    hint: 'write more of it',
-  });
 }

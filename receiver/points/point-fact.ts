@@ -19,6 +19,8 @@ const factSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('pinned'), id, label, wallAt: time }),
   z.strictObject({ type: z.literal('unpinned'), id, wallAt: time }),
   z.strictObject({ type: z.literal('removed'), id, wallAt: time }),
+  /** By the owner; what only it needed is to be removed, then the point itself. */
+  z.strictObject({ type: z.literal('forgotten'), id, wallAt: time }),
   /** So many were refused since ever. */
   z.strictObject({ type: z.literal('refused'), count: z.int().min(1), wallAt: time }),
 ]);
@@ -29,10 +31,23 @@ export type PointFact = z.infer<typeof factSchema>;
 export type PointPin = { label: string; by: 'agent' | 'owner' };
 type PointFacts = { receivedAt: number; wallAt: number; pin: PointPin | null };
 
-/** What the facts come to. `removed`: points whose files may still be there. */
-export type KnownPoints = { points: Map<string, PointFacts>; removed: Set<string>; refused: number };
+/**
+ * What the facts come to. `removed`: points whose files may still be there. `forgotten`: points whose files are still
+ * needed to tell what else is to be removed, and when the owner said so, ms by the wall clock.
+ */
+export type KnownPoints = {
+  points: Map<string, PointFacts>;
+  removed: Set<string>;
+  forgotten: Map<string, number>;
+  refused: number;
+};
 
-export const noKnownPoints = (): KnownPoints => ({ points: new Map(), removed: new Set(), refused: 0 });
+export const noKnownPoints = (): KnownPoints => ({
+  points: new Map(),
+  removed: new Set(),
+  forgotten: new Map(),
+  refused: 0,
+});
 
 /** Adds a fact to what is known, in place. */
 export function learnFact(known: KnownPoints, fact: PointFact): void {
@@ -53,7 +68,13 @@ export function learnFact(known: KnownPoints, fact: PointFact): void {
   }
   if (fact.type === 'removed') {
     known.points.delete(fact.id);
+    known.forgotten.delete(fact.id);
     known.removed.add(fact.id);
+    return;
+  }
+  if (fact.type === 'forgotten') {
+    known.points.delete(fact.id);
+    known.forgotten.set(fact.id, fact.wallAt);
     return;
   }
   const point = known.points.get(fact.id);
@@ -69,6 +90,10 @@ export function factsOf(known: KnownPoints, agent: string): PointFact[] {
     latestWallAt = Math.max(latestWallAt, wallAt);
     facts.push({ type: 'taken', id, receivedAt, wallAt, pin: pin?.by === 'agent' ? pin.label : null });
     if (pin?.by === 'owner') facts.push({ type: 'pinned', id, label: pin.label, wallAt });
+  }
+  for (const [id, wallAt] of known.forgotten) {
+    latestWallAt = Math.max(latestWallAt, wallAt);
+    facts.push({ type: 'forgotten', id, wallAt });
   }
   if (known.refused > 0) facts.push({ type: 'refused', count: known.refused, wallAt: latestWallAt });
   return facts;

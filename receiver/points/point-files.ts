@@ -1,4 +1,6 @@
 import { crashPoint } from '../../shared/io/crash-point.ts';
+import { isCoded } from '../../shared/errors/coded-error.ts';
+import { isIntactLine } from '../../shared/io/checked-line.ts';
 import { diskErrorCode, diskPath, type Disk, type DiskPath } from '../../shared/io/disk.ts';
 import { removeFile, writeWhole } from '../store/journal.ts';
 import { decodeFact, encodeFact, type PointFact } from './point-fact.ts';
@@ -47,6 +49,29 @@ export class PointFiles {
     const record = this.#readWhole(`${id}.json`);
     const signature = this.#readWhole(`${id}.json.sig`);
     return record === null || signature === null ? null : { record, signature };
+  }
+
+  /** The same, and null as well where the disk refuses to read it. */
+  readIfReadable(id: string): { record: Buffer; signature: Buffer } | null {
+    return unlessUnreadable(() => this.read(id));
+  }
+
+  /** Whether all of the journal is intact and has so many facts. */
+  hasFacts(count: number): boolean {
+    const bytes = unlessUnreadable(() => this.#readWhole('facts.journal'));
+    if (bytes === null || bytes.at(-1) !== newline) return false;
+    const lines = bytes.toString('latin1').split('\n').slice(0, -1);
+    return lines.length === count && lines.every((line) => isIntactLine(Buffer.from(line, 'latin1')));
+  }
+
+  /** Names that are neither of these points nor of this program. */
+  extras(known: ReadonlySet<string>): string[] {
+    if (!this.exists()) return [];
+    return this.#disk.list(this.#directory).filter((name) => {
+      const id = /^(.*)\.json(\.sig)?$/.exec(name)?.[1];
+      if (id !== undefined) return !known.has(id);
+      return !/^(lock|facts\.journal)/.test(name);
+    });
   }
 
   /** Durable when it resolves: first the signature, so that a record is never without one. */
@@ -145,5 +170,14 @@ export class PointFiles {
 
   #file(name: string): DiskPath {
     return `${this.#directory}/${name}`;
+  }
+}
+
+function unlessUnreadable<Result>(read: () => Result | null): Result | null {
+  try {
+    return read();
+  } catch (error) {
+    if (isCoded(error, 'DISK_FAILED')) return null;
+    throw error;
   }
 }

@@ -8,6 +8,8 @@ import type { Point } from '../../shared/protocol/point.ts';
 import { recordHash } from '../../shared/sealing/signed-record.ts';
 import { AskingLink, type OtherMessage } from '../../shared/transfer/asking-link.ts';
 import { asCoded } from '../../shared/transfer/message-link.ts';
+import type { FileRecord } from '../../shared/records/file-record.ts';
+import { BatchContent } from './batch-content.ts';
 import { FolderPull, type FolderPullDeps, type FolderPullProgress } from './folder-pull.ts';
 import type { PullStore } from './pull-store.ts';
 import { WaitingRecords } from './waiting-records.ts';
@@ -32,6 +34,7 @@ type PulledFolder = {
   readonly indexId: Buffer;
   /** Null until the store is open and no earlier pull uses it. */
   pull: FolderPull | null;
+  store: PullStore | null;
   stopped: boolean;
 };
 
@@ -87,6 +90,21 @@ export class PullSession {
   /** Ends the link; `run` resolves when the batch that is being committed is durable. */
   stop(): void {
     this.deps.channel.close();
+  }
+
+  /**
+   * Asks once more for what was announced before; what comes is staged. False: the folder is not being pulled, or nothing of it
+   * came. @throws CodedError of the store or the link
+   */
+  async fetchAgain(folder: string, records: readonly FileRecord[]): Promise<boolean> {
+    const store = this.folders.get(folder)?.store ?? null;
+    if (store === null) return false;
+    const content = new BatchContent({ folder, store, fetcher: this.link.fetcher }, records);
+    const done = content.complete();
+    const before = this.storeFree.get(folder) ?? Promise.resolve();
+    this.storeFree.set(folder, settled([before, done]));
+    await done;
+    return content.missing().length < records.length;
   }
 
   progress(): FolderPullProgress[] {
@@ -169,7 +187,7 @@ export class PullSession {
       throw new CodedError('PROTOCOL_VIOLATION', 'too many folders or indexes are offered');
     }
     const previous = this.storeFree.get(id) ?? Promise.resolve();
-    const folder: PulledFolder = { kind, indexId, pull: null, stopped: false };
+    const folder: PulledFolder = { kind, indexId, pull: null, store: null, stopped: false };
     this.folders.set(id, folder);
     this.storeFree.set(id, this.pullFolder(id, folder, previous));
   }
@@ -182,6 +200,7 @@ export class PullSession {
       if (folder.stopped) return;
       const store = await this.deps.openStore(id, folder.kind);
       if (folder.stopped) return;
+      folder.store = store;
       const { sleep, onBlocked } = this.deps;
       const send = (message: Message): Promise<void> => this.link.send(message);
       const deps = { store, sleep, onBlocked, fetcher: this.link.fetcher, send, waiting: this.waiting };
@@ -235,4 +254,8 @@ export class PullSession {
     const { failure } = this;
     this.link.end(failure ?? new CodedError('LINK_CLOSED', 'the link to the agent ended'), failure);
   }
+}
+
+async function settled(promises: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(promises);
 }

@@ -19,21 +19,28 @@ type Deps = {
   steadyNow: () => number;
 };
 
+/** What is known of the clock at a start. */
+type Found = { clock: RetentionClock | null; isDamaged: boolean };
+
 /**
- * The retention clock of a receiver, which goes on where it stood across restarts.
+ * The retention clock of a receiver, which goes on where it stood across restarts. The file also has it as its own time of
+ * change: where what is in it cannot be read, the clock goes on from there, and a person is asked.
  * @see docs/storage-format.md#retention-clock
  */
 export class KeptClock {
   readonly #deps: Deps;
   readonly #file: string;
+  #isDamaged: boolean;
   #clock: RetentionClock;
   #steadyMs: number;
 
-  /** Where the file is missing or damaged, the wall clock is believed once. @throws a system error where it cannot be read */
+  /** Where the file is missing, the wall clock is believed once. @throws a system error where it cannot be read */
   constructor(deps: Deps, options: { file: string }) {
     this.#deps = deps;
     this.#file = options.file;
-    this.#clock = resumeClock(readClock(options.file), deps.wallNow());
+    const { clock, isDamaged } = readClock(options.file, deps.wallNow());
+    this.#isDamaged = isDamaged;
+    this.#clock = resumeClock(clock, deps.wallNow());
     this.#steadyMs = deps.steadyNow();
   }
 
@@ -49,23 +56,44 @@ export class KeptClock {
     return clockGap({ nowMs: this.nowMs() }, this.#deps.wallNow());
   }
 
-  /** Durable when it returns. */
+  /** The damaged file, as long as a person has not removed it; null: there is none. */
+  damagedFile(): string | null {
+    const aside = damagedName(this.#file);
+    return this.#isDamaged || fs.existsSync(aside) ? aside : null;
+  }
+
+  /** Durable when it returns. A damaged file is put aside. */
   store(): void {
-    writeFileAtomic(this.#file, `${JSON.stringify({ nowMs: this.nowMs() })}\n`, 0o640);
+    const nowMs = this.nowMs();
+    if (this.#isDamaged) fs.renameSync(this.#file, damagedName(this.#file));
+    this.#isDamaged = false;
+    writeFileAtomic(this.#file, `${JSON.stringify({ nowMs })}\n`, 0o640);
+    fs.utimesSync(this.#file, nowMs / 1000, nowMs / 1000);
   }
 }
 
-function readClock(file: string): RetentionClock | null {
+function readClock(file: string, wallMs: number): Found {
   let text: string;
   try {
     text = fs.readFileSync(file, 'utf8');
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return null;
-    throw error;
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    // killed after the damaged file was put aside, and before a new one was written
+    return { clock: lastChange(damagedName(file), wallMs), isDamaged: false };
   }
   try {
-    return fileSchema.parse(JSON.parse(text));
+    return { clock: fileSchema.parse(JSON.parse(text)), isDamaged: false };
   } catch {
-    return null;
+    return { clock: lastChange(file, wallMs), isDamaged: true };
   }
+}
+
+/** Never ahead of the wall clock: whoever edits the file makes its time of change that. */
+function lastChange(file: string, wallMs: number): RetentionClock | null {
+  const stat = fs.statSync(file, { throwIfNoEntry: false });
+  return stat === undefined ? null : { nowMs: Math.min(Math.floor(stat.mtimeMs), wallMs) };
+}
+
+function damagedName(file: string): string {
+  return `${file}.damaged`;
 }

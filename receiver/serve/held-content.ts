@@ -47,14 +47,12 @@ export class HeldContentSource implements ContentSource {
     const isLarge = size > limits.wholeFileBytesMax;
     return {
       size,
-      read: (offset, lengthMax) =>
+      read: (offset, room) =>
         copies.firstGood(async (content) => {
-          const readAt = async (at: number, length: number): Promise<Buffer | null> => {
-            const bytes = content.read(at, length);
-            return bytes.length === length ? bytes : null;
-          };
+          const readAt = async (at: number, into: Buffer): Promise<boolean> =>
+            content.read(at, into.length).copy(into) === into.length;
           const chunkMap = isLarge ? await this.#chunkMap(content, hash) : null;
-          return readVerified(readAt, { size, hash, chunkMap }, offset, lengthMax);
+          return readVerified(readAt, { size, hash, chunkMap }, offset, room);
         }),
       chunkList: () =>
         copies.firstGood(async (content) => (await this.#chunkMap(content, hash))?.list ?? null),

@@ -20,7 +20,7 @@ export type RestoreSessionDeps = {
   channel: Channel;
   /** What this receiver holds of one agent; asked for the granted agent only. */
   openHistory(agentId: DeviceId): Promise<RestoreHistory>;
-  leases: RestoreLeases;
+  leases: Pick<RestoreLeases, 'begin'>;
   /** ms by the receiver's clock. */
   now(): number;
   programVersion: string;
@@ -72,6 +72,10 @@ class RestoreSession {
     this.#onProgress = onProgress;
     this.#server = new ContentServer({
       send: (message) => this.#send(message),
+      sendContent: async (message) => {
+        await link.sendEncoded(message);
+        onProgress();
+      },
       source: history.content,
     });
   }
@@ -194,6 +198,6 @@ class RestoreSession {
 
   async #send(message: Message): Promise<void> {
     await this.#link.send(message);
-    if (message.type === 'content' || message.type === 'chunks') this.#onProgress();
+    if (message.type === 'chunks') this.#onProgress();
   }
 }

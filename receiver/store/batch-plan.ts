@@ -67,31 +67,42 @@ export function planBatch(
 }
 
 /** Whether the index never had an earlier state of the path: what is there of another index was gone before this one began. */
-function isNewHere(before: LiveRow | null, { replaces }: FileRecord, { indexId }: PlanOptions): boolean {
-  return replaces === null && before !== null && !before.holding.indexId.equals(indexId);
+function isNewHere(before: LiveRow | null, { replaces }: FileRecord, options: PlanOptions): boolean {
+  return replaces === null && isOfOtherIndex(before, options);
+}
+
+function isOfOtherIndex(before: LiveRow | null, { indexId }: PlanOptions): boolean {
+  return before !== null && !before.holding.indexId.equals(indexId);
 }
 
 /**
  * What a record tells of contents that never came: of those between the last known record of the path and the one that
- * this one replaced, and, where it is missing, of its own. The next record of the path ends an open gap.
+ * this one replaced, and, where it is missing, of its own. The next record of the path ends an open gap; one that is new
+ * in its index tells that a gap of an older one, and what is held of that, was over before the index began.
  */
 function gapsOf(
   view: LiveView,
   before: LiveRow | null,
-  { path, sequence, replaces }: FileRecord,
+  record: FileRecord,
   isMissing: boolean,
   options: PlanOptions,
 ): GapEntry[] {
+  const { path, sequence, replaces } = record;
   const { indexNumber } = options;
   const moment = momentOf(indexNumber, sequence);
+  const start = momentOf(indexNumber, 0);
+  const missedSince = isNewHere(before, record, options) ? start : moment;
   const openSince = view.intervals.openGap(path);
   if (openSince !== null) {
-    const closed: GapEntry = { type: 'gap', path, begun: openSince, ended: moment };
-    return isMissing ? [closed, { type: 'gap', path, begun: moment, ended: null }] : [closed];
+    const ended = replaces === null && openSince < start ? start : moment;
+    const closed: GapEntry = { type: 'gap', path, begun: openSince, ended };
+    return isMissing ? [closed, { type: 'gap', path, begun: missedSince, ended: null }] : [closed];
   }
   const known = knownUntil(view, before, path, options);
   const isBroken = replaces !== null && momentOf(indexNumber, replaces) > known;
-  const begun = isBroken ? known + 1n : moment;
+  // of what an older index had nobody can say whether it was still there when this one began
+  const missedBefore = isOfOtherIndex(before, options) ? start : known + 1n;
+  const begun = isBroken ? missedBefore : missedSince;
   if (isMissing) return [{ type: 'gap', path, begun, ended: null }];
   return isBroken ? [{ type: 'gap', path, begun, ended: moment }] : [];
 }
@@ -127,8 +138,10 @@ function holdingOf(
   const { indexId, sequence, replaces, at, moment } = announced;
   const before = draft.before(path);
   const announcedAs = { state, indexId, sequence, replaces };
-  if (before === null || !sameContent(before.holding.state, state))
-    return { ...announcedAs, receivedAt: at, begun: moment };
+  if (before === null) return { ...announcedAs, receivedAt: at, begun: moment };
+  // what was taken from plain files may count as later than the record that tells of it again
+  if (!sameContent(before.holding.state, state))
+    return { ...announcedAs, receivedAt: at, begun: laterMoment(before.holding.begun, moment) };
   const { receivedAt, begun } = before.holding;
   return { ...announcedAs, receivedAt, begun };
 }
@@ -160,7 +173,8 @@ function replacedBy(
 ) {
   const id = plan.nextVersionId;
   plan.nextVersionId += 1;
-  return { id, name: holding.state.kind === 'file' ? options.nameVersion(path) : null, holding, ended };
+  const name = holding.state.kind === 'file' ? options.nameVersion(path) : null;
+  return { id, name, holding, ended: laterMoment(holding.begun, ended) };
 }
 
 /** The store's rows with the batch's changes laid over them. */

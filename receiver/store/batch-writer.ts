@@ -3,7 +3,7 @@ import { crashPoint } from '../../shared/io/crash-point.ts';
 import type { Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
-import type { BeginEntry, ChangeEntry, JournalEntry, SetEntry } from './journal-entry.ts';
+import type { BeginEntry, ChangeEntry, Holding, JournalEntry } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
 import type { MirrorIndex } from './mirror-index.ts';
 import { snapshotEntries } from './snapshot-entries.ts';
@@ -20,6 +20,9 @@ type Deps = {
   namer: VersionNamer;
   place: StorePlace;
 };
+
+/** Content that waits in `incoming/` under the name `temp` for its place. */
+export type StagedContent = { temp: string | null; holding: Holding };
 
 const syncsAtOnce = 16;
 
@@ -59,7 +62,7 @@ export class BatchWriter {
   async write(
     begin: BeginEntry,
     changes: ChangeEntry[],
-    contents: readonly SetEntry[],
+    contents: readonly StagedContent[],
     onIndexed: () => void = () => {},
   ): Promise<void> {
     this.assertUsable();
@@ -77,7 +80,23 @@ export class BatchWriter {
     }
   }
 
-  async #syncContents(contents: readonly SetEntry[]): Promise<void> {
+  /** Writes the journal anew from the database, and keeps the damaged one beside it; durable when it resolves. */
+  async renewJournal(): Promise<void> {
+    this.assertUsable();
+    const { journal, index, place } = this.#deps;
+    const meta = index.meta();
+    if (meta === null) return;
+    try {
+      place.assertThere();
+      await journal.replaceBySnapshot(snapshotEntries(index, meta), 'keepOld');
+      index.moveMark(journal.mark);
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    }
+  }
+
+  async #syncContents(contents: readonly StagedContent[]): Promise<void> {
     const { disk } = this.#deps;
     await inParallel(contents, syncsAtOnce, async ({ temp, holding: { state } }) => {
       const fd = disk.open(`${this.#layout.incoming}/${temp}`, 'update');
@@ -134,6 +153,10 @@ export function treeQuestions(index: MirrorIndex, namer: VersionNamer, { standin
     isDirectoryRecord: (path: RelativePath) =>
       standing.has(path) || index.live(path)?.holding.state.kind === 'directory',
     nameVersion: (path: RelativePath, at: number) => namer.freeName(path, at, new Set()),
+    asideOf: (path: RelativePath, id: number | null) => index.damage.get(path, id)?.aside ?? null,
+    stateOf: (path: RelativePath, id: number | null) =>
+      (id === null ? index.live(path)?.holding : index.intervals.version(id)?.replaced.holding)?.state ??
+      null,
   };
 }
 
@@ -143,6 +166,7 @@ function leavesTreesAlone(change: ChangeEntry): boolean {
     case 'missing':
     case 'gap':
     case 'index':
+    case 'forgotten':
       return true;
     case 'set':
       return change.temp === null && change.replaced === null && change.holding.state.kind !== 'directory';
@@ -150,6 +174,8 @@ function leavesTreesAlone(change: ChangeEntry): boolean {
       return change.name === null;
     case 'remove':
       return change.replaced.holding.state.kind === 'symlink';
+    case 'damage':
+      return change.temp === null && change.aside === null;
     case 'version':
       return false;
   }

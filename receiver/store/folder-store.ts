@@ -1,16 +1,20 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { DirectoryLock } from '../../shared/io/directory-lock.ts';
+import type { Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { recordBytes, type FolderQuota } from './agent-quota.ts';
-import type { BatchWriter } from './batch-writer.ts';
+import type { BatchWriter, StagedContent } from './batch-writer.ts';
+import { nextBegin } from './commit-batch.ts';
 import type { FreeSpace } from './free-space.ts';
-import { hashOf, sizeOf, type SetEntry } from './journal-entry.ts';
+import { hashOf, sizeOf, type Holding } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
 import type { IndexMeta, MirrorIndex } from './mirror-index.ts';
 import type { PartialContent } from './partial-contents.ts';
 import type { Staging } from './staging.ts';
+import type { StoreLayout } from './store-layout.ts';
 import type { StorePlace } from './store-place.ts';
+import { StoreScrub, type ScrubbedKind } from './store-scrub.ts';
 import type { VersionNamer } from './version-namer.ts';
 
 /** What opening a store had to do. `damagedJournal`: where the journal was damaged; the agent is asked for everything again. */
@@ -21,6 +25,9 @@ export type StoreOpening = {
 };
 
 export type FolderStoreParts = {
+  disk: Disk;
+  layout: StoreLayout;
+  databasePath: string;
   logger: Logger;
   now: () => number;
   index: MirrorIndex;
@@ -47,13 +54,22 @@ type Restage = (hash: Buffer, size: number) => Promise<boolean>;
  */
 export class FolderStore<Parts extends FolderStoreParts> {
   readonly opened: StoreOpening;
+  /** Re-reads what is stored, and makes it whole again. */
+  readonly scrub: StoreScrub;
   protected readonly parts: Parts;
   readonly #leaveQuota: () => void;
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  constructor(parts: Parts) {
+  constructor(parts: Parts, scrubbed: ScrubbedKind) {
     this.parts = parts;
+    this.scrub = new StoreScrub({
+      ...parts,
+      ...scrubbed,
+      oneByOne: (action) => this.oneByOne(action),
+      begin: () => nextBegin(this.meta(), parts.now(), null),
+      claim: (contents) => this.claimContents(contents, async (hash, size) => scrubbed.stageHeld(hash, size)),
+    });
     this.opened = parts.opened;
     this.#leaveQuota = parts.quota.add({
       usedBytes: () => this.#usedBytes(),
@@ -119,8 +135,8 @@ export class FolderStore<Parts extends FolderStoreParts> {
    * have been used up by the one before: `restage` finds it where that has put it.
    * @throws CodedError CONTENT_MISMATCH, PROTOCOL_VIOLATION (content of another size than was announced)
    */
-  protected async claimContents(entries: readonly SetEntry[], restage: Restage): Promise<number> {
-    const claimed: SetEntry[] = [];
+  protected async claimContents(entries: readonly StagedContent[], restage: Restage): Promise<number> {
+    const claimed: StagedContent[] = [];
     try {
       for (const group of Map.groupBy(entries, contentKey).values()) {
         const names = await this.#claim(group, restage);
@@ -156,7 +172,7 @@ export class FolderStore<Parts extends FolderStoreParts> {
     return run;
   }
 
-  async #claim(group: readonly SetEntry[], restage: Restage): Promise<string[]> {
+  async #claim(group: readonly StagedContent[], restage: Restage): Promise<string[]> {
     const { staging } = this.parts;
     const [first] = group;
     if (first === undefined) return [];
@@ -177,6 +193,6 @@ export class FolderStore<Parts extends FolderStoreParts> {
   }
 }
 
-function contentKey({ holding }: SetEntry): string {
+function contentKey({ holding }: { holding: Holding }): string {
   return `${hashOf(holding).toString('hex')}:${sizeOf(holding)}`;
 }

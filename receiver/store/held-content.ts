@@ -49,6 +49,12 @@ export class HeldContent {
     return this.#openBelow(this.#layout.current, path);
   }
 
+  /** What was found damaged at the path and set aside: most of it may be as it was. */
+  openAside(path: RelativePath): ReadableContent | null {
+    const aside = this.#deps.index.damage.get(path, null)?.aside ?? null;
+    return aside === null ? null : this.#openBelow(this.#layout.damaged, aside);
+  }
+
   /** All of it in memory; null when it is not there. */
   readCurrent(path: RelativePath): Buffer | null {
     const content = this.openCurrent(path);

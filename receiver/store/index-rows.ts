@@ -1,4 +1,4 @@
-import type { RelativePath } from '../../shared/records/relative-path.ts';
+import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
 import { corrupt } from './index-errors.ts';
 import type { Holding, LiveState, Replaced } from './journal-entry.ts';
 
@@ -6,6 +6,8 @@ export type LiveRow = { path: RelativePath; holding: Holding; namedIn: Buffer };
 export type VersionRow = { path: RelativePath; replaced: Replaced; replacedAt: number };
 
 const kinds = ['file', 'symlink', 'directory'] as const;
+/** The column `kind` of a directory. */
+export const directoryKind = kinds.indexOf('directory');
 
 /** A row of either table, integers as BigInt. */
 export type RawRow = {
@@ -106,4 +108,14 @@ function readState(row: RawRow): LiveState {
     case 'directory':
       return { kind: 'directory', mode: Number(row.mode), ...owner };
   }
+}
+
+/** Root ('') sorts first: "after nothing" must include it. */
+export function pathAfter(path: RelativePath | null): Buffer | number {
+  return path === null ? -1 : encodeRelativePath(path);
+}
+
+/** Byte order. */
+export function byPath(a: { path: RelativePath }, b: { path: RelativePath }): number {
+  return a.path < b.path ? -1 : a.path > b.path ? 1 : 0;
 }

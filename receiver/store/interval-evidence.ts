@@ -1,5 +1,6 @@
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { IntervalIndex, MomentInterval } from './interval-index.ts';
+import type { DamageIndex } from './damage-index.ts';
 import { momentLimits, momentOf } from './moment.ts';
 
 /** Of a folder's index: what was alive at sequence `from`, or came up to `to`; of one path the last content. */
@@ -43,4 +44,14 @@ export function evidenceOf(intervals: IntervalIndex, interval: SequenceInterval)
       paths: intervals.lacking(moments, null, lackingShownMax),
     },
   };
+}
+
+/** Of how many paths the content that the interval has is damaged, and the first of them. */
+export function damagedIn(
+  { damage, intervals }: { damage: DamageIndex; intervals: IntervalIndex },
+  interval: SequenceInterval,
+): IntervalEvidence['lacking'] {
+  const moments = momentsOf(intervals, interval);
+  if (moments === null) return { count: 0, paths: [] };
+  return { count: damage.countBetween(moments), paths: damage.between(moments, lackingShownMax) };
 }

@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3';
-import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
-import type { BeginEntry, GapEntry, MetIndex } from './journal-entry.ts';
-import { readVersion, type RawRow, type VersionRow } from './index-rows.ts';
+import { encodeRelativePath, parentPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import type { BeginEntry, ForgottenEntry, GapEntry, IndexEntry, MetIndex } from './journal-entry.ts';
+import { directoryKind, readVersion, type RawRow, type VersionRow } from './index-rows.ts';
 import { momentOf, type Moment } from './moment.ts';
 
 /** What was alive at `from`, or came up to `to`; of one path the last content. */
@@ -103,6 +103,12 @@ export class IntervalIndex {
     return this.latest()?.number === number ? null : momentOf(number + 1, 0);
   }
 
+  /** The latest end of a version or a gap that was let go; 0: none was. */
+  get forgottenUntil(): Moment {
+    const row = this.#statements.forgotten.get() as { value: string } | undefined;
+    return BigInt(row?.value ?? 0);
+  }
+
   gapsAfter(after: { path: RelativePath; begun: Moment } | null, limit: number): GapEntry[] {
     const [path, begun] = after === null ? [-1, 0n] : [encodeRelativePath(after.path), after.begun];
     return (this.#statements.gapsAfter.all(path, begun, limit) as RawGap[]).map(readGap);
@@ -135,6 +141,20 @@ export class IntervalIndex {
     return (this.#statements.versionsReplaced.all({ ...after, to, limit }) as RawRow[]).map(readVersion);
   }
 
+  /** Whether a later state, of until `to`, stands in its way: a file above it, or, of a file, anything below it. */
+  isSupplanted({ path, replaced: { holding } }: VersionRow, to: Moment): boolean {
+    const came = { after: holding.begun, to };
+    for (let above = parentPath(path); above !== null; above = parentPath(above)) {
+      const key = encodeRelativePath(above);
+      if (this.#statements.fileAbove.get({ ...came, key }) !== undefined) return true;
+    }
+    if (holding.state.kind === 'directory') return false;
+    const [low, high] = [encodeRelativePath(path), encodeRelativePath(path)].map((key, at) =>
+      Buffer.concat([key, Buffer.from(at === 0 ? '/' : '0')]),
+    );
+    return this.#statements.anythingBelow.get({ ...came, low, high }) !== undefined;
+  }
+
   /** When the content that is kept of the path next after that one came; null: there is none. */
   succeededAt(path: RelativePath, begun: Moment, id: number): Moment | null {
     const key = { path: encodeRelativePath(path), begun, id };
@@ -148,9 +168,19 @@ export class IntervalIndex {
     return row === undefined ? null : readVersion(row);
   }
 
+  /** Versions with a file of their own and a later id, in that order. */
+  versionsWithFiles(after: number, limit: number): VersionRow[] {
+    return (this.#statements.withFiles.all(after, limit) as RawRow[]).map(readVersion);
+  }
+
   /** Gaps that were over by then, in any order. */
   gapsEndedUntil(to: Moment, limit: number): GapEntry[] {
     return (this.#statements.gapsEnded.all(to, limit) as RawGap[]).map(readGap);
+  }
+
+  /** The latest end of a gap that was over by then; null: there is none. */
+  lastGapEnd(to: Moment): Moment | null {
+    return (this.#statements.lastGapEnd.get(to) as { ended: bigint | null }).ended;
   }
 
   setGap({ path, begun, ended }: GapEntry): void {
@@ -163,7 +193,12 @@ export class IntervalIndex {
     this.#statements.setGap.run(key, begun, ended ?? never);
   }
 
-  setIndex({ number, indexId, reached, settled, complete, provenFrom }: MetIndex): void {
+  learn(entry: IndexEntry | ForgottenEntry): void {
+    if (entry.type === 'forgotten') {
+      if (entry.until > this.forgottenUntil) this.#statements.forgetUntil.run(entry.until.toString());
+      return;
+    }
+    const { number, indexId, reached, settled, complete, provenFrom } = entry;
     this.#statements.setIndex.run(number, indexId, reached, settled, complete ? 1 : 0, provenFrom);
   }
 
@@ -232,6 +267,10 @@ export const intervalQueries = {
     'SELECT * FROM versions WHERE (ended, id) > (@ended, @id) AND ended <= @to ORDER BY ended, id LIMIT @limit',
   replaced:
     'SELECT * FROM versions WHERE (replaced_at, id) > (@replacedAt, @id) AND replaced_at <= @to ORDER BY replaced_at, id LIMIT @limit',
+  fileAbove: `SELECT 1 FROM live WHERE path = @key AND kind <> ${directoryKind} AND begun > @after AND begun <= @to
+    UNION ALL SELECT 1 FROM versions WHERE path = @key AND kind <> ${directoryKind} AND begun > @after AND begun <= @to LIMIT 1`,
+  anythingBelow: `SELECT 1 FROM live WHERE path > @low AND path < @high AND begun > @after AND begun <= @to
+    UNION ALL SELECT 1 FROM versions WHERE path > @low AND path < @high AND begun > @after AND begun <= @to LIMIT 1`,
   countLacking: `SELECT count(DISTINCT path) AS count ${lackingRows}`,
 } as const;
 
@@ -263,6 +302,14 @@ function prepareIntervals(database: Database.Database) {
     ),
     nextLive: exact('SELECT begun FROM live WHERE path = @path AND begun >= @begun'),
     version: exact('SELECT * FROM versions WHERE id = ?'),
+    withFiles: exact(
+      'SELECT * FROM versions WHERE id > ? AND kind = 0 AND name IS NOT NULL ORDER BY id LIMIT ?',
+    ),
+    fileAbove: database.prepare(intervalQueries.fileAbove),
+    anythingBelow: database.prepare(intervalQueries.anythingBelow),
+    lastGapEnd: exact('SELECT max(ended) AS ended FROM gaps WHERE ended <= ?'),
+    forgotten: database.prepare(`SELECT value FROM meta WHERE key = 'forgotten'`),
+    forgetUntil: database.prepare(`INSERT OR REPLACE INTO meta (key, value) VALUES ('forgotten', ?)`),
     closeGaps: database.prepare('UPDATE gaps SET ended = ? WHERE ended = ? AND begun < ?'),
     countGaps: exact('SELECT count(*) AS count FROM gaps'),
     lastDoubt: database.prepare(

@@ -44,8 +44,28 @@ export type ExpireEntry = { type: 'expire'; path: RelativePath; id: number; name
  * the same path and `begun`; an empty one (`begun` = `ended`) takes it away.
  */
 export type GapEntry = { type: 'gap'; path: RelativePath; begun: Moment; ended: Moment | null };
+/** What is wrong with a stored file: it is not there, has another size, other bytes, or the disk refuses to read it. */
+export const damageKinds = ['missing', 'size', 'content', 'unreadable'] as const;
+export type DamageKind = (typeof damageKinds)[number];
+/**
+ * A stored file was found damaged: the live one of the path (`id` and `name` null), or that version's. `aside`: the file
+ * below `damaged/` that has the damaged bytes; null where there are none. `found` null: it is whole again, by the file
+ * `temp` of `incoming/` or (null) as it is, and `aside` goes.
+ */
+export type DamageEntry = {
+  type: 'damage';
+  path: RelativePath;
+  id: number | null;
+  name: string | null;
+  found: DamageKind | null;
+  foundAt: number;
+  aside: string | null;
+  temp: string | null;
+};
+/** Versions or gaps that ended until then were let go: what an interval needs that begins before may be gone. */
+export type ForgottenEntry = { type: 'forgotten'; until: Moment };
 /** An index that the store has met (in snapshots). */
-type IndexEntry = { type: 'index' } & MetIndex;
+export type IndexEntry = { type: 'index' } & MetIndex;
 
 /**
  * An index and what can be proved of it. `reached`: the last durable sequence. `settled`: the last sequence at which
@@ -70,6 +90,8 @@ export type ChangeEntry =
   | VersionEntry
   | ExpireEntry
   | GapEntry
+  | DamageEntry
+  | ForgottenEntry
   | IndexEntry;
 
 /**

@@ -5,6 +5,7 @@ import type { DirectoryState, FileState, SymlinkState } from '../../shared/recor
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { parseRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
 import {
+  damageKinds,
   journalFormats,
   type Holding,
   type JournalEntry,
@@ -96,6 +97,22 @@ function formatEntry(entry: JournalEntry): Json {
         begun: entry.begun.toString(),
         ended: entry.ended?.toString() ?? null,
       };
+    case 'damage': {
+      const { type, path, id, name, found, foundAt, aside, temp } = entry;
+      const asideFields = aside === null ? { aside } : formatBytes('aside', aside);
+      return {
+        type,
+        ...formatBytes('path', path),
+        id,
+        ...formatName(name),
+        found,
+        foundAt,
+        ...asideFields,
+        temp,
+      };
+    }
+    case 'forgotten':
+      return { type: 'forgotten', until: entry.until.toString() };
     case 'index': {
       const { indexId, ...rest } = entry;
       return { ...rest, index: indexId.toString('hex') };
@@ -317,6 +334,29 @@ const entrySchema: z.ZodType<JournalEntry> = z.union([
       path: parsePath(fields),
       begun: fields.begun,
       ended: fields.ended,
+    })),
+  z.object({ type: z.literal('forgotten'), until: momentField }),
+  z
+    .object({
+      type: z.literal('damage'),
+      ...pathFields,
+      id: count.nullable(),
+      ...nameFields,
+      found: z.enum(damageKinds).nullable(),
+      foundAt: count,
+      aside: z.string().nullish(),
+      asideBase64: z.string().optional(),
+      temp: z.string().nullable(),
+    })
+    .transform((fields) => ({
+      type: fields.type,
+      path: parsePath(fields),
+      id: fields.id,
+      name: parseBytes('name', fields),
+      found: fields.found,
+      foundAt: fields.foundAt,
+      aside: parseBytes('aside', fields),
+      temp: fields.temp,
     })),
   z
     .object({

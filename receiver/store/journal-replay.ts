@@ -122,7 +122,9 @@ export function* committedBatches(
         case 'version':
         case 'expire':
         case 'gap':
+        case 'damage':
         case 'index':
+        case 'forgotten':
           changes.push(entry);
           if (isSnapshot && begin !== null && changes.length >= changesAtOnce) {
             yield { begin, changes, undone: [], last: false, mark };

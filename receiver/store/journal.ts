@@ -63,6 +63,11 @@ export class Journal {
     return this.#bytes;
   }
 
+  /** Numbers of the segments that count, the oldest first. */
+  get segments(): readonly number[] {
+    return this.#segments;
+  }
+
   /** Appends the entries in one write; nothing is durable before `sync`. */
   append(entries: readonly JournalEntry[]): void {
     const lines = entries.map(encodeJournalLine);
@@ -137,8 +142,8 @@ export class Journal {
     this.#endsWithSnapshot = true;
     for (const segment of superseded) {
       const file = this.#file(segment);
-      if (old === 'keepOld') this.#disk.rename(file, `${file}.damaged`);
-      else removeFile(this.#disk, file);
+      if (old === 'removeOld') removeFile(this.#disk, file);
+      else if (this.#disk.stat(file) !== null) this.#disk.rename(file, `${file}.damaged`);
     }
     await this.#disk.syncDirectory(this.#directory);
   }

@@ -53,6 +53,10 @@ export class LackingPacks {
     this.#unreadable.add(version);
   }
 
+  noteReadable(version: string): void {
+    this.#unreadable.delete(version);
+  }
+
   /** The version is not held any more; what it alone lacked is as if it had only been announced. */
   forgetVersion(version: string): void {
     this.#unreadable.delete(version);

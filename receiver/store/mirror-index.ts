@@ -2,8 +2,18 @@ import type Database from 'better-sqlite3';
 import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { corrupt, databaseError } from './index-errors.ts';
+import { DamageIndex } from './damage-index.ts';
 import { IntervalIndex, intervalQueries, intervalSchema, type MomentInterval } from './interval-index.ts';
-import { columns, readLive, readVersion, type LiveRow, type RawRow, type VersionRow } from './index-rows.ts';
+import {
+  byPath,
+  columns,
+  pathAfter,
+  readLive,
+  readVersion,
+  type LiveRow,
+  type RawRow,
+  type VersionRow,
+} from './index-rows.ts';
 import type { BeginEntry, ChangeEntry, LiveState, Replaced } from './journal-entry.ts';
 import { SweepMemory } from './sweep-memory.ts';
 
@@ -50,6 +60,7 @@ const schema = `
 export class MirrorIndex {
   readonly intervals: IntervalIndex;
   readonly sweep: SweepMemory;
+  readonly damage: DamageIndex;
   readonly #database: Database.Database;
   readonly #statements: ReturnType<typeof prepareStatements>;
   #usage: StoreUsage;
@@ -67,6 +78,7 @@ export class MirrorIndex {
       this.#statements = prepareStatements(database);
       this.intervals = new IntervalIndex(database);
       this.sweep = new SweepMemory(database);
+      this.damage = new DamageIndex(database);
       this.#usage = this.#statements.usage.get() as StoreUsage;
       this.#liveRows = this.#countLiveRows();
     } catch (error) {
@@ -206,6 +218,7 @@ export class MirrorIndex {
       this.#usage = this.#statements.usage.get() as StoreUsage;
       this.#liveRows = this.#countLiveRows();
       this.intervals.recount();
+      this.damage.recount();
       throw error;
     }
   }
@@ -248,11 +261,12 @@ export class MirrorIndex {
   }
 
   #change(change: ChangeEntry, at: number): void {
-    if (change.type === 'index') {
-      this.intervals.setIndex(change);
+    if (!('path' in change)) {
+      this.intervals.learn(change);
       return;
     }
     const path = encodeRelativePath(change.path);
+    this.damage.follow(path, change);
     switch (change.type) {
       case 'set':
         this.#forgetLive(path);
@@ -281,6 +295,9 @@ export class MirrorIndex {
       }
       case 'gap':
         this.intervals.setGap(change);
+        return;
+      case 'damage':
+        this.damage.set(change);
     }
   }
 
@@ -388,13 +405,4 @@ function prepareStatements(database: Database.Database) {
               (SELECT coalesce(sum(size), 0) FROM versions WHERE kind = 0) AS versionBytes`,
     ),
   };
-}
-
-/** Root ('') sorts first: "after nothing" must include it. */
-function pathAfter(path: RelativePath | null): Buffer | number {
-  return path === null ? -1 : encodeRelativePath(path);
-}
-
-function byPath(a: { path: RelativePath }, b: { path: RelativePath }): number {
-  return a.path < b.path ? -1 : a.path > b.path ? 1 : 0;
 }

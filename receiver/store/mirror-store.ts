@@ -2,42 +2,38 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
-import type { KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
+import type { ForgottenHistory, KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
 import type { VersionRetention } from '../retention/version-retention.ts';
 import { recordBytes } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
+import { countForgotten, forgottenVersions, removeForgotten } from './forgotten-versions.ts';
 import type { HeldContent } from './held-content.ts';
-import { evidenceOf, momentsOf, type IntervalEvidence, type SequenceInterval } from './interval-evidence.ts';
+import {
+  damagedIn,
+  evidenceOf,
+  momentsOf,
+  type IntervalEvidence,
+  type SequenceInterval,
+} from './interval-evidence.ts';
 import type { MomentInterval } from './interval-index.ts';
 import type { LiveRow, VersionRow } from './index-rows.ts';
-import { sizeOf, type ChangeEntry, type GapEntry, type LiveState } from './journal-entry.ts';
+import { sizeOf, type ChangeEntry, type GapEntry } from './journal-entry.ts';
+import { yieldToOthers } from './journal.ts';
 import type { StoreUsage } from './mirror-index.ts';
 import { laterMoment, momentOf, type Moment } from './moment.ts';
-import type { HeldCopy, ReadableContent } from './readable-content.ts';
-import { expiringByRule, expiringVersionIds, keptIntervals } from './version-sweep.ts';
+import { PartBytes } from './part-bytes.ts';
+import { isEmptyHash, type HeldCopy, type ReadableContent } from './readable-content.ts';
+import { expiringByRule, expiringVersionIds, keptIntervalsNow } from './version-sweep.ts';
 import type { StagedCopy } from './staging.ts';
-
-/** A live record as stored. `receivedAt` (ms, the receiver's clock): when this content arrived. */
-export type StoredFile = { record: FileRecord; indexId: Buffer; receivedAt: number };
-
-/** A replaced or deleted state. `name`: its file below `versions/` (byte string); null where it has no bytes. */
-export type StoredVersion = StoredEntry & { id: number; name: string | null; replacedAt: number };
-
-/**
- * A state that was alive from `receivedAt` until `replacedAt` (null: it still is); ms, the receiver's clock. By the agent's
- * own order: from `begun` until `ended`.
- */
-export type StoredEntry = {
-  path: RelativePath;
-  state: LiveState;
-  sequence: number;
-  receivedAt: number;
-  replacedAt: number | null;
-  begun: Moment;
-  ended: Moment | null;
-};
+import {
+  storedEntry,
+  versionEntry,
+  type StoredEntry,
+  type StoredFile,
+  type StoredVersion,
+} from './stored-entry.ts';
 
 export type MirrorStoreParts = FolderStoreParts & { held: HeldContent; retention: VersionRetention };
 
@@ -51,6 +47,17 @@ const expiriesAtOnce = 1000;
  */
 export class MirrorStore extends FolderStore<MirrorStoreParts> {
   readonly kind = 'mirror';
+  #letGoUntil: Moment = 0n;
+  readonly #partBytes = new PartBytes(this.parts.index);
+
+  constructor(parts: MirrorStoreParts) {
+    super(parts, {
+      stageHeld: async (hash, size) => (await this.#stageHeld(hash, size)) === 'staged',
+      onDamaged: () => {},
+      onMended: () => {},
+      booksProblem: async () => null,
+    });
+  }
 
   current(path: RelativePath): StoredFile | null {
     const row = this.parts.index.live(path);
@@ -64,7 +71,8 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const { state, path } = record;
     if (state.kind !== 'file') return 'nothing';
     const row = this.parts.index.live(path);
-    if (row !== null && sameContent(row.holding.state, state)) return 'nothing';
+    const isDamaged = this.parts.index.damage.get(path, null) !== null;
+    if (row !== null && sameContent(row.holding.state, state) && !isDamaged) return 'nothing';
     if (state.size === 0 || this.parts.staging.has(state.hash)) return 'held';
     return this.parts.held.isSaidToBeHeld(state.hash) ? 'held' : 'fetch';
   }
@@ -80,10 +88,10 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     return this.parts.held.copies(hash);
   }
 
-  /** The content that is at the path now; not verified. Null when no file is. */
+  /** The content that is at the path now, or its damaged bytes; not verified. Null when no file is. */
   openCurrent(path: RelativePath): ReadableContent | null {
     if (this.parts.index.live(path)?.holding.state.kind !== 'file') return null;
-    return this.parts.held.openCurrent(path);
+    return this.parts.held.openCurrent(path) ?? this.parts.held.openAside(path);
   }
 
   /**
@@ -167,8 +175,25 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const { index, from, to } = part;
     const { reached, intact, lacking } = this.evidence({ indexId: Buffer.from(index, 'hex'), from, to });
     if (!reached || !intact) return { state: 'unknown', bytes: null };
-    if (lacking.count === 0) return { state: 'complete', bytes: null };
-    return { state: 'incomplete', files: lacking.count, paths: lacking.paths, bytes: null };
+    const bytes = this.#partBytes.of(part);
+    const damaged = damagedIn(this.parts.index, { indexId: Buffer.from(index, 'hex'), from, to });
+    const files = lacking.count + damaged.count;
+    if (files === 0) return { state: 'complete', bytes };
+    return { state: 'incomplete', files, paths: [...lacking.paths, ...damaged.paths], bytes };
+  }
+
+  /** Has `provePart` tell the bytes of these parts from now on. In time proportional to all that is kept, once. */
+  countBytes(parts: readonly PointPart[]): Promise<void> {
+    return this.#partBytes.count(parts);
+  }
+
+  /** Whether something that the part may need was let go, or is just now: a point that comes afterwards is not whole for sure. */
+  hasForgotten(part: PointPart): boolean {
+    if (part.kind !== 'mirror') return false;
+    const { intervals } = this.parts.index;
+    const interval = { indexId: Buffer.from(part.index, 'hex'), from: part.from, to: part.to };
+    const from = momentsOf(intervals, interval)?.from ?? null;
+    return from !== null && from < laterMoment(intervals.forgottenUntil, this.#letGoUntil);
   }
 
   /** Newest first. */
@@ -187,23 +212,31 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const { at, after, limit } = query;
     const { index } = this.parts;
     const rows = at === null ? index.liveAfter(after, limit) : index.aliveAt(at, after, limit);
-    const entries = rows.map((row) => ('replaced' in row ? versionEntry(row) : liveEntry(row)));
+    const entries = rows.map(storedEntry);
     return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
   }
 
   /**
    * The last content of each path that was alive at `from` or came up to `to`, in byte order of the paths, page by page;
-   * nothing of an index that was never met. Whether that is all of it `evidence` tells.
+   * of a file and what is below its path the later one; nothing of an index that was never met. Whether that is all of it
+   * `evidence` tells.
    */
   contentBetween(
     interval: SequenceInterval,
     after: RelativePath | null,
     limit: number,
   ): { entries: StoredEntry[]; next: RelativePath | null } {
-    const moments = momentsOf(this.parts.index.intervals, interval);
-    const rows = moments === null ? [] : this.parts.index.aliveBetween(moments, after, limit);
-    const entries = rows.map((row) => ('replaced' in row ? versionEntry(row) : liveEntry(row)));
-    return { entries, next: entries.length < limit ? null : (entries.at(-1)?.path ?? null) };
+    const { index } = this.parts;
+    const moments = momentsOf(index.intervals, interval);
+    if (moments === null) return { entries: [], next: null };
+    for (let next = after; ;) {
+      const rows = index.aliveBetween(moments, next, limit);
+      const entries = rows
+        .filter((row) => !('replaced' in row && index.intervals.isSupplanted(row, moments.to)))
+        .map(storedEntry);
+      next = rows.length < limit ? null : (rows.at(-1)?.path ?? null);
+      if (entries.length > 0 || next === null) return { entries, next };
+    }
   }
 
   /** What can be proved of the interval now. Later records may still show that a path is lacking. */
@@ -250,6 +283,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   /** Removes these versions in batches; those that are gone already are left out. Durable when it resolves. */
   async expireVersions(ids: readonly number[]): Promise<{ versions: number; bytes: number }> {
     const removed = { versions: 0, bytes: 0 };
+    this.#letGo(ids.flatMap((id) => this.parts.index.intervals.version(id)?.replaced ?? []));
     for (let at = 0; at < ids.length; at += expiriesAtOnce) {
       await this.oneByOne(async () => {
         const wanted = new Set(ids.slice(at, at + expiriesAtOnce));
@@ -264,17 +298,21 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
 
   /** Forgets gaps that were over by that moment: no interval from there on is touched by them. Durable when it resolves. */
   async expireGaps(until: Moment): Promise<number> {
+    const ended = this.parts.index.intervals.lastGapEnd(until);
+    if (ended === null) return 0;
+    this.#letGo([{ ended }]);
     for (let forgotten = 0; ;) {
       const gaps = await this.oneByOne(async () => {
-        const ended = this.parts.index.intervals.gapsEndedUntil(until, expiriesAtOnce);
-        const changes = ended.map(({ path, begun }): ChangeEntry => ({
+        const over = this.parts.index.intervals.gapsEndedUntil(until, expiriesAtOnce);
+        const changes = over.map(({ path, begun }): ChangeEntry => ({
           type: 'gap',
           path,
           begun,
           ended: begun,
         }));
         if (changes.length === 0) return 0;
-        await this.parts.writer.write(nextBegin(this.meta(), this.parts.now(), null), changes, []);
+        const begin = nextBegin(this.meta(), this.parts.now(), null);
+        await this.parts.writer.write(begin, [...changes, ...latestEnd(over)], []);
         return changes.length;
       });
       forgotten += gaps;
@@ -290,7 +328,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     this.assertUsable();
     this.parts.staging.partials.expire(nowMs, this.parts.partialDaysMax);
     const { index, retention } = this.parts;
-    const intervals = keptIntervals(index.intervals, kept.parts);
+    const keptNow = keptIntervalsNow(index.intervals, kept);
     const removed = { versions: 0, bytes: 0 };
     const count = ({ versions, bytes }: typeof removed): void => {
       removed.versions += versions;
@@ -298,20 +336,48 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     };
     if (retention.kind === 'points') {
       const rules = { floorDays: retention.floorDays, longestMs: kept.longestMs };
-      const sweep = expiringVersionIds({ index, nowMs, rules, kept: intervals });
+      const sweep = expiringVersionIds({ index, nowMs, rules, kept: keptNow });
       let page = sweep.next();
-      for (; page.done !== true; page = sweep.next()) count(await this.expireVersions(page.value));
+      for (; page.done !== true; page = sweep.next()) {
+        count(await this.expireVersions(page.value));
+        await yieldToOthers();
+      }
       index.sweep.write(page.value);
     } else {
-      for (const ids of expiringByRule(index, nowMs, retention, intervals))
+      for (const ids of expiringByRule(index, nowMs, retention, keptNow)) {
         count(await this.expireVersions(ids));
+        await yieldToOthers();
+      }
     }
-    const first = intervals.reduce<Moment | null>(
+    const first = keptNow().reduce<Moment | null>(
       (low, { from }) => (low === null || from < low ? from : low),
       null,
     );
     if (first !== null) await this.expireGaps(first);
     return removed;
+  }
+
+  /** What `forget` would remove. */
+  forgettable(nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): ForgottenHistory {
+    return countForgotten(this.#forgotten(nowMs, forgotten, kept));
+  }
+
+  /**
+   * Removes what only forgotten points needed, whatever its age, by `forgottenVersions`; durable when it resolves, in
+   * batches. Cut off, the next call finds what is left.
+   */
+  async forget(nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): Promise<ForgottenHistory> {
+    return removeForgotten(this.#forgotten(nowMs, forgotten, kept), async (ids) => this.expireVersions(ids));
+  }
+
+  #forgotten(
+    nowMs: number,
+    forgotten: readonly PointPart[],
+    kept: KeptHistory,
+  ): Generator<readonly VersionRow[]> {
+    this.assertUsable();
+    const { index, retention } = this.parts;
+    return forgottenVersions({ index, nowMs, retention, forgotten, kept });
   }
 
   /** What became of the last copy that was tried. */
@@ -358,7 +424,16 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       id,
       name,
     }));
-    await this.parts.writer.write(begin, changes, []);
+    await this.parts.writer.write(
+      begin,
+      [...changes, ...latestEnd(rows.map(({ replaced }) => replaced))],
+      [],
+    );
+  }
+
+  /** Before anything else can happen: a point that comes while they go must not count on them. */
+  #letGo(ended: readonly { ended: Moment }[]): void {
+    for (const { ended: until } of ended) this.#letGoUntil = laterMoment(this.#letGoUntil, until);
   }
 
   #nameVersions(at: number): (path: RelativePath) => string {
@@ -371,24 +446,8 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
   }
 }
 
-function liveEntry({ path, holding: { state, sequence, receivedAt, begun } }: LiveRow): StoredEntry {
-  return { path, state, sequence, receivedAt, replacedAt: null, begun, ended: null };
-}
-
-function versionEntry({ path, replaced: { holding, ended }, replacedAt }: VersionRow): StoredEntry {
-  return {
-    path,
-    state: holding.state,
-    sequence: holding.sequence,
-    receivedAt: holding.receivedAt,
-    replacedAt,
-    begun: holding.begun,
-    ended,
-  };
-}
-
-const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
-
-function isEmptyHash(hash: Buffer): boolean {
-  return hash.toString('hex') === emptyHash;
+/** What tells of the latest end of what goes. */
+function latestEnd(gone: readonly { ended: Moment | null }[]): ChangeEntry[] {
+  const until = gone.reduce((last, { ended }) => laterMoment(last, ended ?? 0n), 0n);
+  return until > 0n ? [{ type: 'forgotten', until }] : [];
 }

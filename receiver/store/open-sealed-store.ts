@@ -1,6 +1,10 @@
 import type { KeyObject } from 'node:crypto';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName, parseSealedObjectName } from '../../shared/sealing/object-name.ts';
+import { deviceIdOfKey } from '../../shared/identity/device-id.ts';
+import { parseVersionRecord } from '../../shared/sealing/version-record.ts';
+import type { SignerKey } from './agent-keys.ts';
+import type { Damage } from './damage-index.ts';
 import { HeldContent } from './held-content.ts';
 import { LackingPacks } from './lacking-packs.ts';
 import type { MirrorIndex } from './mirror-index.ts';
@@ -16,6 +20,8 @@ import type { RefusedVersion } from './version-intake.ts';
 export type SealedStoreDeps = StoreDeps & {
   /** The agent's public key; null as long as it is not known: no version is taken then. */
   agentKey: () => KeyObject | null;
+  /** See SealedStoreParts. Where it is not given, that key alone. */
+  signers?: () => readonly SignerKey[];
   /** Called for each version record that is not taken; the alarm is the callee's. */
   onRefused: (refused: RefusedVersion) => void;
 };
@@ -41,7 +47,8 @@ export async function openSealedStore(deps: SealedStoreDeps, options: StoreOptio
       const state = parts.index.live(packName(pack) as RelativePath)?.holding.state;
       return state?.kind === 'file' ? state.size : null;
     });
-    indexVersions(deps, options, parts.index, held, versions);
+    const signers = deps.signers ?? ((): SignerKey[] => soleSigner(deps.agentKey()));
+    indexVersions({ ...deps, signers }, options, parts.index, held, versions);
     const lacking = findLacking(deps, layout, parts.index, held, versions);
     const { agentKey, onRefused } = deps;
     return new SealedStore({
@@ -50,6 +57,7 @@ export async function openSealedStore(deps: SealedStoreDeps, options: StoreOptio
       versions,
       folderId: options.folderId,
       agentKey,
+      signers,
       onRefused,
       lacking,
     });
@@ -63,7 +71,7 @@ export async function openSealedStore(deps: SealedStoreDeps, options: StoreOptio
 
 /** Brings the index of versions up to the records that are held: all of them after the database was made anew. */
 function indexVersions(
-  { agentKey, onRefused }: SealedStoreDeps,
+  { signers, onRefused }: Required<Pick<SealedStoreDeps, 'signers' | 'onRefused'>>,
   { folderId }: StoreOptions,
   index: MirrorIndex,
   held: HeldContent,
@@ -71,9 +79,13 @@ function indexVersions(
 ): void {
   const lost = versions.list().some(({ number, epoch }) => !isWhole(index, { number, epoch }));
   if (lost) versions.clear();
-  const key = agentKey();
-  if (key === null) return;
-  let chain = new VersionChain(versions, { key, folder: folderId });
+  const known = signers();
+  const [first] = known;
+  if (first === undefined) return;
+  // one that names none of them is verified with the first, and refused
+  const keyFor = (json: Buffer): KeyObject =>
+    known.find(({ deviceId }) => names(json, deviceId))?.key ?? first.key;
+  let chain = new VersionChain(versions, { keyFor, folder: folderId });
   for (const { number, epoch } of recordsIn(index)) {
     const [json, signature] = versionFiles({ number, epoch });
     const rows = [index.live(json), index.live(signature)];
@@ -89,19 +101,34 @@ function indexVersions(
     }
     if (chain.accepted.length < versionsAtOnce) continue;
     versions.add(chain.accepted);
-    chain = new VersionChain(versions, { key, folder: folderId });
+    chain = new VersionChain(versions, { keyFor, folder: folderId });
   }
   versions.add(chain.accepted);
 }
 
 const versionsAtOnce = 100;
+const rowsAtOnce = 1000;
+
+/** Whether a version record, whoever wrote it, says that it is of that device. */
+function names(json: Buffer, deviceId: string): boolean {
+  try {
+    return parseVersionRecord(json).agent === deviceId;
+  } catch (error) {
+    if (isRefusal(error)) return false;
+    throw error;
+  }
+}
+
+function soleSigner(key: KeyObject | null): SignerKey[] {
+  if (key === null) return [];
+  return [{ deviceId: deviceIdOfKey(key.export({ type: 'spki', format: 'der' })), name: 'agent.pem', key }];
+}
 
 function isWhole(index: MirrorIndex, version: { number: number; epoch: string }): boolean {
   return versionFiles(version).every((name) => index.live(name) !== null);
 }
 
 function* recordsIn(index: MirrorIndex): Generator<{ number: number; epoch: string }> {
-  const rowsAtOnce = 1000;
   for (let after = 'versions/' as RelativePath; ;) {
     const rows = index.liveAfter(after, rowsAtOnce);
     for (const { path } of rows) {
@@ -135,6 +162,15 @@ function findLacking(
   }
   for (const version of all) {
     if (!versionFiles(version).every((name) => found.has(name))) lacking.noteUnreadable(versionKey(version));
+  }
+  for (let after: Damage | null = null; ;) {
+    const damaged: Damage[] = index.damage.after(after, rowsAtOnce);
+    for (const { path } of damaged) {
+      const name = parseSealedObjectName(path);
+      if (name?.kind === 'pack') lacking.noteUnneeded(name.hash.toString('hex'));
+    }
+    if (damaged.length < rowsAtOnce) break;
+    after = damaged.at(-1) ?? null;
   }
   const gone = versions.expired().filter((hash) => index.live(packName(hash) as RelativePath) === null);
   for (const hash of gone) lacking.noteUnneeded(hash.toString('hex'));

@@ -106,6 +106,8 @@ export async function openStore(
     const { partialDaysMax } = options;
     return {
       ...deps,
+      layout,
+      databasePath: options.databasePath,
       quota,
       index,
       journal,

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Disk, DiskPath } from '../../shared/io/disk.ts';
 import type { FolderQuota } from './agent-quota.ts';
@@ -32,7 +32,10 @@ type Deps = {
 };
 
 /** A file `<hash>.part` as it is on the disk, and how many use it now. */
-type Partial = { size: number; users: number };
+type Partial = { size: number; users: number; begun: BegunHash | null };
+
+/** The SHA-256 of the first `bytes` bytes, taken as they were written; null in a partial: they came otherwise. */
+type BegunHash = { hash: Hash; bytes: number };
 
 /**
  * The files `<hash>.part` in `incoming/`. All of their bytes count, also those of an earlier run; what nobody uses gives
@@ -64,7 +67,10 @@ export class PartialContents {
     const partial = this.#use(hex);
     let fd: number;
     try {
-      if (partial.size > size && partial.users === 1) this.#remove(hex);
+      if (partial.size > size && partial.users === 1) {
+        this.#remove(hex);
+        partial.begun = begunHash();
+      }
       const rest = Math.max(0, size - partial.size);
       quota.assertRoom(rest);
       freeSpace.assertRoom(rest);
@@ -99,11 +105,17 @@ export class PartialContents {
         }
         quota.assertRoom(Math.max(0, end - partial.size));
         freeSpace.take(bytes.byteLength);
+        // until the write is done, nobody knows what is there
+        if (offset < (partial.begun?.bytes ?? 0)) partial.begun = null;
         disk.write(fd, bytes, offset);
+        if (offset === partial.begun?.bytes) {
+          partial.begun.hash.update(bytes);
+          partial.begun.bytes = end;
+        }
         this.#resize(partial, Math.max(partial.size, end));
       },
       finish: async () => {
-        const whole = partial.size === size && (await this.#hashOf(fd, size)).equals(hash);
+        const whole = partial.size === size && (await this.#hashOf(fd, partial)).equals(hash);
         if (!whole) {
           discard();
           throw new CodedError('CONTENT_MISMATCH', `content does not have the hash ${hash.toString('hex')}`);
@@ -136,7 +148,7 @@ export class PartialContents {
 
   /** The entry of a partial, in use from now on. */
   #use(hex: string): Partial {
-    const partial = this.#partials.get(hex) ?? { size: 0, users: 0 };
+    const partial = this.#partials.get(hex) ?? { size: 0, users: 0, begun: begunHash() };
     partial.users += 1;
     this.#partials.delete(hex);
     this.#partials.set(hex, partial);
@@ -166,17 +178,20 @@ export class PartialContents {
     partial.size = size;
   }
 
-  async #hashOf(fd: number, size: number): Promise<Buffer> {
-    const hasher = createHash('sha256');
-    const chunk = Buffer.allocUnsafeSlow(Math.min(readBytesMax, Math.max(size, 1)));
-    for (let offset = 0; offset < size;) {
+  /** Reads what was not hashed as it was written: nothing, where all came in one go and in order. */
+  async #hashOf(fd: number, partial: Partial): Promise<Buffer> {
+    const { size } = partial;
+    const { hash, bytes } = partial.begun ?? begunHash();
+    partial.begun = null;
+    const chunk = Buffer.allocUnsafeSlow(Math.min(readBytesMax, size - bytes));
+    for (let offset = bytes; offset < size;) {
       const got = this.#deps.disk.read(fd, chunk, offset);
       if (got === 0) break;
-      hasher.update(chunk.subarray(0, got));
+      hash.update(chunk.subarray(0, got));
       offset += got;
       await yieldToOthers();
     }
-    return hasher.digest();
+    return hash.digest();
   }
 
   #place(hex: string): DiskPath {
@@ -201,7 +216,11 @@ function partialsIn(disk: Disk, directory: DiskPath): Map<string, Partial> {
     return stat?.kind === 'file' ? [{ hex: name.slice(0, -partialSuffix.length), stat }] : [];
   });
   const sorted = found.toSorted((a, b) => Number(a.stat.mtimeNs - b.stat.mtimeNs));
-  return new Map(sorted.map(({ hex, stat }) => [hex, { size: stat.size, users: 0 }]));
+  return new Map(sorted.map(({ hex, stat }) => [hex, { size: stat.size, users: 0, begun: null }]));
+}
+
+function begunHash(): BegunHash {
+  return { hash: createHash('sha256'), bytes: 0 };
 }
 
 function ageDays(disk: Disk, place: DiskPath, nowMs: number): number {

@@ -1,4 +1,7 @@
+import { createHash } from 'node:crypto';
 import { diskErrorCode, type Disk, type DiskPath } from '../../shared/io/disk.ts';
+
+const hashBytes = 4 * 1024 * 1024;
 
 /** Content of a stored file, open for reading; stays readable when the file is replaced meanwhile. */
 export type ReadableContent = {
@@ -36,4 +39,29 @@ export function openContent(disk: Disk, place: DiskPath): ReadableContent | null
     },
     close: () => disk.close(fd),
   };
+}
+
+/** Whether a regular file is there that has the size and the hash. */
+export function isContentAt(
+  disk: Disk,
+  place: DiskPath,
+  { size, hash }: { size: number; hash: Buffer },
+): boolean {
+  const content = openContent(disk, place);
+  if (content === null) return false;
+  try {
+    if (content.size !== size) return false;
+    const hasher = createHash('sha256');
+    for (let offset = 0; offset < size; offset += hashBytes) hasher.update(content.read(offset, hashBytes));
+    return hasher.digest().equals(hash);
+  } finally {
+    content.close();
+  }
+}
+
+const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+
+/** Whether that is the hash of no bytes. */
+export function isEmptyHash(hash: Buffer): boolean {
+  return hash.toString('hex') === emptyHash;
 }

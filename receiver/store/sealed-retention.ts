@@ -1,4 +1,4 @@
-import type { KeptHistory } from '../points/folder-evidence.ts';
+import type { KeptHistory, PointPart } from '../points/folder-evidence.ts';
 import type { SealedVersion } from './sealed-store.ts';
 
 const dayMs = 86_400_000;
@@ -22,4 +22,18 @@ export function expiringSealedVersions(
       !named.has(version.hash.toString('hex')) &&
       nowMs - version.receivedAt >= floorDays * dayMs,
   );
+}
+
+/**
+ * Which versions go with points that the owner has forgotten: those that they name and no kept point does, whatever
+ * their age; not the newest complete ones, nor the newest of all.
+ */
+export function forgottenSealedVersions(
+  versions: readonly SealedVersion[],
+  forgotten: readonly PointPart[],
+  kept: KeptHistory,
+): SealedVersion[] {
+  const named = new Set(forgotten.flatMap((part) => (part.kind === 'sealed' ? [part.record] : [])));
+  const going = expiringSealedVersions(versions, 0, { ...kept, floorDays: -Infinity });
+  return going.filter(({ hash }) => named.has(hash.toString('hex')));
 }

@@ -1,29 +1,26 @@
 import type { KeyObject } from 'node:crypto';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
-import { sameContent, type FileRecord, type FileState } from '../../shared/records/file-record.ts';
+import { sameContent, type FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
-import { packName, parseSealedObjectName } from '../../shared/sealing/object-name.ts';
-import type { KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
-import { AgentKeyObject, agentKeyPath } from './agent-key-object.ts';
+import { parseSealedObjectName } from '../../shared/sealing/object-name.ts';
+import type { ForgottenHistory, KeptHistory, PartProof, PointPart } from '../points/folder-evidence.ts';
+import { AgentKeyObjects } from './agent-key-objects.ts';
+import type { SignerKey } from './agent-keys.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow } from './index-rows.ts';
-import {
-  sizeOf,
-  type BeginEntry,
-  type ChangeEntry,
-  type Holding,
-  type LiveState,
-  type SetEntry,
-} from './journal-entry.ts';
+import { sizeOf, type BeginEntry, type ChangeEntry, type LiveState, type SetEntry } from './journal-entry.ts';
 import type { LackingPacks } from './lacking-packs.ts';
 import type { HeldCopy } from './readable-content.ts';
 import { recipientHistory, type RecipientHistory } from './recipient-history.ts';
 import { readSealedRecord, type SealedRecord } from './sealed-record.ts';
+import { asReceived, fileRows, hashOf, packPath, setEntry } from './sealed-entry.ts';
+import { SealedForgetting } from './sealed-forgetting.ts';
 import { expiringSealedVersions } from './sealed-retention.ts';
-import { noteLackingVersions, packsOf, versionFiles } from './sealed-version-files.ts';
+import { SealedDamage } from './sealed-damage.ts';
+import { packsOf } from './sealed-version-files.ts';
 import type { AcceptedVersion } from './version-chain.ts';
 import { versionKey, type HeldVersion, type VersionIndex } from './version-index.ts';
 import { VersionIntake, type RefusedVersion, type TakenVersions } from './version-intake.ts';
@@ -45,6 +42,8 @@ export type SealedStoreParts = FolderStoreParts & {
   folderId: string;
   /** The agent's public key; null as long as it is not known. */
   agentKey: () => KeyObject | null;
+  /** The keys that held records may be signed with; none as long as not all of them are known. */
+  signers: () => readonly SignerKey[];
   onRefused: (refused: RefusedVersion) => void;
   lacking: LackingPacks;
 };
@@ -65,11 +64,25 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   /** Versions are what a point names of it. */
   readonly contentBetween = null;
   readonly #intake: VersionIntake;
-  readonly #agentKey: AgentKeyObject;
+  readonly #agentKeys: AgentKeyObjects;
+  readonly #forgetting: SealedForgetting;
+  readonly #damage: SealedDamage;
 
   constructor(parts: SealedStoreParts) {
-    super(parts);
-    this.#agentKey = new AgentKeyObject(parts);
+    super(parts, {
+      stageHeld: async (hash) => this.parts.staging.has(hash),
+      onDamaged: (path) => this.#damage.noteDamaged(path),
+      onMended: (path) => this.#damage.noteMended(path),
+      booksProblem: async () => this.#damage.booksProblem(),
+    });
+    this.#agentKeys = new AgentKeyObjects(parts);
+    this.#forgetting = new SealedForgetting({
+      ...parts,
+      list: () => this.listVersions(),
+      oneByOne: async (action) => this.oneByOne(action),
+      removeRows: async (rows, onRemoved) => this.#remove(rows, onRemoved),
+    });
+    this.#damage = new SealedDamage(parts);
     this.#intake = new VersionIntake({
       ...parts,
       readStaged: (hash) => parts.staging.read(hash),
@@ -82,7 +95,8 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   need(record: FileRecord): 'nothing' | 'held' | 'fetch' {
     const { name, state } = readSealedRecord(record);
     if (state === null) return 'nothing';
-    if (name.kind !== 'pack' && this.parts.versions.get(name.number, name.epoch) !== null) return 'nothing';
+    const isTaken = name.kind !== 'pack' && this.parts.versions.get(name.number, name.epoch) !== null;
+    if (isTaken && !this.#damage.isToMend(record.path, state)) return 'nothing';
     if (this.#holds(record.path, state)) return 'nothing';
     return this.parts.staging.has(state.hash) ? 'held' : 'fetch';
   }
@@ -100,7 +114,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /** Where a held object with that hash is; not verified. */
   copies(hash: Buffer): HeldCopy[] {
-    return [...this.#agentKey.copies(hash), ...this.parts.held.copies(hash)];
+    return [...this.#agentKeys.copies(hash), ...this.parts.held.copies(hash)];
   }
 
   /**
@@ -148,10 +162,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /** Says that a pack turned out to be damaged or lost: it is reported, and taken when it comes again. */
   reportDamaged(hash: Buffer): void {
-    const { held, lacking, versions } = this.parts;
-    const pack = hash.toString('hex');
-    if (versions.needs(hash)) noteLackingVersions(new Set([pack]), versions.list(), held, lacking);
-    else lacking.noteUnneeded(pack);
+    this.#damage.reportPack(hash);
   }
 
   /** All held versions, in the order in which they were received. */
@@ -191,7 +202,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /**
    * The objects that were held at that moment of the receiver's clock (null: now), in byte order of the paths, page by
-   * page; first of all the agent's public key as `agent.pem`. Their `mtimeNs` is when they were received: no clock but
+   * page; first of all the public keys of its signers (`agent.pem`). Their `mtimeNs` is when they were received: no clock but
    * the receiver's own orders versions.
    */
   entriesAt(query: { at: number | null; after: RelativePath | null; limit: number }): {
@@ -199,28 +210,30 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     next: RelativePath | null;
   } {
     const { at, after, limit } = query;
-    const keyState = after === null ? this.#agentKey.state() : null;
-    const pem = keyState === null ? [] : [{ path: agentKeyPath, state: keyState }];
-    if (pem.length === limit) return { entries: pem, next: agentKeyPath };
-    const rows = this.parts.index.liveAfter(after, limit - pem.length);
+    const keys = this.#agentKeys.entries().filter(({ path }) => after === null || path > after);
+    if (keys.length >= limit) {
+      const first = keys.slice(0, limit);
+      return { entries: first, next: first.at(-1)?.path ?? null };
+    }
+    const rows = this.parts.index.liveAfter(after, limit - keys.length);
     const entries = rows
       .filter(({ path, holding }) => (at === null || holding.receivedAt <= at) && !this.#isLacking(path))
       .map(({ path, holding }) => ({ path, state: asReceived(holding) }));
-    const next = rows.length < limit - pem.length ? null : (rows.at(-1)?.path ?? null);
-    return { entries: [...pem, ...entries], next };
+    const next = rows.length < limit - keys.length ? null : (rows.at(-1)?.path ?? null);
+    return { entries: [...keys, ...entries], next };
   }
 
   /**
    * Removes versions that no kept point needs, by `expiringSealedVersions`, and then packs whose lease is over and that no
-   * version needs; durable when it resolves, in batches. Cut off, the next call finds what is left. Nothing as long as the
-   * agent's key is not known: which packs versions need is not known then.
+   * version needs; durable when it resolves, in batches. Cut off, the next call finds what is left. Nothing as long as a
+   * signer's key is not known: which packs versions need is not known then.
    */
   async expire(
     nowMs: number,
     kept: KeptHistory,
   ): Promise<{ versions: number; packs: number; bytes: number }> {
     const removed = { versions: 0, packs: 0, bytes: 0 };
-    if (this.parts.agentKey() === null) return removed;
+    if (this.parts.signers().length === 0) return removed;
     removed.versions = await this.#expireVersions(nowMs, kept);
     for (let after: RelativePath | null = null; ;) {
       const rows: LiveRow[] = this.parts.index.liveAfter(after, rowsAtOnce);
@@ -240,6 +253,22 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     }
   }
 
+  /** What `forget` would remove. */
+  forgettable(_nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): ForgottenHistory {
+    this.assertUsable();
+    return this.#forgetting.count(forgotten, kept);
+  }
+
+  /** Removes what only forgotten points named, by `SealedForgetting`. Nothing as long as a signer's key is not known. */
+  async forget(
+    _nowMs: number,
+    forgotten: readonly PointPart[],
+    kept: KeptHistory,
+  ): Promise<ForgottenHistory> {
+    if (this.parts.signers().length === 0) return { versions: 0, bytes: 0 };
+    return this.#forgetting.remove(forgotten, kept);
+  }
+
   /** How many went. */
   async #expireVersions(nowMs: number, kept: KeptHistory): Promise<number> {
     const { held, index, lacking, versions } = this.parts;
@@ -252,9 +281,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
           const packs = packsOf(version, held);
           return packs === null ? [] : [{ version, packs }];
         });
-        const rows = going.flatMap(({ version }) =>
-          versionFiles(version).flatMap((path) => index.live(path) ?? []),
-        );
+        const rows = going.flatMap(({ version }) => fileRows(version, index));
         if (rows.length === 0) return;
         await this.#remove(rows, () => versions.remove(going));
         for (const { version } of going) lacking.forgetVersion(versionKey(version));
@@ -355,35 +382,14 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
 
   /** Whether exactly this is at the path, and nothing is known to be wrong with it. */
   #holds(path: RelativePath, state: LiveState): boolean {
-    const row = this.parts.index.live(path);
-    return row !== null && sameContent(row.holding.state, state) && !this.#isLacking(path);
+    const { index } = this.parts;
+    const row = index.live(path);
+    if (row === null || !sameContent(row.holding.state, state)) return false;
+    return !this.#isLacking(path) && index.damage.get(path, null) === null;
   }
 
   #isLacking(path: RelativePath): boolean {
     const name = parseSealedObjectName(path);
     return name?.kind === 'pack' && this.parts.lacking.has(name.hash.toString('hex'));
   }
-}
-
-function setEntry(
-  { path, sequence, replaces }: FileRecord,
-  state: FileState,
-  { position }: BeginEntry,
-  receivedAt: number,
-): SetEntry {
-  const indexId = position?.indexId ?? Buffer.alloc(8);
-  const holding = { state, indexId, sequence, replaces, receivedAt, begun: 0n };
-  return { type: 'set', path, holding, namedIn: indexId, temp: null, replaced: null };
-}
-
-function asReceived({ state, receivedAt }: Holding): LiveState {
-  return state.kind === 'file' ? { ...state, mtimeNs: BigInt(receivedAt) * 1_000_000n } : state;
-}
-
-function packPath(hash: string): RelativePath {
-  return packName(hash) as RelativePath;
-}
-
-function hashOf(state: LiveState): Buffer {
-  return state.kind === 'file' ? state.hash : Buffer.alloc(32);
 }

@@ -1,4 +1,5 @@
 import type { RelativePath } from '../../shared/records/relative-path.ts';
+import type { Damage } from './damage-index.ts';
 import type { GapEntry, JournalEntry } from './journal-entry.ts';
 import type { IndexMeta, MirrorIndex } from './mirror-index.ts';
 
@@ -18,6 +19,11 @@ export function* snapshotEntries(index: MirrorIndex, meta: IndexMeta): Generator
     entries += indexes.length;
     if (indexes.length < rowsAtOnce) break;
     after = indexes.at(-1)?.number ?? after;
+  }
+  const { forgottenUntil: until } = index.intervals;
+  if (until > 0n) {
+    yield [{ type: 'forgotten', until }];
+    entries += 1;
   }
   for (let after: RelativePath | null = null; ;) {
     const rows = index.liveAfter(after, rowsAtOnce);
@@ -51,6 +57,16 @@ export function* snapshotEntries(index: MirrorIndex, meta: IndexMeta): Generator
     entries += gaps.length;
     if (gaps.length < rowsAtOnce) break;
     after = gaps.at(-1) ?? null;
+  }
+  for (let after: Damage | null = null; ;) {
+    const damaged: Damage[] = index.damage.after(after, rowsAtOnce);
+    yield damaged.map(({ path, id, found, foundAt, aside }): JournalEntry => {
+      const name = id === null ? null : (index.intervals.version(id)?.replaced.name ?? null);
+      return { type: 'damage', path, id, name, found, foundAt, aside, temp: null };
+    });
+    entries += damaged.length;
+    if (damaged.length < rowsAtOnce) break;
+    after = damaged.at(-1) ?? null;
   }
   yield [
     { type: 'intent', batch, entries },

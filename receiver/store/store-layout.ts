@@ -9,21 +9,26 @@ export type StoreLayout = {
   root: DiskPath;
   current: DiskPath;
   versions: DiskPath;
+  /** What was found damaged, until it is whole again; made when there is something. */
+  damaged: DiskPath;
   incoming: DiskPath;
   journal: DiskPath;
   /** Directories that are made at open. */
   made: readonly DiskPath[];
   /** Paths below `current` that stay when they are empty, though no record names them. */
   standing: ReadonlySet<string>;
+  /** Directories of the root in which every file is one that the index names. */
+  scanned: readonly string[];
 };
 
 /** Of a mirror folder. `directory` is `<data>/<agentId>/<folder>`, absolute. */
 export function mirrorLayout(directory: string): StoreLayout {
   const root = diskPath(directory);
-  const [current, versions] = [`${root}/current`, `${root}/versions`];
+  const [current, versions, damaged] = [`${root}/current`, `${root}/versions`, `${root}/damaged`];
   const common = { root, incoming: `${root}/incoming`, journal: `${root}/journal` };
   const made = [current, versions, common.incoming, common.journal];
-  return { ...common, current, versions, made, standing: new Set() };
+  const scanned = ['current', 'versions'];
+  return { ...common, current, versions, damaged, made, standing: new Set(), scanned };
 }
 
 /** Of a sealed folder: its objects have their own names right below the root. */
@@ -32,7 +37,8 @@ export function sealedLayout(directory: string): StoreLayout {
   const common = { root, incoming: `${root}/incoming`, journal: `${root}/journal` };
   const damaged = `${root}/damaged`;
   const made = [`${root}/packs`, `${root}/versions`, damaged, common.incoming, common.journal];
-  return { ...common, current: root, versions: damaged, made, standing: new Set(['packs', 'versions']) };
+  const scanned = ['packs', 'versions'];
+  return { ...common, current: root, versions: damaged, damaged, made, standing: new Set(scanned), scanned };
 }
 
 /** The place of a path (or a version's name) below a directory of the store. */

@@ -1,10 +1,17 @@
-import { createHash } from 'node:crypto';
 import { crashPoint } from '../../shared/io/crash-point.ts';
 import { diskErrorCode, type Disk, type DiskPath, type DiskStat } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import { parentPath, type RelativePath } from '../../shared/records/relative-path.ts';
-import type { BeginEntry, ChangeEntry, ExpireEntry, RemoveEntry, SetEntry } from './journal-entry.ts';
-import { openContent } from './readable-content.ts';
+import { carryOutDamage } from './damage-writer.ts';
+import type {
+  BeginEntry,
+  ChangeEntry,
+  ExpireEntry,
+  LiveState,
+  RemoveEntry,
+  SetEntry,
+} from './journal-entry.ts';
+import { isContentAt } from './readable-content.ts';
 import { placeBelow, type StoreLayout } from './store-layout.ts';
 
 export type IntentBatch = { begin: BeginEntry; changes: ChangeEntry[] };
@@ -16,6 +23,10 @@ type Deps = {
   isDirectoryRecord(path: RelativePath): boolean;
   /** A free name below `versions/` for something at the path. */
   nameVersion(path: RelativePath, at: number): string;
+  /** The file below `damaged/` that has what was found damaged at the path (`id` null) or of that version, before the batch. */
+  asideOf(path: RelativePath, id: number | null): string | null;
+  /** What the live file, or that version, has to be. */
+  stateOf(path: RelativePath, id: number | null): LiveState | null;
 };
 
 const syncsAtOnce = 16;
@@ -34,7 +45,8 @@ export async function carryOut(
   await writer.archive();
   await writer.change();
   await writer.expire();
-  return { undone: await writer.undo() };
+  const undone = await writer.undo();
+  return { undone: [...undone, ...(await carryOutDamage(deps, layout, batch, redo))] };
 }
 
 class TreeWriter {
@@ -89,7 +101,12 @@ class TreeWriter {
 
   async expire(): Promise<void> {
     const expired = this.#batch.changes.filter((change): change is ExpireEntry => change.type === 'expire');
-    for (const { name } of expired) {
+    const removed = new Set(
+      this.#batch.changes.flatMap((change) => (change.type === 'remove' ? [change.replaced.id] : [])),
+    );
+    for (const { path, id, name } of expired) {
+      // an object of a sealed folder never was a version
+      this.#dropAside(path, removed.has(id) ? null : id);
       if (name === null) continue;
       if (!this.#isPlain(this.#layout.versions, parentOf(name))) continue;
       this.#unlinkFile(placeBelow(this.#layout.versions, name));
@@ -208,6 +225,16 @@ class TreeWriter {
     if (!this.#made.has(placeBelow(this.#layout.current, parent))) this.#makeWay(entry, target);
     this.#disk.rename(source, target);
     crashPoint('store.renamed');
+    if (entry.replaced === null) this.#dropAside(entry.path, null);
+  }
+
+  /** New bytes have come, or nobody wants them any more: the damaged ones go. */
+  #dropAside(path: RelativePath, id: number | null): void {
+    const aside = this.#deps.asideOf(path, id);
+    if (aside === null) return;
+    this.#unlinkFile(placeBelow(this.#layout.damaged, aside));
+    this.#dirty.add(placeBelow(this.#layout.damaged, parentOf(aside)));
+    this.#prune(this.#layout.damaged, parentOf(aside), () => false);
   }
 
   /** In a redo: whether the temporary file is there, whole, and not yet the content of its path. */
@@ -231,18 +258,7 @@ class TreeWriter {
   }
 
   #isContentOf({ holding: { state } }: SetEntry, place: DiskPath): boolean {
-    if (state.kind !== 'file') return false;
-    const content = openContent(this.#disk, place);
-    if (content === null) return false;
-    try {
-      if (content.size !== state.size) return false;
-      const hasher = createHash('sha256');
-      for (let offset = 0; offset < state.size; offset += hashBytes)
-        hasher.update(content.read(offset, hashBytes));
-      return hasher.digest().equals(state.hash);
-    } finally {
-      content.close();
-    }
+    return state.kind === 'file' && isContentAt(this.#disk, place, state);
   }
 
   /** Moves away what nobody announced: it is not ours to destroy. */
@@ -334,8 +350,6 @@ class TreeWriter {
     return `${this.#layout.incoming}/${name}`;
   }
 }
-
-const hashBytes = 4 * 1024 * 1024;
 
 /** Runs the action for every item, at most `limit` at once. The first error is thrown, after all have ended. */
 export async function inParallel<T>(

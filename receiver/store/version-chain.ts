@@ -13,6 +13,9 @@ export type AcceptedVersion = { version: ChainedVersion; record: VersionRecord }
 /** A version as its files show it: the number and epoch of its name, and both files' bytes. */
 export type ShownVersion = { number: number; epoch: string; json: Buffer; signature: Buffer };
 
+/** `keyFor`: the public key with which a record (its bytes) is to be verified. */
+type Agent = { keyFor: (json: Buffer) => KeyObject; folder: string };
+
 /**
  * The versions that are held and those that a batch adds to them, in the order of the calls. Within an epoch a record
  * names the one before it by its hash; where that is not held (the receiver was away, or is new), a higher number than
@@ -20,12 +23,12 @@ export type ShownVersion = { number: number; epoch: string; json: Buffer; signat
  */
 export class VersionChain {
   readonly #held: Pick<VersionIndex, 'get' | 'latest'>;
-  readonly #agent: { key: KeyObject; folder: string };
+  readonly #agent: Agent;
   readonly #accepted: AcceptedVersion[] = [];
   readonly #added = new Map<string, ChainedVersion>();
   readonly #latestAdded = new Map<string, ChainedVersion>();
 
-  constructor(held: Pick<VersionIndex, 'get' | 'latest'>, agent: { key: KeyObject; folder: string }) {
+  constructor(held: Pick<VersionIndex, 'get' | 'latest'>, agent: Agent) {
     this.#held = held;
     this.#agent = agent;
   }
@@ -39,7 +42,9 @@ export class VersionChain {
    * @throws CodedError RECORD_FORGED, RECORD_INVALID, PROTOCOL_VIOLATION (it does not fit those that are held)
    */
   accept({ number, epoch, json, signature }: ShownVersion, receivedAt: number): void {
-    const record = verifyVersionRecord(json, signature, this.#agent.key, { folder: this.#agent.folder });
+    const record = verifyVersionRecord(json, signature, this.#agent.keyFor(json), {
+      folder: this.#agent.folder,
+    });
     if (record.number !== number || record.epoch !== epoch) {
       const shown = `${number} of epoch ${epoch}`;
       throw unfit(`version ${record.number} of epoch ${record.epoch} is announced as ${shown}`);

@@ -142,6 +142,18 @@ export class VersionIndex {
     return run(() => this.#statements.needs.get(hash)) !== undefined;
   }
 
+  /** How many versions need the pack. */
+  users(hash: Buffer): number {
+    return (run(() => this.#statements.users.get(hash)) as { versions: number } | undefined)?.versions ?? 0;
+  }
+
+  /** All packs (hexadecimal) that versions need, and how many do. */
+  packCounts(): [pack: string, versions: number][] {
+    return run(() => this.#statements.packCounts.all() as { hash: Buffer; versions: number }[]).map(
+      ({ hash, versions }) => [hash.toString('hex'), versions],
+    );
+  }
+
   /** Hashes of all packs that versions need. */
   packs(): Buffer[] {
     return run(() => this.#statements.packs.all() as { hash: Buffer }[]).map(({ hash }) => hash);
@@ -165,6 +177,8 @@ function prepareStatements(database: Database.Database) {
     list: database.prepare('SELECT * FROM sealed_versions ORDER BY received_at, number, created_at'),
     count: database.prepare('SELECT count(*) AS count FROM sealed_versions'),
     needs: database.prepare('SELECT 1 FROM sealed_packs WHERE hash = ?'),
+    users: database.prepare('SELECT versions FROM sealed_packs WHERE hash = ?'),
+    packCounts: database.prepare('SELECT hash, versions FROM sealed_packs'),
     packs: database.prepare('SELECT hash FROM sealed_packs ORDER BY hash'),
     addExpired: database.prepare('INSERT OR IGNORE INTO sealed_expired (hash) VALUES (?)'),
     forgetExpired: database.prepare(

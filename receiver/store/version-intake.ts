@@ -50,7 +50,7 @@ export class VersionIntake {
     if (brought.size === 0) return { halves: [], accepted: [], refused: [] };
     const key = this.#deps.agentKey();
     if (key === null) throw new CodedError('INTERNAL', 'the public key of the agent is not known');
-    const chain = new VersionChain(this.#deps.versions, { key, folder: this.#deps.folderId });
+    const chain = new VersionChain(this.#deps.versions, { keyFor: () => key, folder: this.#deps.folderId });
     const halves: SealedRecord[] = [];
     const refused: RefusedVersion[] = [];
     for (const [, group] of [...brought].toSorted(([a], [b]) => (a < b ? -1 : 1))) {

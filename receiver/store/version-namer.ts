@@ -48,3 +48,29 @@ export function isPlainWay(disk: Disk, base: DiskPath, path: RelativePath | stri
   }
   return true;
 }
+
+/** A name like that of a version which nothing has below the directory, and none of `taken`. */
+export function freeNameBelow(
+  disk: Disk,
+  base: DiskPath,
+  path: RelativePath,
+  at: number,
+  taken: ReadonlySet<string>,
+): string {
+  const isWayClear = (name: string): boolean => {
+    for (
+      let above = parentPath(name as RelativePath);
+      above !== null && above !== '';
+      above = parentPath(above)
+    ) {
+      const kind = disk.stat(placeBelow(base, above))?.kind ?? null;
+      if (taken.has(above) || (kind !== null && kind !== 'directory')) return false;
+    }
+    return true;
+  };
+  const named = isWayClear(path) ? versionName : fallbackVersionName;
+  for (let attempt = 1; ; attempt += 1) {
+    const name = named(path, at, attempt);
+    if (!taken.has(name) && disk.stat(placeBelow(base, name)) === null) return name;
+  }
+}

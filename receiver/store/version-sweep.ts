@@ -1,5 +1,10 @@
-import { freedRanges, NeededContents, type KeptInterval } from '../retention/needed-contents.ts';
-import type { PointPart } from '../points/folder-evidence.ts';
+import {
+  freedRanges,
+  NeededContents,
+  type ContentLife,
+  type KeptInterval,
+} from '../retention/needed-contents.ts';
+import type { KeptHistory, PointPart } from '../points/folder-evidence.ts';
 import { expiringVersions, type VersionRetention } from '../retention/version-retention.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { VersionRow } from './index-rows.ts';
@@ -19,12 +24,15 @@ type Sweep = {
   index: MirrorIndex;
   nowMs: number;
   rules: SweepRules;
-  /** Of all points that are kept of the agent, the intervals in this folder. */
-  kept: readonly KeptInterval[];
+  kept: KeptNow;
 };
 
+/** Of all points that are kept of the agent, the intervals in this folder; another array once a point came. */
+type KeptNow = () => readonly KeptInterval[];
+
 /**
- * The ids of the versions that no kept point needs any more, in pages, and at the end what is to be kept for the next
+ * The ids of the versions that no kept point needs any more, in pages that may be empty (so that others get a turn while
+ * much is looked at), and at the end what is to be kept for the next
  * sweep. Looked at is only what came of age since the last sweep and what points needed that are gone; without a last
  * sweep (it was cut off, the database is new, the rules are others), everything. Changes nothing.
  */
@@ -32,19 +40,19 @@ export function* expiringVersionIds(sweep: Sweep): Generator<readonly number[], 
   const { index, nowMs, rules, kept } = sweep;
   const last = index.sweep.read();
   const agedUntil = nowMs - rules.floorDays * dayMs;
-  const state: SweepState = { ...rules, agedUntil, kept: kept.map(({ from, to }) => ({ from, to })) };
-  const mayGo = createFilter(sweep, agedUntil);
+  const needed = new NeededNow(kept);
+  const stateAt = (until: number): SweepState => ({ ...rules, agedUntil: until, kept: needed.told() });
+  const mayGo = createFilter(sweep, needed, agedUntil);
   if (last === null || last.floorDays !== rules.floorDays || last.longestMs !== rules.longestMs) {
     yield* pages((after) => index.intervals.versionsEnded(everything, after, rowsAtOnce), mayGo);
-    return state;
+    return stateAt(agedUntil);
   }
-  state.agedUntil = Math.max(agedUntil, last.agedUntil);
-  for (const range of freedRanges(last.kept, kept))
+  for (const range of freedRanges(last.kept, kept()))
     yield* pages((after) => index.intervals.versionsEnded(range, after, rowsAtOnce), mayGo);
   yield* agedPages(index, last.agedUntil, agedUntil, mayGo);
   // what nobody can place among the points waits until none can have it
   yield* agedPages(index, last.agedUntil - unplacedMs(rules), agedUntil - unplacedMs(rules), mayGo);
-  return state;
+  return stateAt(Math.max(agedUntil, last.agedUntil));
 }
 
 function* agedPages(
@@ -57,7 +65,7 @@ function* agedPages(
   for (;;) {
     const rows = index.intervals.versionsReplaced(after, until, rowsAtOnce);
     const ids = rows.filter(mayGo).map(({ replaced }) => replaced.id);
-    if (ids.length > 0) yield ids;
+    yield ids;
     const last = rows.at(-1);
     if (last === undefined) return;
     after = { replacedAt: last.replacedAt, id: last.replaced.id };
@@ -72,15 +80,46 @@ function* pages(
   for (;;) {
     const rows = read(after);
     const ids = rows.filter(mayGo).map(({ replaced }) => replaced.id);
-    if (ids.length > 0) yield ids;
+    yield ids;
     const last = rows.at(-1)?.replaced;
     if (last === undefined) return;
     after = { ended: last.ended, id: last.id };
   }
 }
 
-function createFilter({ index, rules, kept }: Sweep, agedUntil: number): (row: VersionRow) => boolean {
-  const needed = new NeededContents(kept);
+/** What kept points need, those included that come while a sweep goes on. */
+class NeededNow {
+  readonly #kept: KeptNow;
+  readonly #told = new Map<string, KeptInterval>();
+  #asked: readonly KeptInterval[] | null = null;
+  #contents = new NeededContents([]);
+
+  constructor(kept: KeptNow) {
+    this.#kept = kept;
+    this.needs({ begun: 0n, ended: null, succeededAt: null });
+  }
+
+  needs(life: ContentLife): boolean {
+    const kept = this.#kept();
+    if (kept !== this.#asked) {
+      this.#asked = kept;
+      this.#contents = new NeededContents(kept);
+      for (const { from, to } of kept) this.#told.set(`${from}-${to}`, { from, to });
+    }
+    return this.#contents.needs(life);
+  }
+
+  /** All that it was ever told of. */
+  told(): KeptInterval[] {
+    return [...this.#told.values()];
+  }
+}
+
+function createFilter(
+  { index, rules }: Sweep,
+  needed: NeededNow,
+  agedUntil: number,
+): (row: VersionRow) => boolean {
   const placedSince = index.intervals.placedSince();
   return ({ path, replacedAt, replaced: { id, ended, holding } }) => {
     if (replacedAt > agedUntil) return false;
@@ -99,9 +138,9 @@ export function* expiringByRule(
   index: MirrorIndex,
   nowMs: number,
   retention: VersionRetention,
-  kept: readonly KeptInterval[],
+  kept: KeptNow,
 ): Generator<readonly number[]> {
-  const needed = new NeededContents(kept);
+  const needed = new NeededNow(kept);
   let after: RelativePath | null = null;
   for (;;) {
     const rows: VersionRow[] = index.versionsAfter(after, rowsAtOnce);
@@ -115,8 +154,20 @@ export function* expiringByRule(
         if (!needed.needs({ begun: holding.begun, ended, succeededAt })) ids.push(id);
       }
     }
-    if (ids.length > 0) yield ids;
+    yield ids;
   }
+}
+
+/** The parts that are kept at the time of the call, in moments. */
+export function keptIntervalsNow(intervals: IntervalIndex, kept: Pick<KeptHistory, 'parts'>): KeptNow {
+  let parts: readonly PointPart[] | null = null;
+  let found: readonly KeptInterval[] = [];
+  return () => {
+    const now = kept.parts;
+    if (now !== parts) found = keptIntervals(intervals, now);
+    parts = now;
+    return found;
+  };
 }
 
 /** The parts in moments; those of an index that was never met need nothing that is here. */

@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, hash as digest, type Hash } from 'node:crypto';
 import { ChunkCutter } from './chunk-cutter.ts';
 import type { ChunkingParameters } from './chunking-parameters.ts';
 
@@ -40,4 +40,14 @@ export class ChunkListBuilder {
     this.chunks.push({ length, hash: this.hash.digest() });
     this.hash = createHash('sha256');
   }
+}
+
+/** The chunk list of a content that shares nothing with any other, like all that is encrypted: as few chunks as there can be. */
+export function longestChunks(content: Uint8Array, { bytesMax }: ChunkingParameters): ChunkList {
+  const chunks: ChunkList = [];
+  for (let offset = 0; offset < content.length; offset += bytesMax) {
+    const chunk = content.subarray(offset, offset + bytesMax);
+    chunks.push({ length: chunk.length, hash: digest('sha256', chunk, 'buffer') });
+  }
+  return chunks;
 }

@@ -18,6 +18,7 @@ const entry = (
 export const errorTable = {
   ADDRESS_INVALID: entry('an address is not HOST:PORT', { exitCode: 2 }),
   ALREADY_RUNNING: entry('another process runs on this home'),
+  CLOCK_DAMAGED: entry('the file of the clock that ages are counted by was damaged'),
   CLOCK_JUMPED: entry('the clock on the wall and the one that ages are counted by differ by more than a day'),
   CONFIG_INVALID: entry('the configuration file or an option does not make sense', { exitCode: 2 }),
   CONTENT_GONE: entry('the receiver no longer holds this content, or its copy is damaged'),
@@ -25,6 +26,12 @@ export const errorTable = {
     retryable: true,
     crossesWire: true,
   }),
+  COPY_DAMAGED: entry(
+    'stored files are damaged or missing; their content is asked for again where that helps',
+    {
+      retryable: true,
+    },
+  ),
   DATABASE_CORRUPT: entry('a database file cannot be used; the receiver rebuilds it from its journal'),
   DEVICE_ID_INVALID: entry('a device ID has a wrong length, character or check character', { exitCode: 2 }),
   DEVICE_UNKNOWN: entry('no such device is paired here', { exitCode: 2 }),
@@ -35,6 +42,7 @@ export const errorTable = {
   FILESYSTEM_UNSUITABLE: entry('the file system lacks hard links, directory sync, locks or long names', {
     exitCode: 2,
   }),
+  FILE_UNKNOWN: entry('files are in a copy that this program did not put there; they are left alone'),
   FOLDER_PAUSED: entry('the folder is paused', { retryable: true }),
   FOLDER_UNKNOWN: entry('no such folder exists here', { exitCode: 2, crossesWire: true }),
   HOME_INVALID: entry('the home directory is missing, not initialised or already initialised', {
@@ -65,13 +73,16 @@ export const errorTable = {
   PATH_INVALID: entry('a path is absolute, climbs, or is too long', { exitCode: 2, crossesWire: true }),
   PEERS_DAMAGED: entry('the file of paired devices cannot be read'),
   PG_DUMP_TOO_OLD: entry('pg_dump is older than the PostgreSQL server that it shall dump'),
-  POINTS_LIMITED: entry(
-    'more restore points, or more pins, were announced than the receiver takes of an agent',
-    {
-      retryable: true,
-      crossesWire: true,
-    },
-  ),
+  PINS_LIMITED: entry('the receiver grants the agent no more pins; the restore point is held without one', {
+    exitCode: 3,
+    crossesWire: true,
+  }),
+  POINTS_LIMITED: entry('more restore points were announced than the receiver takes of an agent', {
+    retryable: true,
+    crossesWire: true,
+  }),
+  POINT_PINNED: entry('the restore point is pinned, and pinned ones are not forgotten'),
+  POINT_TOO_LATE: entry('a restore point needs what was let go before the point came', { crossesWire: true }),
   POINT_UNKNOWN: entry('no such restore point is held here', { exitCode: 2 }),
   PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),
   QUOTA_REACHED: entry('the agent has reached its quota on this receiver', {
@@ -92,6 +103,7 @@ export const errorTable = {
   RESTORE_INCOMPLETE: entry('some files could not be restored', { exitCode: 3 }),
   RESTORE_NOTHING_FOUND: entry('the receiver holds nothing that matches what is to be restored'),
   ROLE_REFUSED: entry('the device may not do this with its role', { crossesWire: true }),
+  SCRUB_LATE: entry('not everything that is stored was read again in time', { retryable: true }),
   SOURCE_FAILED: entry('the source of a sealed folder failed, so no version was made', { retryable: true }),
   SOURCE_STOPPED: entry('the folder stopped because its source looks vanished', { exitCode: 1 }),
   SOURCE_UNREADABLE: entry('a source file or directory cannot be read', { retryable: true }),
@@ -99,6 +111,8 @@ export const errorTable = {
     retryable: true,
   }),
   STORE_FULL: entry('the disk has reached the free-space floor', { retryable: true, crossesWire: true }),
+  SUCCEEDED: entry('another device goes on with the data of this one on the receiver', { crossesWire: true }),
+  SUCCESSION_REFUSED: entry('one device cannot go on with the data of another as things are'),
   TARGET_FULL: entry('the disk of the target has too little room for what is restored'),
   TARGET_UNUSABLE: entry('the directory or database to restore into cannot be made or written to'),
   TIMED_OUT: entry('what was waited for did not happen in time', { retryable: true, exitCode: 4 }),

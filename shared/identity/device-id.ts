@@ -126,6 +126,15 @@ export function meansDevice(typed: TypedDeviceId, deviceId: DeviceId): boolean {
   return typed.whole === null ? beginsWith(deviceId, compact(typed.text)) : typed.whole === deviceId;
 }
 
+/** Whether the text is a device ID, exactly as one is written. */
+export function isDeviceId(text: string): text is DeviceId {
+  try {
+    return parseDeviceId(text) === text;
+  } catch {
+    return false;
+  }
+}
+
 /** The first group, for tables and log lines. */
 export function shortDeviceId(deviceId: DeviceId): string {
   return deviceId.slice(0, groupLength);

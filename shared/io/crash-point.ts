@@ -12,6 +12,7 @@ export const crashPoints = [
   'store.renamed',
   'store.current-synced',
   'store.expired',
+
   'store.commit-written',
   'store.commit-synced',
   'store.indexed',
@@ -27,6 +28,9 @@ export const crashPoints = [
   'points.fact-synced',
   'points.file-removed',
   'points.facts-replaced',
+  'succession.key-adopted',
+  'succession.written',
+  'succession.key-removed',
   'seal.pack-written',
   'seal.pack-indexed',
   'seal.root-written',

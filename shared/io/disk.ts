@@ -25,6 +25,8 @@ export type Disk = {
   close: (fd: number) => void;
   /** Bytes read, 0 at the end of the file. */
   read: (fd: number, target: Uint8Array, position: number) => number;
+  /** The same, without keeping others from their work while the disk turns. */
+  readLater: (fd: number, target: Uint8Array, position: number) => Promise<number>;
   /** Writes all the bytes; `position` null appends. */
   write: (fd: number, bytes: Uint8Array, position: number | null) => void;
   truncate: (fd: number, size: number) => void;

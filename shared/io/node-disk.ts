@@ -4,6 +4,7 @@ import { diskError, type Disk, type DiskPath, type DiskStat } from './disk.ts';
 
 const fdatasync = promisify(fs.fdatasync);
 const fsync = promisify(fs.fsync);
+const read = promisify(fs.read);
 
 const { O_RDONLY, O_RDWR, O_WRONLY, O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_DIRECTORY, O_NONBLOCK } =
   fs.constants;
@@ -21,6 +22,13 @@ export const nodeDisk: Disk = {
   close: (fd) => attempt('close', '', () => fs.closeSync(fd)),
   read: (fd, target, position) =>
     attempt('read', '', () => fs.readSync(fd, target, 0, target.byteLength, position)),
+  async readLater(fd, target, position) {
+    try {
+      return (await read(fd, target, 0, target.byteLength, position)).bytesRead;
+    } catch (error) {
+      throw diskError(error, 'read', '');
+    }
+  },
   write(fd, bytes, position) {
     attempt('write', '', () => {
       let written = 0;

@@ -39,6 +39,10 @@ export class RecordingDisk implements Disk {
     return this.#disk.read(fd, target, position);
   }
 
+  async readLater(fd: number, target: Uint8Array, position: number): Promise<number> {
+    return this.#disk.readLater(fd, target, position);
+  }
+
   write(fd: number, bytes: Uint8Array, position: number | null): void {
     this.#disk.write(fd, bytes, position);
     this.trace.push({ call: 'write', handle: this.#handle(fd), bytes: Buffer.from(bytes), position });

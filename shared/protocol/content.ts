@@ -14,6 +14,23 @@ export type Content = { requestId: number; parts: ContentPart[] };
 const headerBytes = 7;
 const partHeaderBytes = 14;
 
+function headersBytes(parts: number): number {
+  return headerBytes + parts * partHeaderBytes;
+}
+
+function writeHeaders(message: Buffer, requestId: number, parts: readonly ContentPart[]): void {
+  message[0] = 0x11;
+  message.writeUInt32BE(requestId, 1);
+  message.writeUInt16BE(parts.length, 5);
+  let at = headerBytes;
+  for (const part of parts) {
+    message.writeUInt16BE(part.item, at);
+    message.writeBigUInt64BE(BigInt(part.offset), at + 2);
+    message.writeUInt32BE(part.bytes.length, at + 10);
+    at += partHeaderBytes;
+  }
+}
+
 const violation = (what: string): never => {
   throw new CodedError('PROTOCOL_VIOLATION', `content is malformed (${what})`);
 };
@@ -33,17 +50,9 @@ export const contentMessage: MessageDefinition<'content', Content> = {
     ) {
       throw new RangeError(`content of ${parts.length} parts, ${rawBytes} bytes does not fit a message`);
     }
-    const message = Buffer.allocUnsafeSlow(headerBytes + parts.length * partHeaderBytes + rawBytes);
-    message[0] = 0x11;
-    message.writeUInt32BE(requestId, 1);
-    message.writeUInt16BE(parts.length, 5);
-    let at = headerBytes;
-    for (const part of parts) {
-      message.writeUInt16BE(part.item, at);
-      message.writeBigUInt64BE(BigInt(part.offset), at + 2);
-      message.writeUInt32BE(part.bytes.length, at + 10);
-      at += partHeaderBytes;
-    }
+    const message = Buffer.allocUnsafeSlow(headersBytes(parts.length) + rawBytes);
+    writeHeaders(message, requestId, parts);
+    let at = headersBytes(parts.length);
     for (const part of parts) at += part.bytes.copy(message, at);
     return message;
   },
@@ -74,3 +83,42 @@ export const contentMessage: MessageDefinition<'content', Content> = {
     return { requestId: message.readUInt32BE(1), parts };
   },
 };
+
+/**
+ * Puts content messages together, one at a time, in memory that is taken once and used again: the bytes are read to where
+ * they lie in the message.
+ */
+export class ContentWriter {
+  readonly #memory = Buffer.allocUnsafeSlow(
+    headersBytes(limits.contentPartsMax) + limits.contentMessageBytesMax,
+  );
+  #parts: ContentPart[] = [];
+  #end = headersBytes(limits.contentPartsMax);
+
+  /** Parts of the open message. */
+  get partCount(): number {
+    return this.#parts.length;
+  }
+
+  /** Where the bytes of the next part go; as long as the message has room. */
+  get room(): Buffer {
+    return this.#memory.subarray(this.#end);
+  }
+
+  /** Adds what the first `length` bytes of `room` hold by now. */
+  add(item: number, offset: number, length: number): void {
+    this.#parts.push({ item, offset, bytes: this.room.subarray(0, length) });
+    this.#end += length;
+  }
+
+  /** The message, which is over by that; it is valid until something is written to `room`. */
+  take(requestId: number): Buffer {
+    const headers = headersBytes(this.#parts.length);
+    const start = headersBytes(limits.contentPartsMax) - headers;
+    const message = this.#memory.subarray(start, this.#end);
+    writeHeaders(message, requestId, this.#parts);
+    this.#parts = [];
+    this.#end = headersBytes(limits.contentPartsMax);
+    return message;
+  }
+}

@@ -15,16 +15,16 @@ const compressionLevels: Record<PackEffort, number> = { fast: 2, thorough: 9 };
 
 /**
  * The content of a pack, in pieces: the chunks one after the other as one zstd data frame (checksum, content size), then
- * one skippable frame of zeros that brings the whole to a Padmé length. `chunks`: 1 byte to 16 MiB.
+ * one skippable frame of zeros that brings the whole to a Padmé length. `chunks`: 1 byte to 16 MiB. `room`: what the data
+ * frame is expected to take at most; where it takes more, a copy is made.
  * @see docs/sealed-format.md#packs and RFC 8878 §3.1
  */
-export function packContent(chunks: Uint8Array, effort: PackEffort): Uint8Array[] {
+export function packContent(chunks: Uint8Array, effort: PackEffort, room: number = Infinity): Uint8Array[] {
   if (chunks.length === 0 || chunks.length > sealedLimits.packPlainBytesMax) {
     throw new RangeError(`a pack holds 1 to ${sealedLimits.packPlainBytesMax} bytes, not ${chunks.length}`);
   }
   const frame = zstdCompressSync(chunks, {
-    // one piece of output: chunks that do not compress grow by 3 bytes a block of 128 KiB
-    chunkSize: chunks.length + (chunks.length >> 8) + 1024,
+    chunkSize: Math.min(frameBytesMax(chunks), Math.max(64, room)),
     params: {
       [constants.ZSTD_c_compressionLevel]: compressionLevels[effort],
       [constants.ZSTD_c_checksumFlag]: 1,
@@ -37,6 +37,11 @@ export function packContent(chunks: Uint8Array, effort: PackEffort): Uint8Array[
   padding.writeUInt32LE(skippableMagic, 0);
   padding.writeUInt32LE(padding.length - skippableHeaderBytes, 4);
   return [frame, padding];
+}
+
+/** Chunks that do not compress grow by 3 bytes a block of 128 KiB. */
+function frameBytesMax(chunks: Uint8Array): number {
+  return chunks.length + (chunks.length >> 8) + 1024;
 }
 
 /** `packContent` in one piece. */

@@ -11,6 +11,7 @@ Mirror folders need none of this: their files lie readable in the folder's direc
 ## What lies where
 
     <data>/<agent>/agent.pem                        public key of the agent (the Mastodon server)
+    <data>/<agent>/agent-DEVICE-ID.pem              the same of a rebuilt server that goes on with its data
     <data>/<agent>/<folder>/versions/N-EPOCH.json   one version: which packs it needs, in clear
     <data>/<agent>/<folder>/versions/N-EPOCH.json.sig   its signature by the agent
     <data>/<agent>/<folder>/packs/SHA256.pgp        OpenPGP messages; each name is the SHA-256 of the file
@@ -70,10 +71,11 @@ def opened(name):
 def chunks(name): return run('zstd', '-d', '-q', '-c', data=opened(name))
 def raw(entry, key): return entry[key].encode() if key in entry else base64.b64decode(entry[key + 'Base64'])
 def restore():
-    signed, pem = folder + '/versions/' + version + '.json', os.path.dirname(folder) + '/agent.pem'
+    signed, keys = folder + '/versions/' + version + '.json', os.path.dirname(folder)
+    with open(signed, 'rb') as file: record = json.load(file)
+    pem = next(filter(os.path.isfile, [keys + '/agent-' + record['agent'] + '.pem']), keys + '/agent.pem')
     run('openssl', 'dgst', '-sha256', '-verify', pem, '-signature', signed + '.sig', signed)
     key = base64.b32encode(hashlib.sha256(run('openssl', 'pkey', '-pubin', '-in', pem, '-outform', 'der')).digest()).decode()
-    with open(signed, 'rb') as file: record = json.load(file)
     check(key.rstrip('=') == re.sub('(.{13}).', r'\1', record['agent'].replace('-', '')), 'agent.pem is of another agent')
     check(record['folder'] == os.path.basename(folder), 'the version is of another folder')
     check('%010d-%s' % (record['number'], record['epoch']) == version, 'the version has the name of another one')
@@ -110,9 +112,8 @@ def restore():
         if os.geteuid() == 0: os.chown(full, entry['uid'], entry['gid'], follow_symlinks=False)
         if kind != 'symlink': os.chmod(full, entry['mode'])
         os.utime(full, ns=(int(entry['mtimeNs']),) * 2, follow_symlinks=False)
-    os.rename(work, target)
 if os.path.lexists(target) or os.path.lexists(work): sys.exit('error: ' + sys.argv[3] + ' or .partial exists already')
-try: restore(); print('restored to', sys.argv[3])
+try: restore(); os.rename(work, target); print('restored to', sys.argv[3])
 except BaseException as problem: shutil.rmtree(work, ignore_errors=True); sys.exit('error: %s' % problem)
 ~~~
 

@@ -1,7 +1,7 @@
 import { CodedError } from '../errors/coded-error.ts';
 import type { Message } from '../protocol/codec.ts';
 import { fileChunking } from '../chunking/chunking-parameters.ts';
-import type { ContentPart } from '../protocol/content.ts';
+import { ContentWriter } from '../protocol/content.ts';
 import { limits } from '../protocol/limits.ts';
 import type { WantChunks } from '../protocol/want-chunks.ts';
 import type { Want, WantItem } from '../protocol/want.ts';
@@ -10,6 +10,8 @@ import type { ContentSource, OpenContent } from './content-source.ts';
 type ContentServerDeps = {
   /** Resolves when the message went to the kernel; rejects with LINK_CLOSED. */
   send(message: Message): Promise<void>;
+  /** The same of a `content` message, encoded already; its bytes are written over once it went. */
+  sendContent(message: Buffer): Promise<void>;
   source: ContentSource;
 };
 
@@ -34,6 +36,8 @@ export class ContentServer {
   private bytesAsked = 0;
   private stopped = false;
   private wake: () => void = () => {};
+  /** Of a link that asks for content. */
+  private writer: ContentWriter | null = null;
 
   constructor(deps: ContentServerDeps) {
     this.deps = deps;
@@ -100,8 +104,7 @@ export class ContentServer {
   /** Sends one message of content (and what is gone on the way). True when the request is answered. */
   private async serveTurn(turns: WantTurns): Promise<boolean> {
     const { request } = turns;
-    const parts: ContentPart[] = [];
-    let room: number = limits.contentMessageBytesMax;
+    const writer = (this.writer ??= new ContentWriter());
     let finished = false;
     try {
       for (;;) {
@@ -111,8 +114,9 @@ export class ContentServer {
           break;
         }
         const rest = item.length - turns.sentOfItem;
-        if (parts.length > 0 && (rest > room || parts.length >= limits.contentPartsMax)) break;
-        const bytes = await this.readItem(turns, item, Math.min(rest, room));
+        const { room, partCount } = writer;
+        if (partCount > 0 && (rest > room.length || partCount >= limits.contentPartsMax)) break;
+        const bytes = await this.readItem(turns, item, room.subarray(0, rest));
         if (typeof bytes === 'string') {
           this.finishItem(turns, rest);
           await this.deps.send({
@@ -123,15 +127,12 @@ export class ContentServer {
           });
           continue;
         }
-        parts.push({ item: turns.item, offset: item.offset + turns.sentOfItem, bytes });
-        room -= bytes.length;
-        this.bytesAsked -= bytes.length;
-        turns.sentOfItem += bytes.length;
+        writer.add(turns.item, item.offset + turns.sentOfItem, bytes);
+        this.bytesAsked -= bytes;
+        turns.sentOfItem += bytes;
         if (turns.sentOfItem === item.length) this.finishItem(turns, 0);
       }
-      if (parts.length > 0) {
-        await this.deps.send({ type: 'content', requestId: request.requestId, parts });
-      }
+      if (writer.partCount > 0) await this.deps.sendContent(writer.take(request.requestId));
       return finished;
     } catch (error) {
       turns.open?.close();
@@ -140,7 +141,7 @@ export class ContentServer {
     }
   }
 
-  private async readItem(turns: WantTurns, item: WantItem, lengthMax: number) {
+  private async readItem(turns: WantTurns, item: WantItem, room: Buffer) {
     if (turns.open === null) {
       const opened = await this.deps.source.open(turns.request.folder, item.path, item.hash);
       if (typeof opened === 'string') return opened;
@@ -149,7 +150,7 @@ export class ContentServer {
     if (item.offset + item.length > turns.open.size) {
       throw new CodedError('PROTOCOL_VIOLATION', 'a range behind the end of a content was asked for');
     }
-    return turns.open.read(item.offset + turns.sentOfItem, lengthMax);
+    return turns.open.read(item.offset + turns.sentOfItem, room);
   }
 
   private finishItem(turns: WantTurns, unsentBytes: number): void {

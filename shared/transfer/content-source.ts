@@ -7,11 +7,11 @@ export type OpenContent = {
   /** Bytes of the whole content, as announced. */
   readonly size: number;
   /**
-   * At least 1 and at most `lengthMax` bytes from `offset`, verified to belong to the content that was asked for; or why they
-   * cannot be given. Where it is not 'unreadable' for a moment only, the source has already noted durably what it has to.
-   * Called with `offset < size`; a source may read more than it gives in order to verify.
+   * Writes what is at `offset` to the beginning of `room` and gives how many bytes that is, 1 at least, verified to belong to
+   * the content that was asked for; or why they cannot be given. Where it is not 'unreadable' for a moment only, the source
+   * has already noted durably what it has to. Called with `offset < size`; a source may read more than it gives in order to verify.
    */
-  read(offset: number, lengthMax: number): Promise<Buffer | GoneReason>;
+  read(offset: number, room: Buffer): Promise<number | GoneReason>;
   /** The chunk list by `fileChunking`; asked for contents above `wholeFileBytesMax` only. */
   chunkList(): Promise<ChunkList | GoneReason>;
   close(): void;

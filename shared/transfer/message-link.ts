@@ -17,7 +17,12 @@ export class MessageLink {
 
   /** Resolves when the message went to the kernel. @throws CodedError LINK_CLOSED */
   async send(message: Message): Promise<void> {
-    await this.channel.send(encodeMessage(message));
+    await this.sendEncoded(encodeMessage(message));
+  }
+
+  /** The same of a message that is encoded already; its bytes are no longer needed then. @throws CodedError LINK_CLOSED */
+  async sendEncoded(message: Buffer): Promise<void> {
+    await this.channel.send(message);
   }
 
   /** The next message; null once the link ended. @throws CodedError PROTOCOL_VIOLATION */

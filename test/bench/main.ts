@@ -6,13 +6,14 @@ import { formatTable } from '../../shared/cli/table.ts';
 import { killPrograms } from '../support/program.ts';
 import type { Benchmark } from './benchmark.ts';
 import { dumpHourly } from './dump-hourly.ts';
+import { expiry } from './expiry.ts';
 import { ProgramMissingError } from './peer-programs.ts';
 import { restoreDatabase } from './restore-database.ts';
 import { restoreDump } from './restore-dump.ts';
 import { runBenchmark } from './run-benchmark.ts';
 import { formatReport } from './report.ts';
 
-const benchmarks: readonly Benchmark[] = [dumpHourly, restoreDump, restoreDatabase];
+const benchmarks: readonly Benchmark[] = [dumpHourly, restoreDump, restoreDatabase, expiry];
 
 const usage = `usage: npm run bench                              what there is
        npm run bench -- NAME [--json] [--scale S] [--seed N] [--directory DIR]

@@ -1,7 +1,14 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createPublicKey } from 'node:crypto';
+import { PointBook } from '../../receiver/points/point-book.ts';
 import type { PointListing } from '../../shared/cli/point-listing.ts';
+import type { DeviceId } from '../../shared/identity/device-id.ts';
+import { silentLogger } from '../../shared/io/logger.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
+import { encodePointRecord } from '../../shared/sealing/point-record.ts';
+import { signRecord } from '../../shared/sealing/signed-record.ts';
 import { readTree } from '../support/store-fixture.ts';
 import { SealedWorkbench } from '../support/sealed-workbench.ts';
 import { until } from '../support/until.ts';
@@ -181,4 +188,69 @@ it('lists no points of an agent that is not the one named', async () => {
   const shown = await sealed.onRestorer(['points', '--agent', sealed.bench.agentId]);
   expect(shown.stdout).toMatch(/^POINT +MADE +RECEIVED +AGENT +STATE/);
   expect(shown.stderr).not.toContain('unverified');
+});
+
+it('forgets points when the owner says so, and only then, and removes what only they had', async () => {
+  const { bench } = sealed;
+  const { receiver } = bench;
+  fs.writeFileSync(path.join(bench.source, 'picture.png'), 'to be forgotten');
+  const pinned = await dumpPoint();
+  fs.rmSync(path.join(bench.source, 'picture.png'));
+  await dumpPoint();
+  const holds = (): boolean =>
+    [...readTree(bench.versions).values()].some((content) => content.toString() === 'to be forgotten');
+  expect(holds()).toBe(true);
+  const refused = await receiver.run(['forget', pinned, '--yes']);
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining(`unpin ${pinned}`)]);
+  await receiver.must(['unpin', pinned]);
+  const asked = await receiver.run(['forget', pinned]);
+  expect([asked.code, asked.stderr]).toEqual([2, expect.stringContaining('nothing was forgotten')]);
+  const plan = await receiver.must(['forget', pinned, '--dry-run', '--json']);
+  expect(JSON.parse(plan)).toMatchObject({ dryRun: true, points: [{ id: pinned }], versions: 1, bytes: 15 });
+  expect(holds()).toBe(true);
+  const said = await receiver.must(['forget', pinned.slice(0, 20), '--yes']);
+  expect(said).toContain('1 restore point is forgotten; removed what nothing else needs: 1 version, 15 B');
+  expect(holds()).toBe(false);
+  expect((await points()).map(({ id }) => id)).not.toContain(pinned);
+  expect((await receiver.status()).agents[0]?.points).toMatchObject({ forgotten: 0 });
+});
+
+it('dumps without a pin where the receiver grants no more, and says so with exit code 3', async () => {
+  const { agent, agentId, data, receiver } = sealed.bench;
+  await receiver.stop();
+  const keyPem = fs.readFileSync(path.join(agent.home, 'identity', 'key.pem'), 'utf8');
+  const longAgo = (): number => Date.now() - 30 * 86_400_000;
+  const book = await PointBook.open(
+    {
+      disk: nodeDisk,
+      agentKey: () => createPublicKey(keyPem),
+      retentionNow: longAgo,
+      now: longAgo,
+      steadyNow: () => 0,
+      isForgotten: () => false,
+      logger: silentLogger,
+    },
+    { directory: path.join(data, agentId, 'points'), agent: agentId },
+  );
+  for (let number = 1; number <= 20; number += 1) {
+    const createdAt = new Date(longAgo() + number * 1000).toISOString();
+    const [fields, folders] = [
+      { agent: agentId as DeviceId, number, createdAt, previous: null, cause: 'asked' as const },
+      [{ id: 'media', kind: 'mirror' as const, index: '00000000000000aa', from: 0, to: 1 }],
+    ];
+    const record = encodePointRecord({ ...fields, pin: `pin ${number}`, folders });
+    await book.take(record, signRecord(record, keyPem));
+  }
+  await book.close();
+  await receiver.start();
+  await until('the link is up', async () => (await receiver.status()).agents[0]?.connected);
+  const dumped = await agent.run(['dump', '--wait-copies', '1', '--pin', 'one more']);
+  expect([dumped.code, dumped.stderr]).toEqual([3, expect.stringContaining('error PINS_LIMITED')]);
+  const id = /restore point (\S+)/.exec(dumped.stdout)?.[1] ?? '';
+  expect((await points()).find((point) => point.id === id)).toMatchObject({ pinned: false });
+  const pin = (await points()).find(({ pinned }) => pinned);
+  await receiver.must(['unpin', pin?.id ?? '']);
+  const granted = await agent.must(['dump', '--pin', 'one more', '--json']);
+  const receiverId = await receiver.id();
+  expect(JSON.parse(granted)).toMatchObject({ pins: [{ receiver: receiverId, granted: true, code: null }] });
 });

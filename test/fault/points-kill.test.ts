@@ -42,7 +42,8 @@ it.each(named)('holds what it acknowledged when it is killed at %s', async (cras
         gone.delete(id);
       }
       if (word === 'pinned') pinned.add(id);
-      if (word === 'gone') gone.add(id);
+      if (word === 'forgetting') held.delete(id);
+      if (word === 'gone' || word === 'forgotten') gone.add(id);
       if (word === 'expiring') expiring = true;
     }
     const book = await PointBook.open(
@@ -52,6 +53,7 @@ it.each(named)('holds what it acknowledged when it is killed at %s', async (cras
         retentionNow: () => 0,
         now: () => 0,
         steadyNow: () => 0,
+        isForgotten: () => false,
         logger: silentLogger,
       },
       { directory, agent: signer.agent },
@@ -62,9 +64,11 @@ it.each(named)('holds what it acknowledged when it is killed at %s', async (cras
     // what is not pinned may have gone once an expiry was under way
     if (!expiring) for (const id of held) expect(now.has(id)).toBe(true);
     for (const id of gone) expect(now.has(id)).toBe(false);
+    const waiting = book.forgotten().map(({ id }) => id);
+    for (const { record } of book.forgotten()) expect(record).not.toBeNull();
     await book.close();
     const files = fs.readdirSync(directory).filter((name) => name.endsWith('.json'));
-    expect(files.toSorted()).toEqual([...now.keys()].map((id) => `${id}.json`).toSorted());
+    expect(files.toSorted()).toEqual([...now.keys(), ...waiting].map((id) => `${id}.json`).toSorted());
     expect(fs.readdirSync(directory).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   }
   expect(kills).toBeGreaterThan(0);

@@ -18,6 +18,7 @@ import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { until } from '../support/replication-bench.ts';
 import { createTestKey, SealedBench } from '../support/sealed-bench.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { PointSigner } from '../support/point-fixture.ts';
 import { receiverCopies } from '../support/receiver-copies.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
@@ -127,4 +128,41 @@ it('alarms as soon as a version comes that is sealed to other keys', async () =>
   agent = SealedBench.reuse(home, [ann.recipient, bob.recipient], agent.identity);
   await bring(2);
   expect(alarms.list()).toMatchObject([{ code: 'RECIPIENTS_CHANGED' }]);
+});
+
+it('tells a device that another one goes on with its data, takes nothing of it, and is held up by none that is silent', async () => {
+  const feed = new FakeFolderFeed();
+  feed.write('a', 'content');
+  feed.scan();
+  serve(feed);
+  await until(() => sessions.lastDurableAt(agentId, 'media') !== null, 'the first batch');
+  links.pop()?.close();
+  await sessions.ended();
+  const next = new PointSigner().agent;
+  copies.successions.add(agentId, next, { since: now(), replacesLast: false });
+  let isSilentHeard = true;
+  void connect().closed.then(() => (isSilentHeard = false));
+  const deps = { folders: { list: () => [feed], onChange: () => () => {} }, points: noPoints };
+  const session = (channel: Channel): ServeSession =>
+    new ServeSession({ ...deps, channel, logger: silentLogger }, { programVersion: '0.0.0' });
+  feed.write('b', 'late');
+  feed.scan();
+  const refused = session(connect());
+  expect((await refused.run())?.code).toBe('LINK_CLOSED');
+  expect(refused.refusal).toMatchObject({
+    code: 'SUCCEEDED',
+    message: expect.stringContaining(next) as string,
+  });
+  const files = (): number => {
+    const [store] = copies.foldersOf(agentId).map(([, one]) => one);
+    return store?.kind === 'mirror' ? store.usage().files : -1;
+  };
+  expect(files()).toBe(1);
+  const [agentSide, receiverSide] = createChannelPair({ firstId: next });
+  links.push(agentSide);
+  sessions.begin(receiverSide);
+  void session(agentSide).run();
+  await until(() => files() === 2, 'the file of the device that goes on');
+  expect(copies.agentIds()).toEqual([agentId]);
+  expect(isSilentHeard).toBe(true);
 });

@@ -4,6 +4,7 @@ import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
 import { nothingKept } from '../support/kept-history.ts';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { AgentCopies } from '../../receiver/agent-copies.ts';
+import { defaultScrubOptions } from '../../receiver/scrub/scrub-state.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import type { SealedStore } from '../../receiver/store/sealed-store.ts';
 import type { RefusedVersion } from '../../receiver/store/version-intake.ts';
@@ -53,6 +54,7 @@ beforeEach(() => {
       versions: { kind: 'simple', keep: 0, cleanoutDays: 0, floorDays: 1 },
       folderVersions: new Map(),
       points: defaultPointRules,
+      scrub: defaultScrubOptions,
       quotaBytes: null,
       sealedReserve: 0.1,
       quotas: new Map([[agents[0], quotaBytes]]),

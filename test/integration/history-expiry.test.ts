@@ -16,6 +16,8 @@ import { receiverCopies } from '../support/receiver-copies.ts';
 import { FeedFake, indexA, readTree } from '../support/store-fixture.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
+type ExpiryDeps = Parameters<typeof expireHistory>[0];
+
 const dayMs = 86_400_000;
 const rules: PointRules = {
   hourlyDays: 0,
@@ -37,12 +39,14 @@ let feed: FeedFake;
 let isRead: boolean;
 let stored: number;
 let gap: ClockGap | null;
+let damagedClock: string | null;
 
 beforeEach(async () => {
   now = 1_800_000_000_000;
   isRead = false;
   stored = 0;
   gap = null;
+  damagedClock = null;
   const scratch = temporaryDirectory();
   data = path.join(scratch, 'data');
   fs.mkdirSync(data);
@@ -64,18 +68,19 @@ function openBooks(): PointBooks {
   return new PointBooks({ copies, dataDirectory: data, disk: nodeDisk, logger: silentLogger, ...clocks });
 }
 
-async function expire(): Promise<void> {
-  const deps = {
+async function expire(change: (deps: ExpiryDeps) => ExpiryDeps = (deps) => deps): Promise<void> {
+  const deps: ExpiryDeps = {
     points: books,
     copies,
     isRead: () => isRead,
     retentionNow: () => now,
     storeClock: () => void (stored += 1),
     clockGap: () => gap,
+    damagedClockFile: () => damagedClock,
     alarms,
     logger: silentLogger,
   };
-  await expireHistory(deps, { rulesOf: () => rules }, () => false);
+  await expireHistory(change(deps), { rulesOf: () => rules }, () => false);
 }
 
 let made = 0;
@@ -160,6 +165,37 @@ it('removes what a run that was cut off left, though its points are gone already
   expect(await held()).not.toContain(points[2]?.id);
 });
 
+it('tells what expires of points that come meanwhile', async () => {
+  await threePoints();
+  const told: number[][] = [];
+  const slow = Object.create(store) as MirrorStore;
+  slow.expire = async (nowMs, kept) => {
+    const begins = (): number[] => kept.parts.map((part) => (part.kind === 'mirror' ? part.from : 0));
+    told.push(begins());
+    await point();
+    expect(kept.parts).toBe(kept.parts);
+    told.push(begins());
+    return store.expire(nowMs, kept);
+  };
+  const agentIds = (): (typeof signer.agent)[] => [signer.agent];
+  await expire((deps) => ({ ...deps, copies: { agentIds, foldersOf: () => [['media', slow]] } }));
+  expect(told).toEqual([
+    [1, 2, 3],
+    [1, 2, 3, 3],
+  ]);
+});
+
+it('refuses a point that comes again after what it needs was let go', async () => {
+  const points = await threePoints();
+  now += 8 * dayMs;
+  await expire();
+  const again = async (at: number) =>
+    books.take(signer.agent, points[at]?.record ?? Buffer.alloc(0), points[at]?.signature ?? Buffer.alloc(0));
+  expect(await again(1)).toEqual({ held: false, code: 'POINT_TOO_LATE' });
+  expect(await again(2)).toEqual({ held: true, code: null });
+  expect((await books.list(signer.agent)).map(({ proof }) => proof.complete)).toEqual([true]);
+});
+
 it('takes nothing of an agent that a restore reads from, nor of one whose points cannot be read', async () => {
   await threePoints();
   now += 400 * dayMs;
@@ -182,6 +218,17 @@ it('asks a person about a wall clock that was set, until both clocks agree again
   expect(alarm?.code).toBe('CLOCK_JUMPED');
   expect(alarm?.message).toContain('365 days ahead');
   gap = null;
+  await expire();
+  expect(alarms.list()).toEqual([]);
+});
+
+it('asks a person about a damaged clock until its file is removed', async () => {
+  damagedClock = '/data/retention-clock.json.damaged';
+  await expire();
+  expect(alarms.list()).toMatchObject([{ code: 'CLOCK_DAMAGED' }]);
+  expect(alarms.list()[0]?.message).toContain('it is 2027-01-15T08:00:00.000Z now');
+  expect(alarms.list()[0]?.message).toContain('remove /data/retention-clock.json.damaged');
+  damagedClock = null;
   await expire();
   expect(alarms.list()).toEqual([]);
 });

@@ -48,14 +48,47 @@ it('lets a year of the wall clock, in either direction, pass for no more than tw
   }
 });
 
-it('believes the wall clock once where its file is missing or damaged', () => {
+it('believes the wall clock once where its file is missing', () => {
   const { file, now, start } = setUp();
   start().store();
   now.wall += 400 * dayMs;
-  for (const text of ['', '{"nowMs":-1}', 'null', '{"nowMs":1.5}']) {
-    fs.writeFileSync(file, text);
-    expect(start().nowMs(), text).toBe(now.wall);
-  }
   fs.rmSync(file);
+  expect([start().nowMs(), start().damagedFile()]).toEqual([now.wall, null]);
+});
+
+it('goes on from when its file was stored where that is damaged, and says so until a person removes it', () => {
+  for (const text of ['', '{"nowMs":-1}', 'null', '{"nowMs":1.5}']) {
+    const { file, now, start, pass } = setUp();
+    const first = start();
+    // the clock stands still, and is stored so, while the wall clock is wrong
+    now.wall += 365 * dayMs;
+    pass(hourMs);
+    first.store();
+    expect(first.damagedFile()).toBeNull();
+    const stored = first.nowMs();
+    const { mtimeMs } = fs.statSync(file);
+    fs.writeFileSync(file, text);
+    fs.utimesSync(file, mtimeMs / 1000, mtimeMs / 1000);
+    const second = start();
+    expect(second.nowMs(), text).toBe(stored + 2 * dayMs);
+    expect(second.damagedFile()).toBe(`${file}.damaged`);
+    second.store();
+    expect(fs.readFileSync(`${file}.damaged`, 'utf8')).toBe(text);
+    const third = start();
+    expect([third.nowMs() - stored, third.damagedFile()]).toEqual([4 * dayMs, `${file}.damaged`]);
+    // killed before a new file was written
+    fs.rmSync(file);
+    expect(start().nowMs()).toBe(stored + 2 * dayMs);
+    third.store();
+    fs.rmSync(`${file}.damaged`);
+    expect([third.damagedFile(), start().damagedFile()]).toEqual([null, null]);
+  }
+});
+
+it('does not go ahead of the wall clock because somebody damaged its file by hand', () => {
+  const { file, now, start } = setUp();
+  start().store();
+  fs.writeFileSync(file, 'now');
+  expect(fs.statSync(file).mtimeMs).toBeGreaterThan(now.wall);
   expect(start().nowMs()).toBe(now.wall);
 });

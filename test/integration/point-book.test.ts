@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { PointBook, resolvePointId } from '../../receiver/points/point-book.ts';
+import { PointBook } from '../../receiver/points/point-book.ts';
+import { resolvePointId } from '../../receiver/points/resolve-point-id.ts';
 import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
 import type { Disk } from '../../shared/io/disk.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
@@ -15,9 +16,11 @@ const signer = new PointSigner();
 let directory: string;
 let clock: { retention: number; wall: number; steady: number };
 let book: PointBook;
+let isForgotten: boolean;
 
 beforeEach(async () => {
   directory = path.join(temporaryDirectory(), signer.agent, 'points');
+  isForgotten = false;
   clock = { retention: 1_000_000, wall: 2_000_000, steady: 0 };
   book = await open();
 });
@@ -30,6 +33,7 @@ function open(disk: Disk = nodeDisk): Promise<PointBook> {
     retentionNow: () => clock.retention,
     now: () => clock.wall,
     steadyNow: () => clock.steady,
+    isForgotten: () => isForgotten,
     logger: silentLogger,
   };
   return PointBook.open(deps, { directory, agent: signer.agent });
@@ -90,6 +94,29 @@ it('refuses a point that goes back behind the one which it follows', async () =>
   expect((await take(signer.point(6, { previous: first.hash.toString('hex') }))).held).toBe(true);
 });
 
+it('refuses a point that needs what was let go, and has one that is about to be held kept', async () => {
+  isForgotten = true;
+  expect(await take(signer.point(1))).toEqual({ held: false, code: 'POINT_TOO_LATE' });
+  expect([shown(), book.refused, book.needed()]).toEqual([[], 1, []]);
+  isForgotten = false;
+  await book.close();
+  const needed: number[][] = [];
+  const note = (): void => void needed.push(book.needed().map(({ number }) => number));
+  const syncData: Disk['syncData'] = async (fd) => {
+    note();
+    await nodeDisk.syncData(fd);
+  };
+  book = await open(Object.assign(Object.create(nodeDisk) as Disk, { syncData }));
+  await take(signer.point(2));
+  await take(signer.point(3));
+  note();
+  expect([needed[0], needed.at(-1)]).toEqual([[2], [2, 3]]);
+  expect(book.needed()).toBe(book.needed());
+  clock.retention += 800 * 24 * hourMs;
+  await book.expire({ ...defaultPointRules, newestComplete: 0 }, () => 0);
+  expect(book.needed()).toEqual([]);
+});
+
 it('takes no more than 24 points at once and 6 an hour, and goes on taking later', async () => {
   const answers = [];
   for (let number = 1; number <= 40; number += 1) answers.push(await take(signer.point(number)));
@@ -101,15 +128,18 @@ it('takes no more than 24 points at once and 6 an hour, and goes on taking later
 });
 
 it('gives an agent 20 pins, and the owner as many as wanted', async () => {
+  const owned = signer.point(100);
+  await take(owned);
+  await book.pin(owned.id, 'the first of the owner');
   for (let number = 1; number <= 21; number += 1) {
     const answer = await take(signer.point(number, { pin: `pin ${number}` }));
-    expect(answer).toEqual({ held: true, code: number > 20 ? 'POINTS_LIMITED' : null });
+    expect(answer).toEqual({ held: true, code: number > 20 ? 'PINS_LIMITED' : null });
   }
   const last = signer.point(22);
   await take(last);
   await book.pin(last.id, 'mine');
   const before = shown();
-  expect(before.filter(([, label]) => label !== null)).toHaveLength(21);
+  expect(before.filter(([, label]) => label !== null)).toHaveLength(22);
   await reopen();
   expect(shown()).toEqual(before);
   expect(await book.unpin(last.id)).toBe(true);
@@ -201,4 +231,57 @@ it('finds a point by a part of its name that stands for no other', async () => {
   expect(() => resolvePointId('1999', ids)).toThrow(
     expect.objectContaining({ code: 'POINT_UNKNOWN' }) as Error,
   );
+});
+
+it('keeps in mind that a point is forgotten when its journal is written anew, until it is settled', async () => {
+  const [first, second] = [signer.point(1), signer.point(2)];
+  await take(first);
+  await take(second);
+  await book.forget([first.id]);
+  await book.close();
+  fs.appendFileSync(path.join(directory, 'facts.journal'), '0badc0de {"type":"damaged"}\n');
+  book = await open();
+  await reopen();
+  expect(shown()).toEqual([[second.id, null]]);
+  expect(book.forgotten()).toMatchObject([{ id: first.id, record: { number: 1 }, forgottenAt: 2_000_000 }]);
+  await book.settle([first.id, second.id]);
+  await reopen();
+  expect(book.forgotten()).toEqual([]);
+  expect(fs.existsSync(path.join(directory, `${first.id}.json`))).toBe(false);
+  expect(shown()).toEqual([[second.id, null]]);
+});
+
+it('writes damaged and lost files of points anew while it is open, and tells of files that nobody stored', async () => {
+  const [one, two] = [signer.point(1), signer.point(2)];
+  await take(one);
+  await take(two);
+  await book.pin(two.id, 'kept');
+  expect(await book.scrub()).toEqual({ mended: [], extras: [] });
+  const at = (name: string): string => path.join(directory, name);
+  fs.appendFileSync(at(`${one.id}.json`), ' ');
+  fs.rmSync(at(`${two.id}.json.sig`));
+  fs.writeFileSync(at('facts.journal'), fs.readFileSync(at('facts.journal'), 'utf8').replace('kept', 'lost'));
+  fs.writeFileSync(at('notes.txt'), 'mine');
+  const mended = [`${one.id}.json`, `${two.id}.json`, 'facts.journal'];
+  expect(await book.scrub()).toEqual({ mended, extras: ['notes.txt'] });
+  expect(await book.scrub()).toEqual({ mended: [], extras: ['notes.txt'] });
+  expect(fs.readFileSync(at(`${one.id}.json`)).equals(one.record)).toBe(true);
+  await reopen();
+  expect(shown()).toEqual([
+    [one.id, null],
+    [two.id, 'kept'],
+  ]);
+  expect(book.damaged).toEqual([]);
+  const lines = fs.readFileSync(at('facts.journal'), 'utf8').split('\n');
+  for (const rest of [lines.slice(0, -2).join('\n'), lines.slice(0, -3).join('\n')]) {
+    fs.writeFileSync(at('facts.journal'), `${rest}\n`);
+    expect((await book.scrub()).mended).toEqual(['facts.journal']);
+  }
+  fs.truncateSync(at('facts.journal'), 30);
+  expect((await book.scrub()).mended).toEqual(['facts.journal']);
+  await reopen();
+  expect(shown()).toEqual([
+    [one.id, null],
+    [two.id, 'kept'],
+  ]);
 });

@@ -99,3 +99,22 @@ it('keeps the last points as files', () => {
   const files = fs.readdirSync(directory).filter((name) => name.endsWith('.json'));
   expect(files.toSorted()).toEqual(['0000000003.json', '0000000004.json', '0000000005.json']);
 });
+
+it('remembers of points that ask for a pin what each receiver said of it', () => {
+  const { number, previous } = ledger.next();
+  const { id, record, signature } = signer.point(number, { previous, pin: 'kept' });
+  ledger.add(number, record, signature);
+  expect(ledger.pinAnswers(id).size).toBe(0);
+  told('nas');
+  told('vps', { held: true, code: 'PINS_LIMITED' });
+  told('busy', { held: false, code: 'POINTS_LIMITED' });
+  expect([...ledger.pinAnswers(id)]).toEqual([
+    ['nas', null],
+    ['vps', 'PINS_LIMITED'],
+  ]);
+  add(1);
+  told('nas');
+  expect(ledger.pinAnswers(signer.point(2, { previous: signer.point(1).hash.toString('hex') }).id).size).toBe(
+    0,
+  );
+});

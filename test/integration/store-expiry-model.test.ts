@@ -108,7 +108,26 @@ class Twins {
     const { index, sequence } = this.history;
     const from = Math.max(0, sequence - back, this.#begun.get(index) ?? 0);
     this.#begun.set(index, from);
-    this.points.push({ id: 'media', kind: 'mirror', index: index.id.toString('hex'), from, to: sequence });
+    const part = {
+      id: 'media',
+      kind: 'mirror',
+      index: index.id.toString('hex'),
+      from,
+      to: sequence,
+    } as const;
+    if (this.expired.hasForgotten(part)) this.expectForgotten(part);
+    else this.points.push(part);
+  }
+
+  /** A point that comes too late: something ended behind its begin that only the other one has. */
+  expectForgotten({ index, from }: Point): void {
+    const begin = this.expired.momentAt(Buffer.from(index, 'hex'), from) ?? 0n;
+    const later = { from: begin, to: 2n ** 62n };
+    const ends = this.stores.map((store) => [
+      ...store.versionsEndedIn(later, null, 1000),
+      ...store.gaps(null, 1000).filter(({ ended }) => ended !== null && ended > begin),
+    ]);
+    expect(ends[0]?.length).toBeLessThan(ends[1]?.length ?? 0);
   }
 
   async restart(losingDatabase: boolean): Promise<void> {

@@ -1,11 +1,14 @@
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import Database from 'better-sqlite3';
 import { afterEach, expect, it } from 'vitest';
+import type { KeptHistory } from '../../receiver/points/folder-evidence.ts';
 import { intervalQueries } from '../../receiver/store/interval-index.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { momentLimits, momentOf } from '../../receiver/store/moment.ts';
 import type { PathState } from '../../shared/records/file-record.ts';
-import { parseTypedPath } from '../../shared/records/relative-path.ts';
+import { parseTypedPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import { nothingKept } from '../support/kept-history.ts';
 import { fileState, indexA, indexB, sha256, storeFixture } from '../support/store-fixture.ts';
 import { removeDatabase } from '../support/store-harness.ts';
 
@@ -35,6 +38,12 @@ async function send(
   const gone = missing ? all.slice(-1) : [];
   const token = sha256(`${through}`);
   await store.commit({ indexId, records: present, missing: gone, through, token, isHead });
+}
+
+/** So many bytes come from there on that the journal is replaced by a snapshot. */
+async function compact(sequence: number): Promise<void> {
+  const long = 'long/'.repeat(600) + 'name';
+  for (let at = sequence; at < sequence + 10; at += 1) await send(at, [[long, `${at}`]], { missing: true });
 }
 
 async function complete(): Promise<void> {
@@ -80,6 +89,61 @@ it('holds of an interval what was alive at its begin or came in it, and of one p
   const page = store.contentBetween({ indexId: indexA, from: 3, to: 6 }, null, 3);
   expect([page.entries.length, page.next]).toEqual([3, 'later']);
   expect(store.contentBetween({ indexId: indexA, from: 3, to: 6 }, page.next, 3).entries).toHaveLength(1);
+});
+
+it('holds of a file and what is below its path the one that came later', async () => {
+  store = await storeFixture().open();
+  await send(1, [
+    ['a', 'one'],
+    ['b/x', 'two'],
+    ['b/y/z', 'two'],
+    ['c', 'one'],
+    ['c.d', 'four'],
+  ]);
+  await complete();
+  await send(6, [
+    ['a', null, 1],
+    ['a/x', 'three'],
+    ['b/x', null, 2],
+    ['b/y/z', null, 3],
+    ['b', 'four'],
+    ['c', null, 4],
+    ['c/x', 'one'],
+  ]);
+  expect(held(5, 5)).toEqual({ a: 'one', 'b/x': 'two', 'b/y/z': 'two', c: 'one', 'c.d': 'four' });
+  expect(held(5, 6)).toEqual({ a: 'one', 'b/x': 'two', 'b/y/z': 'two', c: 'one', 'c.d': 'four' });
+  const after = { 'a/x': 'three', b: 'four', 'c/x': 'one', 'c.d': 'four' };
+  expect(held(5, 12)).toEqual(after);
+  await send(13, [
+    ['c/x', null, 12],
+    ['c', 'two', 11],
+    ['b', null, 10],
+    ['b/y', 'one'],
+  ]);
+  expect(held(5, 12)).toEqual(after);
+  expect(held(12, 16)).toEqual({ 'a/x': 'three', 'b/y': 'one', c: 'two', 'c.d': 'four' });
+  // page by page, also where a page holds nothing
+  const paths: string[] = [];
+  for (let after: RelativePath | null = null; ;) {
+    const page = store.contentBetween({ indexId: indexA, from: 5, to: 12 }, after, 1);
+    paths.push(...page.entries.map(({ path }) => path));
+    after = page.next;
+    if (after === null) break;
+    expect(page.entries).toHaveLength(1);
+  }
+  expect(paths).toEqual(['a/x', 'b', 'c.d', 'c/x']);
+});
+
+it('holds a directory that is gone with what was in it', async () => {
+  store = await storeFixture().open();
+  await send(1, [['e', { kind: 'directory', mode: 0o700, uid: 1, gid: 1 }]]);
+  await send(2, [['e/x', 'one']]);
+  await complete();
+  await send(3, [
+    ['e/x', null, 2],
+    ['e', null, 1],
+  ]);
+  expect(held(2, 4)).toEqual({ e: 'directory', 'e/x': 'one' });
 });
 
 it('keeps the begin of a content through changes of metadata and a new index', async () => {
@@ -162,6 +226,35 @@ it('proves the part of a restore point by its interval, and names the first of t
   ]);
 });
 
+it('counts the bytes that a part brings back, once, of those that were reached', async () => {
+  store = await storeFixture().open();
+  await send(1, [
+    ['a', 'one'],
+    ['b', 'three'],
+  ]);
+  await complete();
+  await send(3, [
+    ['a', 'four', 1],
+    ['b', null, 2],
+  ]);
+  const part = (from: number, to: number) =>
+    ({ id: 'media', kind: 'mirror', index: indexA.toString('hex'), from, to }) as const;
+  const bytes = (): unknown[] =>
+    [part(1, 1), part(2, 2), part(2, 3), part(3, 4), part(4, 4), part(4, 9)].map(
+      (one) => store.provePart(one).bytes,
+    );
+  expect(bytes()).toEqual([null, null, null, null, null, null]);
+  await store.countBytes([part(1, 1), part(2, 2), part(2, 3), part(3, 4), part(4, 4), part(4, 9)]);
+  expect(bytes()).toEqual([3, 8, 9, 9, 4, null]);
+  await send(5, [
+    ['c', 'one'],
+    ['d', 'four', 8],
+  ]);
+  await send(9, [['d', null, 6]]);
+  await store.countBytes([part(4, 9)]);
+  expect(bytes()).toEqual([3, 8, 9, 9, 4, 11]);
+});
+
 it('keeps what it proved of an index that was replaced, and lets deletions begin with the new one', async () => {
   store = await storeFixture().open();
   await send(1, [
@@ -174,6 +267,37 @@ it('keeps what it proved of an index that was replaced, and lets deletions begin
   await complete();
   expect([held(2, 2), held(1, 1, indexB)]).toEqual([{ a: 'one', b: 'two' }, { a: 'three' }]);
   expect([isProved(2, 2), isProved(1, 1, indexB)]).toEqual([true, true]);
+});
+
+it('lets what was missed under an older index end before the one that names the path anew', async () => {
+  store = await storeFixture().open();
+  await send(1, [['a', 'one']]);
+  await send(2, [['a', 'never', 1]], { missing: true });
+  await complete();
+  await send(1, [['a', 'one']], { indexId: indexB });
+  await complete();
+  expect([lacking(2, 2), lacking(0, 1, indexB), held(0, 1, indexB)]).toEqual([['a'], [], { a: 'one' }]);
+});
+
+it('does not take what an older index had for what was there when the next one began', async () => {
+  store = await storeFixture().open();
+  await send(1, [
+    ['a', 'one'],
+    ['b', 'one'],
+    ['c', 'one'],
+  ]);
+  await complete();
+  await send(4, [['c', 'never', 3]], { missing: true });
+  await send(2, [['a', null, 1]], { indexId: indexB });
+  await send(3, [['b', 'never']], { indexId: indexB, missing: true });
+  await send(4, [['c', 'nor this']], { indexId: indexB, missing: true });
+  await complete();
+  expect([lacking(0, 0, indexB), lacking(2, 2, indexB), lacking(4, 4, indexB)]).toEqual([
+    ['a', 'b', 'c'],
+    ['b', 'c'],
+    ['b', 'c'],
+  ]);
+  expect([lacking(3, 3), lacking(4, 4)]).toEqual([[], ['c']]);
 });
 
 it('proves nothing of before after journal lines were lost, and all of later once everything was named again', async () => {
@@ -210,6 +334,64 @@ it('proves nothing of before after journal lines were lost, and all of later onc
   expect(held(2, 3)).toEqual({ a: 'three', b: 'two' });
   const part = { id: 'media', kind: 'mirror', index: indexA.toString('hex'), to: 3 } as const;
   expect([1, 2].map((from) => store.provePart({ ...part, from }).state)).toEqual(['unknown', 'complete']);
+});
+
+it('keeps what nobody can place among the points, after journal lines were lost, as long as any point is kept', async () => {
+  const day = 86_400_000;
+  let now = 1_800_000_000_000;
+  const { open, root, databasePath } = storeFixture(
+    undefined,
+    { now: () => (now += 1) },
+    { retention: { kind: 'points', floorDays: 1 } },
+  );
+  store = await open();
+  await send(1, [['a', 'one']]);
+  await send(2, [['a', 'two', 1]]);
+  await send(3, [['b', 'four']]);
+  await complete();
+  await store.close();
+  removeDatabase(databasePath);
+  const segment = `${root}/journal/000001.journal`;
+  fs.writeFileSync(segment, fs.readFileSync(segment, 'utf8').replace('"path":"b"', '"path":"B"'));
+  store = await open();
+  await send(3, [['b', fileState('four')]]);
+  await complete();
+  await send(4, [['a', 'three', 2]]);
+  const expire = (days: number): ReturnType<MirrorStore['expire']> =>
+    store.expire(now + days * day, { ...nothingKept, longestMs: 100 * day });
+  expect([(await expire(2)).versions, (await expire(99)).versions]).toEqual([1, 0]);
+  expect(store.listVersions(parseTypedPath('a')).map(({ sequence }) => sequence)).toEqual([1]);
+  expect((await expire(101)).versions).toBe(1);
+});
+
+it('takes what is named again for later than the damaged file that a salvage found in its place', async () => {
+  const { open, root, databasePath } = storeFixture();
+  store = await open();
+  await send(1, [
+    ['a', 'three'],
+    ['b', 'one'],
+  ]);
+  await complete();
+  await store.close();
+  removeDatabase(databasePath);
+  const segment = `${root}/journal/000001.journal`;
+  fs.writeFileSync(segment, `#${fs.readFileSync(segment, 'utf8').slice(1)}`);
+  fs.writeFileSync(`${root}/current/a`, 'thrEe');
+  store = await open();
+  await send(1, [
+    ['a', 'three'],
+    ['b', fileState('one')],
+  ]);
+  await complete();
+  await send(3, [['a', null, 1]]);
+  expect([isProved(2, 2), held(2, 2), held(2, 3), held(3, 3)]).toEqual([
+    true,
+    { a: 'three', b: 'one' },
+    { a: 'three', b: 'one' },
+    { b: 'one' },
+  ]);
+  const lives = store.listVersions(parseTypedPath('a')).map(({ begun, ended }) => (ended ?? 0n) >= begun);
+  expect(lives).not.toContain(false);
 });
 
 it('proves nothing when journal and database are lost and the same index comes again', async () => {
@@ -259,6 +441,94 @@ it('lets versions go by when they ended, and gaps by when they were over, and kn
   ]);
 });
 
+it('tells of a part that begins before something was let go, also after a rebuild from a snapshot', async () => {
+  const { open, databasePath } = storeFixture(undefined, {}, { journalSegmentBytesMax: 2000 });
+  const forgot = (from: number, indexId = indexA): boolean =>
+    store.hasForgotten({ id: 'media', kind: 'mirror', index: indexId.toString('hex'), from, to: 20 });
+  const reopen = async (): Promise<void> => {
+    await store.close();
+    removeDatabase(databasePath);
+    store = await open();
+  };
+  store = await open();
+  await send(1, [['a', 'one']]);
+  await send(2, [['b', 'never']], { missing: true });
+  await complete();
+  await send(3, [['a', 'three', 1]]);
+  await send(4, [
+    ['a', 'two', 3],
+    ['b', 'one', 2],
+  ]);
+  expect([forgot(0), forgot(1)]).toEqual([false, false]);
+  const [version, older] = store.listVersions(parseTypedPath('a'));
+  const removing = store.expireVersions([version?.id ?? 0]);
+  // a point may come before the version is gone
+  expect([forgot(3), forgot(4)]).toEqual([true, false]);
+  await removing;
+  await reopen();
+  expect([forgot(3), forgot(4), forgot(0, indexB)]).toEqual([true, false, false]);
+  const forgetting = store.expireGaps(momentOf(1, 5));
+  expect([forgot(4), forgot(5)]).toEqual([true, false]);
+  await forgetting;
+  await store.expireVersions([older?.id ?? 0]);
+  await compact(6);
+  await reopen();
+  expect([forgot(4), forgot(5)]).toEqual([true, false]);
+});
+
+it('keeps a journal that the program in the documentation reads, snapshots too', async () => {
+  const { open, root } = storeFixture(undefined, {}, { journalSegmentBytesMax: 1500 });
+  store = await open();
+  await send(1, [
+    ['kept', 'one'],
+    ['gone', 'two'],
+  ]);
+  await send(3, [['busy', 'two']]);
+  await send(4, [['busy', 'three', 3]]);
+  const [version] = store.listVersions(parseTypedPath('busy'));
+  await store.expireVersions([version?.id ?? 0]);
+  await compact(5);
+  await send(30, [['gone', null, 2]]);
+  expect(fs.existsSync(`${root}/journal/000001.journal`)).toBe(false);
+  const document = fs.readFileSync('docs/storage-format.md', 'utf8');
+  const script = /^```python\n([^]*?)^```$/m.exec(document)?.[1] ?? '';
+  const { stdout, stderr } = spawnSync('python3', ['-c', script, root], { encoding: 'utf8' });
+  expect(stderr).toBe('');
+  expect(stdout.trim().split('\n')).toEqual([
+    `b'busy' file ${sha256('three').toString('hex')}`,
+    `b'kept' file ${sha256('one').toString('hex')}`,
+  ]);
+});
+
+it('keeps what a point needs that comes while versions expire', async () => {
+  const retention = { kind: 'points', floorDays: 0 } as const;
+  for (const kind of [retention, { kind: 'trashcan', cleanoutDays: 1, floorDays: 0 } as const]) {
+    store = await storeFixture(undefined, {}, { retention: kind }).open();
+    const all = (content: string): Change[] => [
+      ['a', content, null],
+      ['b', content, null],
+      ['c', content, null],
+    ];
+    await send(1, all('one'));
+    await complete();
+    await send(4, all('two'));
+    const index = indexA.toString('hex');
+    const parts = [{ id: 'media', kind: 'mirror', index, from: 3, to: 3 } as const];
+    let asked = 0;
+    const kept: KeptHistory = {
+      ...nothingKept,
+      get parts() {
+        asked += 1;
+        return asked > 2 ? parts : nothingKept.parts;
+      },
+    };
+    expect(await store.expire(Date.now() + 2 * 86_400_000, kept)).toMatchObject({ versions: 1 });
+    expect(held(3, 3)).toEqual({ b: 'one', c: 'one' });
+    expect(await store.expire(Date.now() + 2 * 86_400_000, nothingKept)).toMatchObject({ versions: 2 });
+    if (kind === retention) await store.close();
+  }
+});
+
 it('refuses sequences and numbers of indexes that do not fit a moment', async () => {
   store = await storeFixture().open();
   const violation = { code: 'PROTOCOL_VIOLATION' };
@@ -272,11 +542,13 @@ it('reads an interval by indexes only, whatever history is kept', async () => {
   const { open, databasePath } = storeFixture();
   store = await open();
   const database = new Database(databasePath, { readonly: true });
+  const page = { from: 1, to: 2, after: -1, limit: 10, ended: 1, id: 1, replacedAt: 1 };
+  const parameters = { ...page, key: 1, low: 1, high: 2 };
   try {
     for (const [name, sql] of Object.entries(intervalQueries)) {
       const plan = database
         .prepare<[Record<string, number>], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)
-        .all({ from: 1, to: 2, after: -1, limit: 10, ended: 1, id: 1, replacedAt: 1 })
+        .all(parameters)
         .map(({ detail }) => detail);
       expect(plan.length, name).toBeGreaterThan(0);
       expect(plan.filter((step) => /SCAN (?!paths)/.test(step)).join(), name).toBe('');

@@ -32,6 +32,42 @@ it('takes no content that differs from its hash', async () => {
   await store.commit(batch);
 });
 
+it.each([
+  { what: 'in order', writes: ['0 ab', '2 cd', '4 ef'] },
+  { what: 'the end first', writes: ['4 ef', '0 ab', '2 cd'] },
+  { what: 'a part again, with other bytes', writes: ['0 xx', '2 cd', '0 ab', '4 ef'] },
+  { what: 'over the seam of two parts', writes: ['0 ab', '2 xx', '1 bcd', '4 ef'] },
+])('takes a large content that is what it was announced to be when it came $what', async ({ writes }) => {
+  const { store } = await openedStore();
+  const write = (partial: { write(offset: number, bytes: Uint8Array): void }, last: string): void => {
+    for (const one of [...writes, last]) {
+      const [offset, text = ''] = one.split(' ');
+      partial.write(Number(offset), Buffer.from(text));
+    }
+  };
+  const bad = store.openPartial(sha256('abcdefgh'), 8);
+  write(bad, '6 gx');
+  await expect(bad.finish()).rejects.toMatchObject({ code: 'CONTENT_MISMATCH' });
+  const rewritten = store.openPartial(sha256('abcdefgh'), 8);
+  write(rewritten, '6 gh');
+  rewritten.write(3, Buffer.from('x'));
+  await expect(rewritten.finish()).rejects.toMatchObject({ code: 'CONTENT_MISMATCH' });
+  const good = store.openPartial(sha256('abcdefgh'), 8);
+  write(good, '6 gh');
+  await good.finish();
+});
+
+it('goes on with a large content where an earlier attempt ended', async () => {
+  const { store } = await openedStore();
+  const left = store.openPartial(sha256('abcd'), 4);
+  left.write(0, Buffer.from('ab'));
+  left.close();
+  const partial = store.openPartial(sha256('abcd'), 4);
+  expect(partial.size).toBe(2);
+  partial.write(2, Buffer.from('cd'));
+  await partial.finish();
+});
+
 it('takes no record that lies about the size of its content', async () => {
   const { store } = await openedStore();
   const states = [fileState('right'), { ...fileState('right'), size: 1 }];

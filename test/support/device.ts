@@ -31,11 +31,12 @@ export type ReceiverStatus = {
   listening: string[];
   agents: {
     deviceId: string;
+    formerly: string[];
     connected: boolean;
     frozen: boolean;
     quotaBytes: number | null;
     usedBytes: number;
-    points: { count: number; latestAt: string | null; oldestAt: string | null };
+    points: { count: number; latestAt: string | null; oldestAt: string | null; forgotten: number };
     folders: {
       id: string;
       kind: string;

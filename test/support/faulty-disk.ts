@@ -37,6 +37,10 @@ export function faultyDisk(disk: Disk, fault: Fault): { disk: Disk; hasFailed: (
         passes('read');
         return disk.read(fd, target, position);
       },
+      async readLater(fd, target, position) {
+        passes('read');
+        return disk.readLater(fd, target, position);
+      },
       write(fd, bytes, position) {
         try {
           passes('write');
@@ -119,6 +123,7 @@ function methodsOf(disk: Disk): Disk {
     open: (path, how) => disk.open(path, how),
     close: (fd) => disk.close(fd),
     read: (fd, target, position) => disk.read(fd, target, position),
+    readLater: async (fd, target, position) => disk.readLater(fd, target, position),
     write: (fd, bytes, position) => disk.write(fd, bytes, position),
     truncate: (fd, size) => disk.truncate(fd, size),
     setModified: (fd, mtimeNs) => disk.setModified(fd, mtimeNs),

@@ -77,14 +77,15 @@ export class IntervalHistory {
     const later = [...this.#rows]
       .filter(([, { sequence }]) => sequence > this.#sentThrough)
       .sort(([, a], [, b]) => a.sequence - b.sequence);
-    if (later.length === 0) return null;
+    if (this.isCaughtUp) return null;
     const records = later.slice(0, limit).map(([path, { sequence, replaces, content }]): FileRecord => ({
       path: path as RelativePath,
       sequence,
       replaces,
       state: content === null ? { kind: 'deleted' } : fileState(content),
     }));
-    return { records, through: records.at(-1)?.sequence ?? 0, isHead: later.length <= limit };
+    const isHead = later.length <= limit;
+    return { records, through: isHead ? this.sequence : (records.at(-1)?.sequence ?? 0), isHead };
   }
 
   /** The batch is durable at the receiver, but for what was gone. */
@@ -95,6 +96,11 @@ export class IntervalHistory {
     }
     this.#sentThrough = batch.through;
     if (batch.isHead) this.index.settled = batch.through;
+  }
+
+  /** The receiver has the current index up to there only. */
+  rewind(sequence: number): void {
+    this.#sentThrough = Math.min(this.#sentThrough, sequence);
   }
 
   /** The last content that was alive at `from` or came up to `to`; null: none. */

@@ -63,11 +63,11 @@ export function contentOf(histories: readonly MemoryHistory[]): ContentSource {
       const list = lists.get(key) ?? cut(content);
       lists.set(key, list);
       const described = { size: content.length, hash, chunkMap: new ChunkMap(list) };
-      const readAt = async (at: number, length: number): Promise<Buffer> => content.subarray(at, at + length);
+      const readAt = async (at: number, into: Buffer): Promise<boolean> =>
+        content.copy(into, 0, at) === into.length;
       return {
         size: content.length,
-        read: async (offset, lengthMax) =>
-          (await readVerified(readAt, described, offset, lengthMax)) ?? 'changed',
+        read: async (offset, room) => (await readVerified(readAt, described, offset, room)) ?? 'changed',
         chunkList: async () => list,
         close: () => {},
       };

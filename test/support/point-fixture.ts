@@ -8,12 +8,14 @@ export type MadePoint = { id: string; hash: Buffer; record: Buffer; signature: B
 /** An agent that signs restore points. */
 export class PointSigner {
   readonly publicKey;
+  readonly privateKey;
   readonly agent;
   readonly keyPem: string;
 
   constructor() {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
     this.publicKey = publicKey;
+    this.privateKey = privateKey;
     this.keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     this.agent = deviceIdOfKey(publicKey.export({ type: 'spki', format: 'der' }));
   }

@@ -2,6 +2,8 @@ import path from 'node:path';
 import { AgentCopies } from '../../receiver/agent-copies.ts';
 import type { ReceiverConfig } from '../../receiver/config.ts';
 import { defaultPointRules } from '../../receiver/retention/point-retention.ts';
+import type { Disk } from '../../shared/io/disk.ts';
+import { defaultScrubOptions } from '../../receiver/scrub/scrub-state.ts';
 import { homeAt } from '../../shared/io/home.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
@@ -11,6 +13,7 @@ export function receiverCopies(
   scratch: string,
   now: () => number = Date.now,
   config: Partial<ReceiverConfig> = {},
+  disk: Disk = nodeDisk,
 ): AgentCopies {
   return new AgentCopies({
     home: homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
@@ -22,12 +25,13 @@ export function receiverCopies(
       versions: { kind: 'simple', keep: 6, cleanoutDays: 0, floorDays: 0 },
       folderVersions: new Map(),
       points: defaultPointRules,
+      scrub: defaultScrubOptions,
       quotaBytes: null,
       sealedReserve: 0,
       quotas: new Map(),
       ...config,
     },
-    disk: nodeDisk,
+    disk,
     logger: silentLogger,
     onRefused: () => {},
     now,

@@ -141,13 +141,19 @@ export class StoreModel {
     const moment = this.#moment(sequence);
     const seen = Math.max(this.#seen(path), this.#settled);
     const skips = replaces !== null && replaces > seen;
+    const start = this.#moment(0);
+    const isOlder = this.#live.get(path)?.announced.startsWith(`${this.#indexNumber}:`) === false;
+    const missedSince = isOlder && replaces === null ? start : moment;
     if (last !== undefined && last[1] === null) {
-      last[1] = moment;
-      if (isMissing) gaps.push([moment, null]);
+      last[1] = replaces === null && !last[0].startsWith(`${this.#indexNumber}:`) ? start : moment;
+      if (isMissing) gaps.push([missedSince, null]);
     } else if (isMissing || skips) {
-      gaps.push([skips ? this.#moment(seen + 1) : moment, isMissing ? null : moment]);
+      const skipped = isOlder ? start : this.#moment(seen + 1);
+      gaps.push([skips ? skipped : missedSince, isMissing ? null : moment]);
     }
-    if (gaps.length > 0) this.#gaps.set(path, gaps);
+    // one gap takes the place of another that begins with it
+    const kept = gaps.filter(([begun], at) => gaps[at + 1]?.[0] !== begun);
+    if (kept.length > 0) this.#gaps.set(path, kept);
   }
 
   /** The last sequence of the path in this index that something is kept of. */

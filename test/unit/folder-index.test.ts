@@ -111,6 +111,25 @@ it('knows its positions, and not those of a history that was rolled back', () =>
   third.database.close();
 });
 
+it('leads to the last sequence of all in a renewed index, though what had it is gone', () => {
+  using directory = createTemporaryDirectory('index');
+  const { database, index, feed } = open(directory.path);
+  index.commit([file('a'), file('b')]);
+  index.commit([gone('b')]);
+  index.renew();
+  const batch = feed.batchAfter(0);
+  expect(batch).toMatchObject({ through: 3, isHead: true, records: [{ path: 'a', sequence: 1 }] });
+  const position = { indexId: feed.folder().index_id, sequence: 3, token: batch?.token ?? Buffer.alloc(0) };
+  expect([feed.matches(position), feed.batchAfter(3)]).toEqual([true, null]);
+  index.commit([gone('a')]);
+  index.renew();
+  expect(feed.batchAfter(0)).toMatchObject({ through: 4, isHead: true, records: [] });
+  index.commit([file('c')]);
+  index.renew();
+  expect(feed.batchAfter(0)).toMatchObject({ through: 5, records: [{ path: 'c', sequence: 5 }] });
+  database.close();
+});
+
 it('prunes checkpoints below every acknowledged position, keeps those and leaves no gap of more than 1024 records', () => {
   using directory = createTemporaryDirectory('index');
   const { database, index, feed } = open(directory.path);

@@ -3,7 +3,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { isIntactLine } from '../../shared/io/checked-line.ts';
-import type { JournalEntry, LiveState } from '../../receiver/store/journal-entry.ts';
+import { damageKinds, type JournalEntry, type LiveState } from '../../receiver/store/journal-entry.ts';
 import { decodeJournalLine, encodeJournalLine } from '../../receiver/store/journal-line.ts';
 import { parseRelativePath } from '../../shared/records/relative-path.ts';
 
@@ -51,6 +51,16 @@ const entry = fc.oneof(
   fc.record({ type: fc.constant('version'), path: relativePath, replaced, replacedAt: count }),
   fc.record({ type: fc.constant('expire'), path: relativePath, id: count, name: fc.option(byteString) }),
   fc.record({ type: fc.constant('gap'), path: relativePath, begun: moment, ended: fc.option(moment) }),
+  fc.record({
+    type: fc.constant('damage'),
+    path: relativePath,
+    id: fc.option(count),
+    name: fc.option(byteString),
+    found: fc.option(fc.constantFrom(...damageKinds)),
+    foundAt: count,
+    aside: fc.option(byteString),
+    temp: fc.option(fc.string()),
+  }),
   fc.record({
     type: fc.constant('index'),
     indexId: bytes(8),

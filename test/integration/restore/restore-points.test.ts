@@ -107,6 +107,19 @@ it('brings back what a point contains, with the last content of each path, and s
   expect(restored()).toEqual({ kept: 'one', deleted: 'two', replaced: 'new' });
 });
 
+it('says how many bytes a point brings back', async () => {
+  await feed.send({ kept: 'one', replaced: 'old content' });
+  await feed.send({ replaced: 'new' });
+  await feed.complete();
+  await takePoint(1, 2, 2);
+  await takePoint(2, 2, 3);
+  await takePoint(3, 3, 3);
+  const points = await books.list(signer.agent);
+  expect(points.map(({ proof }) => proof.parts[0]?.proof.bytes)).toEqual([14, 6, 6]);
+  const { points: told } = await pointPagesOf({ points: books, copies }, signer.agent).page(null, 9);
+  expect(told.map(({ parts }) => parts[0]?.bytes)).toEqual([14, 6, 6]);
+});
+
 it('names the files that an incomplete point lacks, and brings back the others', async () => {
   await feed.send({ kept: 'one' });
   await feed.complete();
@@ -128,6 +141,17 @@ it('names the files that an incomplete point lacks, and brings back the others',
   ]);
   expect(restored()).toEqual({ kept: 'one' });
   expect(from.notes.join()).toContain('incomplete (1 file)');
+});
+
+it('brings back whole what was a file and became a directory, and the reverse, while the point was made', async () => {
+  await feed.send({ avatar: 'a file', 'header/small': 'below', kept: 'one' });
+  await feed.complete();
+  await feed.send({ avatar: null, 'avatar/large': 'now below' });
+  await feed.send({ 'header/small': null, header: 'now a file' });
+  const id = await takePoint(1, 3, 7);
+  const result = await restoreFrom(receiver(), { to: target(), point: id });
+  expect(result.folders).toMatchObject([{ id: 'media', files: 3, failed: [] }]);
+  expect(restored()).toEqual({ 'avatar/large': 'now below', header: 'now a file', kept: 'one' });
 });
 
 it('reads any number of points, page by page', async () => {
@@ -159,6 +183,15 @@ it.each<[string, (page: Omit<HeldPoints, 'requestId'>) => Omit<HeldPoints, 'requ
     (page) => {
       const { record, signature } = stranger.point(1);
       return { ...page, points: page.points.map((point) => ({ ...point, record, signature })) };
+    },
+    'RECORD_FORGED',
+  ],
+  [
+    'the points of another agent with its key',
+    (page) => {
+      const { record, signature } = stranger.point(1);
+      const agentKey = stranger.publicKey.export({ type: 'spki', format: 'der' });
+      return { ...page, agentKey, points: page.points.map((point) => ({ ...point, record, signature })) };
     },
     'RECORD_FORGED',
   ],

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { ChunkListBuilder, type ChunkList } from '../../../shared/chunking/chunk-list.ts';
+import { ChunkListBuilder, longestChunks, type ChunkList } from '../../../shared/chunking/chunk-list.ts';
 import { fileChunking, type ChunkingParameters } from '../../../shared/chunking/chunking-parameters.ts';
 import { gearTable } from '../../../shared/chunking/gear-table.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
@@ -94,4 +94,20 @@ it('keeps lengths near the average and the same bytes at the longest length', ()
   const zeros = cut(Buffer.alloc(4 * 1024 * 1024), fileChunking);
   expect(zeros.length).toBeGreaterThanOrEqual(4);
   expect(new Set(zeros.map(({ hash }) => hash.toString('hex'))).size).toBeLessThanOrEqual(2);
+});
+
+it('cuts what shares nothing with anything into as few chunks as there can be', () => {
+  fc.assert(
+    fc.property(seed, fc.integer({ min: 0, max: 5000 }), (name, length) => {
+      const content = seededBytes(name, length);
+      const chunks = longestChunks(content, tiny);
+      expect(chunks.map((chunk) => chunk.length)).toEqual(
+        Array.from({ length: Math.ceil(length / 1024) }, (_, at) => Math.min(1024, length - at * 1024)),
+      );
+      chunks.forEach(({ hash }, at) => {
+        const chunk = content.subarray(at * 1024, (at + 1) * 1024);
+        expect(hash).toEqual(createHash('sha256').update(chunk).digest());
+      });
+    }),
+  );
 });

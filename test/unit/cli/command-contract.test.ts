@@ -45,6 +45,8 @@ versions <FOLDER> <PATH> --agent <DEVICE-ID> --json
 points --agent <DEVICE-ID> --json
 pin <POINT> <LABEL> --json
 unpin <POINT> --json
+forget <POINT> --dry-run --yes --json
+succeed <OLD-ID> <NEW-ID> --json
 reindex --json
 config check --json
 config show --json

@@ -144,12 +144,13 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
     agents: [
       {
         deviceId: 'AAAAAAA-BBBBBBB',
+        formerly: ['HHHHHHH-IIIIIII'],
         paired: true,
         connected: true,
         frozen: false,
         quotaBytes: 2 ** 40,
         usedBytes: 4 * 2 ** 30,
-        points: { count: 0, latestAt: null, oldestAt: null, refused: 0 },
+        points: { count: 0, latestAt: null, oldestAt: null, refused: 0, forgotten: 2 },
         folders: [
           {
             id: 'media',
@@ -190,17 +191,27 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
       },
       {
         deviceId: 'FFFFFFF-GGGGGGG',
+        formerly: [],
         paired: false,
         connected: false,
         frozen: false,
         quotaBytes: null,
         usedBytes: 0,
-        points: { count: 0, latestAt: null, oldestAt: null, refused: 0 },
+        points: { count: 0, latestAt: null, oldestAt: null, refused: 0, forgotten: 0 },
         folders: [],
       },
     ],
     disk: { freeBytes: 10 * 2 ** 30, usedBytes: 90 * 2 ** 30 },
-    scrub: { coveredAt: null, damaged: 0 },
+    scrub: {
+      coveredAt: null,
+      damaged: 2,
+      startedAt: new Date(now - 3_600_000).toISOString(),
+      done: false,
+      readBytes: 3 * 2 ** 30,
+      wholeBytes: 8 * 2 ** 30,
+      found: 3,
+      repaired: 1,
+    },
     alarms: [],
   };
   expect(formatReceiverStatus(status, now)).toBe(`device CCCCCCC-DDDDDDD
@@ -211,9 +222,15 @@ AAAAAAA  connected  4 GiB of 1 TiB  media     5      3 GiB  2, 1 GiB  12 seconds
 AAAAAAA  connected  4 GiB of 1 TiB  database  -      1 GiB  3         12 seconds ago
 FFFFFFF  unpaired   0 B             -         -      -      -         -
 
+AAAAAAA goes on with the data of HHHHHHH-IIIIIII
+
 folder database is readable with keys AAAAAAAAAAAAAAAA, BBBBBBBBBBBBBBBB
   changed 2 hours ago with version 3: +BBBBBBBBBBBBBBBB -CCCCCCCCCCCCCCCC
 
 a file of media that is deleted today has left here by 2027-11-21 at the latest, pinned restore points apart
+
+2 restore points are forgotten, but not all of what only that held is removed yet: tried again every ten minutes, when no restore reads
+
+what is stored is being read through: 3 GiB of 8 GiB, the first time, 2 damaged
 `);
 });

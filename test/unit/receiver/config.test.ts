@@ -16,6 +16,7 @@ describe('receiver.yaml', () => {
       folderVersions: new Map(),
       points: defaultPointRules,
       quotaBytes: null,
+      scrub: { periodMs: 30 * 86_400_000, bytesPerSecondMax: 10 * 1024 * 1024 },
       sealedReserve: 0.1,
       quotas: new Map(),
     });

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { ChunkListBuilder } from '../../../shared/chunking/chunk-list.ts';
 import { fileChunking } from '../../../shared/chunking/chunking-parameters.ts';
-import type { Message } from '../../../shared/protocol/codec.ts';
+import { decodeMessage, type Message } from '../../../shared/protocol/codec.ts';
 import type { GoneReason } from '../../../shared/protocol/gone.ts';
 import { limits } from '../../../shared/protocol/limits.ts';
 import { parseTypedPath, type RelativePath } from '../../../shared/records/relative-path.ts';
@@ -44,12 +44,12 @@ class Transfer {
         const described = { size: content.length, hash, chunkMap: new ChunkMap(list) };
         return {
           size: content.length,
-          read: async (offset, lengthMax) =>
+          read: async (offset, room) =>
             (await readVerified(
-              async (at, length) => content.subarray(at, at + length),
+              async (at, into) => content.copy(into, 0, at) === into.length,
               described,
               offset,
-              lengthMax,
+              room,
             )) ?? 'changed',
           chunkList: async () => list,
           close: () => {},
@@ -58,11 +58,9 @@ class Transfer {
     };
     this.server = new ContentServer({
       source,
-      send: async (message) => {
-        this.sent.push(message);
-        const passed = this.damage(message);
-        if (passed !== null) setImmediate(() => this.receive(passed));
-      },
+      send: async (message) => this.send(message),
+      // a copy, as a channel makes one: the bytes are written over
+      sendContent: async (message) => this.send(decodeMessage(Buffer.from(message))),
     });
     this.fetcher = new ContentFetcher({
       deadline: noDeadline(),
@@ -73,6 +71,12 @@ class Transfer {
       },
     });
     void this.server.run();
+  }
+
+  private send(message: Message): void {
+    this.sent.push(message);
+    const passed = this.damage(message);
+    if (passed !== null) setImmediate(() => this.receive(passed));
   }
 
   private receive(message: Message): void {

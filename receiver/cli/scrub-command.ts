@@ -1,0 +1,77 @@
+import type { Command } from 'commander';
+import { formatByteSize } from '../../shared/cli/byte-size.ts';
+import { printJson, printText } from '../../shared/cli/command-output.ts';
+import type { ReceiverCommands, ScrubReport, ScrubStatus } from '../receiver-commands.ts';
+import { withReceiver } from './with-receiver.ts';
+
+const progressIntervalMs = 1000;
+
+/** `scrub`: reads what is stored and compares it with what it has to be, now. Exit code 1 where damage is left. */
+export function addScrubCommand(program: Command): void {
+  program
+    .command('scrub')
+    .description(
+      'read what is stored and repair what is damaged, now; goes on where the scrub in the background stands',
+    )
+    .option('--all', 'begin anew, so that everything is read')
+    .option('--json', 'print JSON')
+    .action(async (options: { all?: true; json?: true }, command: Command) => {
+      const report = await withReceiver(command, async (commands) => {
+        const endProgress = options.json !== true && process.stderr.isTTY ? showProgress(commands) : () => {};
+        try {
+          return await commands.scrub({ all: options.all === true });
+        } finally {
+          endProgress();
+        }
+      });
+      if (options.json === true) printJson(report);
+      else printText(...formatScrubReport(report));
+      if (report.damaged > 0 || report.skipped) process.exitCode = 1;
+    });
+}
+
+/** The report for people. */
+export function formatScrubReport(report: ScrubReport): string[] {
+  const { damaged, folders, found, readBytes, repaired, skipped } = report;
+  const lines: string[] = [];
+  for (const { name, damaged, files, extras } of folders) {
+    lines.push(...list(`${name}: ${damaged} damaged`, files, damaged));
+    lines.push(...list(`${name}: ${extras.length} that nobody stored, left alone`, extras, extras.length));
+  }
+  if (skipped) lines.push('not everything could be read: see "mastokeep-receiver status" and the log');
+  const outcome = damaged === 0 ? 'nothing is damaged' : `${damaged} damaged`;
+  const news = found === 0 ? '' : `; found ${found}, repaired ${repaired}`;
+  return [...lines, `${formatByteSize(readBytes)} read, ${outcome}${news}`];
+}
+
+function list(title: string, names: readonly string[], count: number): string[] {
+  if (count === 0) return [];
+  const more = count > names.length ? [`  and ${count - names.length} more`] : [];
+  return [title, ...names.map((name) => `  ${name}`), ...more];
+}
+
+/** Writes how far it is on the terminal, until the result is called. */
+function showProgress(commands: Pick<ReceiverCommands, 'scrubStatus'>): () => void {
+  let ended = false;
+  const show = async (): Promise<void> => {
+    try {
+      const status = await commands.scrubStatus({});
+      if (!ended) process.stderr.write(`\r\u001B[K${formatProgress(status)}`);
+    } catch {
+      // the command itself says what is wrong
+      clearInterval(timer);
+    }
+  };
+  const timer = setInterval(() => void show(), progressIntervalMs);
+  return () => {
+    ended = true;
+    clearInterval(timer);
+    process.stderr.write('\r\u001B[K');
+  };
+}
+
+function formatProgress({ readBytes, wholeBytes, damaged, found, repaired }: ScrubStatus): string {
+  const share = wholeBytes === 0 ? 100 : Math.min(100, Math.floor((100 * readBytes) / wholeBytes));
+  const read = `${share} %, ${formatByteSize(readBytes)} read`;
+  return found + damaged === 0 ? read : `${read}, found ${found}, repaired ${repaired}, damaged ${damaged}`;
+}

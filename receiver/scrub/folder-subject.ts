@@ -1,0 +1,152 @@
+import { isCoded } from '../../shared/errors/coded-error.ts';
+import type { FileRecord } from '../../shared/records/file-record.ts';
+import { displayPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import type { BooksInput, BooksVerdict } from '../store/books-check.ts';
+import { bytesPerFile, type Pace } from '../store/content-check.ts';
+import type { Damage } from '../store/damage-index.ts';
+import { yieldToOthers } from '../store/journal.ts';
+import type { ScrubPage, StoreScrub } from '../store/store-scrub.ts';
+import type { ScrubStep, ScrubSubject } from './scrubber.ts';
+
+type Deps = {
+  store: {
+    scrub: StoreScrub;
+    usage(): { bytes: number; versionBytes?: number; files?: number; versions: number };
+  };
+  /** Asks the agent once more for what it announced; what came is staged. False: nothing came. */
+  fetchAgain: (records: readonly FileRecord[]) => Promise<boolean>;
+  /** Opens the store anew with a database made from the plain files. */
+  rebuild: () => Promise<unknown>;
+  checkBooks: (input: BooksInput, onBegun: () => void) => Promise<BooksVerdict>;
+  /** Says that something is wrong with the books, and that it is over. */
+  onBooks: (code: 'JOURNAL_DAMAGED' | 'DATABASE_CORRUPT', what: string) => () => void;
+};
+
+const nothing = { found: 0, repaired: 0, extras: [] };
+const mendsAtOnce = 100;
+const namesShownMax = 20;
+
+/**
+ * The store of one folder under the scrub: journal and database first, since they say what has to be there; then the files,
+ * the versions, and what nobody knows.
+ */
+export class FolderSubject implements ScrubSubject {
+  readonly key: string;
+  readonly name: string;
+  readonly #deps: Deps;
+
+  constructor(deps: Deps, { key, name }: { key: string; name: string }) {
+    this.#deps = deps;
+    this.key = key;
+    this.name = name;
+  }
+
+  bytes(): number {
+    const { bytes, versionBytes = 0, files = 0, versions } = this.#deps.store.usage();
+    return bytes + versionBytes + (files + versions) * bytesPerFile;
+  }
+
+  async read(at: string | null, pace: Pace): Promise<ScrubStep> {
+    const { scrub } = this.#deps.store;
+    const [stage, after] = splitAt(at);
+    switch (stage) {
+      case 'files': {
+        const page = await scrub.files(after === '' ? null : (after as RelativePath), pace);
+        return this.#step(page, page.next === null ? 'versions:' : `files:${page.next}`);
+      }
+      case 'versions': {
+        const page = await scrub.versions(after === '' ? null : Number(after), pace);
+        return this.#step(page, page.next === null ? 'extras:' : `versions:${page.next}`);
+      }
+      case 'extras': {
+        const { next, extras } = await scrub.extras(after === '' ? null : after, pace);
+        return { ...nothing, extras, next: next === null ? null : `extras:${next}` };
+      }
+      default:
+        return this.#books();
+    }
+  }
+
+  async repair(): Promise<number> {
+    const { scrub } = this.#deps.store;
+    const before = scrub.damagedCount;
+    let after: Damage | null = null;
+    while (scrub.damagedCount > 0) {
+      const { lacking, next }: Awaited<ReturnType<StoreScrub['mend']>> = await scrub.mend(after, mendsAtOnce);
+      if (lacking.length > 0 && (await this.#fetchAgain(lacking))) await scrub.mend(after, mendsAtOnce);
+      if (next === null) break;
+      after = next;
+      await yieldToOthers();
+    }
+    return before - scrub.damagedCount;
+  }
+
+  damage(): { count: number; names: readonly string[] } {
+    const { scrub } = this.#deps.store;
+    const names = scrub.damaged(null, namesShownMax).map(({ path, id, found }) => {
+      const what = id === null ? displayPath(path) : `an older version of ${displayPath(path)}`;
+      return `${what} (${describeFound[found]})`;
+    });
+    return { count: scrub.damagedCount, names };
+  }
+
+  isExtra(name: string): boolean {
+    return this.#deps.store.scrub.isExtra(name);
+  }
+
+  async #step({ found }: ScrubPage<unknown>, next: string): Promise<ScrubStep> {
+    const repaired = found === 0 ? 0 : await this.#repairWhereRoom();
+    return { ...nothing, found, repaired, next };
+  }
+
+  /** What lacks room is tried again later; reading goes on. */
+  async #repairWhereRoom(): Promise<number> {
+    try {
+      return await this.repair();
+    } catch (error) {
+      if (isCoded(error, 'QUOTA_REACHED') || isCoded(error, 'STORE_FULL')) return 0;
+      throw error;
+    }
+  }
+
+  async #books(): Promise<ScrubStep> {
+    const { checkBooks, onBooks, store } = this.#deps;
+    const verdict = await store.scrub.books(checkBooks);
+    if (verdict === 'moved') return { ...nothing, next: 'books:' };
+    const { journal, database } = verdict;
+    if (journal === null && database === null) return { ...nothing, next: 'files:' };
+    if (database !== null) {
+      const onOver = onBooks('DATABASE_CORRUPT', database);
+      await this.#deps.rebuild();
+      onOver();
+    } else {
+      const where = `segment ${journal?.segment} is damaged at byte ${journal?.offset}`;
+      const onOver = onBooks('JOURNAL_DAMAGED', where);
+      await store.scrub.renewJournal();
+      onOver();
+    }
+    return { ...nothing, found: 1, repaired: 1, next: 'files:' };
+  }
+
+  async #fetchAgain(records: readonly FileRecord[]): Promise<boolean> {
+    try {
+      return await this.#deps.fetchAgain(records);
+    } catch (error) {
+      // the link has ended: another one will come
+      if (isCoded(error) && error.code.startsWith('LINK_')) return false;
+      throw error;
+    }
+  }
+}
+
+const describeFound = {
+  missing: 'missing',
+  size: 'of another size',
+  content: 'changed',
+  unreadable: 'unreadable',
+} as const;
+
+function splitAt(at: string | null): [stage: string, after: string] {
+  const colon = at?.indexOf(':') ?? -1;
+  return at === null || colon < 0 ? ['books', ''] : [at.slice(0, colon), at.slice(colon + 1)];
+}

@@ -1,0 +1,361 @@
+import type { Disk, DiskPath } from '../../shared/io/disk.ts';
+import type { Logger } from '../../shared/io/logger.ts';
+import type { FileRecord, FileState } from '../../shared/records/file-record.ts';
+import { displayPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import type { BatchWriter, StagedContent } from './batch-writer.ts';
+import type { BooksInput, BooksVerdict } from './books-check.ts';
+import { checkContent, type Pace } from './content-check.ts';
+import type { Damage } from './damage-index.ts';
+import type { BeginEntry, DamageEntry, DamageKind, Holding } from './journal-entry.ts';
+import type { Journal } from './journal.ts';
+import type { MirrorIndex } from './mirror-index.ts';
+import type { Staging } from './staging.ts';
+import { placeBelow, type StoreLayout } from './store-layout.ts';
+import type { StorePlace } from './store-place.ts';
+import { walkTree } from './tree-walk.ts';
+import { freeNameBelow, isPlainWay } from './version-namer.ts';
+
+/** What a scrub has to know of a kind of store. */
+export type ScrubbedKind = {
+  /** Stages a verified copy of content that is held in another place. */
+  stageHeld: (hash: Buffer, size: number) => Promise<boolean>;
+  /** The object at the path was found damaged, durably, or is whole again. */
+  onDamaged: (path: RelativePath) => void;
+  onMended: (path: RelativePath) => void;
+  /** What is wrong with what the database has beside the rows; null: nothing. Nothing else happens in the store meanwhile. */
+  booksProblem: () => Promise<string | null>;
+};
+
+type Deps = ScrubbedKind & {
+  disk: Disk;
+  layout: StoreLayout;
+  databasePath: string;
+  index: MirrorIndex;
+  journal: Journal;
+  writer: BatchWriter;
+  staging: Staging;
+  place: StorePlace;
+  logger: Logger;
+  oneByOne: <T>(action: () => Promise<T>) => Promise<T>;
+  begin: () => BeginEntry;
+  /** Fills in `temp` of each from what is staged; the bytes. */
+  claim: (contents: readonly StagedContent[]) => Promise<number>;
+};
+
+/** `next`: where the next page begins; null: there is none. `found`: how many files are damaged that nobody knew of. */
+export type ScrubPage<At> = { next: At | null; found: number };
+
+/** A stored file: the live one of a path (`id` and `name` null), or that of a version. */
+type StoredItem = { path: RelativePath; id: number | null; name: string | null; holding: Holding };
+type Suspect = StoredItem & { found: DamageKind; identity: string | null };
+
+const rowsAtOnce = 64;
+/** After so much a page ends, so that little is read again after a kill. */
+const pageBytes = 16 * 1024 * 1024;
+const namesAtOnce = 500;
+/** Directories that nobody has looked at for a month keep a disk busy, and the program waits for it. */
+const namesPerPace = 16;
+/** What a name costs, in bytes that are read in that time. */
+const bytesPerName = 4096;
+
+/**
+ * Re-reads what a store holds, a page at a time, while batches come and versions expire; what is damaged is noted in the
+ * journal and set aside, and made whole where that content is to be had. What changes while it is read is no damage.
+ * @see docs/scrub.md
+ */
+export class StoreScrub {
+  readonly #deps: Deps;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** How many stored files are known to be damaged. */
+  get damagedCount(): number {
+    return this.#deps.index.damage.count;
+  }
+
+  /** By path, behind the last one of a page. */
+  damaged(after: Damage | null, limit: number): Damage[] {
+    return this.#deps.index.damage.after(after, limit);
+  }
+
+  /** Live files behind the path. @throws CodedError DISK_FAILED, STORE_FULL */
+  async files(after: RelativePath | null, pace: Pace): Promise<ScrubPage<RelativePath>> {
+    const rows = this.#deps.index.liveAfter(after, rowsAtOnce);
+    const items = rows.map(({ path, holding }) => ({ path, id: null, name: null, holding }));
+    const { last, ...page } = await this.#look(items, pace);
+    return { ...page, next: last?.path ?? null };
+  }
+
+  /** Files of versions behind that id. @throws CodedError DISK_FAILED, STORE_FULL */
+  async versions(after: number | null, pace: Pace): Promise<ScrubPage<number>> {
+    const rows = this.#deps.index.intervals.versionsWithFiles(after ?? 0, rowsAtOnce);
+    const items = rows.map(({ path, replaced: { id, name, holding } }) => ({ path, id, name, holding }));
+    const { last, ...page } = await this.#look(items, pace);
+    return { ...page, next: last?.id ?? null };
+  }
+
+  /** Files behind that path of the store's directory that the index does not know; they are left alone. */
+  async extras(after: string | null, pace: Pace): Promise<{ next: string | null; extras: string[] }> {
+    const names: string[] = [];
+    for (const name of this.#walk(after)) {
+      names.push(name);
+      if (names.length >= namesAtOnce) break;
+      if (names.length % namesPerPace === 0) await pace(namesPerPace * bytesPerName);
+    }
+    const next = names.length < namesAtOnce ? null : (names.at(-1) ?? null);
+    const unknown = names.filter((name) => !this.#isKnown(name));
+    if (unknown.length === 0) return { next, extras: [] };
+    // a batch puts its files in place before the index knows of them
+    const extras = await this.#deps.oneByOne(async () => unknown.filter((name) => this.isExtra(name)));
+    return { next, extras };
+  }
+
+  /** Whether a path of the store's directory still is there and known to nobody. */
+  isExtra(name: string): boolean {
+    const { disk, layout } = this.#deps;
+    return disk.stat(placeBelow(layout.root, name)) !== null && !this.#isKnown(name);
+  }
+
+  /**
+   * Makes damaged files whole of which the content is held in another place, or has been staged. `lacking`: live files whose
+   * content only the agent can give.
+   * @throws CodedError QUOTA_REACHED, STORE_FULL, DISK_FAILED
+   */
+  async mend(
+    after: Damage | null,
+    limit: number,
+  ): Promise<{ mended: number; lacking: FileRecord[]; next: Damage | null }> {
+    const { index, stageHeld } = this.#deps;
+    const damaged = index.damage.after(after, limit);
+    const page = {
+      lacking: [] as FileRecord[],
+      next: damaged.length < limit ? null : (damaged.at(-1) ?? null),
+    };
+    const whole: StoredItem[] = [];
+    const staged: StoredItem[] = [];
+    for (const damage of damaged) {
+      const item = this.#itemOf(damage);
+      const state = item === null ? null : fileOf(item.holding);
+      if (item === null || state === null) continue;
+      if (await this.#isWhole(item, state)) whole.push(item);
+      else if (await stageHeld(state.hash, state.size)) staged.push(item);
+      else if (item.id === null) page.lacking.push(recordOf(item, state));
+    }
+    await this.#note([], whole);
+    return { ...page, mended: whole.length + (await this.#put(staged)) };
+  }
+
+  /** Compares journal and database. `examine` calls back as soon as what it reads cannot change any more. */
+  async books(
+    examine: (input: BooksInput, onBegun: () => void) => Promise<BooksVerdict>,
+  ): Promise<BooksVerdict | 'moved'> {
+    const { databasePath, journal, layout, oneByOne } = this.#deps;
+    const started = await oneByOne(async () => {
+      const segments = [...journal.segments];
+      const input = { databasePath, directory: layout.journal, segments, mark: journal.mark };
+      const begun = Promise.withResolvers<void>();
+      const verdict = examine(input, begun.resolve);
+      verdict.then(
+        () => begun.resolve(),
+        () => begun.resolve(),
+      );
+      await begun.promise;
+      return { segments, verdict };
+    });
+    // a snapshot has taken the place of what was being read
+    const isMoved = (): boolean => started.segments.some((segment) => !journal.segments.includes(segment));
+    try {
+      const verdict = await started.verdict;
+      if (verdict.journal !== null) return isMoved() ? 'moved' : verdict;
+      return {
+        ...verdict,
+        database: verdict.database ?? (await oneByOne(async () => this.#deps.booksProblem())),
+      };
+    } catch (error) {
+      if (isMoved()) return 'moved';
+      throw error;
+    }
+  }
+
+  /** Writes a damaged journal anew from the database. @throws CodedError DISK_FAILED, STORE_FULL */
+  async renewJournal(): Promise<void> {
+    await this.#deps.oneByOne(async () => this.#deps.writer.renewJournal());
+  }
+
+  async #look(items: readonly StoredItem[], pace: Pace): Promise<{ last: StoredItem | null; found: number }> {
+    const { index } = this.#deps;
+    const [suspects, whole]: [Suspect[], StoredItem[]] = [[], []];
+    let [last, read]: [StoredItem | null, number] = [null, 0];
+    for (const item of items) {
+      if (read >= pageBytes) break;
+      last = item;
+      const state = fileOf(item.holding);
+      if (state === null) continue;
+      const check = await this.#check(item, state, pace);
+      read += state.size;
+      this.#deps.writer.assertUsable();
+      const known = index.damage.get(item.path, item.id);
+      if (check.found === null) {
+        if (known !== null) whole.push(item);
+      } else if (known === null) suspects.push({ ...item, found: check.found, identity: check.identity });
+    }
+    return { last, found: await this.#note(suspects, whole) };
+  }
+
+  /** Looks twice: what a cable or the memory garbled once is no damage. */
+  async #check(item: StoredItem, state: FileState, pace: Pace) {
+    const { disk, logger } = this.#deps;
+    const [base, name] = this.#placeOf(item);
+    const first = await checkContent(disk, base, name, state, pace);
+    if (first.found === null || first.found === 'missing') return first;
+    const second = await checkContent(disk, base, name, state, pace);
+    if (second.found === null)
+      logger.warn(
+        { path: displayPath(item.path), found: first.found },
+        'a file was read wrong once and right then',
+      );
+    return second;
+  }
+
+  async #isWhole(item: StoredItem, state: FileState): Promise<boolean> {
+    const [base, name] = this.#placeOf(item);
+    const check = await checkContent(this.#deps.disk, base, name, state, async () => {});
+    return check.found === null;
+  }
+
+  /** Writes down what is damaged and what is whole again; how many were damaged that nobody knew of. */
+  async #note(suspects: readonly Suspect[], whole: readonly StoredItem[]): Promise<number> {
+    if (suspects.length === 0 && whole.length === 0) return 0;
+    const { begin, index, logger, onDamaged, onMended, oneByOne, place, writer } = this.#deps;
+    return oneByOne(async () => {
+      place.assertThere();
+      const opening = begin();
+      const taken = new Set<string>();
+      const damaged = suspects
+        .filter((suspect) => this.#isStill(suspect))
+        .map((suspect) => {
+          const aside = suspect.identity === null ? null : this.#asideName(suspect, opening.at, taken);
+          return entryOf(suspect, suspect.found, opening.at, aside);
+        });
+      const mended = whole.flatMap((item): DamageEntry[] => {
+        const known = index.damage.get(item.path, item.id);
+        return known === null ? [] : [entryOf(item, null, opening.at, known.aside)];
+      });
+      if (damaged.length + mended.length === 0) return 0;
+      await writer.write(opening, [...damaged, ...mended], []);
+      for (const { path, id, found } of damaged) {
+        logger.error({ path: displayPath(path), id, found }, 'a stored file is damaged');
+        if (id === null) onDamaged(path);
+      }
+      for (const { path, id } of mended) if (id === null) onMended(path);
+      return damaged.length;
+    });
+  }
+
+  /** Puts staged content in the place of what was damaged; how many files are whole again. */
+  async #put(items: readonly StoredItem[]): Promise<number> {
+    if (items.length === 0) return 0;
+    const { begin, claim, index, logger, onMended, oneByOne, staging, writer } = this.#deps;
+    return oneByOne(async () => {
+      const contents = items.flatMap((item) => {
+        const damage = index.damage.get(item.path, item.id);
+        return damage === null || !this.#isSameRow(item)
+          ? []
+          : [{ ...item, damage, temp: null as string | null }];
+      });
+      if (contents.length === 0) return 0;
+      const bytes = await claim(contents);
+      const opening = begin();
+      const entries = contents.map((content) => ({
+        ...entryOf(content, null, opening.at, content.damage.aside),
+        temp: content.temp,
+      }));
+      await writer.write(opening, entries, contents);
+      staging.committed(bytes);
+      for (const { path, id } of entries) {
+        logger.info({ path: displayPath(path), id }, 'a damaged file is whole again');
+        if (id === null) onMended(path);
+      }
+      return entries.length;
+    });
+  }
+
+  /** Whether the file that was looked at still is what the row means, and nobody knows yet. */
+  #isStill(suspect: Suspect): boolean {
+    const { disk, index } = this.#deps;
+    if (!this.#isSameRow(suspect) || index.damage.get(suspect.path, suspect.id) !== null) return false;
+    const [base, name] = this.#placeOf(suspect);
+    const found = isPlainWay(disk, base, name) ? disk.stat(placeBelow(base, name)) : null;
+    return (found?.identity ?? null) === suspect.identity;
+  }
+
+  #isSameRow({ path, id, holding }: StoredItem): boolean {
+    const now = this.#itemOf({ path, id })?.holding;
+    const [before, after] = [fileOf(holding), now === undefined ? null : fileOf(now)];
+    if (before === null || after === null) return false;
+    return before.hash.equals(after.hash) && now?.receivedAt === holding.receivedAt;
+  }
+
+  #itemOf({ path, id }: Pick<Damage, 'path' | 'id'>): StoredItem | null {
+    const { index } = this.#deps;
+    if (id === null) {
+      const row = index.live(path);
+      return row === null ? null : { path, id, name: null, holding: row.holding };
+    }
+    const row = index.intervals.version(id);
+    if (row === null || row.replaced.name === null) return null;
+    return { path, id, name: row.replaced.name, holding: row.replaced.holding };
+  }
+
+  #asideName(item: StoredItem, at: number, taken: Set<string>): string {
+    const { disk, layout } = this.#deps;
+    const [, name] = this.#placeOf(item);
+    const aside = freeNameBelow(disk, layout.damaged, name, at, taken);
+    taken.add(aside);
+    return aside;
+  }
+
+  #placeOf({ path, name }: StoredItem): [base: DiskPath, name: RelativePath] {
+    const { layout } = this.#deps;
+    return name === null ? [layout.current, path] : [layout.versions, name as RelativePath];
+  }
+
+  *#walk(after: string | null): Generator<string> {
+    const { disk, layout } = this.#deps;
+    const from = after?.slice(0, after.indexOf('/')) ?? '';
+    for (const top of layout.scanned) {
+      if (top < from) continue;
+      const behind = after !== null && top === from ? after.slice(top.length + 1) : null;
+      const base = placeBelow(layout.root, top);
+      const isKnown = (path: string): boolean => this.#isKnown(`${top}/${path}`);
+      for (const path of walkTree({ disk, base, isKnown }, behind)) yield `${top}/${path}`;
+    }
+  }
+
+  #isKnown(name: string): boolean {
+    const { index, layout } = this.#deps;
+    const isLive = (path: string): boolean => index.live(path as RelativePath)?.holding.state.kind === 'file';
+    if (layout.current === layout.root) return isLive(name);
+    const path = name.slice(name.indexOf('/') + 1);
+    return name.startsWith('current/') ? isLive(path) : index.isVersionName(path);
+  }
+}
+
+function entryOf(
+  { path, id, name }: StoredItem,
+  found: DamageKind | null,
+  foundAt: number,
+  aside: string | null,
+): DamageEntry {
+  return { type: 'damage', path, id, name, found, foundAt, aside, temp: null };
+}
+
+function recordOf({ path, holding }: StoredItem, state: FileState): FileRecord {
+  return { path, sequence: holding.sequence, replaces: holding.replaces, state };
+}
+
+function fileOf({ state }: Holding): FileState | null {
+  return state.kind === 'file' ? state : null;
+}

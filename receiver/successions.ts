@@ -1,0 +1,116 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import * as z from 'zod';
+import { CodedError, systemErrorCode } from '../shared/errors/coded-error.ts';
+import { isDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
+import { writeFileAtomic } from '../shared/io/atomic-file.ts';
+
+const fileName = 'succession.json';
+const fileSchema = z.strictObject({
+  format: z.literal('mastokeep-succession-1'),
+  successors: z
+    .array(
+      z.strictObject({
+        deviceId: z.custom<DeviceId>((value) => typeof value === 'string' && isDeviceId(value)),
+        since: z.iso.datetime(),
+      }),
+    )
+    .min(1),
+});
+
+type Successor = z.infer<typeof fileSchema>['successors'][number];
+
+/**
+ * Which devices go on with the data of which: `<data>/<home>/succession.json` names, beside the device that the directory
+ * is named after (the *home*), those that came after it, the last of them the one that counts. Read from the disk each
+ * time, as the disk may come and go.
+ * @see docs/storage-format.md#succession
+ */
+export class Successions {
+  readonly #directory: string;
+
+  /** `directory`: the data directory. */
+  constructor({ directory }: { directory: string }) {
+    this.#directory = directory;
+  }
+
+  /** The device in whose directory the data of this one are: itself, unless it goes on with those of another. @throws CodedError HOME_INVALID */
+  homeOf(deviceId: DeviceId): DeviceId {
+    for (const [home, successors] of this.#all())
+      if (successors.some((successor) => successor.deviceId === deviceId)) return home;
+    return deviceId;
+  }
+
+  /** All devices whose data lie in that directory, in their order; the last one is the one that goes on. @throws CodedError HOME_INVALID */
+  devicesOf(home: DeviceId): DeviceId[] {
+    return [home, ...this.#read(home).map(({ deviceId }) => deviceId)];
+  }
+
+  /** The device that goes on with the data in that directory. @throws CodedError HOME_INVALID */
+  currentOf(home: DeviceId): DeviceId {
+    return this.#read(home).at(-1)?.deviceId ?? home;
+  }
+
+  /** The device that goes on with the data of this one; null where that is itself. @throws CodedError HOME_INVALID */
+  successorOf(deviceId: DeviceId): DeviceId | null {
+    const current = this.currentOf(this.homeOf(deviceId));
+    return current === deviceId ? null : current;
+  }
+
+  /**
+   * From here on the device goes on with the data in that directory; in place of the last one where `replacesLast`. One
+   * write, durable when it returns; the directory exists.
+   * @throws CodedError DISK_FAILED, HOME_INVALID
+   */
+  add(
+    home: DeviceId,
+    deviceId: DeviceId,
+    { since, replacesLast }: { since: number; replacesLast: boolean },
+  ): void {
+    const before = this.#read(home);
+    const kept = replacesLast ? before.slice(0, -1) : before;
+    const successors: Successor[] = [...kept, { deviceId, since: new Date(since).toISOString() }];
+    const file = this.#file(home);
+    try {
+      writeFileAtomic(file, `${JSON.stringify({ format: 'mastokeep-succession-1', successors })}\n`, 0o640);
+    } catch (cause) {
+      const code = systemErrorCode(cause);
+      if (code === null) throw cause;
+      throw new CodedError('DISK_FAILED', `${file} cannot be written: ${code}`, { cause });
+    }
+  }
+
+  *#all(): Generator<[DeviceId, Successor[]]> {
+    let names: string[];
+    try {
+      names = fs.readdirSync(this.#directory);
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return;
+      throw error;
+    }
+    for (const name of names) if (isDeviceId(name)) yield [name, this.#read(name)];
+  }
+
+  #read(home: DeviceId): Successor[] {
+    const file = this.#file(home);
+    let text: string;
+    try {
+      text = fs.readFileSync(file, 'utf8');
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) return [];
+      throw error;
+    }
+    try {
+      return fileSchema.parse(JSON.parse(text)).successors;
+    } catch (cause) {
+      throw new CodedError('HOME_INVALID', `${file} cannot be understood`, {
+        hint: 'it says which device goes on with this data: put it back from a backup, or move it away and say "succeed" again',
+        cause,
+      });
+    }
+  }
+
+  #file(home: DeviceId): string {
+    return path.join(this.#directory, home, fileName);
+  }
+}

@@ -1,0 +1,238 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { ScrubMemory } from '../../receiver/scrub/scrub-memory.ts';
+import { defaultScrubOptions, type ScrubOptions } from '../../receiver/scrub/scrub-state.ts';
+import { Scrubber, type ScrubSubject } from '../../receiver/scrub/scrubber.ts';
+import { AlarmBoard } from '../../shared/alarm-board.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import { silentLogger } from '../../shared/io/logger.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { until } from '../support/until.ts';
+
+const mebibyte = 1024 * 1024;
+const never = new AbortController().signal;
+const longMs = 3_600_000;
+
+/** Something of so many pieces, which notes what is read of it. */
+class FakeSubject implements ScrubSubject {
+  readonly key: string;
+  readonly pieces: number[] = [];
+  damaged = 0;
+  strangers: string[] = [];
+  failures = 0;
+  readonly #count: number;
+
+  constructor(key: string, pieces: number) {
+    this.key = key;
+    this.#count = pieces;
+  }
+
+  get name(): string {
+    return `folder ${this.key}`;
+  }
+
+  bytes(): number {
+    return this.#count * mebibyte;
+  }
+
+  async read(at: string | null, pace: (bytes: number) => Promise<void>) {
+    if (this.failures > 0) {
+      this.failures -= 1;
+      throw new CodedError('DISK_FAILED', 'the disk is out of order');
+    }
+    const piece = Number(at ?? 0);
+    await pace(mebibyte);
+    this.pieces.push(piece);
+    const next = piece + 1 < this.#count ? String(piece + 1) : null;
+    return { next, found: 0, repaired: 0, extras: this.strangers };
+  }
+
+  async repair(): Promise<number> {
+    return 0;
+  }
+
+  damage() {
+    return { count: this.damaged, names: this.damaged === 0 ? [] : ['a.jpg'] };
+  }
+
+  isExtra(name: string): boolean {
+    return this.strangers.includes(name);
+  }
+}
+
+let file: string;
+let alarms: AlarmBoard;
+let now: number;
+let isHere: boolean;
+let subjects: FakeSubject[];
+const scrubbers: Scrubber[] = [];
+
+beforeEach(() => {
+  file = path.join(temporaryDirectory(), 'scrub.json');
+  now = 1_800_000_000_000;
+  isHere = true;
+  alarms = new AlarmBoard({ logger: silentLogger, now: () => now });
+  subjects = [new FakeSubject('one', 3), new FakeSubject('two', 2)];
+});
+afterEach(async () => {
+  for (const scrubber of scrubbers.splice(0)) await scrubber.stop();
+});
+
+function start(delayMs = longMs, options: ScrubOptions = defaultScrubOptions): Scrubber {
+  const memory = new ScrubMemory({ file });
+  const clocks = { now: () => now, steadyNow: () => performance.now() };
+  const scrubber = new Scrubber(
+    {
+      subjects: () => subjects,
+      memory,
+      isHere: () => isHere,
+      alarms,
+      logger: silentLogger,
+      onStop: () => {},
+      ...clocks,
+    },
+    options,
+  );
+  scrubbers.push(scrubber);
+  scrubber.start(delayMs);
+  return scrubber;
+}
+
+const codes = (): string[] => alarms.list().map(({ code }) => code);
+const readOf = (): number[][] => subjects.map((subject) => subject.pieces);
+
+it('reads everything once and is covered since it began', async () => {
+  const scrubber = start();
+  expect(scrubber.progress()).toMatchObject({ coveredAt: null, damaged: 0, wholeBytes: 5 * mebibyte });
+  const result = await scrubber.run({ all: false }, never);
+  expect(result).toMatchObject({ readBytes: 5 * mebibyte, damaged: 0, subjects: [], skipped: false });
+  expect(readOf()).toEqual([
+    [0, 1, 2],
+    [0, 1],
+  ]);
+  expect(scrubber.progress()).toMatchObject({ coveredAt: now, done: true });
+});
+
+it('goes on behind what was read before a restart, and begins anew for --all', async () => {
+  const slow = { ...defaultScrubOptions, bytesPerSecondMax: 40 * mebibyte };
+  const first = start(0, { ...slow, periodMs: 1 });
+  await until('two pieces were read', () => (subjects[0]?.pieces.length ?? 0) >= 2);
+  await first.stop();
+  const before = subjects[0]?.pieces.length ?? 0;
+  const second = start();
+  await second.run({ all: false }, never);
+  expect(subjects[0]?.pieces.slice(0, before + 1)).toEqual([0, 1, 2].slice(0, before + 1));
+  expect(readOf()).toEqual([
+    [0, 1, 2],
+    [0, 1],
+  ]);
+  await second.run({ all: true }, never);
+  expect(readOf()).toEqual([
+    [0, 1, 2, 0, 1, 2],
+    [0, 1, 0, 1],
+  ]);
+});
+
+it('begins anew for --all in the middle of a pass as well', async () => {
+  const first = start(0, { periodMs: 1, bytesPerSecondMax: 40 * mebibyte });
+  await until('a piece was read', () => (subjects[0]?.pieces.length ?? 0) >= 1);
+  const result = await first.run({ all: true }, never);
+  expect(subjects[0]?.pieces.slice(-3)).toEqual([0, 1, 2]);
+  expect(subjects[0]?.pieces.length).toBeGreaterThan(3);
+  expect(result.readBytes).toBe(5 * mebibyte);
+});
+
+it('stays where it is when a command is interrupted', async () => {
+  const scrubber = start();
+  const abort = new AbortController();
+  abort.abort(new CodedError('LINK_CLOSED', 'the command was interrupted'));
+  await expect(scrubber.run({ all: false }, abort.signal)).rejects.toMatchObject({ code: 'LINK_CLOSED' });
+  expect(scrubber.progress().coveredAt).toBeNull();
+  await scrubber.run({ all: false }, never);
+  expect(subjects[1]?.pieces).toEqual([0, 1]);
+});
+
+it('does not let a command wait for a slow step', async () => {
+  const scrubber = start(0, { ...defaultScrubOptions, bytesPerSecondMax: 100 });
+  await until('it reads', () => scrubber.progress().readBytes > 0);
+  await scrubber.run({ all: false }, never);
+  expect(scrubber.progress().done).toBe(true);
+});
+
+it('alarms as long as something is damaged, and as long as there are files that nobody stored', async () => {
+  const [one] = subjects;
+  if (one === undefined) throw new Error('no subject');
+  one.damaged = 1;
+  one.strangers = ['current/x'];
+  const scrubber = start();
+  expect(codes()).toEqual(['COPY_DAMAGED']);
+  const result = await scrubber.run({ all: true }, never);
+  expect(result).toMatchObject({
+    damaged: 1,
+    subjects: [{ name: 'folder one', damaged: 1, files: ['a.jpg'], extras: ['current/x'] }],
+  });
+  expect(codes()).toEqual(['COPY_DAMAGED', 'FILE_UNKNOWN']);
+  await scrubber.stop();
+  alarms = new AlarmBoard({ logger: silentLogger, now: () => now });
+  const again = start();
+  expect(codes()).toEqual(['COPY_DAMAGED', 'FILE_UNKNOWN']);
+  one.damaged = 0;
+  one.strangers = [];
+  await again.run({ all: true }, never);
+  expect(codes()).toEqual([]);
+});
+
+it('skips what cannot be read, with an alarm, and does not count it as covered', async () => {
+  const [one, two] = subjects;
+  if (one === undefined || two === undefined) throw new Error('no subject');
+  one.failures = 3;
+  const scrubber = start();
+  expect(await scrubber.run({ all: false }, never)).toMatchObject({ skipped: true });
+  expect(two.pieces).toEqual([0, 1]);
+  expect(codes()).toEqual(['DISK_FAILED']);
+  expect(scrubber.progress().coveredAt).toBeNull();
+  await scrubber.run({ all: true }, never);
+  expect(codes()).toEqual([]);
+  expect(scrubber.progress().coveredAt).toBe(now);
+});
+
+it('alarms when something was not read for two periods', async () => {
+  const first = start();
+  await first.run({ all: false }, never);
+  expect(codes()).toEqual([]);
+  await first.stop();
+  now += 2 * defaultScrubOptions.periodMs + 1;
+  const second = start();
+  await second.stop();
+  expect(codes()).toEqual(['SCRUB_LATE']);
+  const third = start();
+  await third.run({ all: true }, never);
+  expect(codes()).toEqual([]);
+});
+
+it('begins anew when its memory is damaged', async () => {
+  await start().run({ all: false }, never);
+  await scrubbers[0]?.stop();
+  fs.writeFileSync(file, '{"startedAt": "no');
+  expect(start().progress()).toMatchObject({ coveredAt: null, readBytes: 0, done: false });
+});
+
+it('takes nothing for read while the disk is not there, and goes on where it stood when it is back', async () => {
+  await start().run({ all: false }, never);
+  await scrubbers[0]?.stop();
+  isHere = false;
+  const [everything, coveredAt] = [subjects, now];
+  subjects = [];
+  now += 1000;
+  const scrubber = start(0);
+  await expect(scrubber.run({ all: true }, never)).rejects.toMatchObject({ code: 'DISK_FAILED' });
+  expect(scrubber.progress().coveredAt).toBeNull();
+  isHere = true;
+  subjects = everything;
+  const abort = new AbortController();
+  const run = scrubber.run({ all: false }, abort.signal);
+  expect(scrubber.progress().coveredAt).toBe(coveredAt);
+  await run;
+  expect(scrubber.progress().coveredAt).toBe(now);
+});
