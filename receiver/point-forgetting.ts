@@ -3,11 +3,14 @@ import type { DeviceId } from '../shared/identity/device-id.ts';
 import type { AgentStore } from './agent-copies.ts';
 import type { KeptHistory, PointPart } from './points/folder-evidence.ts';
 import type { ForgottenPoint, HeldPoint } from './points/point-book.ts';
+import type { PointRecord } from '../shared/sealing/point-record.ts';
 import { longestKeptMs, type PointRules } from './retention/point-retention.ts';
 
 /** The points of an agent as far as forgetting needs them. */
 type Book = {
   list(): HeldPoint[];
+  /** Also of a point that is about to be held. */
+  needed(): readonly PointRecord[];
   forgotten(): ForgottenPoint[];
   forget(ids: readonly string[]): Promise<void>;
   settle(ids: readonly string[]): Promise<void>;
@@ -86,7 +89,8 @@ export class PointForgetting {
     for (const [folder, store] of copies.foldersOf(agentId)) {
       // asked again: a restore may have begun meanwhile
       if (isRead(agentId)) return { ...removed, waitsFor: 'the end of a restore that reads it' };
-      const { versions, bytes } = await store.forget(...this.#asked(agentId, folder, forgotten, book.list()));
+      const kept = book.needed().map((record) => ({ record }));
+      const { versions, bytes } = await store.forget(...this.#asked(agentId, folder, forgotten, kept));
       removed.versions += versions;
       removed.bytes += bytes;
     }
@@ -103,7 +107,7 @@ export class PointForgetting {
     agentId: DeviceId,
     folder: string,
     going: readonly Pick<ForgottenPoint, 'record'>[],
-    kept: readonly HeldPoint[],
+    kept: readonly Pick<ForgottenPoint, 'record'>[],
   ): [nowMs: number, forgotten: PointPart[], kept: KeptHistory] {
     const rules = this.#options.rulesOf(agentId);
     const { newestComplete, floorDays } = rules;

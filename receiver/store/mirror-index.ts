@@ -253,8 +253,9 @@ export class MirrorIndex {
         position,
         completeIndexId,
         lastBatch: begin.batch,
-        lastBatchAt: begin.at,
-        nextVersionId: begin.nextVersionId,
+        // of a batch whose first line is damaged neither is known for sure; an id that is given twice would take a version's place
+        lastBatchAt: Math.max(begin.at, before?.lastBatchAt ?? 0),
+        nextVersionId: Math.max(begin.nextVersionId, before?.nextVersionId ?? 1),
         doubtful: begin.doubtful && !isProved,
       });
     })();

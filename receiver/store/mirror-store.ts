@@ -367,6 +367,8 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
    * batches. Cut off, the next call finds what is left.
    */
   async forget(nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): Promise<ForgottenHistory> {
+    for (const rows of this.#forgotten(nowMs, forgotten, kept))
+      this.#letGo(rows.map(({ replaced }) => replaced));
     return removeForgotten(this.#forgotten(nowMs, forgotten, kept), async (ids) => this.expireVersions(ids));
   }
 

@@ -74,3 +74,16 @@ it('removes exactly the versions that forgotten points have and no kept one, of 
     { numRuns: 40 },
   );
 });
+
+it('lets no point count on what is going, from the moment on that it is known', async () => {
+  const store = await storeFixture(undefined, {}, { retention: { kind: 'points', floorDays: 7 } }).open();
+  const feed = new FeedFake(() => store);
+  for (const a of ['one', 'two', 'three', 'one']) await feed.send({ a });
+  await feed.complete();
+  const at = (from: number): PointPart => partOf({ from, length: 0 });
+  const going = store.forget(Date.now(), [at(1), at(3)], keptHistory([at(2), at(4)]));
+  expect([store.hasForgotten(at(3)), store.hasForgotten(at(4))]).toEqual([true, false]);
+  expect(await going).toMatchObject({ versions: 2 });
+  expect(versionsOf(store)).toHaveLength(1);
+  await store.close();
+});

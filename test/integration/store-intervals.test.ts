@@ -364,6 +364,27 @@ it('keeps what nobody can place among the points, after journal lines were lost,
   expect((await expire(101)).versions).toBe(1);
 });
 
+it('gives no id of a version twice after the first line of the last batch was lost', async () => {
+  const { open, root, databasePath } = storeFixture();
+  store = await open();
+  await send(1, [['b', 'one']]);
+  await send(2, [['b', 'two', 1]]);
+  await send(3, [['a', 'four']]);
+  await complete();
+  await send(4, [['c', 'four']]);
+  await store.close();
+  removeDatabase(databasePath);
+  const segment = `${root}/journal/000001.journal`;
+  const text = fs.readFileSync(segment, 'utf8');
+  const at = text.lastIndexOf('"type":"begin"');
+  fs.writeFileSync(segment, `${text.slice(0, at)}'${text.slice(at + 1)}`);
+  store = await open();
+  await send(5, [['b', 'three', 2]]);
+  const versions = store.listVersions(parseTypedPath('b'));
+  expect(versions.map(({ state }) => state.kind === 'file' && state.size)).toEqual([3, 3]);
+  expect(new Set(fs.readdirSync(`${root}/versions`))).toEqual(new Set(versions.map(({ name }) => name)));
+});
+
 it('takes what is named again for later than the damaged file that a salvage found in its place', async () => {
   const { open, root, databasePath } = storeFixture();
   store = await open();

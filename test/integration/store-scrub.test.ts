@@ -243,16 +243,16 @@ describe('files that nobody stored', () => {
   it('are none that a batch has put in place and that the database does not know yet', async () => {
     await store.close();
     const disk = { ...nodeDisk };
-    let looked: Promise<{ extras: string[] }> | null = null;
+    const looks: Promise<{ extras: string[] }>[] = [];
     disk.syncDirectory = async (place) => {
       if (place.endsWith('/current') && fs.existsSync(current('new')))
-        looked ??= store.scrub.extras(null, async () => {});
+        looks.push(store.scrub.extras(null, async () => {}));
       await nodeDisk.syncDirectory(place);
     };
     store = await storeFixture(directory, { disk }).open();
     await feed.send({ new: 'new' });
-    expect(looked).not.toBeNull();
-    expect(await looked).toMatchObject({ extras: [] });
+    expect(looks).not.toEqual([]);
+    for (const looked of looks) expect(await looked).toMatchObject({ extras: [] });
   });
 
   it('do not come from a batch that is putting its files in place', async () => {

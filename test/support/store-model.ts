@@ -137,23 +137,24 @@ export class StoreModel {
 
   #noteGap(path: string, sequence: number, replaces: number | null, isMissing: boolean): void {
     const gaps = this.#gaps.get(path) ?? [];
-    const last = gaps.at(-1);
+    const open = gaps.find(([, ended]) => ended === null);
     const moment = this.#moment(sequence);
     const seen = Math.max(this.#seen(path), this.#settled);
     const skips = replaces !== null && replaces > seen;
     const start = this.#moment(0);
     const isOlder = this.#live.get(path)?.announced.startsWith(`${this.#indexNumber}:`) === false;
     const missedSince = isOlder && replaces === null ? start : moment;
-    if (last !== undefined && last[1] === null) {
-      last[1] = replaces === null && !last[0].startsWith(`${this.#indexNumber}:`) ? start : moment;
+    if (open !== undefined) {
+      open[1] = replaces === null && !open[0].startsWith(`${this.#indexNumber}:`) ? start : moment;
       if (isMissing) gaps.push([missedSince, null]);
     } else if (isMissing || skips) {
       const skipped = isOlder ? start : this.#moment(seen + 1);
       gaps.push([skips ? skipped : missedSince, isMissing ? null : moment]);
     }
     // one gap takes the place of another that begins with it
-    const kept = gaps.filter(([begun], at) => gaps[at + 1]?.[0] !== begun);
-    if (kept.length > 0) this.#gaps.set(path, kept);
+    const kept = new Map(gaps.map((gap) => [gap[0], gap]));
+    const inOrder = [...kept.values()].sort(([a], [b]) => compareMoments(a, b));
+    if (inOrder.length > 0) this.#gaps.set(path, inOrder);
   }
 
   /** The last sequence of the path in this index that something is kept of. */
@@ -206,6 +207,13 @@ export class StoreModel {
     this.#live.set(path, { state, namedIn, begun: moment, announced: moment });
     this.#touched.set(path, isFirst && isOlder ? this.#moment(0) : moment);
   }
+}
+
+function compareMoments(a: ModelMoment, b: ModelMoment): number {
+  const [[index = 0, sequence = 0], [otherIndex = 0, other = 0]] = [a, b].map((moment) =>
+    moment.split(':').map(Number),
+  ) as [number[], number[]];
+  return index - otherIndex || sequence - other;
 }
 
 /** What two states that differ only in metadata have in common. */
