@@ -6,11 +6,12 @@ const versions = ['database', 'secrets'].map((folder) => ({ folder }) as DumpRes
 const done = { versions, point: null };
 const never = new AbortController().signal;
 const longMs = 60_000;
+const noCounts: Record<string, number[]> = {};
 
 /** `copies`: what is counted of each folder, look by look; the last counts on. */
 function waiting(
   options: { copies: number; timeoutMs: number; signal?: AbortSignal },
-  { dump = Promise.resolve(done), counted = {} as Record<string, number[]> } = {},
+  { dump = Promise.resolve(done), counted = noCounts } = {},
 ): Promise<DumpedWithPins> {
   const copies = ({ folder }: DumpResult): number => {
     const counts = counted[folder] ?? [0];
