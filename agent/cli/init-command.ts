@@ -18,6 +18,7 @@ import { mastodonMediaFolder } from '../mastodon/media-folder.ts';
 import { formatRecoverySheet } from '../recovery-sheet.ts';
 import { RecipientDirectory } from '../seal/recipient-directory.ts';
 import { passphraseWarning, recipientWarnings } from '../seal/recipient-warnings.ts';
+import { readSealingState } from '../seal/sealing-state.ts';
 import { agentHome, agentProgram } from './agent-home.ts';
 import { handOverNewKey, keyKeepAdvice, type HandedKey } from './key-handover.ts';
 import { proveKeys } from './key-proof.ts';
@@ -144,7 +145,7 @@ async function reportJson(
   folders: readonly MirrorFolderConfig[],
   choice: SealingChoice,
 ): Promise<void> {
-  const sheet = await readRecoverySheet(home);
+  const sheet = readRecoverySheet(home, await readSealingState(new RecipientDirectory(home)));
   const destination = choice.kind === 'recipients' ? (choice.generate?.destination ?? null) : null;
   printJson({
     deviceId: sheet.deviceId,
@@ -178,7 +179,7 @@ async function reportText(
       : []),
     ...warnings,
     '',
-    formatRecoverySheet(await readRecoverySheet(home)),
+    formatRecoverySheet(readRecoverySheet(home, await readSealingState(directory))),
     '',
     'next:',
     ...(folders.length > 0

@@ -7,9 +7,11 @@ import { becomeHomeOwner } from '../../shared/io/home.ts';
 import type { KeyFile, Recipient } from '../../shared/sealing/recipient.ts';
 import { RecipientDirectory } from '../seal/recipient-directory.ts';
 import { passphraseWarning, recipientWarnings } from '../seal/recipient-warnings.ts';
+import { readSealingState } from '../seal/sealing-state.ts';
 import { shownRecipient } from '../seal/shown-recipient.ts';
 import { initialisedAgentHome } from './agent-home.ts';
 import { proveKeys } from './key-proof.ts';
+import { failForUnusableKeys } from './unusable-keys.ts';
 
 const newEpoch = 'the next dump begins a new epoch: everything is sealed and sent once more';
 
@@ -24,13 +26,19 @@ export function addRecipientCommands(program: Command): void {
     .option('--json', 'print JSON')
     .action(async (options: { json?: true }, command: Command) => {
       const directory = directoryOf(command);
-      const recipients = await directory.list();
-      const passphrase = recipients.length === 0 && directory.hasPassphrase();
-      if (options.json === true) printJson({ recipients: recipients.map(shownRecipient), passphrase });
-      else if (passphrase) printText('sealed with a passphrase', passphraseWarning(directory.passphraseFile));
-      else if (recipients.length === 0)
+      const { mode, recipients, problems } = await readSealingState(directory);
+      const passphrase = mode === 'passphrase';
+      if (options.json === true) {
+        const unusableKeys = problems.map(({ message }) => message);
+        printJson({ recipients: recipients.map(shownRecipient), unusableKeys, passphrase });
+      } else if (passphrase) {
+        printText('sealed with a passphrase', passphraseWarning(directory.passphraseFile));
+      } else if (mode === 'none') {
         printText('no recipients: add one with "mastokeep-agent recipient add FILE.asc"');
-      else printText(formatRecipients(recipients), ...recipientWarnings(recipients, Date.now()));
+      } else if (recipients.length > 0) {
+        printText(formatRecipients(recipients), ...recipientWarnings(recipients, Date.now()));
+      }
+      failForUnusableKeys(problems);
     });
   recipient
     .command('add')
@@ -45,7 +53,7 @@ export function addRecipientCommands(program: Command): void {
         printJson({ recipients: added.map(shownRecipient) });
         return;
       }
-      const all = await directory.list();
+      const { recipients, problems } = await directory.survey();
       printText(
         formatRecipients(added),
         newEpoch,
@@ -55,7 +63,8 @@ export function addRecipientCommands(program: Command): void {
               `the passphrase in ${directory.passphraseFile} is no longer used; older versions need it: note it elsewhere, then remove the file`,
             ]
           : []),
-        ...recipientWarnings(all, Date.now()),
+        ...recipientWarnings(recipients, Date.now()),
+        ...problems.map(unusableWarning),
       );
     });
   recipient
@@ -68,12 +77,15 @@ export function addRecipientCommands(program: Command): void {
       const { fingerprint, recipient } = await directory.remove(keyId);
       if (options.json === true) {
         printJson({ removed: recipient === null ? { fingerprint } : shownRecipient(recipient) });
-      } else
+      } else {
+        const { recipients, problems } = await directory.survey();
         printText(
           `removed ${fingerprint}`,
           newEpoch,
-          ...recipientWarnings(await directory.list(), Date.now()),
+          ...recipientWarnings(recipients, Date.now()),
+          ...problems.map(unusableWarning),
         );
+      }
     });
   addRecipientProve(recipient);
 }
@@ -100,6 +112,10 @@ function addRecipientProve(recipient: Command): void {
       });
       printText('proved: the private key opens what is sealed here');
     });
+}
+
+function unusableWarning({ message }: CodedError): string {
+  return `warning: nothing is sealed until this is mended or removed: ${message}`;
 }
 
 /** @throws CodedError KEY_INVALID (it cannot be read) */

@@ -9,8 +9,9 @@ import { PeerBook } from '../../shared/link/peer-book.ts';
 import { readAgentConfig } from '../config.ts';
 import { describeFolderSource, formatRecoverySheet, type RecoverySheet } from '../recovery-sheet.ts';
 import { RecipientDirectory } from '../seal/recipient-directory.ts';
-import { readSealingState } from '../seal/sealing-state.ts';
+import { readSealingState, type SealingState } from '../seal/sealing-state.ts';
 import { initialisedAgentHome } from './agent-home.ts';
+import { failForUnusableKeys } from './unusable-keys.ts';
 
 /** `recovery-sheet`: what to keep on paper. */
 export function addRecoverySheetCommand(program: Command): void {
@@ -21,19 +22,20 @@ export function addRecoverySheetCommand(program: Command): void {
     .action(async (options: { json?: true }, command: Command) => {
       const home = initialisedAgentHome(command);
       becomeHomeOwner(home);
-      const sheet = await readRecoverySheet(home);
+      const sealing = await readSealingState(new RecipientDirectory(home));
+      const sheet = readRecoverySheet(home, sealing);
       if (options.json === true) printJson({ ...sheet, text: formatRecoverySheet(sheet) });
       else printText(formatRecoverySheet(sheet));
+      failForUnusableKeys(sealing.problems);
     });
 }
 
 /**
- * What the files of a home say; the program may be running.
+ * What the files of a home say, and the given state of its keys; the program may be running.
  * @throws CodedError CONFIG_INVALID, IDENTITY_DAMAGED, PEERS_DAMAGED
  */
-export async function readRecoverySheet(home: Home): Promise<RecoverySheet> {
+export function readRecoverySheet(home: Home, sealing: SealingState): RecoverySheet {
   const { advertise, listen, folders } = readAgentConfig(home);
-  const sealing = await readSealingState(new RecipientDirectory(home));
   const book = PeerBook.open({ file: home.peersFile, self: 'agent' });
   return {
     deviceId: loadDeviceIdentity(home.directory).deviceId,

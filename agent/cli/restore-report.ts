@@ -14,7 +14,11 @@ export function describeRestore(result: RestoreResult): string[] {
     ...describeVersion(folder),
     describeFolder(folder, result.dryRun),
   ]);
-  return [...lines, `state of ${result.at}, in ${describeDuration(result.durationMs)}`];
+  return [...lines, `state of ${describeState(result)}, in ${describeDuration(result.durationMs)}`];
+}
+
+function describeState({ at, point }: RestoreResult): string {
+  return point === null ? at : `restore point ${point.id}, made ${at}, received ${point.receivedAt}`;
 }
 
 /**

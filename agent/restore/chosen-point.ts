@@ -1,5 +1,6 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { formatCompleteness } from '../../shared/cli/point-listing.ts';
+import { formatMoment } from './moment.ts';
 import type { OfferedPoint } from './offered-points.ts';
 
 /** Whether the words can only be the name of a restore point: a day without dashes, and whatever follows. */
@@ -29,21 +30,22 @@ export function findPoint(points: readonly OfferedPoint[], name: string): Offere
   );
 }
 
-/** The newest complete point that was begun at that moment or before; null: there is none. */
+/**
+ * The complete point that the receiver got last by that moment of its own clock, of those that came at once the one that
+ * was made last; null: there is none. When it was made is what the server says, which may be wrong or in wrong hands: it
+ * decides nothing.
+ */
 export function pointBefore(points: readonly OfferedPoint[], atMs: number): OfferedPoint | null {
-  const before = points.filter(({ complete, record }) => complete && Date.parse(record.createdAt) <= atMs);
-  return before.reduce<OfferedPoint | null>(
-    (newest, point) =>
-      newest === null || Date.parse(point.record.createdAt) >= Date.parse(newest.record.createdAt)
-        ? point
-        : newest,
-    null,
-  );
+  const before = points.filter(({ complete, receivedAt }) => complete && receivedAt <= atMs);
+  const latestFirst = (a: OfferedPoint, b: OfferedPoint): number =>
+    b.receivedAt - a.receivedAt || b.record.number - a.record.number;
+  return before.toSorted(latestFirst)[0] ?? null;
 }
 
-/** A point in one line, for people. */
+/** A point in one line, for people: made by the server's clock, received by the receiver's. */
 export function describePoint(point: OfferedPoint): string {
-  const { id, record, pin } = point;
+  const { id, record, receivedAt, pin } = point;
   const label = pin === null ? '' : `, pinned: ${pin}`;
-  return `restore point ${id} of ${record.createdAt.replace(/\.\d+Z$/, 'Z')}, ${formatCompleteness(point)}${label}`;
+  const times = `made ${formatMoment(Date.parse(record.createdAt))}, received ${formatMoment(receivedAt)}`;
+  return `restore point ${id}, ${times}, ${formatCompleteness(point)}${label}`;
 }

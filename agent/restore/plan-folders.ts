@@ -1,10 +1,11 @@
 import path from 'node:path';
-import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
 import { rootPath } from '../../shared/records/relative-path.ts';
 import type { UnsealerSource } from './command-unsealers.ts';
 import { describePoint, findPoint, pointBefore } from './chosen-point.ts';
 import { browsePoints, type OfferedPart, type OfferedPoint } from './offered-points.ts';
 import { describeSealedFolder, openSealedFolder, type OpenedSealedFolder } from './open-sealed-folder.ts';
+import { concernsFolderOnly, failedFolder } from './passed-over.ts';
 import type { PathFilter } from './path-filter.ts';
 import { browseFolder, browseFolders, type FolderListing } from './restore-listing.ts';
 import type { RestoreLink } from './restore-link.ts';
@@ -59,10 +60,7 @@ export async function planFolders(deps: Deps, options: Options, filter: PathFilt
       const sealed = await openSealedFolder({ ...deps, unsealers: deps.unsealers }, query);
       plans.push({ target, plan: sealed.plan, sealed });
     } catch (error) {
-      // who restores everything without the key of this folder gets everything else
-      if (!isCoded(error) || options.folders.length > 0) throw error;
-      const codes = point === null ? mayBePassedOver : mayBePassedOverInPoint;
-      if (!codes.has(error.code)) throw error;
+      if (options.folders.length > 0 || !concernsFolderOnly(error)) throw error;
       untouched.push(failedFolder(id, target, error));
     }
   }
@@ -161,17 +159,6 @@ function absentFolders(
       );
       return failedFolder(id, targetOf(deps, options, id), error);
     });
-}
-
-/** What keeps one sealed folder from being restored and says nothing about the others. */
-const mayBePassedOver: ReadonlySet<string> = new Set(['KEY_WRONG', 'KEY_INVALID', 'RESTORE_NOTHING_FOUND']);
-/** Another version does not take the place of one that a point names. */
-const mayBePassedOverInPoint: ReadonlySet<string> = new Set([...mayBePassedOver, 'CONTENT_GONE']);
-
-function failedFolder(id: string, target: string, error: CodedError): FolderResult {
-  const { code, message, hint } = error;
-  const failed = [{ path: '', code, message: hint === null ? message : `${message}; ${hint}` }];
-  return { ...emptyResult(id, target), failed };
 }
 
 function emptyResult(id: string, target: string): FolderResult {

@@ -9,6 +9,7 @@ import { startTimeStamper, type TimeStamper } from './exact-times.ts';
 import { estimateGrowth } from './estimate-growth.ts';
 import { type FolderResult, restoreFolder } from './folder-restore.ts';
 import { formatMoment } from './moment.ts';
+import { concernsFolderOnly, failedFolder } from './passed-over.ts';
 import { createPathFilter } from './path-filter.ts';
 import type { OfferedPoint } from './offered-points.ts';
 import type { ChosenVersion, ToldVersion } from './open-sealed-folder.ts';
@@ -72,8 +73,8 @@ export type RestoreResult = {
   }[];
   /** ISO 8601: the moment whose state was restored, by the receiver's clock; of a point when it was begun, by the agent's. */
   at: string;
-  /** The restore point that it was, if it was one. */
-  point: { id: string; complete: boolean; incompleteFiles: number | null } | null;
+  /** The restore point that it was, if it was one. `receivedAt`: ISO 8601, by the receiver's clock. */
+  point: { id: string; receivedAt: string; complete: boolean; incompleteFiles: number | null } | null;
   agent: DeviceId | null;
   dryRun: boolean;
   durationMs: number;
@@ -150,11 +151,17 @@ async function restoreFolders(
   };
   const results: RestoreResult['folders'] = [];
   for (const targeted of plans) {
-    const result = await restoreInto(run, count, targeted, options);
-    if (result.ownersRefused > 0) {
-      display.note(`${result.ownersRefused} owners of folder ${result.id} could not be set: only root may`);
+    const { plan, target, sealed } = targeted;
+    try {
+      const result = await restoreInto(run, count, targeted, options);
+      if (result.ownersRefused > 0) {
+        display.note(`${result.ownersRefused} owners of folder ${result.id} could not be set: only root may`);
+      }
+      results.push({ ...showResult(result, target), ...versionOf(targeted) });
+    } catch (error) {
+      if (sealed === null || options.folders.length > 0 || !concernsFolderOnly(error)) throw error;
+      results.push({ ...failedFolder(plan.folder, target, error), ...versionOf(targeted) });
     }
-    results.push({ ...showResult(result, targeted.target), ...versionOf(targeted) });
   }
   return results;
 }
@@ -163,10 +170,11 @@ type CountSealed = Parameters<typeof restoreSealed>[0]['onProgress'];
 
 function describeChosen({
   id,
+  receivedAt,
   complete,
   incompleteFiles,
 }: OfferedPoint): NonNullable<RestoreResult['point']> {
-  return { id, complete, incompleteFiles };
+  return { id, receivedAt: new Date(receivedAt).toISOString(), complete, incompleteFiles };
 }
 
 function versionOf({ sealed }: TargetedPlan): { version?: ChosenVersion } {

@@ -20,7 +20,11 @@ export type ProcessLimits = {
   silenceMsMax: number;
 };
 
-const defaultLimits: ProcessLimits = { consumerWaitMsMax: 10 * 60_000, silenceMsMax: 60 * 60_000 };
+/** A dump that waits for room in the spool gives up after 10 minutes, and says so: only what waits for longer is ended here. */
+export const processLimitDefaults: ProcessLimits = {
+  consumerWaitMsMax: 11 * 60_000,
+  silenceMsMax: 60 * 60_000,
+};
 const lastWordsBytesMax = 2048;
 const killDelayMs = 5000;
 const stderrWaitMs = 1000;
@@ -39,7 +43,7 @@ export async function* processOutput(
   signal: AbortSignal,
   limits: Partial<ProcessLimits> = {},
 ): AsyncGenerator<Buffer, void, void> {
-  const { consumerWaitMsMax, silenceMsMax } = { ...defaultLimits, ...limits };
+  const { consumerWaitMsMax, silenceMsMax } = { ...processLimitDefaults, ...limits };
   if (signal.aborted) throw cancelled(plan);
   const argv = [...lowPriority(), ...(plan.largeBuffer === true ? largeBuffer() : []), ...plan.argv];
   const child = spawn(argv[0] as string, argv.slice(1), {

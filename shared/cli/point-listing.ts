@@ -19,6 +19,7 @@ export type PointListing = {
   agent: string;
   /** When the point was begun, by the agent's clock. */
   at: string;
+  /** By the receiver's clock: a restore of a moment goes by this one. */
   receivedAt: string;
   complete: boolean;
   /** 0 when complete; null when it is not known of some folder. */
@@ -31,15 +32,20 @@ export type PointListing = {
 /** The points for people, in the order given. */
 export function formatPoints(points: readonly PointListing[]): string {
   if (points.length === 0) return 'no restore point is held yet\n';
-  const rows = points.map(({ id, agent, at, folders, pin, ...point }) => [
+  const rows = points.map(({ id, agent, at, receivedAt, folders, pin, ...point }) => [
     id,
-    at.replace(/\.\d+Z$/, 'Z'),
+    toSeconds(at),
+    toSeconds(receivedAt),
     shortDeviceId(agent as DeviceId),
     formatCompleteness(point),
     folders.map(folderText).join(' '),
     pin?.label ?? '',
   ]);
-  return formatTable(['POINT', 'TIME', 'AGENT', 'STATE', 'FOLDERS', 'PIN'], rows);
+  return formatTable(['POINT', 'MADE', 'RECEIVED', 'AGENT', 'STATE', 'FOLDERS', 'PIN'], rows);
+}
+
+function toSeconds(at: string): string {
+  return at.replace(/\.\d+Z$/, 'Z');
 }
 
 /** Whether a point is whole, in words. */

@@ -39,8 +39,8 @@ Where that clock may have been wrong, or the server in wrong hands: when this re
 
        python3 restore.py <data>/<agent>/database 0000000042-0123456789abcdef /var/tmp/restored
 
-   It prints the agent's device ID: compare it with your recovery sheet. It checks the signature, the hash of every
-   pack and of every restored file, and gives the directory its name only when all is right; otherwise nothing is left.
+   It prints the agent's device ID: compare it with your recovery sheet. It checks the signature, the version's name, the
+   hash of every pack and of every restored file, and gives the directory its name only when all is right; otherwise nothing is left.
    Run as root, it restores owners too. If gpg should not ask, or the folder was sealed with a passphrase:
 
        GPG="gpg --pinentry-mode loopback --passphrase-file FILE" python3 restore.py ...
@@ -75,9 +75,10 @@ def restore():
     with open(signed, 'rb') as file: record = json.load(file)
     pem = next(filter(os.path.isfile, [keys + '/agent-' + record['agent'] + '.pem']), keys + '/agent.pem')
     run('openssl', 'dgst', '-sha256', '-verify', pem, '-signature', signed + '.sig', signed)
-    key = hashlib.sha256(run('openssl', 'pkey', '-pubin', '-in', pem, '-outform', 'der')).digest()
-    check(base64.b32encode(key).decode().rstrip('=') == re.sub('(.{13}).', r'\1', record['agent'].replace('-', '')), 'agent.pem is of another agent')
+    key = base64.b32encode(hashlib.sha256(run('openssl', 'pkey', '-pubin', '-in', pem, '-outform', 'der')).digest()).decode()
+    check(key.rstrip('=') == re.sub('(.{13}).', r'\1', record['agent'].replace('-', '')), 'agent.pem is of another agent')
     check(record['folder'] == os.path.basename(folder), 'the version is of another folder')
+    check('%010d-%s' % (record['number'], record['epoch']) == version, 'the version has the name of another one')
     print('version', record['number'], 'of', record['createdAt'], 'signed by agent', record['agent'])
     for name, size in record['packs']: check(os.path.isfile(folder + '/packs/' + name + '.pgp'), 'pack ' + name + ' is missing')
     root = json.loads(opened(record['root']))
@@ -111,9 +112,8 @@ def restore():
         if os.geteuid() == 0: os.chown(full, entry['uid'], entry['gid'], follow_symlinks=False)
         if kind != 'symlink': os.chmod(full, entry['mode'])
         os.utime(full, ns=(int(entry['mtimeNs']),) * 2, follow_symlinks=False)
-    os.rename(work, target)
 if os.path.lexists(target) or os.path.lexists(work): sys.exit('error: ' + sys.argv[3] + ' or .partial exists already')
-try: restore(); print('restored to', sys.argv[3])
+try: restore(); os.rename(work, target); print('restored to', sys.argv[3])
 except BaseException as problem: shutil.rmtree(work, ignore_errors=True); sys.exit('error: %s' % problem)
 ~~~
 

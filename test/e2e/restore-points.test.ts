@@ -186,7 +186,7 @@ it('lists no points of an agent that is not the one named', async () => {
   expect(code, stderr).not.toBe(0);
   expect(stderr).toContain('error ROLE_REFUSED');
   const shown = await sealed.onRestorer(['points', '--agent', sealed.bench.agentId]);
-  expect(shown.stdout).toMatch(/^POINT +TIME +AGENT +STATE/);
+  expect(shown.stdout).toMatch(/^POINT +MADE +RECEIVED +AGENT +STATE/);
   expect(shown.stderr).not.toContain('unverified');
 });
 

@@ -55,6 +55,8 @@ function exported(email: string): string {
   return file;
 }
 
+type Listed = { recipients: { fingerprint: string }[]; unusableKeys: string[] };
+
 function written(name: string, content: string): string {
   fs.writeFileSync(at(name), content);
   return at(name);
@@ -89,20 +91,39 @@ describe('init with public keys', () => {
     }
   });
 
-  it('prints the recovery sheet also where kept keys cannot be used, and names those', async () => {
+  it('shows the good keys, on the recovery sheet too, where others cannot be used, names those, and ends with 1', async () => {
     await must('init', '--yes', '--recipient', exported('ecc@example.org'));
     const kept = path.join(home, 'recipients');
     fs.writeFileSync(path.join(kept, 'zz-garbage.asc'), 'garbage');
     fs.mkdirSync(path.join(kept, 'zz-odd.asc'));
-    const sheet = (await must('recovery-sheet')).replaceAll(/\n */g, ' ');
-    const groups = gpg.fingerprint('ecc@example.org').match(/.{4}/g) ?? [];
-    expect(sheet).toContain(groups.join(' '));
+    const fingerprint = gpg.fingerprint('ecc@example.org');
+    const shown = async (...command: string[]): Promise<CommandResult> => {
+      const result = await agent(...command);
+      expect(result).toMatchObject({ code: 1 });
+      expect(result.stderr).toMatch(
+        /^error KEY_INVALID: .*zz-garbage\.asc[^]*^error KEY_INVALID: .*zz-odd\.asc/m,
+      );
+      return result;
+    };
+    const sheet = (await shown('recovery-sheet')).stdout.replaceAll(/\n */g, ' ');
+    expect(sheet).toContain(fingerprint.match(/.{4}/g)?.join(' '));
     for (const words of ['NOTHING IS SEALED UNTIL', 'zz-garbage.asc', 'zz-odd.asc', '--key private.asc'])
       expect(sheet).toContain(words);
-    const json = JSON.parse(await must('recovery-sheet', '--json')) as { unusableKeys: string[] };
-    expect(json.unusableKeys).toHaveLength(2);
-    // and nothing is sealed to only a part of them
-    expect((await agent('recipient', 'list')).stderr).toMatch(/^error KEY_INVALID: .*zz-garbage\.asc/);
+    expect((await shown('recipient', 'list')).stdout).toContain(fingerprint);
+    for (const command of [['recovery-sheet'], ['recipient', 'list']]) {
+      const json = JSON.parse((await shown(...command, '--json')).stdout) as Listed;
+      expect(json.recipients).toMatchObject([{ fingerprint }]);
+      expect(json.unusableKeys).toHaveLength(2);
+    }
+    // what was done is said, and what is wrong beside it
+    for (const command of [
+      ['add', exported('rsa@example.org')],
+      ['remove', gpg.fingerprint('rsa@example.org')],
+    ]) {
+      const changed = await must('recipient', ...command);
+      expect(changed).toContain(gpg.fingerprint('rsa@example.org'));
+      expect(changed).toMatch(/^warning: nothing is sealed until .*zz-garbage\.asc/m);
+    }
   });
 
   it('warns of one recipient only, of one that GnuPG cannot read, and of one that ends within a year', async () => {

@@ -1,6 +1,8 @@
+import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { AgentKey } from '../../receiver/store/agent-key.ts';
+import { restoreByHandText } from '../../shared/sealing/restore-by-hand.ts';
 import { Device, type ReceiverStatus } from '../support/device.ts';
 import {
   agentPublicKey,
@@ -51,6 +53,14 @@ async function holdTwoVersions(receivedAt: number): Promise<void> {
   key.learn(agentPublicKey.export({ type: 'spki', format: 'der' }));
 }
 
+it('has RESTORE.txt in its data directory from init on, and puts it right at each start', async () => {
+  const text = path.join(scratch, 'data', 'RESTORE.txt');
+  expect(fs.readFileSync(text, 'utf8')).toBe(restoreByHandText);
+  fs.writeFileSync(text, 'of an earlier version');
+  await receiver.start();
+  expect(fs.readFileSync(text, 'utf8')).toBe(restoreByHandText);
+});
+
 it('lists the versions of a sealed folder, newest first, running or not', async () => {
   const receivedAt = Date.now() - 10 * dayMs;
   await holdTwoVersions(receivedAt);
@@ -88,11 +98,14 @@ it('lists the versions of a sealed folder, newest first, running or not', async 
   expect(JSON.parse(await receiver.must(['versions', 'database', '--json']))).toEqual(listed);
   const [head, ...rows] = (await receiver.must(['versions', 'database'])).trimEnd().split('\n');
   expect(head).toMatch(/^VERSION +MADE +RECEIVED +PACKS +SIZE +EPOCH +READABLE WITH +COMPLETE$/);
+  const shown = (number: number, received: number, rest: string): unknown => {
+    const at = new Date(received).toISOString().replace(/\.\d+Z$/, 'Z');
+    const times = String.raw`2026-11-21T08:40:00Z \(.*\) +${at} \(.*\)`;
+    return expect.stringMatching(new RegExp(String.raw`^${number} +${times} +2 +\d+ B +${rest}$`));
+  };
   expect(rows).toEqual([
-    expect.stringMatching(
-      /^2 +2026-11-21T08:40:00Z \(.*\) +2 +\d+ B +0{14}bb +A{16} B{16} +no: packs are missing$/,
-    ),
-    expect.stringMatching(/^1 +2026-11-21T08:40:00Z \(.*\) +2 +\d+ B +0{14}aa +A{16} +yes$/),
+    shown(2, receivedAt + 60_000, '0{14}bb +A{16} B{16} +no: packs are missing'),
+    shown(1, receivedAt + 1, '0{14}aa +A{16} +yes'),
   ]);
   const wrong = await receiver.run(['versions', 'database', 'dump']);
   expect(wrong.code).toBe(2);

@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { loadRecipients } from '../../shared/sealing/recipient.ts';
 import { restoreByHandText } from '../../shared/sealing/restore-by-hand.ts';
 import { Sealer } from '../../shared/sealing/sealer.ts';
@@ -18,8 +19,10 @@ let pristine: string;
 let script: string;
 let folder: string;
 let versions: string[];
-/** Its root message is of another moment than its record. */
-let strange: string;
+/** Versions that are sealed and signed as they should be, and tell what nobody should believe. */
+const wrong = new Map<string, string>();
+/** One whose files belong to somebody. */
+let owned: string;
 let attempts = 0;
 
 const blob = randomBytes(300_000);
@@ -70,8 +73,20 @@ beforeAll(async () => {
     await receiver.addVersion(secondTree, '2026-11-21T09:40:00.000Z'),
     await receiver.addVersion(secondTree.slice(0, 1), '2026-11-21T10:40:00.000Z'),
   ];
-  receiver.rootTells = { createdAt: '2026-11-21T11:40:00.001Z' };
-  strange = await receiver.addVersion(firstTree, '2026-11-21T11:40:00.000Z');
+  const lies: [string, Partial<Pick<ReceiverDirectory, 'rootTells' | 'fileTells'>>][] = [
+    ['another time than its record', { rootTells: { createdAt: '2026-11-21T11:40:00.001Z' } }],
+    ['another hash of its manifest', { rootTells: { sha256: '0'.repeat(64) } }],
+    ['another hash of a file', { fileTells: { hash: Buffer.alloc(32) } }],
+    ['a path that climbs', { fileTells: { path: '../planted' as RelativePath } }],
+    ['an absolute path', { fileTells: { path: path.join(directory, 'planted') as RelativePath } }],
+  ];
+  const small = [file('small', Buffer.from('small'))];
+  for (const [name, lie] of lies) {
+    Object.assign(receiver, { rootTells: {}, fileTells: {}, ...lie });
+    wrong.set(name, await receiver.addVersion(small, '2026-11-21T11:40:00.000Z'));
+  }
+  Object.assign(receiver, { rootTells: {}, fileTells: { uid: 1234, gid: 2345 } });
+  owned = await receiver.addVersion(small, '2026-11-21T12:40:00.000Z');
   folder = path.relative(pristine, receiver.folderDirectory);
   fs.writeFileSync(path.join(pristine, 'RESTORE.txt'), restoreByHandText);
   // the very command that the text gives
@@ -95,10 +110,14 @@ beforeEach(() => {
   fs.cpSync(pristine, data, { recursive: true });
 });
 
-function restore(version: string): { status: number | null; stderr: string; target: string } {
+function restore(
+  version: string,
+  from = folder,
+  command = `gpg --homedir ${gpg.directory}`,
+): { status: number | null; stderr: string; target: string } {
   const target = path.join(directory, `restored-${attempts}`);
-  const ran = spawnSync('python3', [script, path.join(data, folder), version, target], {
-    env: { ...process.env, GPG: `gpg --homedir ${gpg.directory}` },
+  const ran = spawnSync('python3', [script, path.join(data, from), version, target], {
+    env: { ...process.env, GPG: command },
     encoding: 'utf8',
   });
   return { status: ran.status, stderr: ran.stderr, target };
@@ -134,6 +153,15 @@ it('rebuilds every version from the plain files: bytes, names, modes, times, lin
   // the second version refers to packs of the first
   const [first, second] = versions.map((version) => packsOf(version));
   expect(first?.filter((pack) => second?.includes(pack)).length).toBeGreaterThanOrEqual(2);
+});
+
+it('gives the directory its name only when all of it is there', () => {
+  const looking = path.join(directory, 'looking');
+  fs.writeFileSync(looking, `test ! -e ${directory}/restored-${attempts} || exit 9\nexec "$@"\n`);
+  const command = `sh ${looking} gpg --homedir ${gpg.directory}`;
+  const { stderr, target } = restore(versions[0] ?? '', folder, command);
+  expect(stderr).toBe('');
+  expect(readTree(target, firstTree)).toEqual(expectedTree(firstTree));
 });
 
 function packsOf(version: string): string[] {
@@ -175,28 +203,58 @@ it('refuses a record that the agent did not sign', () => {
   expectNothingLeft(target);
 });
 
-it('refuses records of another agent, folder or version', () => {
-  const versionsDirectory = path.join(data, folder, 'versions');
-  fs.renameSync(path.join(data, folder), path.join(data, path.dirname(folder), 'secrets'));
-  const moved = spawnSync(
-    'python3',
-    [
-      script,
-      path.join(data, path.dirname(folder), 'secrets'),
-      versions[0] ?? '',
-      path.join(directory, 'moved'),
-    ],
-    { encoding: 'utf8' },
-  );
-  expect(moved.stderr).toContain('the version is of another folder');
-  expect(fs.existsSync(versionsDirectory)).toBe(false);
+it('refuses a record of another folder', () => {
+  const moved = path.join(path.dirname(folder), 'secrets');
+  fs.renameSync(path.join(data, folder), path.join(data, moved));
+  const { status, stderr, target } = restore(versions[0] ?? '', moved);
+  expect(status).toBe(1);
+  expect(stderr).toContain('the version is of another folder');
+  expectNothingLeft(target);
 });
 
-it('refuses a root message that tells another time than its record', () => {
-  const { status, stderr, target } = restore(strange);
+it('refuses a record that names another agent than the key that signed it', () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  const record = path.join(data, folder, 'versions', `${versions[1] ?? ''}.json`);
+  fs.writeFileSync(`${record}.sig`, sign('sha256', fs.readFileSync(record), privateKey));
+  const pem = publicKey.export({ type: 'spki', format: 'pem' });
+  fs.writeFileSync(path.join(data, path.dirname(folder), 'agent.pem'), pem);
+  const { status, stderr, target } = restore(versions[1] ?? '');
   expect(status).toBe(1);
-  expect(stderr).toContain('the root message is of another version');
+  expect(stderr).toContain('agent.pem is of another agent');
   expectNothingLeft(target);
+});
+
+it.each(['0000000003-00000000000000ab', '0000000002-00000000000000cd'])(
+  'refuses an older version under the name %s',
+  (name) => {
+    const records = path.join(data, folder, 'versions');
+    for (const suffix of ['.json', '.json.sig'])
+      fs.copyFileSync(path.join(records, (versions[1] ?? '') + suffix), path.join(records, name + suffix));
+    const { status, stderr, target } = restore(name);
+    expect(status).toBe(1);
+    expect(stderr).toContain('the version has the name of another one');
+    expectNothingLeft(target);
+  },
+);
+
+it.each([
+  ['another time than its record', 'the root message is of another version'],
+  ['another hash of its manifest', 'the manifest is damaged'],
+  ['another hash of a file', 'a restored file is damaged'],
+  ['a path that climbs', 'a path climbs'],
+  ['an absolute path', 'a path climbs'],
+])('refuses a version that tells %s, and leaves nothing', (lie, problem) => {
+  const { status, stderr, target } = restore(wrong.get(lie) ?? '');
+  expect(status).toBe(1);
+  expect(stderr).toContain(problem);
+  expectNothingLeft(target);
+  expect(fs.existsSync(path.join(directory, 'planted'))).toBe(false);
+});
+
+it.runIf(process.getuid?.() === 0)('gives back owners as root', () => {
+  const { stderr, target } = restore(owned);
+  expect(stderr).toBe('');
+  expect(fs.statSync(path.join(target, 'small'))).toMatchObject({ uid: 1234, gid: 2345 });
 });
 
 it('leaves nothing when gpg has no key', () => {

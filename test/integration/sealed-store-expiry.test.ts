@@ -67,7 +67,7 @@ it('lets a version go that no kept point names, with the packs that it alone nee
   expect(await store.expire(now, nothingKept)).toEqual({ versions: 1, packs: 1, bytes: a.content.length });
   expect(stored()).toEqual(namesOf([b, third.json, third.signature]));
   now += 3650 * dayMs;
-  expect((await store.expire(now, nothingKept)).versions).toBe(0);
+  expect((await store.expire(now, { ...nothingKept, newestComplete: 0 })).versions).toBe(0);
 });
 
 it('lets versions go, and one that a kept point names stays with its packs', async () => {
@@ -111,9 +111,13 @@ it('lets a version go also when it lacks packs, but for the newest version of al
   });
   await feed.send([third.json, third.signature]);
   now += 10 * dayMs;
-  expect(await store.expire(now, nothingKept)).toMatchObject({ versions: 1 });
+  // whatever is asked for, the newest complete one stays, and no complete one beside it
+  expect(await store.expire(now, { ...nothingKept, newestComplete: 0 })).toMatchObject({ versions: 1 });
   expect(versions()).toEqual([
     [1, true],
     [3, false],
   ]);
+  await feed.send([b]);
+  expect(await store.expire(now, { ...nothingKept, newestComplete: 0 })).toMatchObject({ versions: 1 });
+  expect(versions()).toEqual([[3, true]]);
 });

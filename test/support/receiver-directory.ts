@@ -4,7 +4,7 @@ import path from 'node:path';
 import { deviceIdOfKey, type DeviceId } from '../../shared/identity/device-id.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { appendExtent, type Extent } from '../../shared/sealing/extents.ts';
-import type { ManifestEntry } from '../../shared/sealing/manifest-entry.ts';
+import type { ManifestEntry, ManifestFile } from '../../shared/sealing/manifest-entry.ts';
 import { ManifestWriter } from '../../shared/sealing/manifest-writer.ts';
 import { packName, versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
 import { sealRootMessage } from '../../shared/sealing/root-message.ts';
@@ -32,7 +32,9 @@ export class ReceiverDirectory {
   /** What its versions say that they were made from. */
   source: 'paths' | 'postgres' = 'paths';
   /** What root messages tell from now on that is not what their records tell. */
-  rootTells: Partial<Record<'epoch' | 'createdAt', string> & { number: number }> = {};
+  rootTells: Partial<Record<'epoch' | 'createdAt' | 'sha256', string> & { number: number }> = {};
+  /** What manifests tell of files from now on, whatever is true. */
+  fileTells: Partial<Pick<ManifestFile, 'path' | 'hash' | 'uid' | 'gid'>> = {};
   /** Of the versions that are added from now on. */
   epoch = '00000000000000ab';
   readonly #options: { folder: string; sealer: Sealer; blockBytes: number; packBytes: number };
@@ -68,16 +70,17 @@ export class ReceiverDirectory {
     const mtimeNs = BigInt(Date.parse(createdAt)) * 1_000_000n + 123_456_000n;
     for (const entry of tree) {
       const common = { path: entry.path as RelativePath, uid: 0, gid: 0, mtimeNs };
-      pieces.push(writer.entry(await this.#entry(entry, common, used)));
+      const made = await this.#entry(entry, common, used);
+      pieces.push(writer.entry(made.type === 'file' ? { ...made, ...this.fileTells } : made));
     }
     const manifest = Buffer.concat(pieces);
     const extents = await this.#store(manifest, used);
-    const sha256 = createHash('sha256').update(manifest).digest('hex');
+    const { sha256 = createHash('sha256').update(manifest).digest('hex'), ...told } = this.rootTells;
     const identity = { folder, epoch: this.epoch, number: this.#number, createdAt };
     const root = await sealRootMessage(
       {
         ...identity,
-        ...this.rootTells,
+        ...told,
         source: { kind: this.source },
         manifest: { size: manifest.length, sha256, extents },
       },

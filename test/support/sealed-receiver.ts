@@ -27,21 +27,26 @@ export function heldFolder(store: SealedStore, lie: Lie = () => {}): HistoryStor
   };
 }
 
-/** Links to a receiver that serves one sealed store to a restore. */
+/** Links to a receiver that serves a sealed store to a restore, and the folders `beside` it. */
 export function sealedReceiver(
   store: SealedStore,
   {
     agentId,
     folder,
     lie,
+    beside = [],
     now = Date.now,
     ...options
-  }: { agentId: DeviceId; folder: string; lie?: Lie; now?: () => number } & Pick<
-    ChannelPairOptions,
-    'onMessage'
-  >,
+  }: {
+    agentId: DeviceId;
+    folder: string;
+    lie?: Lie;
+    beside?: Iterable<[string, HistoryStore]>;
+    now?: () => number;
+  } & Pick<ChannelPairOptions, 'onMessage'>,
 ): () => Promise<Channel> {
-  const history = historyOfStores(new Map([[folder, heldFolder(store, lie)]]), noHeldPoints);
+  const stores = new Map<string, HistoryStore>([[folder, heldFolder(store, lie)], ...beside]);
+  const history = historyOfStores(stores, noHeldPoints);
   const grant = { role: 'restore', agentId } as const;
   return async () => {
     const [restorer, served] = createChannelPair({ ...options, firstGrant: grant, secondGrant: grant });

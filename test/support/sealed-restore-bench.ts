@@ -4,6 +4,7 @@ import path from 'node:path';
 import { expect } from 'vitest';
 import type { UnsealerSource } from '../../agent/restore/command-unsealers.ts';
 import type { RestoreResult, RunRestoreOptions } from '../../agent/restore/run-restore.ts';
+import type { HistoryStore } from '../../receiver/serve/restore-history.ts';
 import { AgentKey } from '../../receiver/store/agent-key.ts';
 import { AgentQuota } from '../../receiver/store/agent-quota.ts';
 import { openSealedStore } from '../../receiver/store/open-sealed-store.ts';
@@ -25,6 +26,8 @@ type RestoreCall = Partial<RunRestoreOptions> & {
   unsealers?: UnsealerSource | null;
   folder?: string;
   lie?: Lie;
+  /** Other folders that the receiver holds of the agent. */
+  beside?: Iterable<[string, HistoryStore]>;
   onMessage?: ChannelPairOptions['onMessage'];
 };
 
@@ -104,6 +107,7 @@ export class SealedRestoreBench {
       folder = 'database',
       unsealers = this.unsealers(this.#keys.pair),
       lie,
+      beside = [],
       onMessage,
       ...rest
     } = call;
@@ -112,6 +116,7 @@ export class SealedRestoreBench {
       agentId,
       now: this.now,
       folder,
+      beside,
       ...(lie === undefined ? {} : { lie }),
       ...(onMessage === undefined ? {} : { onMessage }),
     });

@@ -68,7 +68,7 @@ beforeEach(() => {
   fs.mkdirSync(programs);
 });
 
-/** Puts a pg_restore first on the PATH that notes the mode of what it is given and then does this. */
+/** Puts a pg_restore first on the PATH that notes the mode of what it is given and its arguments, then does this. */
 function wrapRestore(then: string): { env: Record<string, string>; seen: string } {
   const seen = path.join(bench.directory, `seen-${round}`);
   const script = [
@@ -76,6 +76,7 @@ function wrapRestore(then: string): { env: Record<string, string>; seen: string 
     `case "$*" in *--list*) exec ${postgresBin}/pg_restore "$@";; esac`,
     'for archive; do :; done',
     `stat -c '%a' "$archive" "$(dirname "$archive")/.." > ${seen}`,
+    `echo "$*" >> ${seen}`,
     then,
   ];
   fs.writeFileSync(path.join(programs, 'pg_restore'), script.join('\n'), { mode: 0o755 });
@@ -89,7 +90,7 @@ const leftInScratch = (): string[] => (fs.existsSync(scratch) ? fs.readdirSync(s
 
 it('makes the database from a scratch file that only its owner reads, and removes it', async () => {
   const { env, seen } = wrapRestore(`exec ${postgresBin}/pg_restore "$@"`);
-  const ran = await runCommand('agent', intoDatabase(), { env });
+  const ran = await runCommand('agent', [...intoDatabase(), '--jobs', '3'], { env });
   expect(ran.code, ran.stderr).toBe(0);
   expect(server.sql(name, 'select count(*), max(text) from statuses')).toBe(
     server.sql('mastodon', 'select count(*), max(text) from statuses'),
@@ -97,6 +98,7 @@ it('makes the database from a scratch file that only its owner reads, and remove
   expect(ran.stdout).toMatch(new RegExp(`database: 1 file, .* restored to ${name}$`, 'm'));
   expect(ran.stderr).toMatch(/\[\d+\/\d+\] TABLE DATA .*statuses/);
   expect(fs.readFileSync(seen, 'utf8').split('\n').slice(0, 2)).toEqual(['600', '700']);
+  expect(fs.readFileSync(seen, 'utf8')).toContain(' --jobs=3 ');
   expect(leftInScratch()).toEqual([]);
 });
 

@@ -57,6 +57,16 @@ it.each([1, 4])('makes a database and restores a dump into it with %s jobs', asy
   expect(told).toContain('foreign keys are being checked');
 });
 
+it('makes it of template0, whatever somebody has put into template1', async () => {
+  server.sql('template1', 'create table accounts (stray int)');
+  try {
+    await restoreDatabase(quiet, archive, parsePostgresTarget(server.connection('clean')), 1);
+  } finally {
+    server.sql('template1', 'drop table accounts');
+  }
+  expect(server.sql('clean', counts)).toBe(server.sql('mastodon', counts));
+});
+
 it('refuses a database that exists, before and after the dump has come, and leaves it alone', async () => {
   const target = parsePostgresTarget(server.connection('mastodon'));
   await expect(checkDatabase(target)).rejects.toMatchObject({ code: 'RESTORE_CONFLICT' });

@@ -167,6 +167,21 @@ it.each<[string, string, Version]>([
   expectNothingRestored();
 });
 
+it.each([
+  ['root message', 0],
+  ['manifest', 1],
+  ['pack', 2],
+])('refuses another %s in the place of the signed one, though sealed to the same key', async (_, at) => {
+  const receiver = await receiverOf({ entries: [file('dump')] });
+  const forger = await receiverOf({ entries: [file('planted')] });
+  const [held, forged] = [receiver.entries[at], forger.entries[at]];
+  if (held === undefined || forged?.state.kind !== 'file') throw new Error('there is no such pack');
+  held.state = forged.state;
+  for (const [hash, bytes] of forger.contents) receiver.contents.set(hash, bytes);
+  await expect(restore(receiver)).rejects.toMatchObject({ code: 'PACK_CORRUPT' });
+  expectNothingRestored();
+});
+
 it('takes no memory for a manifest that says it is huge', async () => {
   const receiver = await receiverOf({
     entries: [file('a', { note: 'x'.repeat(900_000) })],

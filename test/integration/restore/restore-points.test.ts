@@ -98,7 +98,9 @@ it('brings back what a point contains, with the last content of each path, and s
   const first = await takePoint(1, 3, 3);
   const second = await takePoint(2, 3, 5);
   const result = await restoreFrom(receiver(), { to: target(), point: first, agentId: signer.agent });
-  expect(result.point).toEqual({ id: first, complete: true, incompleteFiles: 0 });
+  const listed = (await books.held(signer.agent)).find(({ id }) => id === first);
+  const receivedAt = new Date(listed?.wallAt ?? 0).toISOString();
+  expect(result.point).toEqual({ id: first, receivedAt, complete: true, incompleteFiles: 0 });
   expect(restored()).toEqual({ kept: 'one', deleted: 'two', replaced: 'old' });
   fs.rmSync(target(), { recursive: true });
   await restoreFrom(receiver(), { to: target(), point: second });
@@ -133,7 +135,7 @@ it('names the files that an incomplete point lacks, and brings back the others',
   const id = await takePoint(1, 5, 6);
   const from = receiver();
   const result = await restoreFrom(from, { to: target(), point: id });
-  expect(result.point).toEqual({ id, complete: false, incompleteFiles: 1 });
+  expect(result.point).toMatchObject({ id, complete: false, incompleteFiles: 1 });
   expect(result.folders).toMatchObject([
     { id: 'media', files: 1, failed: [{ path: 'lost', code: 'CONTENT_GONE' }] },
   ]);

@@ -2,7 +2,11 @@ import { generateKeyPairSync } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { UnsealerSource } from '../../../agent/restore/command-unsealers.ts';
+import type { HistoryStore } from '../../../receiver/serve/restore-history.ts';
+import type { HeldCopy } from '../../../receiver/store/readable-content.ts';
 import type { DeviceId } from '../../../shared/identity/device-id.ts';
+import { MemoryHistory } from '../../support/memory-history.ts';
 import { ReceiverDirectory, type TreeEntry } from '../../support/receiver-directory.ts';
 import { createSealedKeys, type SealedKeys, SealedRestoreBench } from '../../support/sealed-restore-bench.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
@@ -42,11 +46,14 @@ beforeEach(() => {
 
 afterEach(() => bench.close());
 
-it('restores the newest version with modes, links and content spread over many packs', async () => {
+it('restores the newest version with modes, links and content spread over many packs, each opened once', async () => {
   await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
   await bench.data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
-  const result = await bench.restore();
+  const opened: string[] = [];
+  const result = await bench.restore({ unsealers: noting(bench.unsealers(keys.pair), opened) });
   bench.expectTree(secondTree);
+  expect(opened.length).toBeGreaterThan(3);
+  expect(new Set(opened).size).toBe(opened.length);
   expect(result.folders[0]).toMatchObject({
     files: 4,
     failed: [],
@@ -86,6 +93,18 @@ it('takes the version whose files came last where journal, database and the cloc
   bench.expectTree(firstTree);
 });
 
+it('brings back only what --path names, and changes nothing on the receiver', async () => {
+  await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
+  await bench.data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
+  await bench.serve();
+  const held = filesOf(path.join(bench.directory, 'data'));
+  await bench.restore({ paths: ['etc/'] });
+  expect(bench.restoredNames()).toEqual(['etc', 'etc/.env.production', 'etc/current']);
+  await bench.restore();
+  bench.expectTree(secondTree);
+  expect(filesOf(path.join(bench.directory, 'data'))).toEqual(held);
+});
+
 it('says that the signer is unverified where nobody named the agent', async () => {
   await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
   const result = await bench.restore({ agentId: null });
@@ -112,6 +131,74 @@ it('goes on with other folders where the key of one is not there', async () => {
   expect(result.folders).toMatchObject([{ id: 'database', files: 0, failed: [{ code: 'KEY_WRONG' }] }]);
 });
 
+describe('who restores everything gets the other folders', () => {
+  let media: [string, HistoryStore];
+
+  beforeEach(async () => {
+    await bench.data.addVersion(firstTree, '2026-11-21T08:40:00.000Z');
+    const source = path.join(bench.directory, 'media');
+    fs.mkdirSync(source);
+    fs.writeFileSync(path.join(source, 'picture.png'), 'a picture');
+    const history = new MemoryHistory('media');
+    history.putTree(1, source);
+    media = ['media', { ...history.folder(), copies: (hash) => copiesIn(history, hash) }];
+  });
+
+  it.each<[string, string, () => Promise<void>]>([
+    ['a pack is missing', 'CONTENT_GONE', async () => fs.rmSync(bench.packFiles()[1] ?? '')],
+    ['a pack is damaged', 'PACK_CORRUPT', damageLargePacks],
+    ['a file is in the way', 'RESTORE_CONFLICT', async () => putInTheWay()],
+  ])('where %s, and is told of it', async (_, code, spoil) => {
+    await spoil();
+    const before = bench.restoredNames();
+    const result = await bench.restore({ folders: [], beside: [media] });
+    expect(result.folders.toSorted((a, b) => (a.id < b.id ? -1 : 1))).toMatchObject([
+      { id: 'database', files: 0, failed: [{ path: '', code }] },
+      { id: 'media', files: 1, failed: [] },
+    ]);
+    expect(bench.restoredNames()).toEqual(before);
+    expect(fs.readFileSync(path.join(bench.target, 'media/picture.png'), 'utf8')).toBe('a picture');
+    // who names the folder has nothing else to get
+    await expect(bench.restore()).rejects.toMatchObject({ code });
+  });
+
+  it('but not where a record is not of the agent', async () => {
+    await addForgedVersion();
+    const everything = bench.restore({ folders: [], beside: [media] });
+    await expect(everything).rejects.toMatchObject({ code: 'RECORD_FORGED' });
+  });
+});
+
+async function damageLargePacks(): Promise<void> {
+  await bench.serve();
+  for (const file of bench.packFiles().filter((file) => fs.statSync(file).size > 1_000_000)) flipBit(file);
+}
+
+/** The newest version is one that another device has signed. */
+async function addForgedVersion(): Promise<void> {
+  const other = new ReceiverDirectory(path.join(bench.directory, 'other'), {
+    folder: 'database',
+    sealer: keys.sealer,
+    blockBytes: 50_000,
+    packBytes: 1_500_000,
+    deviceKey: generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey,
+  });
+  await other.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
+  fs.cpSync(other.folderDirectory, bench.data.folderDirectory, { recursive: true });
+}
+
+function putInTheWay(): void {
+  fs.mkdirSync(path.join(bench.target, 'database'), { recursive: true });
+  fs.writeFileSync(path.join(bench.target, 'database/dump.pgdump'), 'mine');
+}
+
+function copiesIn({ contents }: MemoryHistory, hash: Buffer): HeldCopy[] {
+  const content = contents.get(hash.toString('hex'));
+  if (content === undefined) return [];
+  const read = (offset: number, length: number): Buffer => content.subarray(offset, offset + length);
+  return [() => ({ size: content.length, read, close: () => {} })];
+}
+
 describe('what fails leaves nothing half-restored', () => {
   const fails = async (
     code: string,
@@ -134,6 +221,12 @@ describe('what fails leaves nothing half-restored', () => {
     },
   );
 
+  it('a manifest that has another hash than its root message tells', async () => {
+    bench.data.rootTells = { sha256: '0'.repeat(64) };
+    await bench.data.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
+    await fails('MANIFEST_INVALID');
+  });
+
   it('another private key', async () => {
     await fails('KEY_WRONG', { unsealers: bench.unsealers(strange.pair) });
   });
@@ -154,8 +247,7 @@ describe('what fails leaves nothing half-restored', () => {
   });
 
   it('a flipped bit, found by the receiver', async () => {
-    await bench.serve();
-    for (const file of bench.packFiles().filter((file) => fs.statSync(file).size > 1_000_000)) flipBit(file);
+    await damageLargePacks();
     await fails('PACK_CORRUPT');
   });
 
@@ -202,15 +294,7 @@ describe('what fails leaves nothing half-restored', () => {
   });
 
   it('a forged record', async () => {
-    const other = new ReceiverDirectory(path.join(bench.directory, 'other'), {
-      folder: 'database',
-      sealer: keys.sealer,
-      blockBytes: 50_000,
-      packBytes: 1_500_000,
-      deviceKey: generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey,
-    });
-    await other.addVersion(secondTree, '2026-11-21T09:40:00.000Z');
-    fs.cpSync(other.folderDirectory, bench.data.folderDirectory, { recursive: true });
+    await addForgedVersion();
     await fails('RECORD_FORGED');
   });
 
@@ -235,13 +319,41 @@ describe('what fails leaves nothing half-restored', () => {
   });
 
   it('a file that is in the way', async () => {
-    fs.mkdirSync(path.join(bench.target, 'database'), { recursive: true });
-    fs.writeFileSync(path.join(bench.target, 'database/dump.pgdump'), 'mine');
+    putInTheWay();
     await expect(bench.restore()).rejects.toMatchObject({ code: 'RESTORE_CONFLICT' });
     expect(fs.readFileSync(path.join(bench.target, 'database/dump.pgdump'), 'utf8')).toBe('mine');
     expect(fs.readdirSync(path.join(bench.target, 'database'))).toEqual(['dump.pgdump']);
   });
 });
+
+/** The same; the hash of each pack that is opened goes to `opened`. */
+function noting(source: UnsealerSource, opened: string[]): UnsealerSource {
+  return {
+    open: async (sealedTo) => {
+      const thread = await source.open(sealedTo);
+      const unsealPack = thread.unsealPack.bind(thread);
+      thread.unsealPack = async (hash, pack) => {
+        opened.push(hash);
+        return unsealPack(hash, pack);
+      };
+      return thread;
+    },
+    close: async () => source.close(),
+  };
+}
+
+/** What lies below a directory: content, mode and time of change. */
+function filesOf(directory: string): string[] {
+  return fs
+    .readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .map((name) => path.join(directory, name))
+    .map((file) => {
+      const stats = fs.lstatSync(file);
+      const content = stats.isFile() ? sha256(fs.readFileSync(file)).toString('hex') : '';
+      return `${file} ${stats.mode} ${stats.ctimeMs} ${content}`;
+    })
+    .sort();
+}
 
 function flipBit(file: string): void {
   const bytes = fs.readFileSync(file);

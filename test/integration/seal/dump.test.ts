@@ -50,6 +50,18 @@ it('makes a version that a receiver reads back byte for byte, and sends next to 
   const version = await read(held);
   expect(version.files.get('database.dump')?.equals(content)).toBe(true);
   expect(version.record).toMatchObject({ number: 1, previous: null });
+  expect(version.entries).toMatchObject([
+    {
+      path: 'database.dump',
+      size: content.length,
+      mode: 0o600,
+      mtimeNs: 1_700_000_000_000_000_000n,
+      hash: createHash('sha256').update(content).digest(),
+    },
+  ]);
+  // six packs of 4 MiB, whatever the number of chunks
+  const [entry] = version.entries;
+  expect(entry?.type === 'file' ? entry.extents.length : 0).toBe(6);
 
   const before = held.bytesPulled;
   const second = await bench.dump(content);
@@ -139,6 +151,55 @@ it('makes no version of a source that fails, and the next run sends only the res
   expect(bench.sealed.index.folder().failure).toBeNull();
 });
 
+it('seals again what is left of a pack of which less than a quarter is used, as far as the dump before had as much that was new', async () => {
+  const held = new HeldObjects('receiver');
+  const namedPacks = async (): Promise<string[]> => {
+    held.pull(bench.feed);
+    return (await read(held)).record.packs.map(([hash]) => hash);
+  };
+  const whole = seededBytes('mostly deleted later', 3 * mib);
+  await bench.dump(whole);
+  const sizeOf = (hash: string): number => held.files.get(packName(hash))?.length ?? 0;
+  const large = (await namedPacks()).find((hash) => sizeOf(hash) > 2 * mib) ?? '';
+
+  const left = whole.subarray(0, mib / 2);
+  const little = Buffer.concat([left, seededBytes('a little', mib / 10)]);
+  await bench.dump(little);
+  // what came anew was less than what sealing again would cost
+  expect(await bench.dump(little)).toMatchObject({ newBytes: 0, resealedBytes: 0 });
+  expect(await namedPacks()).toContain(large);
+
+  const more = Buffer.concat([little, seededBytes('more', mib)]);
+  expect((await bench.dump(more)).resealedBytes).toBe(0);
+  const { newBytes, resealedBytes } = await bench.dump(more);
+  expect(newBytes).toBe(0);
+  expect(resealedBytes).toBeGreaterThan(0.9 * left.length);
+  expect(resealedBytes).toBeLessThan(1.1 * left.length);
+  expect(await namedPacks()).not.toContain(large);
+  expect((await read(held)).files.get('database.dump')?.equals(more)).toBe(true);
+  expect(await bench.dump(more)).toMatchObject({ newBytes: 0, resealedBytes: 0 });
+});
+
+it('cuts a folder into chunks of the same length for its whole life, however large it becomes', async () => {
+  const content = seededBytes('grows', 3 * mib);
+  await bench.dump(content);
+  bench.facts = {
+    kind: 'postgres',
+    serverVersion: '15.14',
+    dumpVersion: '15.14',
+    database: 'mastodon',
+    databaseBytes: 200 * 1024 ** 3,
+    schemaMigration: null,
+    tables: [],
+  };
+  bench.reopen();
+  expect(await bench.dump(content)).toMatchObject({ newBytes: 0 });
+  // and the version tells how large it was
+  const held = new HeldObjects('receiver');
+  held.pull(bench.feed);
+  expect((await read(held)).root.source).toEqual(bench.facts);
+});
+
 it('remembers what could not be read, over a restart, until it can be', async () => {
   const facts = { kind: 'paths', files: 1, directories: 0, symlinks: 0, bytes: 9, specialFiles: 0 } as const;
   const unread = { path: 'etc/shadow' as RelativePath, reason: 'EACCES' };
@@ -157,10 +218,13 @@ it('begins a new epoch with other recipients, to whom alone it is readable', asy
   const held = new HeldObjects('receiver');
   const first = await bench.dump(content);
   held.pull(bench.feed);
+  const secretOf = (): string | undefined => bench.sealed.index.epoch()?.secret.toString('hex');
+  const secret = secretOf();
   const other = await createTestKey('other');
   bench.recipients = [other.recipient];
   const second = await bench.dump(content);
   held.pull(bench.feed);
+  expect(secretOf()).not.toBe(secret);
   expect(second).toMatchObject({ number: 2, newBytes: content.length });
   expect(second.epoch).not.toBe(first.epoch);
   await expect(read(held)).rejects.toMatchObject({ code: 'KEY_WRONG' });
@@ -215,6 +279,21 @@ it('seals again what a receiver reports missing, or announces it again while it 
   expect(bench.sealed.holds('a', bench.feed.completeThrough())).toBe(true);
   // what is reported and not known is ignored
   bench.feed.reportMissing('a', [Buffer.alloc(32)]);
+});
+
+it('counts a copy when the record of the version is durable there, not when its packs are', async () => {
+  const { sequence } = await bench.dump(seededBytes('copy', mib));
+  const acknowledge = (upTo: number): void =>
+    bench.feed.acknowledged('receiver', {
+      indexId: bench.feed.indexId(),
+      sequence: upTo,
+      token: Buffer.alloc(32),
+    });
+  // the record comes last, its signature before it
+  acknowledge(sequence - 2);
+  expect(bench.sealed.holds('receiver', sequence)).toBe(false);
+  acknowledge(sequence);
+  expect(bench.sealed.holds('receiver', sequence)).toBe(true);
 });
 
 it('begins anew when the database was lost, and what lies in the spool without it goes', async () => {

@@ -165,6 +165,24 @@ it('seals again what was damaged in the spool', async () => {
   expect((await read(held)).files.get('database.dump')?.equals(content)).toBe(true);
 });
 
+it('seals again what vanished from the spool while the program was off', async () => {
+  const content = seededBytes('vanished', 2 * mib);
+  await bench.dump(content);
+  bench.close();
+  const packs = path.join(home, 'spool', bench.folder, 'packs');
+  const sizes = fs
+    .readdirSync(packs)
+    .map((name) => ({ name, size: fs.statSync(path.join(packs, name)).size }));
+  const name = sizes.toSorted((a, b) => b.size - a.size)[0]?.name ?? '';
+  fs.rmSync(path.join(packs, name));
+  bench.reopen();
+  expect(bench.feed.recordAt(`packs/${name}` as never)).toBeNull();
+  expect((await bench.dump(content)).newBytes).toBeGreaterThan(mib / 2);
+  const held = new HeldObjects('receiver');
+  held.pull(bench.feed);
+  expect((await read(held)).files.get('database.dump')?.equals(content)).toBe(true);
+});
+
 it('holds the bound for all folders together: one makes room at the cost of another, of what a receiver has', async () => {
   const bound = new SpoolBound(Date.now, { bytesMax: spoolBytesMax, waitMsMax: 1000 });
   const options = { packBytesMax: mib, bound };
@@ -189,7 +207,11 @@ it('holds the bound for all folders together: one makes room at the cost of anot
     const made = await second.dump(more);
     expect(made.plainBytes).toBe(more.length);
     expect(bound.bytes()).toBeLessThanOrEqual(spoolBytesMax);
-    expect(first.sealed.keeper.active().map(({ receiverId }) => receiverId)).toEqual(['live']);
+    const active = (): string[] => first.sealed.keeper.active().map(({ receiverId }) => receiverId);
+    expect(active()).toEqual(['live']);
+    // to be on a live link is not to report
+    first.sealed.keeper.seen('slow');
+    expect(active()).toEqual(['live']);
     // and what it was passed over for comes with the next dump
     slow.pull(first.feed);
     const again = new HeldObjects('taker');
@@ -218,6 +240,9 @@ it('drops what a dump that broke off left in the spool once a version does witho
       .sort(),
   ).toEqual(left.sort());
   expect(left.length).toBeGreaterThan(0);
+  const { index } = bench.sealed;
+  expect(index.objects.packs(index.epoch()?.id ?? 0)).not.toEqual([]);
+  expect(index.objects.packs(index.startEpoch('somebody else', Date.now()).id)).toEqual([]);
   await bench.dump(seededBytes('something else', mib / 2));
   for (const name of left) expect(bench.spoolNames()).not.toContain(name);
   const held = new HeldObjects('receiver');

@@ -45,6 +45,18 @@ it('says how many files came and how many were there, one as one', () => {
   ]);
 });
 
+it('tells of a restore point when it was made and when it was received', () => {
+  const point = {
+    id: '20261121-090000-0123abcd',
+    receivedAt: '2026-11-21T09:25:00.000Z',
+    complete: true,
+    incompleteFiles: 0,
+  };
+  expect(describeRestore(result([], { point }))).toEqual([
+    'state of restore point 20261121-090000-0123abcd, made 2026-11-21T09:00:00.000Z, received 2026-11-21T09:25:00.000Z, in 61 seconds',
+  ]);
+});
+
 it('tells of a dry run without a key the version, its sealed size and the others that are held', () => {
   const versions = [
     { ...told, number: 7, packsLacking: 0 },
