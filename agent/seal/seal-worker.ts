@@ -29,8 +29,6 @@ function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerData): 
     return message.subarray(0, bytes);
   };
   let takenBytes = 0;
-  /** Of the object before: the next pack will compress as well. */
-  let frameBytes = Infinity;
   let reported = Promise.resolve();
   const report = async (
     kind: SealRequest['kind'],
@@ -44,8 +42,7 @@ function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerData): 
   const seal = ({ kind, id, content, key }: SealRequest): void => {
     const effort = packEffort(takenBytes, data.nothingKnown);
     takenBytes += content.length;
-    const pieces = kind === 'pack' ? packContent(content, effort, frameBytes * 1.25) : [content];
-    frameBytes = pieces[0]?.length ?? 0;
+    const pieces = kind === 'pack' ? packContent(content, effort) : [content];
     const { hash, bytes } = nameSealed(encryptMessage(key.packets, key.sessionKey, pieces, room));
     const { buffer } = content;
     const chunkList = chunkListOf(bytes);

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { CodedError } from '../errors/coded-error.ts';
 import { padmeLength } from './padme.ts';
@@ -15,16 +16,17 @@ const compressionLevels: Record<PackEffort, number> = { fast: 2, thorough: 9 };
 
 /**
  * The content of a pack, in pieces: the chunks one after the other as one zstd data frame (checksum, content size), then
- * one skippable frame of zeros that brings the whole to a Padmé length. `chunks`: 1 byte to 16 MiB. `room`: what the data
- * frame is expected to take at most; where it takes more, a copy is made.
+ * one skippable frame of zeros that brings the whole to a Padmé length. `chunks`: 1 byte to 16 MiB.
  * @see docs/sealed-format.md#packs and RFC 8878 §3.1
  */
-export function packContent(chunks: Uint8Array, effort: PackEffort, room: number = Infinity): Uint8Array[] {
+export function packContent(chunks: Uint8Array, effort: PackEffort): Uint8Array[] {
   if (chunks.length === 0 || chunks.length > sealedLimits.packPlainBytesMax) {
     throw new RangeError(`a pack holds 1 to ${sealedLimits.packPlainBytesMax} bytes, not ${chunks.length}`);
   }
   const frame = zstdCompressSync(chunks, {
-    chunkSize: Math.min(frameBytesMax(chunks), Math.max(64, room)),
+    // All in one piece of output, with room to spare (chunks that do not compress grow by 3 bytes a block of 128 KiB): behind a
+    // frame that fills a piece to its last byte, Node 24 begins another, empty one.
+    chunkSize: chunks.length + (chunks.length >> 8) + 1024,
     params: {
       [constants.ZSTD_c_compressionLevel]: compressionLevels[effort],
       [constants.ZSTD_c_checksumFlag]: 1,
@@ -32,16 +34,13 @@ export function packContent(chunks: Uint8Array, effort: PackEffort, room: number
     },
     pledgedSrcSize: chunks.length,
   });
+  // what is sealed nobody here can look at again
+  assert(readFrame(frame).end === frame.length, 'the compressor gave something else than one frame');
   const least = frame.length + skippableHeaderBytes;
   const padding = Buffer.alloc(padmeLength(least) - frame.length);
   padding.writeUInt32LE(skippableMagic, 0);
   padding.writeUInt32LE(padding.length - skippableHeaderBytes, 4);
   return [frame, padding];
-}
-
-/** Chunks that do not compress grow by 3 bytes a block of 128 KiB. */
-function frameBytesMax(chunks: Uint8Array): number {
-  return chunks.length + (chunks.length >> 8) + 1024;
 }
 
 /** `packContent` in one piece. */

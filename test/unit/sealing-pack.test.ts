@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { decodePack, encodePack, type PackEffort } from '../../shared/sealing/pack.ts';
 import { padmeLength } from '../../shared/sealing/padme.ts';
 import { MastodonRows } from '../support/mastodon-rows.ts';
+import { seededBytes } from '../support/seeded-bytes.ts';
 
 const corrupt: unknown = expect.objectContaining({ code: 'PACK_CORRUPT' });
 const skippable = (bytes: number): Buffer => {
@@ -40,6 +41,13 @@ it.each([1, 255, 256, 65_791, 65_792, 16 * 1024 * 1024])('holds %i bytes that do
   const chunks = randomBytes(bytes);
   expect(decodePack(encodePack(chunks, 'fast')).equals(chunks)).toBe(true);
   expect(decodePack(encodePack(chunks, 'thorough')).equals(chunks)).toBe(true);
+});
+
+it('holds one frame whatever its length, also where the compressor fills its output to the last byte', () => {
+  for (let length = 1; length <= 400; length += 1) {
+    const content = seededBytes('one frame', length);
+    expect(decodePack(encodePack(content, 'fast')), `${length} bytes`).toEqual(content);
+  }
 });
 
 it('makes less of rows of a database with more effort', () => {
