@@ -37,7 +37,7 @@ export type OfferedPoints = { signers: DeviceId[]; points: OfferedPoint[] };
 const pointsMax = 200_000;
 
 /**
- * All restore points that the receiver holds, by name and so by the time at which they were begun, oldest first.
+ * All restore points that the receiver holds, in the order in which it got them; of the same moment, as they were made.
  * `expected`: the agent whose points count, those of others are left out; null: whoever signed is told.
  * @throws CodedError RECORD_FORGED (or all of them are of others), RECORD_INVALID, PROTOCOL_VIOLATION, LINK_TIMEOUT
  */
@@ -57,6 +57,7 @@ export async function browsePoints(link: RestoreLink, expected: DeviceId | null)
     assertInOrder(points, page, from);
     after = page.next;
   } while (after !== null);
+  points.sort((a, b) => a.receivedAt - b.receivedAt || a.record.number - b.record.number);
   if (expected === null || signers.size === 0) return { signers: [...signers], points };
   if (signers.has(expected))
     return { signers: [expected], points: points.filter(({ record }) => record.agent === expected) };

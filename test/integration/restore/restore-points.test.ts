@@ -1,6 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { browsePoints } from '../../../agent/restore/offered-points.ts';
+import { RestoreLink } from '../../../agent/restore/restore-link.ts';
 import type { AgentCopies } from '../../../receiver/agent-copies.ts';
 import { PointBooks } from '../../../receiver/point-books.ts';
 import { pointPagesOf } from '../../../receiver/point-pages.ts';
@@ -63,6 +65,7 @@ function receiver(
   const points: RestorePoints = { page: async (after, limit) => lie(await truth.page(after, limit), after) };
   return {
     notes: [] as string[],
+    onState: () => {},
     nextChannel: async (): Promise<Channel> => {
       const [restorer, served] = createChannelPair({ firstGrant: grant, secondGrant: grant });
       void serveRestore({
@@ -168,6 +171,25 @@ it('reads any number of points, page by page', async () => {
   });
   const result = await restoreFrom(small, { to: target(), point: ids.at(-1) ?? '' });
   expect([result.point?.id, pages]).toEqual([ids.at(-1), 5]);
+});
+
+it('puts points in the order in which the receiver got them, of the same moment in that in which they were made', async () => {
+  await feed.send({ kept: 'one' });
+  await feed.complete();
+  const made: string[] = [];
+  for (let number = 1; number <= 4; number += 1) made.push(await takePoint(number, 1, 1));
+  // the third came last, the others at the same moment
+  const receivedAt = [1000, 1000, 2000, 1000];
+  const link = new RestoreLink(
+    receiver((page) => ({
+      ...page,
+      points: page.points.map((point, at) => ({ ...point, receivedAt: receivedAt[at] ?? 0 })),
+    })),
+    { programVersion: 'test', patienceMs: 10_000, answerTimeoutMs: 10_000 },
+  );
+  const { points } = await browsePoints(link, null);
+  link.close();
+  expect(points.map(({ id }) => id)).toEqual([0, 1, 3, 2].map((at) => made[at]));
 });
 
 it.each<[string, (page: Omit<HeldPoints, 'requestId'>) => Omit<HeldPoints, 'requestId'>, string]>([
