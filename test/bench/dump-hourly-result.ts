@@ -17,8 +17,12 @@ export type Hour = {
   peers: { title: string; took: Measured; grownBytes: number }[];
 };
 
-/** A first dump of a file into something new, once for each. */
-export type FirstRun = { ours: DumpMeasured | null; peers: { title: string; took: Measured }[] };
+/** A first dump of a file into something new, once for each. `alone`: ours while no receiver runs beside it. */
+export type FirstRun = {
+  ours: DumpMeasured | null;
+  alone: DumpMeasured | null;
+  peers: { title: string; took: Measured }[];
+};
 
 type Measurements = {
   versions: readonly string[];
@@ -44,7 +48,7 @@ export function dumpHourlyResult({ versions, hours, firstRuns, checks }: Measure
     notes: [
       `compared with ${versions.join(', ') || 'nothing'}`,
       'sent: every byte over the link in both directions until the version is durable on the receiver, with TLS, records, manifest and padding',
-      'time of mastokeep: until the version is made, while the receiver pulls it on the same machine',
+      'time of mastokeep: until the version is made; where nothing else is said, while the receiver pulls it on the same machine',
       'growth of gzip + gpg: its file of that hour, which is sent whole',
     ],
   };
@@ -119,6 +123,11 @@ function timeTable(later: readonly Hour[], firstRuns: readonly FirstRun[]): Resu
     firstPeers(firstRuns),
   );
   compare(
+    'first, no receiver on the same processors',
+    firstRuns.flatMap(({ alone }) => alone?.wallMs ?? []),
+    firstPeers(firstRuns),
+  );
+  compare(
     'an hour later, from PostgreSQL',
     later.map((hour) => hour.postgres.wallMs),
     [['pg_dump -Fc -Z0 >/dev/null', later.map((hour) => hour.bare.wallMs)]],
@@ -152,6 +161,10 @@ function resourcesTable(later: readonly Hour[], firstRuns: readonly FirstRun[]):
   add(
     'first: receiver',
     firsts.map(({ receiver }) => receiver),
+  );
+  add(
+    'first, no receiver: agent',
+    firstRuns.flatMap(({ alone }) => alone?.agent ?? []),
   );
   for (const { title } of firstRuns[0]?.peers ?? [])
     add(
@@ -197,7 +210,10 @@ function growthGoals(later: readonly Hour[]): Goal[] {
 
 function timeGoals(later: readonly Hour[], firstRuns: readonly FirstRun[]): Goal[] {
   const restic = firstPeers(firstRuns).find(([title]) => title === 'restic')?.[1];
-  const ours = firstRuns.flatMap((run) => run.ours?.wallMs ?? []);
+  const toRestic = (times: readonly number[]): number | null =>
+    restic === undefined || times.length === 0
+      ? null
+      : median(times.map((ms, at) => ms / (restic[at] ?? Number.NaN)));
   return [
     {
       what: 'dump with little changed / pg_dump alone, wall time',
@@ -208,7 +224,13 @@ function timeGoals(later: readonly Hour[], firstRuns: readonly FirstRun[]): Goal
     },
     {
       what: 'first dump / restic, wall time',
-      measured: restic === undefined ? null : median(ours.map((ms, at) => ms / (restic[at] ?? Number.NaN))),
+      measured: toRestic(firstRuns.flatMap(({ ours }) => ours?.wallMs ?? [])),
+      limit: firstLimit,
+      unit: 'times',
+    },
+    {
+      what: 'first dump / restic, wall time, no receiver on the same processors',
+      measured: toRestic(firstRuns.flatMap(({ alone }) => alone?.wallMs ?? [])),
       limit: firstLimit,
       unit: 'times',
     },

@@ -117,21 +117,29 @@ async function measureFirst(
 ): Promise<FirstRun> {
   const own = path.join(directory, `first-${run}`);
   fs.mkdirSync(own);
-  const took: FirstRun = { ours: null, peers: [] };
-  const ours = async (): Promise<void> => {
-    const pair = await SealedPair.start(path.join(own, 'mastokeep'), [dump.asCommand], { countLink: false });
+  const took: FirstRun = { ours: null, alone: null, peers: [] };
+  const withPair = async (name: string, measure: (pair: SealedPair) => Promise<void>): Promise<void> => {
+    const pair = await SealedPair.start(path.join(own, name), [dump.asCommand], { countLink: false });
     try {
-      took.ours = await pair.dump('bytes');
+      await measure(pair);
     } finally {
       await pair.stop();
     }
   };
+  const ours = async (): Promise<void> =>
+    withPair('mastokeep', async (pair) => {
+      took.ours = await pair.dump('bytes');
+    });
+  const alone = async (): Promise<void> =>
+    withPair('alone', async (pair) => {
+      took.alone = await pair.dumpAlone('bytes');
+    });
   const others = rivals.map((open) => async (): Promise<void> => {
     const store = open(own);
     took.peers.push({ title: store.title, took: await store.store(dump.file) });
     store.close();
   });
-  const all = [ours, ...others];
+  const all = [ours, ...others, alone];
   // Each run begins with another one of them.
   for (let at = 0; at < all.length; at++) await all[(run + at) % all.length]?.();
   fs.rmSync(own, { recursive: true });

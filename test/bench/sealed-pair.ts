@@ -10,7 +10,7 @@ import { ProcessMeter } from './process-meter.ts';
 type SealedFolderPlan = { id: string; source: readonly string[] };
 
 type Daemon = { cpuMs: number; peakBytes: number };
-/** One `dump`. `wallMs`: until the agent has the version; `durableMs`: until the command says that the receiver has it. */
+/** One `dump`. `wallMs`: until the agent has the version; `durableMs`: until the command ends, where it waits for a copy when that is durable. */
 export type DumpMeasured = {
   wallMs: number;
   durableMs: number;
@@ -86,24 +86,29 @@ export class SealedPair {
    * Counts nothing behind a restore.
    */
   async dump(folder: string): Promise<DumpMeasured> {
-    const agent = new ProcessMeter(this.agent.daemon.pid);
     const receiver = new ProcessMeter(this.receiver.daemon.pid);
     const linkBytes = this.#proxy?.total ?? 0;
+    const took = await this.#dump([folder, '--wait-copies', '1']);
+    return { ...took, receiver: receiver.read(), linkBytes: (this.#proxy?.total ?? 0) - linkBytes };
+  }
+
+  /** Makes a version while no receiver runs on the same processors: it stays on the agent's disk. */
+  async dumpAlone(folder: string): Promise<DumpMeasured> {
+    await this.receiver.stop();
+    const took = await this.#dump([folder]);
+    return { ...took, receiver: { cpuMs: 0, peakBytes: 0 }, linkBytes: 0 };
+  }
+
+  async #dump(args: readonly string[]): Promise<Pick<DumpMeasured, 'wallMs' | 'durableMs' | 'agent'>> {
+    const agent = new ProcessMeter(this.agent.daemon.pid);
     const startedAt = performance.now();
-    const args = ['dump', folder, '--wait-copies', '1', '--json'];
-    const said = JSON.parse(await this.agent.must(args, { timeoutMs: longMs })) as {
+    const said = JSON.parse(await this.agent.must(['dump', ...args, '--json'], { timeoutMs: longMs })) as {
       versions: { durationMs: number }[];
     };
     const durableMs = performance.now() - startedAt;
     const wallMs = said.versions[0]?.durationMs;
-    if (wallMs === undefined) throw new Error(`no version of ${folder} was made`);
-    return {
-      wallMs,
-      durableMs,
-      agent: agent.read(),
-      receiver: receiver.read(),
-      linkBytes: (this.#proxy?.total ?? 0) - linkBytes,
-    };
+    if (wallMs === undefined) throw new Error(`no version was made by dump ${args.join(' ')}`);
+    return { wallMs, durableMs, agent: agent.read() };
   }
 
   /** Of all that the receiver keeps of the folder. */

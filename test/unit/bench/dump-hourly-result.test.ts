@@ -23,8 +23,9 @@ const hourOf = (hour: number, sent: number, restic: number): Hour => ({
   ],
 });
 
-const first = (ours: number, restic: number): FirstRun => ({
+const first = (ours: number, restic: number, alone: number): FirstRun => ({
   ours: dumped(ours, 0),
+  alone: dumped(alone, 0),
   peers: [{ title: 'restic', took: took(restic) }],
 });
 
@@ -32,7 +33,7 @@ it('compares what all hours together sent, without the first dump, and leaves op
   const { goals } = dumpHourlyResult({
     versions: [],
     hours: [hourOf(0, 1000, 1000), hourOf(1, 10, 100), hourOf(2, 30, 500)],
-    firstRuns: [first(300, 200), first(100, 200), first(250, 200)],
+    firstRuns: [first(300, 200, 180), first(100, 200, 60), first(250, 200, 220)],
     checks: [],
   });
   expect(goals.map(({ what, measured }) => [what, measured])).toEqual([
@@ -41,6 +42,7 @@ it('compares what all hours together sent, without the first dump, and leaves op
     ['sent an hour / growth of gzip + gpg', 40 / 1800],
     ['dump with little changed / pg_dump alone, wall time', 1.4],
     ['first dump / restic, wall time', 1.25],
+    ['first dump / restic, wall time, no receiver on the same processors', 0.9],
   ]);
 });
 
