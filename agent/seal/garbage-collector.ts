@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** How much this thread may hold outside of V8's heap beyond what the last full collection left. */
-const growthBytesMax = 16 * 1024 * 1024;
+const growthBytesMax = 10 * 1024 * 1024;
 
 /**
  * A function that collects this thread's young garbage at once, or all of it where much has gathered. A dump leaves
