@@ -3,6 +3,7 @@ import { isCoded } from '../shared/errors/coded-error.ts';
 import type { DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { PointForgetting } from './point-forgetting.ts';
+import { startRepeatedRun } from './repeated-run.ts';
 
 const intervalMs = 600_000;
 /** After a start the copies are brought up to date first. */
@@ -17,21 +18,7 @@ type Deps = {
 
 /** Every ten minutes: removes what waits of forgotten points, because a restore read it, a folder was closed, or the program was killed. */
 export function startForgettingRetries(deps: Deps): { stop(): Promise<void> } {
-  let stopped = false;
-  let running: Promise<void> = Promise.resolve();
-  const begin = (): void => {
-    running = running.then(async () => retryForgetting(deps, () => stopped));
-  };
-  const first = setTimeout(begin, firstMs);
-  const interval = setInterval(begin, intervalMs);
-  return {
-    stop: async () => {
-      stopped = true;
-      clearTimeout(first);
-      clearInterval(interval);
-      await running;
-    },
-  };
+  return startRepeatedRun((isStopped) => retryForgetting(deps, isStopped), { firstMs, everyMs: intervalMs });
 }
 
 /** Once for all agents. Never rejects: what fails is an alarm until it works. */

@@ -7,6 +7,7 @@ import type { KeptHistory, PointPart } from './points/folder-evidence.ts';
 import type { PointRecord } from '../shared/sealing/point-record.ts';
 import type { ClockGap } from './retention/retention-clock.ts';
 import { longestKeptMs, type PointRules } from './retention/point-retention.ts';
+import { startRepeatedRun } from './repeated-run.ts';
 
 const dayMs = 86_400_000;
 const expiryIntervalMs = 3_600_000;
@@ -40,21 +41,10 @@ type Options = { rulesOf: (agentId: DeviceId) => PointRules };
  * under a restore, nothing of an agent that is frozen, and nothing of one whose points cannot be read.
  */
 export function startHistoryExpiry(deps: Deps, options: Options): { stop(): Promise<void> } {
-  let stopped = false;
-  let running: Promise<void> = Promise.resolve();
-  const begin = (): void => {
-    running = running.then(async () => expireHistory(deps, options, () => stopped));
-  };
-  const first = setTimeout(begin, firstExpiryMs);
-  const interval = setInterval(begin, expiryIntervalMs);
-  return {
-    stop: async () => {
-      stopped = true;
-      clearTimeout(first);
-      clearInterval(interval);
-      await running;
-    },
-  };
+  return startRepeatedRun((isStopped) => expireHistory(deps, options, isStopped), {
+    firstMs: firstExpiryMs,
+    everyMs: expiryIntervalMs,
+  });
 }
 
 /** One run over all agents. Never rejects: what fails is an alarm until it works again. */
