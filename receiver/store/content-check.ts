@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { isCoded } from '../../shared/errors/coded-error.ts';
-import { diskErrorCode, type Disk, type DiskPath } from '../../shared/io/disk.ts';
+import type { Disk, DiskPath } from '../../shared/io/disk.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { DamageKind } from './journal-entry.ts';
+import { openIfThere } from './readable-content.ts';
 import { placeBelow } from './store-layout.ts';
 import { isPlainWay } from './version-namer.ts';
 
@@ -45,13 +46,8 @@ export async function checkContent(
 
 /** Null where no file is there any more. */
 async function hashFile(disk: Disk, place: DiskPath, pace: Pace): Promise<Buffer | null> {
-  let fd: number;
-  try {
-    fd = disk.open(place, 'read');
-  } catch (error) {
-    if (diskErrorCode(error) === 'ENOENT') return null;
-    throw error;
-  }
+  const fd = openIfThere(disk, place);
+  if (fd === null) return null;
   try {
     const hasher = createHash('sha256');
     const piece = Buffer.allocUnsafeSlow(pieceBytes);

@@ -18,13 +18,8 @@ export type HeldCopy = () => ReadableContent | null;
 export function openContent(disk: Disk, place: DiskPath): ReadableContent | null {
   const stat = disk.stat(place);
   if (stat?.kind !== 'file') return null;
-  let fd: number;
-  try {
-    fd = disk.open(place, 'read');
-  } catch (error) {
-    if (diskErrorCode(error) === 'ENOENT') return null;
-    throw error;
-  }
+  const fd = openIfThere(disk, place);
+  if (fd === null) return null;
   return {
     size: stat.size,
     read(offset, length) {
@@ -39,6 +34,16 @@ export function openContent(disk: Disk, place: DiskPath): ReadableContent | null
     },
     close: () => disk.close(fd),
   };
+}
+
+/** The file, open for reading; null where there is none any more. @throws CodedError DISK_FAILED */
+export function openIfThere(disk: Disk, place: DiskPath): number | null {
+  try {
+    return disk.open(place, 'read');
+  } catch (error) {
+    if (diskErrorCode(error) === 'ENOENT') return null;
+    throw error;
+  }
 }
 
 /** Whether a regular file is there that has the size and the hash. */
