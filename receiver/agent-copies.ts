@@ -189,6 +189,11 @@ export class AgentCopies {
     return this.#withDatabase().filter(({ agentId, folder }) => this.hasVanished(agentId, folder));
   }
 
+  /** Folders of which there is something, on the disk or in the home, that are not open. @throws CodedError DISK_FAILED */
+  closed(): HeldFolder[] {
+    return this.#known().filter(({ agentId, folder }) => !this.#agents.get(agentId)?.stores.has(folder));
+  }
+
   hasVanished(agentId: DeviceId, folder: string): boolean {
     return (
       fs.existsSync(this.#databasePath(agentId, folder)) &&

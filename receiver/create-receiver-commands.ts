@@ -7,6 +7,7 @@ import {
   shortDeviceId,
   type DeviceId,
 } from '../shared/identity/device-id.ts';
+import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import type { Home } from '../shared/io/home.ts';
 import { parseInvitation } from '../shared/link/invitation.ts';
 import type { PairingDesk } from '../shared/link/pairing-desk.ts';
@@ -129,10 +130,11 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       const guards = await deps.guards();
       const { successions } = await deps.copies();
       const frozen = (await knownAgents()).filter((agentId) => guards.isFrozen(agentId));
-      if (agent === null && frozen.length === 0) return { agent: null, released: [] };
+      if (agent === null && frozen.length === 0) return { agent: null, released: [], frozen: false };
       const agentId =
         agent === null ? successions.homeOf(chooseAgent(null, frozen, successions)) : await agentFor(agent);
-      return { agent: successions.currentOf(agentId), released: guards.release(agentId).map(freezeOf) };
+      const released = guards.release(agentId).map(freezeOf);
+      return { agent: successions.currentOf(agentId), released, frozen: guards.isFrozen(agentId) };
     },
     forget: async (input) => forgetPoints(deps, await knownAgents(), input),
     succeed: async (texts) =>
@@ -141,6 +143,7 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
           copies: await deps.copies(),
           book,
           dataDirectory: readReceiverConfig(home.configFile).data,
+          self: loadDeviceIdentity(home.directory).deviceId,
           isConnected: (deviceId) => deps.running?.isConnected(deviceId) ?? false,
           withoutSession: async (deviceId, action) =>
             deps.running === null ? action() : deps.running.withoutSession(deviceId, action),
@@ -180,10 +183,14 @@ async function forgetPoints(
   for (const [agentId, group] of Map.groupBy(all, (one) => one.agentId)) {
     const ids = group.map(({ id }) => id);
     const { left, ...planned } = await forgetting.plan(agentId, ids);
+    const complete = (await books.list(agentId)).filter(
+      ({ id, proof }) => proof.complete && !ids.includes(id),
+    );
     const done = dryRun ? { ...planned, waitsFor: null } : await forgetting.forget(agentId, ids);
     listing.versions += done.versions;
     listing.bytes += done.bytes;
-    listing.agents.push({ agent: agentId, left, waitsFor: done.waitsFor });
+    const { waitsFor } = done;
+    listing.agents.push({ agent: agentId, left, leftComplete: complete.length, waitsFor });
   }
   return listing;
 }

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { AlarmBoard } from '../shared/alarm-board.ts';
+import { isCoded } from '../shared/errors/coded-error.ts';
 import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { AgentCopies, AgentStore } from './agent-copies.ts';
@@ -38,8 +39,20 @@ export function createScrubber(deps: Deps): Scrubber {
   const memory = new ScrubMemory({ file: path.join(config.data, 'scrub.json') });
   const clocks = { now: () => Date.now(), steadyNow: () => performance.now() };
   const isHere = (): boolean => !copies.isDiskGone();
+  const isPartHidden = (): boolean => {
+    try {
+      return copies.closed().length > 0;
+    } catch (error) {
+      // what the disk does not list may be anything
+      if (isCoded(error, 'DISK_FAILED')) return true;
+      throw error;
+    }
+  };
   const onStop = (): void => threads.close();
-  return new Scrubber({ subjects, memory, isHere, alarms, logger, onStop, ...clocks }, config.scrub);
+  return new Scrubber(
+    { subjects, memory, isHere, isPartHidden, alarms, logger, onStop, ...clocks },
+    config.scrub,
+  );
 }
 
 function folderSubject(
@@ -77,7 +90,8 @@ function pointsSubject({ copies, points }: Deps, agentId: DeviceId): ScrubSubjec
       {
         scrub: async () => {
           const { mended, extras } = await (await points.of(agentId)).scrub();
-          return { extras, mended: [...mended, ...copies.mendKeys(agentId)] };
+          const succession = copies.successions.mend(agentId) ? ['succession.json'] : [];
+          return { extras, mended: [...mended, ...copies.mendKeys(agentId), ...succession] };
         },
         damaged: () => book.damaged,
         extras: () => book.extras(),

@@ -1,5 +1,6 @@
 import path from 'node:path';
-import type { DeviceId } from '../shared/identity/device-id.ts';
+import { CodedError } from '../shared/errors/coded-error.ts';
+import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Disk } from '../shared/io/disk.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { PointRecord } from '../shared/sealing/point-record.ts';
@@ -25,6 +26,12 @@ export type ProvedPoint = HeldPoint & { proof: PointProof };
 
 /** What is held less than a proof of completeness counts as, for the rules of retention. */
 const unprovedFiles = Number.MAX_SAFE_INTEGER;
+
+/** Why nothing goes, and what to do. */
+function describeDamaged(agentId: DeviceId, damaged: readonly string[]): string {
+  const names = `${damaged.slice(0, 3).join(', ')}${damaged.length > 3 ? ', …' : ''}`;
+  return `the files of restore points of agent ${shortDeviceId(agentId)} are damaged or gone, so nobody can say what they need: ${names}; put them back (ID.json and ID.json.sig are the same on every receiver) and say "mastokeep-receiver scrub", or take the points away: "mastokeep-receiver forget ${damaged[0] ?? ''}"`;
+}
 
 /** The restore points of all agents, each apart: `<data>/<agent>/points`. */
 export class PointBooks {
@@ -64,9 +71,14 @@ export class PointBooks {
     return (await this.of(agentId)).list();
   }
 
-  /** What must be kept for points at the time of the call; the same array until that changes. */
+  /**
+   * What must be kept for points at the time of the call; the same array until that changes.
+   * @throws CodedError RECORD_INVALID: of a point that is held nobody can say what it needs
+   */
   async needed(agentId: DeviceId): Promise<() => readonly PointRecord[]> {
     const book = await this.of(agentId);
+    const { damaged } = book;
+    if (damaged.length > 0) throw new CodedError('RECORD_INVALID', describeDamaged(agentId, damaged));
     return () => (this.#books.get(agentId) ?? book).needed();
   }
 
@@ -102,10 +114,22 @@ export class PointBooks {
     return this.#books.get(agentId) ?? null;
   }
 
-  /** Removes the points that the rules let go; durable when it resolves. */
-  async expire(agentId: DeviceId, rules: PointRules): Promise<HeldPoint[]> {
+  /**
+   * Removes the points that the rules let go; durable when it resolves.
+   * @throws CodedError JOURNAL_DAMAGED: pins may be lost, and nothing goes before a person has looked
+   */
+  async expire(agentId: DeviceId, rules: PointRules): Promise<readonly { id: string }[]> {
     const book = await this.of(agentId);
-    return book.expire(rules, (record) => this.#prove(agentId, record).incompleteFiles ?? unprovedFiles);
+    const file = book.damagedJournal;
+    if (file !== null)
+      throw new CodedError(
+        'JOURNAL_DAMAGED',
+        `the journal of the restore points of agent ${shortDeviceId(agentId)} was damaged, and pins may be lost: look at "mastokeep-receiver points", pin again what shall stay, and then remove ${file}`,
+      );
+    return book.expire(rules, (record) => {
+      const files = record === null ? null : this.#prove(agentId, record).incompleteFiles;
+      return files ?? unprovedFiles;
+    });
   }
 
   async close(): Promise<void> {

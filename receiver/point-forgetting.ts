@@ -12,6 +12,8 @@ type Book = {
   /** Also of a point that is about to be held. */
   needed(): readonly PointRecord[];
   forgotten(): ForgottenPoint[];
+  /** Points that are held and of which nobody can say what they need. */
+  readonly damaged: readonly string[];
   forget(ids: readonly string[]): Promise<void>;
   settle(ids: readonly string[]): Promise<void>;
 };
@@ -86,6 +88,12 @@ export class PointForgetting {
     const removed: Forgetting = { versions: 0, bytes: 0, waitsFor: null };
     const forgotten = book.forgotten();
     if (forgotten.length === 0) return removed;
+    const [damaged] = book.damaged;
+    if (damaged !== undefined)
+      return {
+        ...removed,
+        waitsFor: `restore point ${damaged}, whose files are damaged: put them back, or forget it too`,
+      };
     for (const [folder, store] of copies.foldersOf(agentId)) {
       // asked again: a restore may have begun meanwhile
       if (isRead(agentId)) return { ...removed, waitsFor: 'the end of a restore that reads it' };

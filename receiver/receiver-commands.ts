@@ -90,8 +90,14 @@ export type ScrubStatus = {
 export type ScrubReport = Pick<ScrubStatus, 'startedAt' | 'readBytes' | 'found' | 'repaired' | 'damaged'> & {
   /** Something could not be read: see the alarms. */
   skipped: boolean;
-  /** Of each folder with damaged files, or with files that nobody stored: the first of them. */
-  folders: { name: string; damaged: number; files: readonly string[]; extras: readonly string[] }[];
+  /** Of each folder with damaged files, with what was found damaged (whole again or not), or with files that nobody stored: the first of them. */
+  folders: {
+    name: string;
+    damaged: number;
+    files: readonly string[];
+    found: readonly string[];
+    extras: readonly string[];
+  }[];
 };
 
 /** What `status --json` prints. */
@@ -140,8 +146,9 @@ export type ForgetListing = {
   bytes: number;
   agents: {
     agent: string;
-    /** Points that are left. */
+    /** Points that are left, and how many of them are complete. */
     left: number;
+    leftComplete: number;
     /** Why something is not gone yet, in words; it goes when that is over, which is looked at every ten minutes. */
     waitsFor: string | null;
   }[];
@@ -212,10 +219,13 @@ export type ReceiverCommands = {
   /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */
   unpin: (input: Input<'unpin'>) => Promise<{ id: string; wasPinned: boolean }>;
   /**
-   * Ends the freeze of an agent; null: of the only one that is frozen, if one is.
+   * Ends the freeze of an agent; null: of the only one that is frozen, if one is. `frozen`: it still is, because
+   * something of it cannot be judged.
    * @throws CodedError USAGE (several are frozen), DEVICE_UNKNOWN
    */
-  release: (input: Input<'release'>) => Promise<{ agent: string | null; released: ReceiverFreeze[] }>;
+  release: (
+    input: Input<'release'>,
+  ) => Promise<{ agent: string | null; released: ReceiverFreeze[]; frozen: boolean }>;
   /**
    * Takes points away, and what only they need; with `dryRun` only says what that would be. `points` may be shortened. All
    * of them or none. @throws CodedError POINT_UNKNOWN, POINT_PINNED

@@ -198,14 +198,11 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
   };
 }
 
-/** What is lost of the points, or keeps them from being read, is an alarm; replication goes on. */
+/** What keeps the points from being read is an alarm; replication goes on. */
 async function openPoints(points: PointBooks, agentId: DeviceId, alarms: AlarmBoard): Promise<void> {
   const agent = shortDeviceId(agentId);
   try {
-    const { damaged } = await points.of(agentId);
-    if (damaged.length === 0) return;
-    const message = `restore points of agent ${agent} are lost or damaged: ${damaged.slice(0, 5).join(', ')}`;
-    alarms.raise(`points ${agentId} damaged`, 'RECORD_INVALID', message);
+    await points.of(agentId);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const code = isCoded(error) ? error.code : 'INTERNAL';

@@ -14,6 +14,8 @@ type Deps = {
   copies: AgentCopies;
   book: PeerBook;
   dataDirectory: string;
+  /** The receiver's own ID. */
+  self: DeviceId;
   isConnected: (deviceId: DeviceId) => boolean;
   /** Runs the action while nothing is pulled from that device. */
   withoutSession: <Result>(deviceId: DeviceId, action: () => Promise<Result>) => Promise<Result>;
@@ -74,16 +76,19 @@ function isDone({ copies: { successions } }: Deps, { home, old, next }: Pair): b
   );
 }
 
-function assertMay({ copies, book, isConnected, dataDirectory }: Deps, { home, old, next }: Pair): void {
+function assertMay(
+  { copies, book, isConnected, dataDirectory, self }: Deps,
+  { home, old, next }: Pair,
+): void {
   if (isConnected(old)) {
     throw refusal(
       `device ${old} is connected: it is not lost`,
       'stop the agent there first, or if it is no longer yours: "mastokeep-receiver unpair" it',
     );
   }
-  if (book.get(next)?.role === 'restorer') {
+  if (next === self || book.get(next)?.role === 'restorer') {
     throw refusal(
-      `device ${next} is one that restores, not an agent`,
+      next === self ? `device ${next} is this receiver` : `device ${next} is one that restores, not an agent`,
       'the ID of the new agent is what "mastokeep-agent id" prints there',
     );
   }

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import * as z from 'zod';
-import { CodedError, systemErrorCode } from '../shared/errors/coded-error.ts';
+import { CodedError, isCoded, systemErrorCode } from '../shared/errors/coded-error.ts';
 import { isDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import { writeFileAtomic } from '../shared/io/atomic-file.ts';
 
@@ -23,22 +23,35 @@ type Successor = z.infer<typeof fileSchema>['successors'][number];
 /**
  * Which devices go on with the data of which: `<data>/<home>/succession.json` names, beside the device that the directory
  * is named after (the *home*), those that came after it, the last of them the one that counts. Read from the disk each
- * time, as the disk may come and go.
+ * time, as the disk may come and go; where the file is lost or damaged meanwhile, what it said last counts.
  * @see docs/storage-format.md#succession
  */
 export class Successions {
   readonly #directory: string;
+  /** What the files said last. */
+  readonly #known = new Map<DeviceId, Successor[]>();
 
   /** `directory`: the data directory. */
   constructor({ directory }: { directory: string }) {
     this.#directory = directory;
   }
 
-  /** The device in whose directory the data of this one are: itself, unless it goes on with those of another. @throws CodedError HOME_INVALID */
+  /**
+   * The device in whose directory the data of this one are: itself, unless it goes on with those of another.
+   * @throws CodedError HOME_INVALID: it has no directory of its own, and may be named in a file that is damaged
+   */
   homeOf(deviceId: DeviceId): DeviceId {
-    for (const [home, successors] of this.#all())
-      if (successors.some((successor) => successor.deviceId === deviceId)) return home;
-    return deviceId;
+    let damage: unknown = null;
+    for (const home of this.#homes()) {
+      try {
+        if (this.#read(home).some((successor) => successor.deviceId === deviceId)) return home;
+      } catch (error) {
+        if (!isCoded(error, 'HOME_INVALID')) throw error;
+        damage = error;
+      }
+    }
+    if (damage === null || fs.existsSync(path.join(this.#directory, deviceId))) return deviceId;
+    throw damage;
   }
 
   /** All devices whose data lie in that directory, in their order; the last one is the one that goes on. @throws CodedError HOME_INVALID */
@@ -70,34 +83,59 @@ export class Successions {
     const before = this.#read(home);
     const kept = replacesLast ? before.slice(0, -1) : before;
     const successors: Successor[] = [...kept, { deviceId, since: new Date(since).toISOString() }];
-    const file = this.#file(home);
     try {
-      writeFileAtomic(file, `${JSON.stringify({ format: 'mastokeep-succession-1', successors })}\n`, 0o640);
+      this.#write(home, successors);
     } catch (cause) {
       const code = systemErrorCode(cause);
       if (code === null) throw cause;
-      throw new CodedError('DISK_FAILED', `${file} cannot be written: ${code}`, { cause });
+      throw new CodedError('DISK_FAILED', `${this.#file(home)} cannot be written: ${code}`, { cause });
     }
+    this.#known.set(home, successors);
   }
 
-  *#all(): Generator<[DeviceId, Successor[]]> {
-    let names: string[];
+  /** Writes the file again where it was lost or damaged since it was read. True: it was. Durable when it returns. @throws a system error */
+  mend(home: DeviceId): boolean {
+    const known = this.#known.get(home);
+    if (known === undefined || !fs.existsSync(path.join(this.#directory, home))) return false;
     try {
-      names = fs.readdirSync(this.#directory);
+      if (this.#readFile(home) !== null) return false;
     } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return;
+      if (!isCoded(error, 'HOME_INVALID')) throw error;
+    }
+    this.#write(home, known);
+    return true;
+  }
+
+  #homes(): DeviceId[] {
+    try {
+      return fs.readdirSync(this.#directory).filter(isDeviceId);
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return [];
       throw error;
     }
-    for (const name of names) if (isDeviceId(name)) yield [name, this.#read(name)];
   }
 
   #read(home: DeviceId): Successor[] {
+    const known = this.#known.get(home);
+    try {
+      const found = this.#readFile(home);
+      if (found === null) return known ?? [];
+      this.#known.set(home, found);
+      return found;
+    } catch (error) {
+      if (known === undefined || !isCoded(error, 'HOME_INVALID')) throw error;
+      return known;
+    }
+  }
+
+  /** Null where there is none. @throws CodedError HOME_INVALID */
+  #readFile(home: DeviceId): Successor[] | null {
     const file = this.#file(home);
     let text: string;
     try {
       text = fs.readFileSync(file, 'utf8');
     } catch (error) {
-      if (['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) return [];
+      if (['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) return null;
       throw error;
     }
     try {
@@ -108,6 +146,14 @@ export class Successions {
         cause,
       });
     }
+  }
+
+  #write(home: DeviceId, successors: Successor[]): void {
+    writeFileAtomic(
+      this.#file(home),
+      `${JSON.stringify({ format: 'mastokeep-succession-1', successors })}\n`,
+      0o640,
+    );
   }
 
   #file(home: DeviceId): string {

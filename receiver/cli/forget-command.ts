@@ -41,18 +41,23 @@ async function confirm(planned: ForgetListing): Promise<void> {
   });
 }
 
-function describePlan({ points, versions, bytes, agents }: ForgetListing): string[] {
+/** What would go, for people. */
+export function describePlan({ points, versions, bytes, agents }: ForgetListing): string[] {
   const fewest = Math.min(...agents.map(({ left }) => left));
+  const fewestComplete = Math.min(...agents.map(({ leftComplete }) => leftComplete));
   return [
     ...points.map(({ id, at }) => `  ${id}  begun ${at}`),
     `what nothing else needs goes with ${points.length === 1 ? 'it' : 'them'}: ${described(versions)}, ${formatByteSize(bytes)}`,
-    ...(fewest === 0
-      ? ['no restore point is left then: only what is there now can be restored, and what is kept by age']
-      : []),
+    ...(fewestComplete > 0
+      ? []
+      : fewest > 0
+        ? ['no complete restore point is left then, only incomplete ones']
+        : ['no restore point is left then: only what is there now can be restored, and what is kept by age']),
   ];
 }
 
-function describeDone({ points, versions, bytes, agents }: ForgetListing): string[] {
+/** What went, for people. */
+export function describeDone({ points, versions, bytes, agents }: ForgetListing): string[] {
   const what = points.length === 1 ? 'restore point is' : 'restore points are';
   return [
     `${points.length} ${what} forgotten; removed what nothing else needs: ${described(versions)}, ${formatByteSize(bytes)}`,

@@ -20,10 +20,21 @@ export function addReleaseCommand(program: Command): void {
     });
 }
 
-function describeRelease({ agent, released }: { agent: string | null; released: ReceiverFreeze[] }): string {
+/** What was released, for people. */
+export function describeRelease({
+  agent,
+  released,
+  frozen,
+}: {
+  agent: string | null;
+  released: ReceiverFreeze[];
+  frozen: boolean;
+}): string {
   if (agent === null) return 'no agent is frozen';
   const name = shortenDeviceIds([agent]).get(agent) ?? agent;
-  if (released.length === 0) return `agent ${name} is not frozen`;
   const lines = released.map(({ code, message }) => `  ${code}: ${message}`);
+  const stays = `agent ${name} stays frozen, because what came of it cannot be judged: see the alarms of "mastokeep-receiver status"`;
+  if (frozen) return [stays, ...(lines.length > 0 ? ['released:', ...lines] : [])].join('\n');
+  if (lines.length === 0) return `agent ${name} is not frozen`;
   return [`what is due of agent ${name} expires again; released:`, ...lines].join('\n');
 }

@@ -34,8 +34,11 @@ export function addScrubCommand(program: Command): void {
 export function formatScrubReport(report: ScrubReport): string[] {
   const { damaged, folders, found, readBytes, repaired, skipped } = report;
   const lines: string[] = [];
-  for (const { name, damaged, files, extras } of folders) {
+  for (const { name, damaged, files, found: was, extras } of folders) {
     lines.push(...list(`${name}: ${damaged} damaged`, files, damaged));
+    // of very many only the first are named
+    const whole = files.length < damaged ? [] : was.filter((what) => !files.includes(what));
+    lines.push(...list(`${name}: was damaged and is no more`, whole, whole.length));
     lines.push(...list(`${name}: ${extras.length} that nobody stored, left alone`, extras, extras.length));
   }
   if (skipped) lines.push('not everything could be read: see "mastokeep-receiver status" and the log');

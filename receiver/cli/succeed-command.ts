@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
+import type { Succeeded } from '../succeed-device.ts';
 import { withReceiver } from './with-receiver.ts';
 
 /** `succeed`: a rebuilt server goes on with the data of the old one. */
@@ -18,12 +19,17 @@ export function addSucceedCommand(program: Command): void {
         printJson(done);
         return;
       }
-      const folders = done.folders.join(', ');
-      printText(
-        done.already
-          ? `device ${done.new} goes on with the data of ${done.old} already: ${folders}`
-          : `device ${done.new} goes on with the data of ${done.old}: ${folders}`,
-        `${done.old} can no longer connect here; if the new one is not paired yet: mastokeep-receiver join INVITATION`,
-      );
+      printText(...describeSucceeded(done));
     });
+}
+
+/** What it came to, for people. */
+export function describeSucceeded(done: Succeeded): string[] {
+  const folders = done.folders.join(', ');
+  return [
+    done.already
+      ? `device ${done.new} goes on with the data of ${done.old} already: ${folders}`
+      : `device ${done.new} goes on with the data of ${done.old}: ${folders}`,
+    `${done.old} can no longer connect here; if the new one is not paired yet: mastokeep-receiver join INVITATION`,
+  ];
 }

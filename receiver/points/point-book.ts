@@ -94,9 +94,6 @@ export class PointBook {
   #refusedNotedAt: number | null = null;
   #last: Promise<unknown> = Promise.resolve();
   #failed = false;
-  /** Points that were taken and whose files are gone or damaged. */
-  readonly damaged: string[] = [];
-
   private constructor(deps: Deps, options: Options) {
     this.#deps = deps;
     this.#options = options;
@@ -127,6 +124,16 @@ export class PointBook {
   /** Announcements that were refused, ever. */
   get refused(): number {
     return this.#known.refused;
+  }
+
+  /** Points that were taken and whose files are gone or damaged: nobody can say what they need. */
+  get damaged(): string[] {
+    return [...this.#known.points.keys()].filter((id) => !this.#records.has(id));
+  }
+
+  /** A file that is there as long as nobody has looked at what was lost of the journal, pins perhaps; null: nothing was. */
+  get damagedJournal(): string | null {
+    return this.#files.damagedJournal();
   }
 
   /** In the order of receipt. */
@@ -182,8 +189,8 @@ export class PointBook {
       try {
         await this.#ready();
         await this.#files.write(id, record, signature);
-        await this.#append([this.#taken(id, pin)]);
         this.#records.set(id, { record: point, hash, signature });
+        await this.#append([this.#taken(id, pin)]);
       } finally {
         this.#announce(null);
       }
@@ -250,18 +257,20 @@ export class PointBook {
   }
 
   /**
-   * Removes the points that the rules let go, and gives them. `missingFiles`: 0 for a complete one.
+   * Removes the points that the rules let go, and gives them. `missingFiles`: 0 for a complete one, and of one that is
+   * damaged (null) more than of any other.
    * @throws CodedError DISK_FAILED, STORE_FULL
    */
-  expire(rules: PointRules, missingFiles: (record: PointRecord) => number): Promise<HeldPoint[]> {
+  expire(
+    rules: PointRules,
+    missingFiles: (record: PointRecord | null) => number,
+  ): Promise<readonly { id: string }[]> {
     return this.#oneByOne(async () => {
-      const points = this.list().map((point) => ({
-        point,
-        receivedAt: point.receivedAt,
-        missingFiles: missingFiles(point.record),
-        pinned: point.pin !== null,
-      }));
-      const expiring = expiringPoints(points, this.#deps.retentionNow(), rules).map(({ point }) => point);
+      const points = [...this.#known.points].map(([id, { receivedAt, pin }]) => {
+        const record = this.#records.get(id)?.record ?? null;
+        return { id, receivedAt, missingFiles: missingFiles(record), pinned: pin !== null };
+      });
+      const expiring = expiringPoints(points, this.#deps.retentionNow(), rules);
       if (expiring.length === 0) return [];
       const wallAt = this.#deps.now();
       await this.#append(expiring.map(({ id }) => ({ type: 'removed', id, wallAt })));
@@ -274,11 +283,13 @@ export class PointBook {
 
   /**
    * Reads all files again, and writes those anew that are damaged or gone: what they said is in memory. Points whose files
-   * were damaged when the book was opened stay damaged. @throws CodedError DISK_FAILED, STORE_FULL
+   * were damaged when the book was opened stay damaged until somebody puts their files back.
+   * @throws CodedError DISK_FAILED, STORE_FULL
    */
   scrub(): Promise<PointScrub> {
     return this.#oneByOne(async () => {
       const mended: string[] = [];
+      for (const id of this.damaged) if (this.#readPoint(id) !== null) this.#needed = null;
       for (const [id, held] of this.#records) {
         if (this.#isOnDisk(id, held)) continue;
         await this.#files.write(id, encodePointRecord(held.record), held.signature);
@@ -324,7 +335,10 @@ export class PointBook {
     }
     for (const fact of facts) learnFact(this.#known, fact);
     this.#factCount = facts.length;
-    if (damaged > 0) logger.error({ damaged }, 'the journal of restore points has damaged lines');
+    if (damaged > 0) {
+      logger.error({ damaged }, 'the journal of restore points has damaged lines');
+      this.#files.keepDamagedJournal();
+    }
     await this.#removeFiles();
     const adopted: PointFact[] = [];
     for (const id of this.#files.list()) {
@@ -334,7 +348,6 @@ export class PointBook {
       learnFact(this.#known, fact);
       adopted.push(fact);
     }
-    for (const id of this.#known.points.keys()) if (!this.#records.has(id)) this.damaged.push(id);
     const receivedAt = [...this.#known.points.values()].map((facts) => facts.receivedAt);
     this.#rate = resumedPointRate(receivedAt, this.#deps.retentionNow(), this.#deps.steadyNow());
     const worthwhile = this.#factCount > 2 * this.#known.points.size + 1000;

@@ -8,6 +8,7 @@ import { decodeFact, encodeFact, type PointFact } from './point-fact.ts';
 /** Far above what any file here has; what is larger was not written by this program. */
 const fileBytesMax = 512 * 1024 * 1024;
 const newline = 0x0a;
+const damagedJournalName = 'facts.journal.damaged';
 
 /**
  * The directory `points/` of an agent: `ID.json` and `ID.json.sig` of each point, and `facts.journal`.
@@ -127,6 +128,18 @@ export class PointFiles {
       Buffer.concat(facts.map(encodeFact)),
     );
     crashPoint('points.facts-replaced');
+  }
+
+  /** Gives the journal a second name, under which it stays when facts take its place; the first such file is kept. */
+  keepDamagedJournal(): void {
+    const kept = this.#file(damagedJournalName);
+    if (this.#disk.stat(kept) === null) this.#disk.link(this.#file('facts.journal'), kept);
+  }
+
+  /** The path of that file, for people; null where there is none. */
+  damagedJournal(): string | null {
+    const kept = this.#file(damagedJournalName);
+    return this.#disk.stat(kept) === null ? null : Buffer.from(kept, 'latin1').toString();
   }
 
   close(): void {

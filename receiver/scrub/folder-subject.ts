@@ -5,7 +5,7 @@ import type { BooksInput, BooksVerdict } from '../store/books-check.ts';
 import { bytesPerFile, type Pace } from '../store/content-check.ts';
 import type { Damage } from '../store/damage-index.ts';
 import { yieldToOthers } from '../store/journal.ts';
-import type { ScrubPage, StoreScrub } from '../store/store-scrub.ts';
+import type { FoundDamage, ScrubPage, StoreScrub } from '../store/store-scrub.ts';
 import type { ScrubStep, ScrubSubject } from './scrubber.ts';
 
 type Deps = {
@@ -22,7 +22,7 @@ type Deps = {
   onBooks: (code: 'JOURNAL_DAMAGED' | 'DATABASE_CORRUPT', what: string) => () => void;
 };
 
-const nothing = { found: 0, repaired: 0, extras: [] };
+const nothing = { found: [], repaired: 0, extras: [] };
 const mendsAtOnce = 100;
 const namesShownMax = 20;
 
@@ -33,6 +33,7 @@ const namesShownMax = 20;
 export class FolderSubject implements ScrubSubject {
   readonly key: string;
   readonly name: string;
+  readonly remedy = 'asked for again where that helps';
   readonly #deps: Deps;
 
   constructor(deps: Deps, { key, name }: { key: string; name: string }) {
@@ -83,10 +84,7 @@ export class FolderSubject implements ScrubSubject {
 
   damage(): { count: number; names: readonly string[] } {
     const { scrub } = this.#deps.store;
-    const names = scrub.damaged(null, namesShownMax).map(({ path, id, found }) => {
-      const what = id === null ? displayPath(path) : `an older version of ${displayPath(path)}`;
-      return `${what} (${describeFound[found]})`;
-    });
+    const names = scrub.damaged(null, namesShownMax).map(describeDamage);
     return { count: scrub.damagedCount, names };
   }
 
@@ -95,8 +93,8 @@ export class FolderSubject implements ScrubSubject {
   }
 
   async #step({ found }: ScrubPage<unknown>, next: string): Promise<ScrubStep> {
-    const repaired = found === 0 ? 0 : await this.#repairWhereRoom();
-    return { ...nothing, found, repaired, next };
+    const repaired = found.length === 0 ? 0 : await this.#repairWhereRoom();
+    return { ...nothing, found: found.map(describeDamage), repaired, next };
   }
 
   /** What lacks room is tried again later; reading goes on. */
@@ -119,13 +117,13 @@ export class FolderSubject implements ScrubSubject {
       const onOver = onBooks('DATABASE_CORRUPT', database);
       await this.#deps.rebuild();
       onOver();
-    } else {
-      const where = `segment ${journal?.segment} is damaged at byte ${journal?.offset}`;
-      const onOver = onBooks('JOURNAL_DAMAGED', where);
-      await store.scrub.renewJournal();
-      onOver();
+      return { ...nothing, found: [`the database (${database})`], repaired: 1, next: 'files:' };
     }
-    return { ...nothing, found: 1, repaired: 1, next: 'files:' };
+    const where = `segment ${journal?.segment} is damaged at byte ${journal?.offset}`;
+    const onOver = onBooks('JOURNAL_DAMAGED', where);
+    await store.scrub.renewJournal();
+    onOver();
+    return { ...nothing, found: [`the journal (${where})`], repaired: 1, next: 'files:' };
   }
 
   async #fetchAgain(records: readonly FileRecord[]): Promise<boolean> {
@@ -137,6 +135,11 @@ export class FolderSubject implements ScrubSubject {
       throw error;
     }
   }
+}
+
+function describeDamage({ path, id, found }: FoundDamage): string {
+  const what = id === null ? displayPath(path) : `an older version of ${displayPath(path)}`;
+  return `${what} (${describeFound[found]})`;
 }
 
 const describeFound = {

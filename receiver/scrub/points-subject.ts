@@ -13,6 +13,7 @@ type Deps = {
 export class PointsSubject implements ScrubSubject {
   readonly key: string;
   readonly name: string;
+  readonly remedy = 'put them back from another receiver, or "forget" the restore points';
   readonly #deps: Deps;
 
   constructor(deps: Deps, { key, name }: { key: string; name: string }) {
@@ -27,7 +28,7 @@ export class PointsSubject implements ScrubSubject {
 
   async read(): Promise<ScrubStep> {
     const { mended, extras } = await this.#deps.scrub();
-    return { next: null, found: mended.length, repaired: mended.length, extras };
+    return { next: null, found: mended, repaired: mended.length, extras };
   }
 
   async repair(): Promise<number> {
@@ -35,8 +36,8 @@ export class PointsSubject implements ScrubSubject {
   }
 
   damage(): { count: number; names: readonly string[] } {
-    const names = this.#deps.damaged();
-    return { count: names.length, names };
+    const ids = this.#deps.damaged();
+    return { count: ids.length, names: ids.map((id) => `${id}.json`) };
   }
 
   isExtra(name: string): boolean {

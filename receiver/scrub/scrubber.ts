@@ -3,6 +3,7 @@ import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { Pace } from '../store/content-check.ts';
 import { yieldToOthers } from '../store/journal.ts';
+import { displayExtra, extrasMax, tellOfSubject } from './scrub-alarms.ts';
 import {
   beginPass,
   bytesPerSecond,
@@ -14,8 +15,16 @@ import {
   type ScrubState,
 } from './scrub-state.ts';
 
-/** What was read in one go. `next`: where it stands, null when all of the subject is read. `extras`: files that nobody knows. */
-export type ScrubStep = { next: string | null; found: number; repaired: number; extras: readonly string[] };
+/**
+ * What was read in one go. `next`: where it stands, null when all of the subject is read. `found`: what was damaged, for
+ * people; `repaired`: how many are whole again. `extras`: names (byte strings) of files that nobody knows.
+ */
+export type ScrubStep = {
+  next: string | null;
+  found: readonly string[];
+  repaired: number;
+  extras: readonly string[];
+};
 
 /** Something that is read bit by bit: a folder, or the restore points of an agent. */
 export type ScrubSubject = {
@@ -23,6 +32,8 @@ export type ScrubSubject = {
   readonly key: string;
   /** For people. */
   readonly name: string;
+  /** What becomes of what is damaged in it, or has to be done, for people. */
+  readonly remedy: string;
   /** What a pass reads of it, about. */
   bytes(): number;
   /** Reads on from there; null: from the beginning. */
@@ -41,8 +52,14 @@ export type ScrubResult = {
   found: number;
   repaired: number;
   damaged: number;
-  /** Of each subject that is not as it should be. */
-  subjects: { name: string; damaged: number; files: readonly string[]; extras: readonly string[] }[];
+  /** Of each subject that is not as it should be, or was not (`found`, since the program started), with names for people. */
+  subjects: {
+    name: string;
+    damaged: number;
+    files: readonly string[];
+    found: readonly string[];
+    extras: readonly string[];
+  }[];
   skipped: boolean;
 };
 
@@ -58,6 +75,8 @@ type Deps = {
   memory: { read(): ScrubState | null; write(state: ScrubState): void };
   /** Whether the disk with the copies is there: nothing is read, kept or called read without it. */
   isHere: () => boolean;
+  /** Whether something that is stored is in no subject, because it cannot be opened. */
+  isPartHidden: () => boolean;
   alarms: AlarmBoard;
   logger: Logger;
   /** Ends what a step waits for. */
@@ -74,9 +93,8 @@ const memoryIntervalMs = 30_000;
 const wholeIntervalMs = 60_000;
 const retryMs = 60_000;
 const attemptsMax = 3;
-const extrasMax = 100;
-const namesShownMax = 5;
 const shortestRestMs = 5;
+const foundShownMax = 20;
 
 /** Ends a step when the program stops, or a pass begins anew. */
 class ScrubInterrupted extends Error {}
@@ -103,6 +121,8 @@ export class Scrubber {
   /** Whether the state is what the memory had. */
   #recalled = false;
   readonly #waiting = new Set<() => void>();
+  /** The first of what was damaged in this pass, by subject. */
+  readonly #found = new Map<string, readonly string[]>();
 
   constructor(deps: Deps, options: ScrubOptions) {
     this.#deps = deps;
@@ -150,10 +170,7 @@ export class Scrubber {
    */
   async run({ all }: { all: boolean }, signal: AbortSignal): Promise<ScrubResult> {
     if (!this.#recall()) throw new CodedError('DISK_FAILED', 'the disk with the copies is not there');
-    if (all || this.#state.done) {
-      this.#state = beginPass(this.#state, this.#deps.now());
-      this.#pass += 1;
-    }
+    if (all || this.#state.done) this.#beginAnew();
     this.#hurried += 1;
     this.#repairedAt = Number.NEGATIVE_INFINITY;
     this.#wake();
@@ -163,6 +180,12 @@ export class Scrubber {
       this.#hurried -= 1;
     }
     return this.#result();
+  }
+
+  #beginAnew(): void {
+    this.#state = beginPass(this.#state, this.#deps.now());
+    this.#pass += 1;
+    this.#found.clear();
   }
 
   async #passEnded(signal: AbortSignal): Promise<void> {
@@ -187,6 +210,8 @@ export class Scrubber {
         await this.#sleep(repairIntervalMs);
         continue;
       }
+      // the clock on the wall may have gone back
+      this.#state = resumePass(this.#state, now());
       if (steadyNow() - this.#repairedAt >= repairIntervalMs) await this.#repair();
       const waitMs = dueInMs(this.#state, now(), this.#options);
       if (waitMs > 0) await this.#sleep(Math.min(waitMs, repairIntervalMs));
@@ -211,10 +236,7 @@ export class Scrubber {
 
   /** One step. Never rejects: what fails is tried again, and then skipped with an alarm. */
   async #advance(): Promise<void> {
-    if (this.#state.done) {
-      this.#state = beginPass(this.#state, this.#deps.now());
-      this.#pass += 1;
-    }
+    if (this.#state.done) this.#beginAnew();
     const pass = this.#pass;
     const { subject: wanted, at } = this.#state;
     const subjects = this.#deps.subjects();
@@ -237,12 +259,16 @@ export class Scrubber {
     const all = [...new Set([...known, ...extras])].slice(0, extrasMax);
     this.#state = {
       ...this.#state,
-      found: this.#state.found + found,
+      found: this.#state.found + found.length,
       repaired: this.#state.repaired + repaired,
       subject: subject.key,
       at: next,
       extras: { ...this.#state.extras, [subject.key]: all },
     };
+    if (found.length > 0) {
+      const names = [...(this.#found.get(subject.key) ?? []), ...found];
+      this.#found.set(subject.key, names.slice(0, foundShownMax));
+    }
     this.#tell(subject);
     if (next === null) this.#goOn(subject);
     this.#store(false);
@@ -268,6 +294,7 @@ export class Scrubber {
   }
 
   #end(): void {
+    if (this.#deps.isPartHidden()) this.#state = { ...this.#state, skipped: true };
     this.#state = endPass(this.#state);
     this.#deps.logger.info(
       { readBytes: this.#state.readBytes, found: this.#state.found, repaired: this.#state.repaired },
@@ -297,40 +324,21 @@ export class Scrubber {
   }
 
   #tell(subject: ScrubSubject): void {
-    const { alarms } = this.#deps;
-    const { count, names } = subject.damage();
-    const [damageKey, extrasKey] = [`damaged ${subject.key}`, `extras ${subject.key}`];
-    if (count === 0) alarms.clear(damageKey);
-    else {
-      const what = count === 1 ? '1 stored file is' : `${count} stored files are`;
-      const advice = 'asked for again where that helps; see docs/scrub.md';
-      alarms.raise(
-        damageKey,
-        'COPY_DAMAGED',
-        `${subject.name}: ${what} damaged: ${shown(names, count)}; ${advice}`,
-      );
-    }
-    const extras = this.#state.extras[subject.key] ?? [];
-    if (extras.length === 0) alarms.clear(extrasKey);
-    else {
-      const what = extras.length === 1 ? 'a file is' : `${extras.length} files are`;
-      const list = shown(extras, extras.length);
-      alarms.raise(
-        extrasKey,
-        'FILE_UNKNOWN',
-        `${subject.name}: ${what} there that nobody stored: ${list}; left alone`,
-      );
-    }
+    tellOfSubject(this.#deps.alarms, subject, this.#state.extras[subject.key] ?? []);
   }
 
   #result(): ScrubResult {
     const { startedAt, readBytes, found, repaired, skipped, extras } = this.#state;
     const subjects = this.#deps.subjects().map((subject) => {
       const { count, names } = subject.damage();
-      return { name: subject.name, damaged: count, files: names, extras: extras[subject.key] ?? [] };
+      const unknown = (extras[subject.key] ?? []).map(displayExtra);
+      const was = this.#found.get(subject.key) ?? [];
+      return { name: subject.name, damaged: count, files: names, found: was, extras: unknown };
     });
     const damaged = subjects.reduce((sum, subject) => sum + subject.damaged, 0);
-    const shownSubjects = subjects.filter((subject) => subject.damaged > 0 || subject.extras.length > 0);
+    const shownSubjects = subjects.filter(
+      (subject) => subject.damaged + subject.found.length + subject.extras.length > 0,
+    );
     return { startedAt, readBytes, found, repaired, damaged, subjects: shownSubjects, skipped };
   }
 
@@ -390,9 +398,4 @@ export class Scrubber {
 
 function wholeBytes(subjects: readonly ScrubSubject[]): number {
   return subjects.reduce((sum, subject) => sum + subject.bytes(), 0);
-}
-
-function shown(names: readonly string[], count: number): string {
-  const first = names.slice(0, namesShownMax).join(', ');
-  return count > namesShownMax ? `${first}, …` : first;
 }

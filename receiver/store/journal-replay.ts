@@ -15,6 +15,8 @@ export type JournalExamination = {
   damagedAt: JournalMark | null;
   /** False: the journal is new, or another one was lost. */
   hasCommits: boolean;
+  /** The number of the last batch of which there is a whole intent or a commit; 0 before the first. */
+  lastBatch: number;
   /** Whether a line ends at the mark that was asked for, and has its checksum. */
   holdsMark: boolean;
 };
@@ -42,6 +44,7 @@ export function examineJournal(
     pending: null,
     damagedAt: null,
     hasCommits: false,
+    lastBatch: 0,
     holdsMark: false,
   };
   let open: { begin: BeginEntry; changes: Buffer[] } | null = null;
@@ -64,10 +67,12 @@ export function examineJournal(
       if (entry.type === 'header' && doubtful === null) found.end = mark;
       if (entry.type === 'intent' && doubtful === null && open?.changes.length === entry.entries) {
         found.pending = { begin: open.begin, changes: open.changes.map((change) => decodeChange(change)) };
+        found.lastBatch = entry.batch;
         found.end = mark;
       }
       if (entry.type === 'commit') {
         found.hasCommits = true;
+        found.lastBatch = entry.batch;
         found.damagedAt ??= doubtful;
         doubtful = null;
         open = null;

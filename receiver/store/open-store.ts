@@ -180,16 +180,18 @@ async function recover(deps: StoreDeps, options: StoreOptions, kind: StoreKind):
     const wanted = index.meta()?.mark ?? null;
     const examined = examineJournal(disk, layout.journal, segments, wanted);
     const isNew = !examined.hasCommits;
-    const isOrphaned = isNew && (wanted !== null || kind.holdsFiles(disk));
+    // a batch is in the journal, durably, before the database has it
+    const isShort = !isNew && wanted !== null && (index.meta()?.lastBatch ?? 0) > examined.lastBatch;
+    const isOrphaned = isShort || (isNew && (wanted !== null || kind.holdsFiles(disk)));
     const journal = await continueJournal(disk, layout, segments, identity, options, examined);
-    // Where all of the journal is gone, the database is all there is.
-    if (wanted !== null && !examined.holdsMark && !isNew) {
+    // Where all of the journal is gone, or its end, the database is all there is.
+    if (wanted !== null && !examined.holdsMark && !isNew && !isShort) {
       index.close();
       index = resetIndex(options.databasePath);
     }
     // What precedes the mark is in the database already, even where it is damaged in the journal.
     const from = examined.holdsMark ? wanted : null;
-    opened.rebuiltIndex = from === null && !isNew;
+    opened.rebuiltIndex = from === null && !isNew && !isShort;
     const damaged = isOrphaned ? journal.mark : examined.damagedAt;
     const needsSalvage = isOrphaned || (damaged !== null && (from === null || isLater(damaged, from)));
     if (damaged !== null) {
@@ -199,11 +201,11 @@ async function recover(deps: StoreDeps, options: StoreOptions, kind: StoreKind):
         'a journal is damaged or lost',
       );
     }
-    replay(deps, layout, segments, index, from);
+    if (!isShort) replay(deps, layout, segments, index, from);
     const recovered = { index, journal, namer: new VersionNamer({ disk, index }, layout), opened };
     if (isNew && !isOrphaned) await startJournal(deps, recovered);
     crashPoint('store.replayed');
-    if (examined.pending !== null) {
+    if (examined.pending !== null && !isShort) {
       const writerDeps = { disk, logger, ...treeQuestions(index, recovered.namer, layout) };
       const { undone } = await carryOut(writerDeps, layout, examined.pending, true);
       const { begin, changes } = examined.pending;

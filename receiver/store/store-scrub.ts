@@ -42,8 +42,10 @@ type Deps = ScrubbedKind & {
   claim: (contents: readonly StagedContent[]) => Promise<number>;
 };
 
-/** `next`: where the next page begins; null: there is none. `found`: how many files are damaged that nobody knew of. */
-export type ScrubPage<At> = { next: At | null; found: number };
+/** `next`: where the next page begins; null: there is none. `found`: the files that are damaged and of which nobody knew. */
+export type ScrubPage<At> = { next: At | null; found: readonly FoundDamage[] };
+/** `id`: of a version; null for the live file of the path. */
+export type FoundDamage = { path: RelativePath; id: number | null; found: DamageKind };
 
 /** A stored file: the live one of a path (`id` and `name` null), or that of a version. */
 type StoredItem = { path: RelativePath; id: number | null; name: string | null; holding: Holding };
@@ -184,7 +186,10 @@ export class StoreScrub {
     await this.#deps.oneByOne(async () => this.#deps.writer.renewJournal());
   }
 
-  async #look(items: readonly StoredItem[], pace: Pace): Promise<{ last: StoredItem | null; found: number }> {
+  async #look(
+    items: readonly StoredItem[],
+    pace: Pace,
+  ): Promise<{ last: StoredItem | null; found: FoundDamage[] }> {
     const { index } = this.#deps;
     const [suspects, whole]: [Suspect[], StoredItem[]] = [[], []];
     let [last, read]: [StoredItem | null, number] = [null, 0];
@@ -225,32 +230,31 @@ export class StoreScrub {
     return check.found === null;
   }
 
-  /** Writes down what is damaged and what is whole again; how many were damaged that nobody knew of. */
-  async #note(suspects: readonly Suspect[], whole: readonly StoredItem[]): Promise<number> {
-    if (suspects.length === 0 && whole.length === 0) return 0;
+  /** Writes down what is damaged and what is whole again; gives what was damaged that nobody knew of. */
+  async #note(suspects: readonly Suspect[], whole: readonly StoredItem[]): Promise<FoundDamage[]> {
+    if (suspects.length === 0 && whole.length === 0) return [];
     const { begin, index, logger, onDamaged, onMended, oneByOne, place, writer } = this.#deps;
     return oneByOne(async () => {
       place.assertThere();
       const opening = begin();
       const taken = new Set<string>();
-      const damaged = suspects
-        .filter((suspect) => this.#isStill(suspect))
-        .map((suspect) => {
-          const aside = suspect.identity === null ? null : this.#asideName(suspect, opening.at, taken);
-          return entryOf(suspect, suspect.found, opening.at, aside);
-        });
+      const found = suspects.filter((suspect) => this.#isStill(suspect));
+      const damaged = found.map((suspect) => {
+        const aside = suspect.identity === null ? null : this.#asideName(suspect, opening.at, taken);
+        return entryOf(suspect, suspect.found, opening.at, aside);
+      });
       const mended = whole.flatMap((item): DamageEntry[] => {
         const known = index.damage.get(item.path, item.id);
         return known === null ? [] : [entryOf(item, null, opening.at, known.aside)];
       });
-      if (damaged.length + mended.length === 0) return 0;
+      if (damaged.length + mended.length === 0) return [];
       await writer.write(opening, [...damaged, ...mended], []);
-      for (const { path, id, found } of damaged) {
-        logger.error({ path: displayPath(path), id, found }, 'a stored file is damaged');
+      for (const { path, id, found: kind } of found) {
+        logger.error({ path: displayPath(path), id, found: kind }, 'a stored file is damaged');
         if (id === null) onDamaged(path);
       }
       for (const { path, id } of mended) if (id === null) onMended(path);
-      return damaged.length;
+      return found;
     });
   }
 

@@ -217,6 +217,64 @@ it('takes nothing of an agent that a restore reads from, nor of one whose points
   expect(alarms.list()).toMatchObject([{ code: 'HOME_INVALID' }]);
 });
 
+it('takes no version while the files of a kept point are damaged, until somebody puts them back', async () => {
+  const [first, , last] = await threePoints('before the upgrade');
+  await books.close();
+  const file = `${data}/${signer.agent}/points/${first?.id}.json`;
+  const whole = fs.readFileSync(file);
+  fs.writeFileSync(file, whole.subarray(1));
+  books = openBooks();
+  now += 400 * dayMs;
+  await expire();
+  expect([await held(), versions()]).toEqual([[last?.id], ['one', 'two']]);
+  expect(alarms.list()).toMatchObject([
+    { code: 'RECORD_INVALID', message: expect.stringContaining(first?.id ?? '?') as string },
+  ]);
+  fs.writeFileSync(file, whole);
+  const book = await books.of(signer.agent);
+  expect(await book.scrub()).toEqual({ mended: [], extras: [] });
+  await expire();
+  expect([await held(), versions()]).toEqual([[first?.id, last?.id], ['one']]);
+  expect(alarms.list()).toEqual([]);
+});
+
+it('lets the rules take a damaged point without a pin as well, the first of all', async () => {
+  const [, second, last] = await threePoints();
+  await books.close();
+  fs.rmSync(`${data}/${signer.agent}/points/${second?.id}.json`);
+  books = openBooks();
+  await expire();
+  expect(alarms.list()).toMatchObject([{ code: 'RECORD_INVALID' }]);
+  now += 8 * dayMs;
+  await expire();
+  expect([await held(), versions(), alarms.list()]).toEqual([[last?.id], [], []]);
+  expect((await books.of(signer.agent)).damaged).toEqual([]);
+});
+
+it('takes nothing after pins may have been lost with a line of the journal, until a person has looked', async () => {
+  const [first, , last] = await threePoints();
+  await (await books.of(signer.agent)).pin(first?.id ?? '', 'before the upgrade');
+  await books.close();
+  const journal = `${data}/${signer.agent}/points/facts.journal`;
+  fs.writeFileSync(journal, fs.readFileSync(journal, 'utf8').replace('"pinned"', '"pinmed"'));
+  now += 400 * dayMs;
+  for (const restart of [1, 2]) {
+    books = openBooks();
+    await expire();
+    expect([(await held()).length, versions()], `restart ${restart}`).toEqual([3, ['one', 'two']]);
+    expect(alarms.list()).toMatchObject([
+      { code: 'JOURNAL_DAMAGED', message: expect.stringContaining(`remove ${journal}.damaged`) as string },
+    ]);
+    await books.close();
+  }
+  expect(fs.readFileSync(`${journal}.damaged`, 'utf8')).toContain('before the upgrade');
+  books = openBooks();
+  await (await books.of(signer.agent)).pin(first?.id ?? '', 'again');
+  fs.rmSync(`${journal}.damaged`);
+  await expire();
+  expect([await held(), versions(), alarms.list()]).toEqual([[first?.id, last?.id], ['one'], []]);
+});
+
 it('takes nothing of an agent that is frozen: points, versions, gaps', async () => {
   await threePoints();
   await feed.send({}, ['lost']);

@@ -247,6 +247,25 @@ it('waits for a restore that reads, across restarts, and the next attempt behind
   expect((await books.of(agentId)).forgotten()).toEqual([]);
 });
 
+it('waits while nobody can say what a damaged point needs, and goes on when its files are put back', async () => {
+  await feed.send({ picture: 'one' });
+  await feed.complete();
+  const [kept, going] = [await point({ pin: 'kept' }), await point()];
+  await history('picture', ['two']);
+  const file = path.join(data, agentId, 'points', `${kept.id}.json`);
+  fs.truncateSync(file, 10);
+  await reopen();
+  const done = await forgetting.forget(agentId, [going.id]);
+  expect(done).toMatchObject({ versions: 0, waitsFor: expect.stringContaining(kept.id) as string });
+  await retry();
+  expect(treeOf('media')).toEqual(['one', 'two']);
+  fs.writeFileSync(file, kept.record);
+  await (await books.of(agentId)).scrub();
+  await retry();
+  expect((await books.of(agentId)).forgotten()).toEqual([]);
+  expect(treeOf('media')).toEqual(['one', 'two']);
+});
+
 it('answers an agent that announces a forgotten point again as the first time, and it stays forgotten', async () => {
   const [one] = await history('picture', ['one', 'two']);
   isRead = true;

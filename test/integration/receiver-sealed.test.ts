@@ -159,7 +159,7 @@ it('says who can read a sealed folder, and alarms and freezes when that changed,
   expect(await receiver.must(['release'])).toBe('no agent is frozen\n');
   expect(await receiver.must(['release', '--agent', sealedAgentId])).toContain('is not frozen');
   expect(await receiver.stop()).toBe(0);
-  expect(JSON.parse(await receiver.must(['release', '--json']))).toEqual({ agent: null, released: [] });
+  expect(JSON.parse(await receiver.must(['release', '--json']))).toMatchObject({ agent: null, released: [] });
   await receiver.start();
   expect((await receiver.status()).alarms).toEqual([]);
 });

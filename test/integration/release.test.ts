@@ -61,9 +61,10 @@ it('releases the only agent that is frozen, and says of none that there is none'
     released: [
       { folder: 'media', code: 'MASS_CHANGE', since: '2026-11-21T10:00:00.000Z', message: 'files are gone' },
     ],
+    frozen: false,
   });
-  expect(await release(null)).toEqual({ agent: null, released: [] });
-  expect(await release(strangeAgentId)).toEqual({ agent: strangeAgentId, released: [] });
+  expect(await release(null)).toEqual({ agent: null, released: [], frozen: false });
+  expect(await release(strangeAgentId)).toEqual({ agent: strangeAgentId, released: [], frozen: false });
 });
 
 it('asks which one where several are frozen, and takes the beginning of its ID', async () => {

@@ -135,7 +135,7 @@ class Bench {
   async step(asks: boolean): Promise<void> {
     const subject = subjectOf(this.open, this.#options(asks));
     const { next, found } = await subject.read(this.#at, async () => {});
-    this.found += found;
+    this.found += found.length;
     this.#at = next;
   }
 

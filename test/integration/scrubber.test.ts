@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { ScrubMemory } from '../../receiver/scrub/scrub-memory.ts';
 import { defaultScrubOptions, type ScrubOptions } from '../../receiver/scrub/scrub-state.ts';
 import { Scrubber, type ScrubSubject } from '../../receiver/scrub/scrubber.ts';
@@ -13,15 +13,19 @@ import { until } from '../support/until.ts';
 const mebibyte = 1024 * 1024;
 const never = new AbortController().signal;
 const longMs = 3_600_000;
+/** So long it sleeps at most. */
+const repairIntervalMs = 300_000;
 
 /** Something of so many pieces, which notes what is read of it. */
 class FakeSubject implements ScrubSubject {
   readonly key: string;
+  readonly remedy = 'nothing helps';
   readonly pieces: number[] = [];
   damaged = 0;
   /** Whether its damaged files can be made whole now. */
   mendable = false;
   strangers: string[] = [];
+  rotten: string[] = [];
   failures = 0;
   readonly #count: number;
 
@@ -47,7 +51,7 @@ class FakeSubject implements ScrubSubject {
     await pace(mebibyte);
     this.pieces.push(piece);
     const next = piece + 1 < this.#count ? String(piece + 1) : null;
-    return { next, found: 0, repaired: 0, extras: this.strangers };
+    return { next, found: this.rotten.splice(0), repaired: 0, extras: this.strangers };
   }
 
   async repair(): Promise<number> {
@@ -70,6 +74,7 @@ let file: string;
 let alarms: AlarmBoard;
 let now: number;
 let isHere: boolean;
+let isPartHidden: boolean;
 let subjects: FakeSubject[];
 const scrubbers: Scrubber[] = [];
 
@@ -77,6 +82,7 @@ beforeEach(() => {
   file = path.join(temporaryDirectory(), 'scrub.json');
   now = 1_800_000_000_000;
   isHere = true;
+  isPartHidden = false;
   alarms = new AlarmBoard({ logger: silentLogger, now: () => now });
   subjects = [new FakeSubject('one', 3), new FakeSubject('two', 2)];
 });
@@ -92,6 +98,7 @@ function start(delayMs = longMs, options: ScrubOptions = defaultScrubOptions): S
       subjects: () => subjects,
       memory,
       isHere: () => isHere,
+      isPartHidden: () => isPartHidden,
       alarms,
       logger: silentLogger,
       onStop: () => {},
@@ -189,7 +196,7 @@ it('alarms as long as something is damaged, and as long as there are files that 
   const result = await scrubber.run({ all: true }, never);
   expect(result).toMatchObject({
     damaged: 1,
-    subjects: [{ name: 'folder one', damaged: 1, files: ['a.jpg'], extras: ['current/x'] }],
+    subjects: [{ name: 'folder one', damaged: 1, files: ['a.jpg'], found: [], extras: ['current/x'] }],
   });
   expect(codes()).toEqual(['COPY_DAMAGED', 'FILE_UNKNOWN']);
   await scrubber.stop();
@@ -200,6 +207,18 @@ it('alarms as long as something is damaged, and as long as there are files that 
   one.strangers = [];
   await again.run({ all: true }, never);
   expect(codes()).toEqual([]);
+});
+
+it('names what it found in a pass, whole again or not, until the next one begins', async () => {
+  const [one] = subjects;
+  if (one === undefined) throw new Error('no subject');
+  one.rotten = ['a.jpg (changed)'];
+  const scrubber = start();
+  expect(await scrubber.run({ all: true }, never)).toMatchObject({
+    found: 1,
+    subjects: [{ name: 'folder one', damaged: 0, found: ['a.jpg (changed)'] }],
+  });
+  expect(await scrubber.run({ all: true }, never)).toMatchObject({ found: 0, subjects: [] });
 });
 
 it('tries what is damaged again when a command asks, and the alarm is over', async () => {
@@ -225,6 +244,46 @@ it('skips what cannot be read, with an alarm, and does not count it as covered',
   await scrubber.run({ all: true }, never);
   expect(codes()).toEqual([]);
   expect(scrubber.progress().coveredAt).toBe(now);
+});
+
+it('calls nothing read through while something that is stored cannot be opened', async () => {
+  isPartHidden = true;
+  const scrubber = start();
+  expect(await scrubber.run({ all: true }, never)).toMatchObject({ skipped: true });
+  expect(scrubber.progress().coveredAt).toBeNull();
+  isPartHidden = false;
+  expect(await scrubber.run({ all: true }, never)).toMatchObject({ skipped: false });
+});
+
+it('shows names of strangers so that a terminal does nothing but print them, and counts up to a hundred', async () => {
+  const [one, two] = subjects;
+  if (one === undefined || two === undefined) throw new Error('no subject');
+  one.strangers = ['current/\u001B[2J\u00C3\u00BC'];
+  two.strangers = Array.from({ length: 101 }, (_, at) => `current/${at}`);
+  const result = await start().run({ all: true }, never);
+  expect(result.subjects[0]?.extras).toEqual(['current/\\x1b[2J\u00FC']);
+  expect(alarms.list().map(({ message }) => message)).toEqual([
+    'folder one: a file is there that nobody stored: current/\\x1b[2J\u00FC; left alone',
+    expect.stringContaining('at least 100 files are there'),
+  ]);
+});
+
+it('reads again in time after the clock on the wall was set back while it ran', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const right = now;
+    now += 1000 * 86_400_000;
+    const scrubber = start(0);
+    await scrubber.run({ all: false }, never);
+    now = right;
+    await vi.advanceTimersByTimeAsync(repairIntervalMs);
+    now += defaultScrubOptions.periodMs;
+    await vi.advanceTimersByTimeAsync(repairIntervalMs);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(subjects[0]?.pieces).toEqual([0, 1, 2, 0, 1, 2]);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 it('alarms when something was not read for two periods', async () => {

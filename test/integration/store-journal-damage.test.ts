@@ -179,6 +179,31 @@ it('keeps everything from the database when the journal is lost', async () => {
   expect(store.current(parseTypedPath('link'))?.record.state.kind).toBe('symlink');
 });
 
+it.each([
+  ['the last batch', '"type":"begin","batch":4'],
+  ['a part of the last batch', '"type":"remove"'],
+  ['all but the first batch', '"type":"begin","batch":3'],
+])('keeps everything from the database when %s is cut off the journal, and says so', async (_, from) => {
+  const { open, root, databasePath } = await closedStore();
+  const [current, versions] = [readTree(`${root}/current`), readTree(`${root}/versions`)];
+  const lines = journalLines(root);
+  const at = lines.findIndex((line) => line.includes(from));
+  expect(at).toBeGreaterThan(0);
+  fs.writeFileSync(segment(root), `${lines.slice(0, at).join('\n')}\n`);
+  for (const losing of [false, true]) {
+    if (losing) removeDatabase(databasePath);
+    store = await open();
+    expect(store.opened).toMatchObject({ rebuiltIndex: losing });
+    expect(store.opened.damagedJournal === null).toBe(losing);
+    expect(store.position()).toBeNull();
+    expect(store.usage()).toMatchObject({ files: 1, versions: 3 });
+    expect(store.listVersions(parseTypedPath('a'))).toHaveLength(2);
+    expect([readTree(`${root}/current`), readTree(`${root}/versions`)]).toEqual([current, versions]);
+    await store.close();
+  }
+  store = await open();
+});
+
 it('makes a damaged database anew', async () => {
   const { open, databasePath } = await closedStore();
   removeDatabase(databasePath);

@@ -26,6 +26,7 @@ import { FeedFake, indexA, indexB } from '../support/store-fixture.ts';
 import { memoryDirectory } from '../support/temporary-directory.ts';
 
 const [old, next, third] = [new PointSigner(), new PointSigner(), new PointSigner()];
+const receiverItself = new PointSigner();
 const child = new URL('../support/succession-crash-child.ts', import.meta.url).pathname;
 
 let scratch: string;
@@ -74,6 +75,7 @@ async function succeed(from: string, to: string): Promise<Awaited<ReturnType<typ
       copies,
       book,
       dataDirectory: path.join(scratch, 'data'),
+      self: receiverItself.agent,
       isConnected: (deviceId) => connected.includes(deviceId),
       withoutSession: async (_, action) => action(),
       now: () => Date.now(),
@@ -261,6 +263,10 @@ it.each<[string, (ids: { old: string; next: string }) => Promise<void>, string]>
 it('refuses a device that is unknown, itself, or without data', async () => {
   await leaveHistory();
   await expect(succeed('AAAAAAA', next.agent)).rejects.toMatchObject({ code: 'DEVICE_UNKNOWN' });
+  await expect(succeed(old.agent, receiverItself.agent)).rejects.toMatchObject({
+    code: 'SUCCESSION_REFUSED',
+    message: expect.stringContaining('is this receiver') as string,
+  });
   await expect(succeed(old.agent, old.agent)).rejects.toMatchObject({ code: 'SUCCESSION_REFUSED' });
   book.pair({ deviceId: third.agent, grant: { role: 'replica' }, addresses: [] });
   await expect(succeed(third.agent, next.agent)).rejects.toMatchObject({ code: 'SUCCESSION_REFUSED' });
@@ -285,6 +291,43 @@ it('hands on from one rebuilt server to the next, and back to one that was not l
   expect(copies.successions.successorOf(old.agent)).toBeNull();
   await reopen({ losing: true });
   expect(await versions()).toHaveLength(2);
+});
+
+it('goes by what it knows while the file is damaged or gone, and a scrub writes it again', async () => {
+  await leaveHistory();
+  await succeed(old.agent, next.agent);
+  const file = path.join(scratch, 'data', old.agent, 'succession.json');
+  const whole = fs.readFileSync(file);
+  expect(copies.successions.mend(home())).toBe(false);
+  for (const spoil of [() => fs.rmSync(file), () => fs.truncateSync(file, 20)]) {
+    spoil();
+    expect(copies.successions.homeOf(next.agent)).toBe(home());
+    expect(copies.successions.successorOf(old.agent)).toBe(next.agent);
+    expect(copies.successions.mend(home())).toBe(true);
+    expect(fs.readFileSync(file).equals(whole)).toBe(true);
+  }
+  fs.renameSync(path.join(scratch, 'data', old.agent), path.join(scratch, 'away'));
+  expect(copies.successions.mend(home())).toBe(false);
+  fs.renameSync(path.join(scratch, 'away'), path.join(scratch, 'data', old.agent));
+});
+
+it('does not let another agent suffer from a damaged file, and gives a device that it may name no place of its own', async () => {
+  await leaveHistory();
+  await succeed(old.agent, next.agent);
+  await copies.open(third.agent, 'media', 'mirror');
+  await close();
+  fs.truncateSync(path.join(scratch, 'data', old.agent, 'succession.json'), 20);
+  copies = receiverCopies(scratch);
+  const { successions } = copies;
+  expect([successions.homeOf(third.agent), successions.successorOf(third.agent)]).toEqual([
+    third.agent,
+    null,
+  ]);
+  const unreadable = expect.objectContaining({ code: 'HOME_INVALID' }) as Error;
+  expect(() => successions.homeOf(next.agent)).toThrow(unreadable);
+  expect(() => successions.successorOf(old.agent)).toThrow(unreadable);
+  fs.rmSync(path.join(scratch, 'data', old.agent, 'succession.json'));
+  await open();
 });
 
 it('lets nothing go while the key of an earlier device is lost, as nobody knows then what its dumps need', async () => {

@@ -168,7 +168,8 @@ export class HistoryWorld {
   async expire(): Promise<void> {
     await this.book.expire(
       worldRules,
-      (record) => this.prove({ record }).incompleteFiles ?? Number.MAX_SAFE_INTEGER,
+      (record) =>
+        (record === null ? null : this.prove({ record }).incompleteFiles) ?? Number.MAX_SAFE_INTEGER,
     );
     await this.mirror.expire(this.now, this.#kept('media'));
     await this.sealed.expire(this.now, this.#kept('database'));

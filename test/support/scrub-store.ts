@@ -33,7 +33,7 @@ export async function scrubPass(store: () => Scrubbed, options: PassOptions = {}
       at,
       options.pace ?? (async () => {}),
     );
-    total.found += step.found;
+    total.found += step.found.length;
     total.repaired += step.repaired;
     total.extras.push(...step.extras);
     total.steps += 1;

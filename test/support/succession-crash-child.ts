@@ -1,4 +1,5 @@
 import { succeedDevice } from '../../receiver/succeed-device.ts';
+import type { DeviceId } from '../../shared/identity/device-id.ts';
 import { PeerBook } from '../../shared/link/peer-book.ts';
 import { receiverCopies } from './receiver-copies.ts';
 
@@ -11,6 +12,7 @@ await succeedDevice(
     copies,
     book: PeerBook.open({ file: `${scratch}/home/peers.json`, self: 'receiver' }),
     dataDirectory: `${scratch}/data`,
+    self: old as DeviceId,
     isConnected: () => false,
     withoutSession: async (_, action) => action(),
     now: () => Date.now(),

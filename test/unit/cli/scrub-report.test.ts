@@ -18,7 +18,13 @@ it('says in a line that everything is whole', () => {
 
 it('names what is damaged and what nobody stored, and says what was repaired', () => {
   const folders = [
-    { name: 'folder media of agent AAAAAAA', damaged: 3, files: ['a.jpg (changed)'], extras: ['x'] },
+    {
+      name: 'folder media of agent AAAAAAA',
+      damaged: 3,
+      files: ['a.jpg (changed)'],
+      found: ['a.jpg (changed)', 'b.jpg (missing)'],
+      extras: ['x'],
+    },
   ];
   expect(formatScrubReport({ ...clean, found: 4, repaired: 1, damaged: 3, skipped: true, folders })).toEqual([
     'folder media of agent AAAAAAA: 3 damaged',
@@ -28,5 +34,18 @@ it('names what is damaged and what nobody stored, and says what was repaired', (
     '  x',
     'not everything could be read: see "mastokeep-receiver status" and the log',
     '3 GiB read, 3 damaged; found 4, repaired 1',
+  ]);
+});
+
+it('names what was damaged and is whole again', () => {
+  const found = ['the journal (segment 1 is damaged at byte 80)', 'a.jpg (changed)', 'b.jpg (missing)'];
+  const folder = { name: 'folder media', damaged: 1, files: ['a.jpg (changed)'], found, extras: [] };
+  expect(formatScrubReport({ ...clean, found: 3, repaired: 2, damaged: 1, folders: [folder] })).toEqual([
+    'folder media: 1 damaged',
+    '  a.jpg (changed)',
+    'folder media: was damaged and is no more',
+    '  the journal (segment 1 is damaged at byte 80)',
+    '  b.jpg (missing)',
+    '3 GiB read, 1 damaged; found 3, repaired 2',
   ]);
 });
