@@ -76,7 +76,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       alarms.raise(
         `folder ${agentId}/${folder} journal`,
         'JOURNAL_DAMAGED',
-        `the journal of folder ${folder} of agent ${shortDeviceId(agentId)} was damaged; what it lost was taken from the plain files`,
+        `the journal of folder ${folder} of agent ${shortDeviceId(agentId)} was damaged, and was written anew from the database or the plain files`,
       );
     }
   }

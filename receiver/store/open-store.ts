@@ -31,6 +31,7 @@ import { cleanIncoming } from './partial-contents.ts';
 import { Staging } from './staging.ts';
 import type { StoreLayout } from './store-layout.ts';
 import { StorePlace } from './store-place.ts';
+import { agreesWithTrees } from './tree-agreement.ts';
 import { carryOut } from './tree-writer.ts';
 import { VersionNamer } from './version-namer.ts';
 
@@ -193,7 +194,9 @@ async function recover(deps: StoreDeps, options: StoreOptions, kind: StoreKind):
     const from = examined.holdsMark ? wanted : null;
     opened.rebuiltIndex = from === null && !isNew && !isShort;
     const damaged = isOrphaned ? journal.mark : examined.damagedAt;
-    const needsSalvage = isOrphaned || (damaged !== null && (from === null || isLater(damaged, from)));
+    const isAllThere = isShort && agreesWithTrees(disk, layout, index);
+    const needsSalvage =
+      !isAllThere && (isOrphaned || (damaged !== null && (from === null || isLater(damaged, from))));
     if (damaged !== null) {
       opened.damagedJournal = { segment: damaged.segment, offset: damaged.offset };
       logger.error(

@@ -195,7 +195,7 @@ it.each([
     store = await open();
     expect(store.opened).toMatchObject({ rebuiltIndex: losing });
     expect(store.opened.damagedJournal === null).toBe(losing);
-    expect(store.position()).toBeNull();
+    expect(store.position()?.sequence).toBe(6);
     expect(store.usage()).toMatchObject({ files: 1, versions: 3 });
     expect(store.listVersions(parseTypedPath('a'))).toHaveLength(2);
     expect([readTree(`${root}/current`), readTree(`${root}/versions`)]).toEqual([current, versions]);
@@ -203,6 +203,35 @@ it.each([
   }
   store = await open();
 });
+
+it.each([
+  ['a file is gone', (root: string) => fs.rmSync(`${root}/current/a`), { files: 0 }],
+  ['a file is older', (root: string) => fs.utimesSync(`${root}/current/a`, 1, 1), { files: 1 }],
+  ['a version is gone', (root: string) => fs.rmSync(`${root}/versions/${aVersion(root)}`), { versions: 2 }],
+  ['a version is cut', (root: string) => fs.truncateSync(`${root}/versions/${aVersion(root)}`), {}],
+  ['there is another version', (root: string) => addVersion(root), { versions: 4 }],
+])(
+  'takes what is there for the state where the journal is cut and %s, and asks for everything',
+  async (_, change, said) => {
+    const { open, root } = await closedStore();
+    const lines = journalLines(root);
+    const at = lines.findIndex((line) => line.includes('"type":"begin","batch":4'));
+    fs.writeFileSync(segment(root), `${lines.slice(0, at).join('\n')}\n`);
+    change(root);
+    store = await open();
+    expect(store.opened.damagedJournal).not.toBeNull();
+    expect(store.position()).toBeNull();
+    expect(store.usage()).toMatchObject(said);
+  },
+);
+
+function aVersion(root: string): string {
+  return fs.readdirSync(`${root}/versions`)[0] ?? '';
+}
+
+function addVersion(root: string): void {
+  fs.writeFileSync(`${root}/versions/b~20261101-101010`, 'an older bee');
+}
 
 it('makes a damaged database anew', async () => {
   const { open, databasePath } = await closedStore();

@@ -296,6 +296,7 @@ it('hands on from one rebuilt server to the next, and back to one that was not l
 it('goes by what it knows while the file is damaged or gone, and a scrub writes it again', async () => {
   await leaveHistory();
   await succeed(old.agent, next.agent);
+  await reopen();
   const file = path.join(scratch, 'data', old.agent, 'succession.json');
   const whole = fs.readFileSync(file);
   expect(copies.successions.mend(home())).toBe(false);
