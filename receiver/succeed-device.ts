@@ -47,10 +47,13 @@ export async function succeedDevice(deps: Deps, texts: { old: string; next: stri
       `nothing is held of device ${old}`,
       'there is nothing to go on with: pair with the new one',
     );
+  const pair = { home, old, next };
+  // the session that is ended then may be that of the old one
+  if (!isDone(deps, pair)) assertMay(deps, pair);
   return deps.withoutSession(successions.homeOf(next), async () => {
-    const already = isDone(deps, { home, old, next });
+    const already = isDone(deps, pair);
     if (!already) {
-      assertMay(deps, { home, old, next });
+      assertMay(deps, pair);
       adoptKey(deps, home, next);
       crashPoint('succession.key-adopted');
       // one that never came signed nothing

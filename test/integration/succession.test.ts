@@ -77,7 +77,10 @@ async function succeed(from: string, to: string): Promise<Awaited<ReturnType<typ
       dataDirectory: path.join(scratch, 'data'),
       self: receiverItself.agent,
       isConnected: (deviceId) => connected.includes(deviceId),
-      withoutSession: async (_, action) => action(),
+      withoutSession: async (agentId, action) => {
+        connected = connected.filter((deviceId) => copies.successions.homeOf(deviceId) !== agentId);
+        return action();
+      },
       now: () => Date.now(),
     },
     { old: from, next: to },
@@ -291,6 +294,16 @@ it('hands on from one rebuilt server to the next, and back to one that was not l
   expect(copies.successions.successorOf(old.agent)).toBeNull();
   await reopen({ losing: true });
   expect(await versions()).toHaveLength(2);
+});
+
+it('does not hand back what a device that is connected goes on with', async () => {
+  await leaveHistory();
+  await succeed(old.agent, next.agent);
+  connected = [next.agent];
+  await expect(succeed(next.agent, old.agent)).rejects.toMatchObject({ code: 'SUCCESSION_REFUSED' });
+  expect(connected).toEqual([next.agent]);
+  connected = [];
+  expect(await succeed(next.agent, old.agent)).toMatchObject({ already: false });
 });
 
 it('goes by what it knows while the file is damaged or gone, and a scrub writes it again', async () => {
