@@ -41,7 +41,7 @@ export class Successions {
    * @throws CodedError HOME_INVALID: it has no directory of its own, and may be named in a file that is damaged
    */
   homeOf(deviceId: DeviceId): DeviceId {
-    let damage: unknown = null;
+    let damage: CodedError | null = null;
     for (const home of this.#homes()) {
       try {
         if (this.#read(home).some((successor) => successor.deviceId === deviceId)) return home;
