@@ -1,4 +1,4 @@
-import type { PointScrub } from '../points/point-book.ts';
+import type { PointScrub } from '../points/point-store.ts';
 import type { ScrubStep, ScrubSubject } from './scrubber.ts';
 
 type Deps = {
