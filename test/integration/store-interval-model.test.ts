@@ -137,6 +137,8 @@ function expectTruth(
             events.some(({ delivered }) => !delivered),
             `${story} is here`,
           ).toBe(true);
+          const last = events.findLast(({ sequence }) => sequence <= to);
+          expect(last?.delivered === true && last.content !== null, `${story} is known`).toBe(false);
           seen.lacking += 1;
         } else {
           const isNamedLater = (events[0]?.sequence ?? 0) > to;

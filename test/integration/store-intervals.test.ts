@@ -178,6 +178,19 @@ it('names a path of which a content between two others never came, where that on
   });
 });
 
+it('names no path that is again as it was, from where that is known on', async () => {
+  store = await storeFixture().open();
+  await send(1, [['a', 'one']]);
+  await complete();
+  // gone and there again, or touched twice, while nobody listened
+  await send(9, [['a', 'one', 8]]);
+  expect([lacking(1, 1), lacking(2, 8), lacking(2, 9), lacking(9, 9)]).toEqual([[], ['a'], [], []]);
+  expect([isProved(2, 8), isProved(2, 9), held(2, 9)]).toEqual([false, true, { a: 'one' }]);
+  await send(10, [['a', 'one', 9]]);
+  await send(12, [['a', null, 10]]);
+  expect([lacking(2, 8), lacking(2, 9), lacking(9, 12), held(2, 12)]).toEqual([['a'], [], [], { a: 'one' }]);
+});
+
 it('names a path whose content was gone when it was asked for, until the next record of it', async () => {
   store = await storeFixture().open();
   await send(1, [
