@@ -83,6 +83,17 @@ describe('a freeze', () => {
     expect(bench.codes()).toEqual([]);
   });
 
+  it('does not come again by a look that had begun before the release', async () => {
+    const foldersOf = bench.copies.foldersOf.bind(bench.copies);
+    bench.copies.foldersOf = (agentId) => {
+      bench.copies.foldersOf = foldersOf;
+      queueMicrotask(() => bench.guards.release(agentId));
+      return foldersOf(agentId);
+    };
+    expect(await bench.check()).toBe(false);
+    expect(bench.alarms.list()).toEqual([]);
+  });
+
   it('is of one agent only', async () => {
     bench.copies.learnKey(strangeAgentId, strangePublicKey.export({ type: 'spki', format: 'der' }));
     await bench.copies.open(strangeAgentId, 'media', 'mirror');
@@ -157,6 +168,16 @@ it('lets nothing expire of an agent that it cannot judge, and judges its other f
   bench.copies.foldersOf = foldersOf;
   await bench.check();
   expect(bench.alarmCodes()).toEqual(['MASS_CHANGE']);
+});
+
+it('judges anew a folder that was opened again while it was looked at', async () => {
+  const closed = { kind: 'sealed', changedAt: () => explode() } as unknown as SealedStore;
+  const foldersOf = bench.copies.foldersOf.bind(bench.copies);
+  bench.copies.foldersOf = () => {
+    bench.copies.foldersOf = foldersOf;
+    return [['database', closed]];
+  };
+  expect([await bench.check(), bench.alarms.list()]).toEqual([false, []]);
 });
 
 function explode(): never {
