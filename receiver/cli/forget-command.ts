@@ -46,7 +46,10 @@ export function describePlan({ points, versions, bytes, agents }: ForgetListing)
   const fewest = Math.min(...agents.map(({ left }) => left));
   const fewestComplete = Math.min(...agents.map(({ leftComplete }) => leftComplete));
   return [
-    ...points.map(({ id, at }) => `  ${id}  begun ${at}`),
+    ...points.map(
+      ({ id, at }) =>
+        `  ${id}  ${at === null ? 'damaged, so nothing can be restored from it' : `begun ${at}`}`,
+    ),
     `what nothing else needs goes with ${points.length === 1 ? 'it' : 'them'}: ${described(versions)}, ${formatByteSize(bytes)}`,
     ...(fewestComplete > 0
       ? []

@@ -34,8 +34,10 @@ export function addScrubCommand(program: Command): void {
 export function formatScrubReport(report: ScrubReport): string[] {
   const { damaged, folders, found, readBytes, repaired, skipped } = report;
   const lines: string[] = [];
-  for (const { name, damaged, files, found: was, extras } of folders) {
+  for (const { name, damaged, lacksRoom, files, found: was, extras } of folders) {
     lines.push(...list(`${name}: ${damaged} damaged`, files, damaged));
+    if (lacksRoom !== null)
+      lines.push(`  there is no room to make them whole, which is tried again: ${lacksRoom}`);
     // of very many only the first are named
     const whole = files.length < damaged ? [] : was.filter((what) => !files.includes(what));
     lines.push(...list(`${name}: was damaged and is no more`, whole, whole.length));

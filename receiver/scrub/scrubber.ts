@@ -1,9 +1,7 @@
 import type { AlarmBoard } from '../../shared/alarm-board.ts';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
-import type { Pace } from '../store/content-check.ts';
 import { yieldToOthers } from '../store/journal.ts';
-import { displayExtra, extrasMax, tellOfSubject } from './scrub-alarms.ts';
 import {
   beginPass,
   bytesPerSecond,
@@ -14,36 +12,8 @@ import {
   type ScrubOptions,
   type ScrubState,
 } from './scrub-state.ts';
-
-/**
- * What was read in one go. `next`: where it stands, null when all of the subject is read. `found`: what was damaged, for
- * people; `repaired`: how many are whole again. `extras`: names (byte strings) of files that nobody knows.
- */
-export type ScrubStep = {
-  next: string | null;
-  found: readonly string[];
-  repaired: number;
-  extras: readonly string[];
-};
-
-/** Something that is read bit by bit: a folder, or the restore points of an agent. */
-export type ScrubSubject = {
-  /** The order in which subjects are read. */
-  readonly key: string;
-  /** For people. */
-  readonly name: string;
-  /** What becomes of what is damaged in it, or has to be done, for people. */
-  readonly remedy: string;
-  /** What a pass reads of it, about. */
-  bytes(): number;
-  /** Reads on from there; null: from the beginning. */
-  read(at: string | null, pace: Pace): Promise<ScrubStep>;
-  /** Tries once more to make damaged files whole; how many are. */
-  repair(): Promise<number>;
-  /** How many files are damaged, and the first of them for people. */
-  damage(): { count: number; names: readonly string[] };
-  isExtra(name: string): boolean;
-};
+import { lacksRoom, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
+import { displayExtra, extrasMax, tellSubject } from './subject-alarms.ts';
 
 /** What a whole pass came to. */
 export type ScrubResult = {
@@ -52,10 +22,14 @@ export type ScrubResult = {
   found: number;
   repaired: number;
   damaged: number;
-  /** Of each subject that is not as it should be, or was not (`found`, since the program started), with names for people. */
+  /**
+   * Of each subject that is not as it should be, or was not (`found`, since the program started), with names for people;
+   * `lacksRoom`: why there is no room to make it whole.
+   */
   subjects: {
     name: string;
     damaged: number;
+    lacksRoom: string | null;
     files: readonly string[];
     found: readonly string[];
     extras: readonly string[];
@@ -66,6 +40,8 @@ export type ScrubResult = {
 export type ScrubProgress = Pick<ScrubState, 'startedAt' | 'readBytes' | 'found' | 'repaired' | 'done'> & {
   coveredAt: number | null;
   damaged: number;
+  /** Why there is no room to make that whole; null where that is not the reason. */
+  lacksRoom: string | null;
   wholeBytes: number;
 };
 
@@ -120,6 +96,8 @@ export class Scrubber {
   #whole = { bytes: 0, at: Number.NEGATIVE_INFINITY };
   /** Whether the state is what the memory had. */
   #recalled = false;
+  /** Why subjects cannot be made whole for want of room, by key. */
+  readonly #lacksRoom = new Map<string, string>();
   readonly #waiting = new Set<() => void>();
   /** The first of what was damaged in this pass, by subject. */
   readonly #found = new Map<string, readonly string[]>();
@@ -160,6 +138,7 @@ export class Scrubber {
       done,
       coveredAt,
       damaged,
+      lacksRoom: [...this.#lacksRoom.values()][0] ?? null,
       wholeBytes: wholeBytes(subjects),
     };
   }
@@ -254,7 +233,12 @@ export class Scrubber {
     }
   }
 
-  #take(subject: ScrubSubject, { next, found, repaired, extras }: ScrubStep): void {
+  #take(subject: ScrubSubject, { next, found, repaired, lacksRoom, extras }: ScrubStep): void {
+    if (found.length > 0) {
+      this.#noteRoom(subject, lacksRoom);
+      const names = [...(this.#found.get(subject.key) ?? []), ...found];
+      this.#found.set(subject.key, names.slice(0, foundShownMax));
+    }
     const known = this.#state.extras[subject.key] ?? [];
     const all = [...new Set([...known, ...extras])].slice(0, extrasMax);
     this.#state = {
@@ -265,10 +249,6 @@ export class Scrubber {
       at: next,
       extras: { ...this.#state.extras, [subject.key]: all },
     };
-    if (found.length > 0) {
-      const names = [...(this.#found.get(subject.key) ?? []), ...found];
-      this.#found.set(subject.key, names.slice(0, foundShownMax));
-    }
     this.#tell(subject);
     if (next === null) this.#goOn(subject);
     this.#store(false);
@@ -311,7 +291,9 @@ export class Scrubber {
       if (this.#stopped) return;
       try {
         await subject.repair();
+        this.#noteRoom(subject, null);
       } catch (error) {
+        if (lacksRoom(error)) this.#noteRoom(subject, error.message);
         this.#deps.logger.warn(
           { subject: subject.key, err: error },
           'damaged files cannot be made whole now',
@@ -324,16 +306,31 @@ export class Scrubber {
   }
 
   #tell(subject: ScrubSubject): void {
-    tellOfSubject(this.#deps.alarms, subject, this.#state.extras[subject.key] ?? []);
+    const { key, name, remedy } = subject;
+    const { count: damaged, names } = subject.damage();
+    if (damaged === 0) this.#lacksRoom.delete(key);
+    const lacksRoom = this.#lacksRoom.get(key) ?? null;
+    const extras = this.#state.extras[key] ?? [];
+    tellSubject(this.#deps.alarms, { key, name, remedy, damaged, names, lacksRoom, extras });
+  }
+
+  #noteRoom({ key }: ScrubSubject, lacksRoom: string | null): void {
+    if (lacksRoom === null) this.#lacksRoom.delete(key);
+    else this.#lacksRoom.set(key, lacksRoom);
   }
 
   #result(): ScrubResult {
     const { startedAt, readBytes, found, repaired, skipped, extras } = this.#state;
     const subjects = this.#deps.subjects().map((subject) => {
       const { count, names } = subject.damage();
-      const unknown = (extras[subject.key] ?? []).map(displayExtra);
-      const was = this.#found.get(subject.key) ?? [];
-      return { name: subject.name, damaged: count, files: names, found: was, extras: unknown };
+      return {
+        name: subject.name,
+        damaged: count,
+        lacksRoom: this.#lacksRoom.get(subject.key) ?? null,
+        files: names,
+        found: this.#found.get(subject.key) ?? [],
+        extras: (extras[subject.key] ?? []).map(displayExtra),
+      };
     });
     const damaged = subjects.reduce((sum, subject) => sum + subject.damaged, 0);
     const shownSubjects = subjects.filter(

@@ -21,6 +21,7 @@ it('names what is damaged and what nobody stored, and says what was repaired', (
     {
       name: 'folder media of agent AAAAAAA',
       damaged: 3,
+      lacksRoom: 'it is full',
       files: ['a.jpg (changed)'],
       found: ['a.jpg (changed)', 'b.jpg (missing)'],
       extras: ['x'],
@@ -30,6 +31,7 @@ it('names what is damaged and what nobody stored, and says what was repaired', (
     'folder media of agent AAAAAAA: 3 damaged',
     '  a.jpg (changed)',
     '  and 2 more',
+    '  there is no room to make them whole, which is tried again: it is full',
     'folder media of agent AAAAAAA: 1 that nobody stored, left alone',
     '  x',
     'not everything could be read: see "mastokeep-receiver status" and the log',
@@ -39,8 +41,9 @@ it('names what is damaged and what nobody stored, and says what was repaired', (
 
 it('names what was damaged and is whole again', () => {
   const found = ['the journal (segment 1 is damaged at byte 80)', 'a.jpg (changed)', 'b.jpg (missing)'];
-  const folder = { name: 'folder media', damaged: 1, files: ['a.jpg (changed)'], found, extras: [] };
-  expect(formatScrubReport({ ...clean, found: 3, repaired: 2, damaged: 1, folders: [folder] })).toEqual([
+  const folder = { name: 'folder media', damaged: 1, lacksRoom: null, files: ['a.jpg (changed)'], found };
+  const folders = [{ ...folder, extras: [] }];
+  expect(formatScrubReport({ ...clean, found: 3, repaired: 2, damaged: 1, folders })).toEqual([
     'folder media: 1 damaged',
     '  a.jpg (changed)',
     'folder media: was damaged and is no more',

@@ -1,0 +1,56 @@
+import type { AlarmBoard } from '../../shared/alarm-board.ts';
+import { displayPath, type RelativePath } from '../../shared/records/relative-path.ts';
+
+/** What is wrong with a part of what is stored. `names`: for people; `extras`: byte strings. */
+type SubjectState = {
+  key: string;
+  name: string;
+  /** What becomes of what is damaged, or has to be done, for people. */
+  remedy: string;
+  damaged: number;
+  names: readonly string[];
+  /** Why there is no room to make damaged files whole; null where that was not the reason. */
+  lacksRoom: string | null;
+  /** Files that nobody stored. */
+  extras: readonly string[];
+};
+
+/** So many files that nobody knows are noted of each subject. */
+export const extrasMax = 100;
+const namesShownMax = 5;
+
+/** Raises the alarms about it, or ends them. */
+export function tellSubject(
+  alarms: AlarmBoard,
+  { key, name, remedy, damaged, names, lacksRoom, extras }: SubjectState,
+): void {
+  const [damageKey, extrasKey] = [`damaged ${key}`, `extras ${key}`];
+  if (damaged === 0) alarms.clear(damageKey);
+  else {
+    const what = damaged === 1 ? '1 stored file is' : `${damaged} stored files are`;
+    const next =
+      lacksRoom === null ? remedy : `there is no room to make them whole, which is tried again: ${lacksRoom}`;
+    alarms.raise(
+      damageKey,
+      'COPY_DAMAGED',
+      `${name}: ${what} damaged: ${shown(names, damaged)}; ${next}; see docs/scrub.md`,
+    );
+  }
+  if (extras.length === 0) alarms.clear(extrasKey);
+  else {
+    const atLeast = extras.length < extrasMax ? '' : 'at least ';
+    const what = extras.length === 1 ? 'a file is' : `${atLeast}${extras.length} files are`;
+    const list = shown(extras.map(displayExtra), extras.length);
+    alarms.raise(extrasKey, 'FILE_UNKNOWN', `${name}: ${what} there that nobody stored: ${list}; left alone`);
+  }
+}
+
+/** For people: a stranger's name may have anything in it. */
+export function displayExtra(name: string): string {
+  return displayPath(name as RelativePath);
+}
+
+function shown(names: readonly string[], count: number): string {
+  const first = names.slice(0, namesShownMax).join(', ');
+  return count > namesShownMax ? `${first}, …` : first;
+}
