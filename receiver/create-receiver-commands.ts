@@ -44,6 +44,8 @@ type Deps = {
   desk: PairingDesk;
   /** Opens all stores on the disk at the first call where the receiver does not run. */
   copies: () => Promise<AgentCopies>;
+  /** The same, without those that are gone from the disk. */
+  copiesOnDisk: () => Promise<AgentCopies>;
   points: () => Promise<PointBooks>;
   guards: () => Promise<AgentGuards>;
   forgetting: PointForgetting;
@@ -165,7 +167,7 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       return scrubReport(await scrubber.run({ all }, signal ?? new AbortController().signal));
     },
     scrubStatus: async () => scrubStatus((await deps.scrubber()).progress()),
-    reindex: async () => ({ folders: await reindexAll(await deps.copies(), deps.running) }),
+    reindex: async () => ({ folders: await reindexAll(await deps.copiesOnDisk(), deps.running) }),
   };
 }
 

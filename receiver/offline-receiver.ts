@@ -8,7 +8,7 @@ import { addressesOnceStarted } from '../shared/link/advertised-addresses.ts';
 import { defaultLinkLimits } from '../shared/link/link-limits.ts';
 import { PairingDesk } from '../shared/link/pairing-desk.ts';
 import { PeerBook } from '../shared/link/peer-book.ts';
-import { AgentCopies } from './agent-copies.ts';
+import { AgentCopies, type HeldFolder } from './agent-copies.ts';
 import { AgentGuards } from './agent-guards.ts';
 import { readReceiverConfig } from './config.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
@@ -88,6 +88,8 @@ export function createOfflineReceiverCommands(home: Home): {
       return scrubber;
     },
     copies: allCopies,
+    copiesOnDisk: async () =>
+      openCopies(copies, ({ agentId, folder }) => copies.hasVanished(agentId, folder)),
     forgetting: new PointForgetting(
       {
         bookOf: async (agentId) => points.of(agentId),
@@ -116,8 +118,11 @@ export function createOfflineReceiverCommands(home: Home): {
   };
 }
 
-async function openCopies(copies: AgentCopies): Promise<AgentCopies> {
-  const [failure] = await copies.openAll();
+async function openCopies(
+  copies: AgentCopies,
+  mayBeClosed: (folder: HeldFolder) => boolean = () => false,
+): Promise<AgentCopies> {
+  const failure = (await copies.openAll()).find((folder) => !mayBeClosed(folder));
   if (failure !== undefined) throw failure.error;
   return copies;
 }

@@ -142,6 +142,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     book,
     desk,
     copies: async () => copies,
+    copiesOnDisk: async () => copies,
     points: async () => points,
     guards: async () => guards,
     forgetting,

@@ -44,7 +44,8 @@ export function formatScrubReport(report: ScrubReport): string[] {
     lines.push(...list(`${name}: ${extras.length} that nobody stored, left alone`, extras, extras.length));
   }
   if (skipped) lines.push('not everything could be read: see "mastokeep-receiver status" and the log');
-  const outcome = damaged === 0 ? 'nothing is damaged' : `${damaged} damaged`;
+  const nothing = skipped ? 'nothing of that is damaged' : 'nothing is damaged';
+  const outcome = damaged === 0 ? nothing : `${damaged} damaged`;
   const news = found === 0 ? '' : `; found ${found}, repaired ${repaired}`;
   return [...lines, `${formatByteSize(readBytes)} read, ${outcome}${news}`];
 }

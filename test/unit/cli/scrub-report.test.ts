@@ -14,6 +14,9 @@ const clean: ScrubReport = {
 
 it('says in a line that everything is whole', () => {
   expect(formatScrubReport(clean)).toEqual(['3 GiB read, nothing is damaged']);
+  expect(formatScrubReport({ ...clean, skipped: true }).at(-1)).toBe(
+    '3 GiB read, nothing of that is damaged',
+  );
 });
 
 it('names what is damaged and what nobody stored, and says what was repaired', () => {
