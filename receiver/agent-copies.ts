@@ -335,6 +335,7 @@ export class AgentCopies {
     const quota = new AgentQuota({ bytesMax, sealedReserve: config.sealedReserve });
     const keys = new AgentKeys({
       directory: path.join(config.data, agentId),
+      spareDirectory: path.dirname(this.#databasePath(agentId, '')),
       devices: () => this.successions.devicesOf(agentId),
     });
     const agent: AgentCopy = { quota, keys, stores: new Map(), opening: new Map() };

@@ -26,7 +26,7 @@ type Deps = {
 
 /** The scrub over all folders and restore points of all agents. */
 export function createScrubber(deps: Deps): Scrubber {
-  const { alarms, config, copies, logger } = deps;
+  const { alarms, config, copies, logger, points } = deps;
   const threads = new BooksThreads();
   const subjects = (): ScrubSubject[] => {
     const all: ScrubSubject[] = [];
@@ -42,7 +42,7 @@ export function createScrubber(deps: Deps): Scrubber {
   const isHere = (): boolean => !copies.isDiskGone();
   const isPartHidden = (): boolean => {
     try {
-      return copies.closed().length > 0;
+      return copies.closed().length > 0 || copies.agentIds().some((agentId) => points.isHidden(agentId));
     } catch (error) {
       // what the disk does not list may be anything
       if (isCoded(error, 'DISK_FAILED')) return true;

@@ -1,3 +1,4 @@
+import fs from 'node:fs';
 import path from 'node:path';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
@@ -111,6 +112,11 @@ export class PointBooks {
     return found;
   }
 
+  /** Whether there are points that could not be read. */
+  isHidden(agentId: DeviceId): boolean {
+    return !this.#books.has(agentId) && fs.existsSync(this.#directory(agentId));
+  }
+
   /** What is known without a look at the disk: nothing before the book was opened. */
   opened(agentId: DeviceId): PointBook | null {
     return this.#books.get(agentId) ?? null;
@@ -140,6 +146,10 @@ export class PointBooks {
     this.#books.clear();
   }
 
+  #directory(agentId: DeviceId): string {
+    return path.join(this.#deps.dataDirectory, agentId, 'points');
+  }
+
   #prove(agentId: DeviceId, record: PointRecord): PointProof {
     const stores = new Map(this.#deps.copies.foldersOf(agentId));
     return provePoint(record, (folder) => stores.get(folder) ?? null);
@@ -165,7 +175,7 @@ export class PointBooks {
     const known = this.#books.get(agentId);
     if (known !== undefined && !known.mustReopen) return known;
     await known?.close();
-    const { copies, dataDirectory, logger, ...deps } = this.#deps;
+    const { copies, logger, ...deps } = this.#deps;
     const book = await PointBook.open(
       {
         ...deps,
@@ -175,7 +185,7 @@ export class PointBooks {
         isForgotten: ({ folders }) => this.#isForgotten(agentId, folders),
         logger: logger.child({ agentId }),
       },
-      { directory: path.join(dataDirectory, agentId, 'points'), agent: agentId },
+      { directory: this.#directory(agentId), agent: agentId },
     );
     this.#books.set(agentId, book);
     return book;

@@ -9,6 +9,7 @@ import {
   type PointRecord,
 } from '../../shared/sealing/point-record.ts';
 import { recordHash } from '../../shared/sealing/signed-record.ts';
+import { unknownAgentKey } from '../store/agent-key.ts';
 import { expiringPoints, type PointRules } from '../retention/point-retention.ts';
 import type { PointFact, PointPin } from './point-fact.ts';
 import { countPoint, fullPointRate, resumedPointRate, type PointRate } from './point-rate.ts';
@@ -152,7 +153,7 @@ export class PointBook {
 
   /**
    * Takes an announced point, or says why not; one that is held already is answered as the first time.
-   * @throws CodedError DISK_FAILED, STORE_FULL, INTERNAL (the agent's key is not known)
+   * @throws CodedError DISK_FAILED, STORE_FULL, COPY_DAMAGED (the agent's key is not known)
    */
   take(record: Buffer, signature: Buffer): Promise<PointAnswer> {
     return this.#oneByOne(async () => {
@@ -302,7 +303,7 @@ export class PointBook {
 
   #key(): KeyObject {
     const key = this.#deps.agentKey();
-    if (key === null) throw new CodedError('INTERNAL', 'the public key of the agent is not known');
+    if (key === null) throw unknownAgentKey();
     return key;
   }
 

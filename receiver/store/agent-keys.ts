@@ -8,6 +8,8 @@ export type SignerKey = { deviceId: DeviceId; name: string; key: KeyObject };
 type Options = {
   /** Absolute; named after the first of the devices. */
   directory: string;
+  /** Where a second copy of each is kept: keys are small, and without them nobody can say what the records are worth. */
+  spareDirectory: string;
   /** The devices whose data this is, in their order; the last one goes on with it. */
   devices: () => readonly DeviceId[];
 };
@@ -66,8 +68,8 @@ export class AgentKeys {
   #of(deviceId: DeviceId): AgentKey {
     const known = this.#keys.get(deviceId);
     if (known !== undefined) return known;
-    const { directory } = this.#options;
-    const key = new AgentKey(deviceId, { directory, fileName: this.#nameOf(deviceId) });
+    const { directory, spareDirectory } = this.#options;
+    const key = new AgentKey(deviceId, { directory, spareDirectory, fileName: this.#nameOf(deviceId) });
     this.#keys.set(deviceId, key);
     return key;
   }

@@ -3,6 +3,7 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { FileState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { versionName, versionSignatureName } from '../../shared/sealing/object-name.ts';
+import { unknownAgentKey } from './agent-key.ts';
 import type { SealedRecord } from './sealed-record.ts';
 import { isRefusal, VersionChain, type AcceptedVersion } from './version-chain.ts';
 import { versionKey, type VersionIndex } from './version-index.ts';
@@ -49,7 +50,7 @@ export class VersionIntake {
     );
     if (brought.size === 0) return { halves: [], accepted: [], refused: [] };
     const key = this.#deps.agentKey();
-    if (key === null) throw new CodedError('INTERNAL', 'the public key of the agent is not known');
+    if (key === null) throw unknownAgentKey();
     const chain = new VersionChain(this.#deps.versions, { keyFor: () => key, folder: this.#deps.folderId });
     const halves: SealedRecord[] = [];
     const refused: RefusedVersion[] = [];

@@ -30,6 +30,21 @@ it('takes the key of its agent and no other, and keeps it', () => {
   for (const one of [key, opened()]) expect(one.read()?.equals(own.publicKey)).toBe(true);
 });
 
+it('keeps a second copy elsewhere, by which a damaged or lost one is written again', () => {
+  const spareDirectory = path.join(temporaryDirectory(), 'db', own.agent);
+  const withSpare = (): AgentKey => new AgentKey(own.agent, { directory, spareDirectory });
+  opened().learn(derOf(own));
+  withSpare().learn(derOf(own));
+  for (const spoil of [() => fs.truncateSync(file, 60), () => fs.rmSync(file)]) {
+    spoil();
+    expect(opened().read()).toBeNull();
+    const key = withSpare();
+    expect(key.read()?.equals(own.publicKey)).toBe(true);
+    expect([key.mend(), key.mend()]).toEqual([true, false]);
+    expect(fs.readFileSync(file, 'utf8')).toBe(pemOf(own));
+  }
+});
+
 it.each([
   ['the key of another agent', () => pemOf(other)],
   ['no key', () => 'garbage'],

@@ -145,14 +145,20 @@ it('keeps the key of an agent only under its own ID', () => {
 });
 
 it('lets no key file of another device stand for the agent', async () => {
-  const file = path.join(data, agents[1], 'agent.pem');
+  const spare = path.join(deps.home.directory, 'db', agents[1], 'agent.pem');
+  const own = sha256(fs.readFileSync(spare));
   await copies.close();
-  fs.writeFileSync(file, agentPublicKey.export({ type: 'spki', format: 'pem' }));
-  const again = new AgentCopies(deps);
-  const store = (await again.open(agents[1], 'database', 'sealed')) as SealedStore;
-  const { entries } = store.entriesAt({ at: null, after: null, limit: 10 });
-  expect(entries).toEqual([]);
-  await again.close();
+  for (const [file, known] of [
+    [path.join(data, agents[1], 'agent.pem'), [own]],
+    [spare, []],
+  ] as const) {
+    fs.writeFileSync(file, agentPublicKey.export({ type: 'spki', format: 'pem' }));
+    const again = new AgentCopies(deps);
+    const store = (await again.open(agents[1], 'database', 'sealed')) as SealedStore;
+    const { entries } = store.entriesAt({ at: null, after: null, limit: 10 });
+    expect(entries.map(({ state }) => state.kind === 'file' && state.hash)).toEqual(known);
+    await again.close();
+  }
 });
 
 it('counts for each agent what it stores itself: one at its quota stops nothing of the other', async () => {
