@@ -60,7 +60,8 @@ export class AgentCopies {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.successions = new Successions({ directory: deps.config.data });
+    const spareDirectory = path.join(deps.home.directory, 'db');
+    this.successions = new Successions({ directory: deps.config.data, spareDirectory });
   }
 
   /**

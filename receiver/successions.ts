@@ -23,17 +23,19 @@ type Successor = z.infer<typeof fileSchema>['successors'][number];
 /**
  * Which devices go on with the data of which: `<data>/<home>/succession.json` names, beside the device that the directory
  * is named after (the *home*), those that came after it, the last of them the one that counts. Read from the disk each
- * time, as the disk may come and go; where the file is lost or damaged meanwhile, what it said last counts.
+ * time, as the disk may come and go; where the file is lost or damaged, what it said last counts, or a second copy of it.
  * @see docs/storage-format.md#succession
  */
 export class Successions {
   readonly #directory: string;
+  readonly #spareDirectory: string;
   /** What the files said last. */
   readonly #known = new Map<DeviceId, Successor[]>();
 
-  /** `directory`: the data directory. */
-  constructor({ directory }: { directory: string }) {
+  /** `directory`: the data directory. `spareDirectory`: has a directory of each home as well, or none yet. */
+  constructor({ directory, spareDirectory }: { directory: string; spareDirectory: string }) {
     this.#directory = directory;
+    this.#spareDirectory = spareDirectory;
   }
 
   /**
@@ -84,7 +86,8 @@ export class Successions {
     const kept = replacesLast ? before.slice(0, -1) : before;
     const successors: Successor[] = [...kept, { deviceId, since: new Date(since).toISOString() }];
     try {
-      this.#write(home, successors);
+      this.#write(this.#file(home), successors);
+      this.#write(this.#spareFile(home), successors);
     } catch (cause) {
       const code = systemErrorCode(cause);
       if (code === null) throw cause;
@@ -95,14 +98,13 @@ export class Successions {
 
   /** Writes the file again where it was lost or damaged since it was read. True: it was. Durable when it returns. @throws a system error */
   mend(home: DeviceId): boolean {
-    const known = this.#known.get(home);
-    if (known === undefined || !fs.existsSync(path.join(this.#directory, home))) return false;
-    try {
-      if (this.#readFile(home) !== null) return false;
-    } catch (error) {
-      if (!isCoded(error, 'HOME_INVALID')) throw error;
-    }
-    this.#write(home, known);
+    if (!fs.existsSync(path.join(this.#directory, home))) return false;
+    const known = this.#read(home);
+    if (known.length === 0) return false;
+    const [main, spare] = [this.#file(home), this.#spareFile(home)];
+    if (JSON.stringify(readIfWhole(spare)) !== JSON.stringify(known)) this.#write(spare, known);
+    if (readIfWhole(main) !== null) return false;
+    this.#write(main, known);
     return true;
   }
 
@@ -116,47 +118,58 @@ export class Successions {
   }
 
   #read(home: DeviceId): Successor[] {
-    const known = this.#known.get(home);
+    const spare = (): Successor[] | null => this.#known.get(home) ?? readIfWhole(this.#spareFile(home));
+    let found: Successor[] | null;
     try {
-      const found = this.#readFile(home);
-      if (found === null) return known ?? [];
-      this.#known.set(home, found);
-      return found;
+      found = readSuccessors(this.#file(home)) ?? spare();
     } catch (error) {
-      if (known === undefined || !isCoded(error, 'HOME_INVALID')) throw error;
-      return known;
+      found = isCoded(error, 'HOME_INVALID') ? spare() : null;
+      if (found === null) throw error;
     }
+    if (found === null) return [];
+    this.#known.set(home, found);
+    return found;
   }
 
-  /** Null where there is none. @throws CodedError HOME_INVALID */
-  #readFile(home: DeviceId): Successor[] | null {
-    const file = this.#file(home);
-    let text: string;
-    try {
-      text = fs.readFileSync(file, 'utf8');
-    } catch (error) {
-      if (['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) return null;
-      throw error;
-    }
-    try {
-      return fileSchema.parse(JSON.parse(text)).successors;
-    } catch (cause) {
-      throw new CodedError('HOME_INVALID', `${file} cannot be understood`, {
-        hint: 'it says which device goes on with this data: put it back from a backup, or move it away and say "succeed" again',
-        cause,
-      });
-    }
-  }
-
-  #write(home: DeviceId, successors: Successor[]): void {
-    writeFileAtomic(
-      this.#file(home),
-      `${JSON.stringify({ format: 'mastokeep-succession-1', successors })}\n`,
-      0o640,
-    );
+  #write(file: string, successors: Successor[]): void {
+    fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o750 });
+    writeFileAtomic(file, `${JSON.stringify({ format: 'mastokeep-succession-1', successors })}\n`, 0o640);
   }
 
   #file(home: DeviceId): string {
     return path.join(this.#directory, home, fileName);
+  }
+
+  #spareFile(home: DeviceId): string {
+    return path.join(this.#spareDirectory, home, fileName);
+  }
+}
+
+/** Null where there is none. @throws CodedError HOME_INVALID */
+function readSuccessors(file: string): Successor[] | null {
+  let text: string;
+  try {
+    text = fs.readFileSync(file, 'utf8');
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) return null;
+    throw error;
+  }
+  try {
+    return fileSchema.parse(JSON.parse(text)).successors;
+  } catch (cause) {
+    throw new CodedError('HOME_INVALID', `${file} cannot be understood`, {
+      hint: 'it says which device goes on with this data: put it back from a backup; or stop the receiver, move it away, say "succeed" again, and only then start the receiver',
+      cause,
+    });
+  }
+}
+
+/** The same, and null as well where it is damaged. */
+function readIfWhole(file: string): Successor[] | null {
+  try {
+    return readSuccessors(file);
+  } catch (error) {
+    if (isCoded(error, 'HOME_INVALID')) return null;
+    throw error;
   }
 }

@@ -306,7 +306,7 @@ it('does not hand back what a device that is connected goes on with', async () =
   expect(await succeed(next.agent, old.agent)).toMatchObject({ already: false });
 });
 
-it('goes by what it knows while the file is damaged or gone, and a scrub writes it again', async () => {
+it('goes by what it knows, or by a second copy, while the file is damaged or gone, and a scrub writes it again', async () => {
   await leaveHistory();
   await succeed(old.agent, next.agent);
   await reopen();
@@ -320,6 +320,16 @@ it('goes by what it knows while the file is damaged or gone, and a scrub writes 
     expect(copies.successions.mend(home())).toBe(true);
     expect(fs.readFileSync(file).equals(whole)).toBe(true);
   }
+  await close();
+  fs.truncateSync(file, 20);
+  await open();
+  expect(copies.successions.currentOf(home())).toBe(next.agent);
+  expect(copies.successions.mend(home())).toBe(true);
+  fs.rmSync(path.join(scratch, 'home', 'db', old.agent, 'succession.json'));
+  expect(copies.successions.mend(home())).toBe(false);
+  expect(fs.readFileSync(path.join(scratch, 'home', 'db', old.agent, 'succession.json')).equals(whole)).toBe(
+    true,
+  );
   fs.renameSync(path.join(scratch, 'data', old.agent), path.join(scratch, 'away'));
   expect(copies.successions.mend(home())).toBe(false);
   fs.renameSync(path.join(scratch, 'away'), path.join(scratch, 'data', old.agent));
@@ -331,6 +341,7 @@ it('does not let another agent suffer from a damaged file, and gives a device th
   await copies.open(third.agent, 'media', 'mirror');
   await close();
   fs.truncateSync(path.join(scratch, 'data', old.agent, 'succession.json'), 20);
+  fs.rmSync(path.join(scratch, 'home', 'db', old.agent, 'succession.json'));
   copies = receiverCopies(scratch);
   const { successions } = copies;
   expect([successions.homeOf(third.agent), successions.successorOf(third.agent)]).toEqual([
