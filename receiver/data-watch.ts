@@ -5,6 +5,8 @@ import type { Logger } from '../shared/io/logger.ts';
 import type { AgentCopies, HeldFolder } from './agent-copies.ts';
 
 const checkIntervalMs = 5000;
+/** A store that failed is opened anew after so many checks, as its disk may be full or dying. */
+const reopenChecks = 12;
 
 type Deps = {
   copies: AgentCopies;
@@ -16,11 +18,14 @@ type Deps = {
 
 /**
  * Notices when the disk with the copies vanishes while the receiver runs, and when it is back: stores whose directory
- * is gone are closed with an alarm and take nothing, and are opened again as soon as it is there.
+ * is gone are closed with an alarm and take nothing, and are opened again as soon as it is there. A store that failed
+ * otherwise (a write that found no room) and that no session opens anew, is opened anew after a minute, again and again.
  */
 export class DataWatch {
   readonly #deps: Deps;
   readonly #lost = new Map<string, HeldFolder>();
+  /** Of stores that failed: the checks until they are opened anew. */
+  readonly #failed = new Map<string, HeldFolder & { checksLeft: number }>();
   #timer: NodeJS.Timeout | null = null;
   #checking: Promise<void> = Promise.resolve();
 
@@ -54,6 +59,7 @@ export class DataWatch {
         logger.warn({ agentId, folder }, 'the directory of a copy has vanished; the copy is closed');
       }
     }
+    await this.#reopenFailed();
     for (const lost of copies.vanished()) this.#lost.set(`${lost.agentId}/${lost.folder}`, lost);
     for (const [key, { agentId, folder }] of this.#lost) {
       if (copies.hasVanished(agentId, folder)) {
@@ -65,6 +71,34 @@ export class DataWatch {
         await copies.open(agentId, folder);
         this.#deps.alarms.clear(alarmKey(agentId, folder));
         logger.info({ agentId, folder }, 'the directory of a copy is back; the copy is open again');
+      } catch (error) {
+        this.#alarm(agentId, folder, error);
+      }
+    }
+  }
+
+  async #reopenFailed(): Promise<void> {
+    const { alarms, copies, logger, withoutSession } = this.#deps;
+    for (const agentId of copies.agentIds()) {
+      for (const [folder, store] of copies.foldersOf(agentId)) {
+        const key = `${agentId}/${folder}`;
+        if (!store.mustReopen) this.#failed.delete(key);
+        else if (!this.#failed.has(key)) this.#failed.set(key, { agentId, folder, checksLeft: reopenChecks });
+      }
+    }
+    for (const [key, failed] of this.#failed) {
+      failed.checksLeft -= 1;
+      if (failed.checksLeft > 0) continue;
+      failed.checksLeft = reopenChecks;
+      const { agentId, folder } = failed;
+      try {
+        await withoutSession(agentId, async () => {
+          await copies.closeStore(agentId, folder);
+          await copies.open(agentId, folder);
+        });
+        this.#failed.delete(key);
+        alarms.clear(alarmKey(agentId, folder));
+        logger.info({ agentId, folder }, 'the copy had failed and is open again');
       } catch (error) {
         this.#alarm(agentId, folder, error);
       }

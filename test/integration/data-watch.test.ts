@@ -3,14 +3,19 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { AgentCopies } from '../../receiver/agent-copies.ts';
 import { DataWatch } from '../../receiver/data-watch.ts';
+import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { parseDeviceId, type DeviceId } from '../../shared/identity/device-id.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
+import { dyingDisk } from '../support/faulty-disk.ts';
+import { FeedFake } from '../support/store-fixture.ts';
 import { memoryDirectory } from '../support/temporary-directory.ts';
 import { receiverCopies } from '../support/receiver-copies.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
 
+const disk = dyingDisk(nodeDisk);
 let data: string;
 let copies: AgentCopies;
 let alarms: AlarmBoard;
@@ -23,7 +28,7 @@ beforeEach(async () => {
   data = path.join(scratch, 'data');
   fs.mkdirSync(data);
   const now = (): number => Date.now();
-  copies = receiverCopies(scratch, now);
+  copies = receiverCopies(scratch, now, {}, disk.disk);
   alarms = new AlarmBoard({ logger: silentLogger, now });
   interrupted = [];
   watch = new DataWatch({
@@ -39,6 +44,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  disk.revive();
   await copies.close();
 });
 
@@ -74,4 +80,24 @@ it('opens a copy anew where another directory stands in the place of its own', a
   expect(copies.get(agentId, 'media')).not.toBe(store);
   expect(copies.get(agentId, 'media').isInPlace()).toBe(true);
   expect(alarms.list()).toEqual([]);
+});
+
+it('opens a store anew that has failed and that nobody else opens, and goes on trying while the disk refuses', async () => {
+  const feed = new FeedFake(() => copies.get(agentId, 'media') as MirrorStore);
+  await feed.send({ file: 'one' });
+  disk.dieAfter(3);
+  await expect(feed.send({ file: 'two' })).rejects.toMatchObject({ code: 'DISK_FAILED' });
+  expect(copies.get(agentId, 'media').mustReopen).toBe(true);
+  const minute = async (): Promise<void> => {
+    for (let checks = 0; checks < 12; checks += 1) await watch.check();
+  };
+  await minute();
+  expect(alarms.list()).toMatchObject([{ code: 'DISK_FAILED' }]);
+  disk.revive();
+  await minute();
+  expect(alarms.list()).toEqual([]);
+  expect(interrupted).toEqual([agentId, agentId]);
+  const again = new FeedFake(() => copies.get(agentId, 'media') as MirrorStore);
+  again.sequence = 1;
+  await again.send({ file: 'two' });
 });
