@@ -229,6 +229,7 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
     scrub: {
       coveredAt: null,
       damaged: 2,
+      lacksRoom: 'it is full',
       startedAt: new Date(now - 3_600_000).toISOString(),
       done: false,
       readBytes: 3 * 2 ** 30,
@@ -258,7 +259,7 @@ agent AAAAAAA is frozen (media MASS_CHANGE, found 60 minutes ago): nothing of it
 
 2 restore points are forgotten, but not all of what only that held is removed yet: tried again every ten minutes, when no restore reads
 
-what is stored is being read through: 3 GiB of 8 GiB, the first time, 2 damaged
+what is stored is being read through: 3 GiB of 8 GiB, the first time, 2 damaged and no room to make them whole
 `);
   const [agent, ...others] = status.agents;
   if (agent === undefined) throw new Error('no agent');
