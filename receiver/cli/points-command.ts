@@ -39,7 +39,11 @@ export function addPointsCommands(program: Command): void {
     .action(async (point: string, options: { json?: true }, command: Command) => {
       const { id, wasPinned } = await withReceiver(command, async (commands) => commands.unpin({ point }));
       if (options.json === true) printJson({ id, wasPinned });
-      else
-        printText(wasPinned ? `restore point ${id} is no longer pinned` : `restore point ${id} had no pin`);
+      else printText(describeUnpinned({ id, wasPinned }));
     });
+}
+
+/** For people. */
+export function describeUnpinned({ id, wasPinned }: { id: string; wasPinned: boolean }): string {
+  return wasPinned ? `restore point ${id} is no longer pinned` : `restore point ${id} had no pin`;
 }

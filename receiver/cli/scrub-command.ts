@@ -26,8 +26,13 @@ export function addScrubCommand(program: Command): void {
       });
       if (options.json === true) printJson(report);
       else printText(...formatScrubReport(report));
-      if (report.damaged > 0 || report.skipped) process.exitCode = 1;
+      process.exitCode = scrubExitCode(report);
     });
+}
+
+/** 0: everything was read, and nothing is damaged any more. */
+export function scrubExitCode({ damaged, skipped }: Pick<ScrubReport, 'damaged' | 'skipped'>): 0 | 1 {
+  return damaged > 0 || skipped ? 1 : 0;
 }
 
 /** The report for people. */

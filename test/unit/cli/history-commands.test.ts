@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { describeDone, describePlan } from '../../../receiver/cli/forget-command.ts';
+import { describeUnpinned } from '../../../receiver/cli/points-command.ts';
 import { describeRelease } from '../../../receiver/cli/release-command.ts';
 import { describeSucceeded } from '../../../receiver/cli/succeed-command.ts';
 import type { ForgetListing } from '../../../receiver/receiver-commands.ts';
@@ -67,4 +68,9 @@ it('succeed says who goes on with whose folders, whether it did before, and what
     `device ${second} goes on with the data of ${first} already: database, media`,
     next,
   ]);
+});
+
+it('unpin says whether there was a pin', () => {
+  expect(describeUnpinned({ id: 'P', wasPinned: true })).toBe('restore point P is no longer pinned');
+  expect(describeUnpinned({ id: 'P', wasPinned: false })).toBe('restore point P had no pin');
 });

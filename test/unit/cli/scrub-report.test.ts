@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { formatScrubReport } from '../../../receiver/cli/scrub-command.ts';
+import { formatScrubReport, scrubExitCode } from '../../../receiver/cli/scrub-command.ts';
 import type { ScrubReport } from '../../../receiver/receiver-commands.ts';
 
 const clean: ScrubReport = {
@@ -54,4 +54,11 @@ it('names what was damaged and is whole again', () => {
     '  b.jpg (missing)',
     '3 GiB read, 1 damaged; found 3, repaired 2',
   ]);
+});
+
+it('ends with 1 where something is damaged, or could not be read', () => {
+  expect(scrubExitCode(clean)).toBe(0);
+  expect(scrubExitCode({ ...clean, found: 2, repaired: 2 } as ScrubReport)).toBe(0);
+  expect(scrubExitCode({ ...clean, damaged: 1 })).toBe(1);
+  expect(scrubExitCode({ ...clean, skipped: true })).toBe(1);
 });
