@@ -233,6 +233,22 @@ function addVersion(root: string): void {
   fs.writeFileSync(`${root}/versions/b~20261101-101010`, 'an older bee');
 }
 
+it('looks at all versions again after a journal was lost, as what is found then may be due for long', async () => {
+  const { open, root } = storeFixture(undefined, {}, { retention: { kind: 'points', floorDays: 7 } });
+  store = await open();
+  const feed = new FeedFake(() => store);
+  await feed.send({ a: 'one' });
+  const kept = { parts: [], longestMs: 365 * 86_400_000, newestComplete: 3, floorDays: 7 };
+  expect(await store.expire(Date.now(), kept)).toEqual({ versions: 0, bytes: 0 });
+  await store.close();
+  fs.rmSync(`${root}/journal`, { recursive: true });
+  fs.writeFileSync(`${root}/versions/b~20200101-101010`, 'older than any rule');
+  store = await open();
+  expect(store.usage()).toMatchObject({ versions: 1 });
+  expect(await store.expire(Date.now(), kept)).toMatchObject({ versions: 1 });
+  expect(fs.readdirSync(`${root}/versions`)).toEqual([]);
+});
+
 it('makes a damaged database anew', async () => {
   const { open, databasePath } = await closedStore();
   removeDatabase(databasePath);
