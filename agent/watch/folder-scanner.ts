@@ -125,7 +125,10 @@ export class FolderScanner {
   /** When something has to be done though nobody asks for it (monotonic ms). */
   nextDueMs(): number {
     const due = this.looks.nextDueMs() ?? Number.POSITIVE_INFINITY;
-    return Math.min(due, this.scan?.deadlineMs ?? Number.POSITIVE_INFINITY);
+    if (this.scan === null) return due;
+    if (this.scan.waitingFor !== null) return Math.min(due, this.scan.deadlineMs);
+    const commitAt = this.batch.size > 0 ? this.oldestChangeMs + commitDelayMs : Number.POSITIVE_INFINITY;
+    return Math.min(due, this.scan.walksAtMs, commitAt);
   }
 
   markDirty(path: RelativePath): void {
@@ -148,7 +151,9 @@ export class FolderScanner {
       if (this.batch.size > 0 && now - this.oldestChangeMs >= patience) this.commit();
       if (this.scan === null && !this.startScan()) return false;
       if (this.scan !== null && !this.advanceScan(this.scan)) {
-        return this.batch.size > 0 || this.looks.isBusy;
+        // a walk that rests leaves what it found to its time
+        const rests = this.scan?.waitingFor === null;
+        return (this.batch.size > 0 && !rests) || this.looks.isBusy;
       }
     }
     return true;
@@ -177,6 +182,7 @@ export class FolderScanner {
       startedAtMs: this.deps.clock.monotonicMs(),
       walk: this.walkAll(),
       recentMax: this.options.hotDirectoriesMax,
+      entriesPerSecond: this.options.scanEntriesPerSecond,
     });
     this.nextWaiters = [];
     this.deps.logger.debug({ folder: this.folder.id }, 'full scan begins');
@@ -193,10 +199,11 @@ export class FolderScanner {
     }
   }
 
-  /** Goes on with the full scan; false when it waits for files to settle. */
+  /** Goes on with the full scan; false when it waits for files to settle, or goes no faster. */
   private advanceScan(scan: FullScan): boolean {
     const now = this.deps.clock.monotonicMs();
     if (scan.waitingFor === null) {
+      if (now < scan.walksAtMs) return false;
       if (scan.walk.next().done !== true) return true;
       scan.waitingFor = new Set(this.looks.settlingPaths());
       scan.deadlineMs = now + this.options.settleWaitMsMax;
@@ -359,7 +366,10 @@ export class FolderScanner {
       special: () => {
         if (this.scan !== null && this.current === 'walk') this.scan.specials += 1;
       },
-      listed: (directory, newestNs) => this.noteListed(directory, newestNs),
+      listed: (directory, newestNs, entries) => {
+        if (this.current === 'walk') this.scan?.countEntries(entries + 1);
+        this.noteListed(directory, newestNs);
+      },
     };
   }
 

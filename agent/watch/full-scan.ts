@@ -33,17 +33,32 @@ export class FullScan {
   /** Directories with their latest change, for the hot set. */
   private recent: { directory: RelativePath; newestNs: bigint }[] = [];
   private readonly recentMax: number;
+  private readonly entriesPerSecond: number | null;
+  private entries = 0;
 
   constructor(options: {
     waiters: ScanWaiter[];
     startedAtMs: number;
     walk: Generator<undefined, void>;
     recentMax: number;
+    entriesPerSecond: number | null;
   }) {
     this.waiters = options.waiters;
     this.startedAtMs = options.startedAtMs;
     this.walk = options.walk;
     this.recentMax = options.recentMax;
+    this.entriesPerSecond = options.entriesPerSecond;
+  }
+
+  /** The walk has looked at so many files and directories more. */
+  countEntries(entries: number): void {
+    this.entries += entries;
+  }
+
+  /** When the walk may go on, so that it looks at no more entries a second than it is to (monotonic ms). */
+  get walksAtMs(): number {
+    if (this.entriesPerSecond === null) return this.startedAtMs;
+    return this.startedAtMs + (this.entries / this.entriesPerSecond) * 1000;
   }
 
   noteDirectory(directory: RelativePath, newestNs: bigint): void {

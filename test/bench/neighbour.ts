@@ -1,0 +1,169 @@
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { MastodonDatabase } from '../support/mastodon-database.ts';
+import { MastodonTree } from '../support/mastodon-tree.ts';
+import { postgresBin, startPostgres } from '../support/postgres.ts';
+import { compareTrees } from '../support/tree-compare.ts';
+import type { Benchmark, BenchmarkContext, BenchmarkResult } from './benchmark.ts';
+import { DatabaseDump } from './database-dump.ts';
+import { fileHash } from './file-hash.ts';
+import { measureProcess } from './measured-process.ts';
+import { MirrorPair } from './mirror-pair.ts';
+import {
+  neighbourNames,
+  neighbourResult,
+  type Beside,
+  type NeighbourName,
+  type NeighbourRound,
+} from './neighbour-result.ts';
+import { findPeers, peerVersion, ProgramMissingError, requirePostgres } from './peer-programs.ts';
+import { PgbenchSite, type Stretch } from './pgbench-site.ts';
+import { SealedPair } from './sealed-pair.ts';
+import { statusesOfScale } from './statuses-of-scale.ts';
+
+const rounds = 3;
+const aloneMs = 15_000;
+const filesAtScale1 = 16_000;
+const medianBytes = 48 * 1024;
+const branchesAtScale1 = 30;
+/** What a site has: nothing of a commit is lost. Later settings win. */
+const durable = ['fsync=on', 'synchronous_commit=on', 'full_page_writes=on', 'autovacuum=on'];
+
+export const neighbour: Benchmark = {
+  name: 'neighbour',
+  summary:
+    'what a first copy and a dump take from pgbench on the same machine, beside what rsync and pg_dump take',
+  run: runNeighbour,
+};
+
+async function runNeighbour(context: BenchmarkContext): Promise<BenchmarkResult> {
+  const { directory, scale, seed, say } = context;
+  requirePostgres();
+  if (!findPeers(['rsync'], say).has('rsync'))
+    throw new ProgramMissingError('rsync is not installed (Debian package rsync)');
+  const server = await startPostgres(durable);
+  try {
+    const statuses = statusesOfScale(scale);
+    say(`making a site, and a database of ${statuses.toLocaleString('en')} statuses`);
+    const site = new PgbenchSite(server, directory, Math.ceil(branchesAtScale1 * scale));
+    const database = await MastodonDatabase.create(server, 'mastodon', { seed, statuses });
+    say('making media');
+    const media = path.join(directory, 'media');
+    const files = Math.ceil(filesAtScale1 * scale);
+    const tree = MastodonTree.make(media, { seed, files, medianBytes });
+    const dump = new DatabaseDump(path.join(directory, 'bare.dump'), database);
+    const measured: NeighbourRound[] = [];
+    for (let round = 0; round < rounds; round++)
+      measured.push(await measureRound(round, { site, say, media, database, dump, directory }));
+    return neighbourResult(measured, {
+      checks: [
+        'every copy of the media is as the media are',
+        'every dump restores to an archive that pg_restore makes the same statements of as of the bare one',
+      ],
+      notes: [
+        `${tree.files.toLocaleString('en')} files, ${peerVersion('rsync')}, both sides of every copy on this machine; PostgreSQL syncs every commit`,
+      ],
+    });
+  } finally {
+    await server.stop();
+  }
+}
+
+type Round = {
+  site: PgbenchSite;
+  say: (line: string) => void;
+  media: string;
+  database: MastodonDatabase;
+  dump: DatabaseDump;
+  directory: string;
+};
+
+/** Every candidate once, each round beginning with another one. */
+async function measureRound(round: number, { site, say, ...deps }: Round): Promise<NeighbourRound> {
+  const took = new Map<NeighbourName, Beside>();
+  for (let at = 0; at < neighbourNames.length; at++) {
+    const name = neighbourNames[(at + round) % neighbourNames.length] as NeighbourName;
+    const own = path.join(deps.directory, `round-${round}-${name}`);
+    fs.mkdirSync(own);
+    const beside = await candidates[name](own, deps, (work) => site.measure(async () => timed(work)));
+    fs.rmSync(own, { recursive: true });
+    execFileSync('sync');
+    say(
+      `round ${round + 1} of ${rounds}, ${name}: ${beside.perSecond.toFixed(0)} a second, ${(beside.tookMs / 1000).toFixed(1)} s`,
+    );
+    took.set(name, beside);
+  }
+  return Object.fromEntries(took) as NeighbourRound;
+}
+
+async function timed(work: () => Promise<unknown>): Promise<Stretch> {
+  const fromMs = Date.now();
+  await work();
+  return { fromMs, toMs: Date.now() };
+}
+
+type Measure = (work: () => Promise<unknown>) => Promise<Beside>;
+type Deps = Omit<Round, 'site' | 'say'>;
+
+/** Each sets itself up in a directory of its own, is measured, and throws where its result is not right. */
+const candidates: Readonly<
+  Record<NeighbourName, (own: string, deps: Deps, measure: Measure) => Promise<Beside>>
+> = {
+  alone: async (_own, _deps, measure) => measure(async () => pause(aloneMs)),
+  copy: async (own, { media }, measure) => {
+    const pair = await MirrorPair.start(path.join(own, 'pair'));
+    try {
+      const beside = await measure(async () => pair.copy(media));
+      checkCopy(media, await pair.copied());
+      return beside;
+    } finally {
+      await pair.stop();
+    }
+  },
+  rsync: async (own, { media }, measure) => {
+    const to = path.join(own, 'media');
+    const beside = await measure(async () =>
+      measureProcess(['rsync', '-a', '--fsync', `${media}/`, `${to}/`]),
+    );
+    checkCopy(media, to);
+    return beside;
+  },
+  dump: async (own, { database, dump }, measure) => {
+    const folder = { id: 'postgres', source: ['--postgres', database.connection()] };
+    const pair = await SealedPair.start(path.join(own, 'pair'), [folder], { countLink: false });
+    try {
+      const beside = await measure(async () => pair.dump('postgres'));
+      const to = path.join(own, 'restored');
+      await pair.restore('postgres', ['--to', to]);
+      await checkDump(path.join(to, 'postgres', 'database.dump'), dump);
+      return beside;
+    } finally {
+      await pair.stop();
+    }
+  },
+  pgDump: async (_own, { dump }, measure) => measure(async () => dump.bare()),
+};
+
+function checkCopy(media: string, copy: string): void {
+  const [difference] = compareTrees(media, copy, { emptyDirectories: false }).differences;
+  if (difference !== undefined) throw new Error(`a copy is wrong: ${difference.path}: ${difference.problem}`);
+}
+
+async function checkDump(restored: string, dump: DatabaseDump): Promise<void> {
+  await dump.make();
+  if ((await statementsHash(restored)) !== (await statementsHash(dump.file)))
+    throw new Error('a restored dump makes another database than the bare one');
+}
+
+/** SHA-256 of all statements that make the database of an archive. */
+async function statementsHash(archive: string): Promise<string> {
+  const statements = `${archive}.sql`;
+  await measureProcess([path.join(postgresBin, 'pg_restore'), '-f', statements, archive]);
+  try {
+    return await fileHash(statements);
+  } finally {
+    fs.rmSync(statements);
+  }
+}

@@ -1,0 +1,99 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, expect, it, onTestFinished } from 'vitest';
+import { UploadLimiter } from '../../agent/upload/upload-limiter.ts';
+import { parseTypedPath } from '../../shared/records/relative-path.ts';
+import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
+import { FakeMirrorStore } from '../support/fake-mirror-store.ts';
+import { LinkDevices } from '../support/link-devices.ts';
+import { formatEndpoint, LinkProxy } from '../support/link-proxy.ts';
+import { ReplicationLink, until } from '../support/replication-bench.ts';
+import { seededBytes } from '../support/seeded-bytes.ts';
+import { Workbench } from '../support/workbench.ts';
+
+const kib = 1024;
+const mib = 1024 * kib;
+const devices = new LinkDevices();
+
+afterEach(async () => devices.stop());
+
+function limiterOf(total: number): UploadLimiter {
+  const limiter = new UploadLimiter(
+    {
+      now: () => Date.now(),
+      steadyNow: () => performance.now(),
+      after: (ms, callback) => {
+        const timer = setTimeout(callback, ms);
+        return () => clearTimeout(timer);
+      },
+    },
+    { total, perReceiver: null, receivers: [], schedule: [] },
+  );
+  onTestFinished(() => limiter.stop());
+  return limiter;
+}
+
+/** A receiver's link to an agent, over TLS and a proxy that counts. */
+async function realLink() {
+  const agent = await devices.start('agent');
+  const receiver = await devices.start('receiver', { listen: [] });
+  const [hostAndPort = ''] = agent.addresses;
+  const proxy = await LinkProxy.start({ host: '127.0.0.1', port: Number(hostAndPort.split(':').at(-1)) });
+  onTestFinished(async () => proxy.stop());
+  const grant = { role: 'replica' } as const;
+  agent.book.pair({ deviceId: receiver.identity.deviceId, grant, addresses: [] });
+  const addresses = [formatEndpoint(proxy.endpoint)];
+  receiver.book.pair({ deviceId: agent.identity.deviceId, grant, addresses });
+  const [agentSide, receiverSide] = await Promise.all([agent.nextChannel(), receiver.nextChannel()]);
+  return { proxy, agentSide, receiverSide };
+}
+
+it('puts no more on a link than the limit allows, and lets new media pass beside a dump', async () => {
+  const { proxy, agentSide, receiverSide } = await realLink();
+  const feeds = [new FakeFolderFeed('database'), new FakeFolderFeed('media')] as const;
+  const [database, media] = feeds;
+  const stores = new Map([
+    ['database', new FakeMirrorStore()],
+    ['media', new FakeMirrorStore()],
+  ]);
+  const has = (folder: string, name: string): boolean =>
+    stores.get(folder)?.files.has(parseTypedPath(name)) === true;
+  const rate = 2 * mib;
+  database.write('dump', seededBytes('dump', 3 * mib));
+  database.scan();
+  media.scan();
+  const startedAt = performance.now();
+  const startedBytes = proxy.bytes.down;
+  const pace = limiterOf(rate / kib).pace(agentSide.peerId);
+  const link = new ReplicationLink({ feeds, stores }, { channels: [agentSide, receiverSide], pace });
+  await proxy.passed('down', 500 * kib);
+  media.write('picture', seededBytes('picture', 40 * kib));
+  media.scan();
+  await until(() => has('media', 'picture'), 'the picture came');
+  expect(has('database', 'dump')).toBe(false);
+  await until(() => has('database', 'dump'), 'the dump came');
+  const sent = proxy.bytes.down - startedBytes;
+  const elapsedMs = performance.now() - startedAt;
+  expect(sent).toBeGreaterThan(3 * mib);
+  // half a second may go at once; TLS and the WebSocket add their frames
+  expect(sent).toBeLessThan(((rate * elapsedMs) / 1000 + rate / 2) * 1.01 + 16 * kib);
+  await link.close();
+});
+
+it('holds a running agent to its configuration, and "status" tells', async () => {
+  const bench = await Workbench.create('upload', { proxySeed: 1 });
+  onTestFinished(async () => bench.dispose());
+  const file = path.join(bench.agent.home, 'agent.yaml');
+  fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('  total: off\n', '  total: 64\n'));
+  fs.writeFileSync(path.join(bench.source, 'file'), seededBytes('file', 192 * kib));
+  await bench.startPaired();
+  const startedAt = performance.now();
+  const { proxy } = bench;
+  const startedBytes = proxy?.bytes.down ?? 0;
+  await bench.settled();
+  const elapsedMs = performance.now() - startedAt;
+  const sent = (proxy?.bytes.down ?? 0) - startedBytes;
+  // what went before the counting began was limited too; half a second may go at once
+  expect(sent).toBeLessThan(((64 * kib * elapsedMs) / 1000 + 32 * kib) * 1.05 + 16 * kib);
+  expect(await bench.agent.status()).toMatchObject({ upload: { totalKibPerSecond: 64, period: null } });
+});
