@@ -14,7 +14,6 @@ export class TokenBucket {
   /** Changes the rate (bytes a second, null for none) from this moment on; what is owed stays owed. */
   setRate(bytesPerSecond: number | null, nowMs: number): void {
     this.#fill(nowMs);
-    if (this.#bytesPerMs === null) this.#level = Math.min(this.#level, 0);
     this.#bytesPerMs = bytesPerSecond === null ? null : bytesPerSecond / 1000;
     this.#level = Math.min(this.#level, this.burst);
   }

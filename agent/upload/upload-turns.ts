@@ -42,9 +42,7 @@ export class UploadTurns {
 
   /** `bytes`: 1 at least. */
   ask(receiverId: DeviceId, bytes: number, nowMs: number): UploadTurn {
-    // who asks again soon keeps its place; who comes back later catches up no more than a piece
-    const place = Math.max(this.#place - this.#total.pieceBytesMax, this.#lane(receiverId, nowMs).end);
-    const turn = { receiverId, bytes, place, granted: null };
+    const turn = { receiverId, bytes, place: this.#lane(receiverId, nowMs).end, granted: null };
     this.#waiting.push(turn);
     return turn;
   }
@@ -94,6 +92,7 @@ export class UploadTurns {
   #take(lane: Lane, bytes: number, nowMs: number): void {
     lane.bucket.take(bytes, nowMs);
     this.#total.take(bytes, nowMs);
+    // who asks again soon keeps its place; who was away or held back catches up no more than a piece
     lane.end = Math.max(lane.end, this.#place - this.#total.pieceBytesMax) + bytes;
   }
 

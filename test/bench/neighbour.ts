@@ -59,7 +59,7 @@ async function runNeighbour(context: BenchmarkContext): Promise<BenchmarkResult>
       measured.push(await measureRound(round, { site, say, media, database, dump, directory }));
     return neighbourResult(measured, {
       checks: [
-        'every copy of the media is as the media are',
+        'every copy of the media has all their names and bytes',
         'every dump restores to an archive that pg_restore makes the same statements of as of the bare one',
       ],
       notes: [
@@ -147,7 +147,7 @@ const candidates: Readonly<
 };
 
 function checkCopy(media: string, copy: string): void {
-  const [difference] = compareTrees(media, copy, { emptyDirectories: false }).differences;
+  const [difference] = compareTrees(media, copy, { emptyDirectories: false, modes: false, times: false }).differences;
   if (difference !== undefined) throw new Error(`a copy is wrong: ${difference.path}: ${difference.problem}`);
 }
 

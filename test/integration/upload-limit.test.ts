@@ -2,6 +2,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, expect, it, onTestFinished } from 'vitest';
 import { UploadLimiter } from '../../agent/upload/upload-limiter.ts';
+import type { DeviceId } from '../../shared/identity/device-id.ts';
+import { decodeMessage } from '../../shared/protocol/codec.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { FakeMirrorStore } from '../support/fake-mirror-store.ts';
@@ -78,6 +80,32 @@ it('puts no more on a link than the limit allows, and lets new media pass beside
   // half a second may go at once; TLS and the WebSocket add their frames
   expect(sent).toBeLessThan(((rate * elapsedMs) / 1000 + rate / 2) * 1.01 + 16 * kib);
   await link.close();
+});
+
+it('ends with its link, whatever still waits for its turn', async () => {
+  const media = new FakeFolderFeed('media');
+  media.write('file', seededBytes('file', 100 * kib));
+  media.scan();
+  const pace = limiterOf(1024).pace('SECOND' as DeviceId);
+  let asked = false;
+  const link = new ReplicationLink(
+    { feeds: [media], stores: new Map([['media', new FakeMirrorStore()]]) },
+    {
+      pace,
+      onMessage: (message, direction) => {
+        if (direction === 'second-to-first' && decodeMessage(message).type === 'want') {
+          asked = true;
+          // so much went out before that the content would wait for days
+          pace.sent(0, 1024 ** 4);
+        }
+        return message;
+      },
+    },
+  );
+  await until(() => asked, 'the receiver asked for the content');
+  await new Promise((resolve) => setImmediate(resolve));
+  link.serve.stop();
+  expect(await link.ended).toMatchObject({ agent: null });
 });
 
 it('holds a running agent to its configuration, and "status" tells', async () => {

@@ -160,6 +160,31 @@ it('counts what went without a turn, and what was larger than granted', () => {
   expect(turns.grant(2100).turns).toHaveLength(1);
 });
 
+it('saves up no more than a burst while nobody sends', () => {
+  const { turns, ids } = world(100, [{ own: null }]);
+  const [only] = ids as [DeviceId];
+  let bytes = 0;
+  for (;;) {
+    turns.ask(only, mib, 3_600_000);
+    const [turn] = turns.grant(3_600_000).turns;
+    if (turn === undefined) break;
+    bytes += turn.granted ?? 0;
+  }
+  expect(bytes).toBe(burstBytes(100));
+});
+
+it('lets a large piece of a receiver not be overtaken for ever by its small ones', () => {
+  const { turns, ids } = world(null, [{ own: 8 }]);
+  const [only] = ids as [DeviceId];
+  const large = turns.ask(only, 16 * kib, 0);
+  let small = turns.ask(only, 4 * kib, 0);
+  for (let nowMs = 0; nowMs < 5000; nowMs += 100) {
+    turns.grant(nowMs);
+    if (small.granted !== null) small = turns.ask(only, 4 * kib, nowMs);
+  }
+  expect(large.granted).toBe(16 * kib);
+});
+
 it('gives a receiver that had a limit of its own no credit for the time of it', () => {
   const { turns, ids } = world(100, [{ own: 8 }, { own: null }]);
   const everybody = ids.map((receiver) => ({ receiver, wants: [mib], uses: [1] }));
