@@ -203,7 +203,7 @@ export class FolderScanner {
   private advanceScan(scan: FullScan): boolean {
     const now = this.deps.clock.monotonicMs();
     if (scan.waitingFor === null) {
-      if (now < scan.walksAtMs) return false;
+      if (this.walkRests) return false;
       if (scan.walk.next().done !== true) return true;
       scan.waitingFor = new Set(this.looks.settlingPaths());
       scan.deadlineMs = now + this.options.settleWaitMsMax;
@@ -212,6 +212,12 @@ export class FolderScanner {
     if (scan.waitingFor.size > 0 && now < scan.deadlineMs) return false;
     this.finishScan(scan, scan.waitingFor);
     return true;
+  }
+
+  /** Whether the walk is ahead of the rate that it is to keep. */
+  private get walkRests(): boolean {
+    const scan = this.scan;
+    return scan?.isPaced === true && this.deps.clock.monotonicMs() < scan.walksAtMs;
   }
 
   private finishScan(scan: FullScan, unsettled: ReadonlySet<RelativePath>): void {
@@ -350,7 +356,7 @@ export class FolderScanner {
       reader: this.deps.reader,
       isNetwork: () => this.network,
       nowMs: () => this.deps.clock.wallMs(),
-      sliceIsOver: () => this.deps.sliceIsOver(),
+      sliceIsOver: () => this.deps.sliceIsOver() || (this.current === 'walk' && this.walkRests),
       beforeDirectory: (directory) => {
         if (this.batch.concerns(directory)) this.commit();
       },

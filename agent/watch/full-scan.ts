@@ -55,6 +55,11 @@ export class FullScan {
     this.entries += entries;
   }
 
+  /** Whether it is to look at no more than some entries a second. */
+  get isPaced(): boolean {
+    return this.entriesPerSecond !== null;
+  }
+
   /** When the walk may go on, so that it looks at no more entries a second than it is to (monotonic ms). */
   get walksAtMs(): number {
     if (this.entriesPerSecond === null) return this.startedAtMs;

@@ -1,17 +1,15 @@
 import type { BenchmarkResult, Goal, Row } from './benchmark.ts';
 import { median } from './median.ts';
 
-/** What the site did beside one of the candidates, and how long that one took. */
-export type Beside = { perSecond: number; tookMs: number };
+/** Transactions a second of the site, alone and then beside one of the candidates, and how long that one took. */
+export type Beside = { alonePerSecond: number; perSecond: number; tookMs: number };
 
-/** The candidates of one round, `alone` among them. */
 export type NeighbourRound = Readonly<Record<NeighbourName, Beside>>;
 
-export const neighbourNames = ['alone', 'copy', 'rsync', 'dump', 'pgDump'] as const;
+export const neighbourNames = ['copy', 'rsync', 'dump', 'pgDump'] as const;
 export type NeighbourName = (typeof neighbourNames)[number];
 
 const neighbourTitles: Readonly<Record<NeighbourName, string>> = {
-  alone: 'nothing',
   copy: 'mastokeep, first copy',
   rsync: 'rsync -a --fsync',
   dump: 'mastokeep, first dump',
@@ -24,20 +22,21 @@ const pairs = [
 ] as const;
 const pointsMax = 10;
 
-/** Losses are per cent of the throughput of the same round's `alone`; goals compare the two of a round. */
+/** Losses are per cent of the throughput alone, just before; goals compare the two of a round. */
 export function neighbourResult(
   rounds: readonly NeighbourRound[],
   said: { checks: readonly string[]; notes: readonly string[] },
 ): BenchmarkResult {
   const loss = (round: NeighbourRound, name: NeighbourName): number =>
-    100 * (1 - round[name].perSecond / round.alone.perSecond);
+    100 * (1 - round[name].perSecond / round[name].alonePerSecond);
   const rows = neighbourNames.map((name): Row => {
     const losses = rounds.map((round) => loss(round, name));
     return {
       what: neighbourTitles[name],
+      alone: median(rounds.map((round) => round[name].alonePerSecond)),
       perSecond: median(rounds.map((round) => round[name].perSecond)),
-      lost: name === 'alone' ? null : `${median(losses).toFixed(1)} %`,
-      each: name === 'alone' ? null : losses.map((one) => one.toFixed(1)).join(', '),
+      lost: `${median(losses).toFixed(1)} %`,
+      each: losses.map((one) => one.toFixed(1)).join(', '),
       tookMs: median(rounds.map((round) => round[name].tookMs)),
     };
   });
@@ -52,8 +51,9 @@ export function neighbourResult(
       {
         title: `pgbench, one client, beside others; medians of ${rounds.length}`,
         columns: [
-          { id: 'what', title: 'BESIDE', unit: 'text' },
-          { id: 'perSecond', title: 'TRANSACTIONS/S', unit: 'count' },
+          { id: 'what', title: 'WHAT', unit: 'text' },
+          { id: 'alone', title: 'ALONE, /S', unit: 'count' },
+          { id: 'perSecond', title: 'BESIDE IT, /S', unit: 'count' },
           { id: 'lost', title: 'LOST', unit: 'text' },
           { id: 'each', title: 'IN EACH ROUND, %', unit: 'text' },
           { id: 'tookMs', title: 'TIME', unit: 'ms' },

@@ -4,12 +4,14 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { postgresBin, type PostgresServer } from '../support/postgres.ts';
+import type { Beside } from './neighbour-result.ts';
 
 /** A stretch of time, ms since 1970. */
-export type Stretch = { fromMs: number; toMs: number };
+type Stretch = { fromMs: number; toMs: number };
 
 const database = 'site';
 const warmUpMs = 3000;
+const aloneMs = 8000;
 /** pgbench knows the length of its run beforehand; it is ended by hand. */
 const longestSeconds = 36_000;
 const clients = new Set<ChildProcess>();
@@ -32,8 +34,11 @@ export class PgbenchSite {
     server.run('pgbench', ['-i', '-q', '-s', String(branches), server.connection(database)]);
   }
 
-  /** Lets the site work while `beside` does; gives the transactions a second between its beginning and its end. */
-  async measure(beside: () => Promise<Stretch>): Promise<{ perSecond: number; tookMs: number }> {
+  /**
+   * Lets the site work, for some seconds alone and then while `work` does; gives the transactions a second of both. What it
+   * does alone is measured each time, so that the state of the machine and of the database is the same.
+   */
+  async measure(work: () => Promise<unknown>): Promise<Beside> {
     this.#server.sql(database, 'checkpoint');
     const prefix = path.join(this.#directory, `pgbench-${this.#runs++}`);
     const args = ['-n', '-c', '1', '-T', String(longestSeconds), '-l', `--log-prefix=${prefix}`];
@@ -45,19 +50,31 @@ export class PgbenchSite {
     client.stderr.on('data', (piece: Buffer) => (said = (said + piece.toString('utf8')).slice(-2000)));
     const ended = once(client, 'close') as Promise<[number | null]>;
     await pause(warmUpMs);
-    const stretch = await beside();
+    const alone = await timed(async () => pause(aloneMs));
+    const beside = await timed(work);
     await pause(warmUpMs / 3);
     // as if its time was over: it writes the rest of its log
     client.kill('SIGALRM');
     const [code] = await ended;
     clients.delete(client);
     if (code !== 0) throw new Error(`pgbench failed (${code ?? 'killed'}): ${said.trim()}`);
-    const log = `${prefix}.${client.pid}`;
-    const count = countTransactions(fs.readFileSync(log, 'latin1'), stretch);
-    fs.rmSync(log);
-    const tookMs = stretch.toMs - stretch.fromMs;
-    return { perSecond: (count * 1000) / tookMs, tookMs };
+    const file = `${prefix}.${client.pid}`;
+    const log = fs.readFileSync(file, 'latin1');
+    fs.rmSync(file);
+    const perSecond = (stretch: Stretch): number =>
+      (countTransactions(log, stretch) * 1000) / (stretch.toMs - stretch.fromMs);
+    return {
+      alonePerSecond: perSecond(alone),
+      perSecond: perSecond(beside),
+      tookMs: beside.toMs - beside.fromMs,
+    };
   }
+}
+
+async function timed(work: () => Promise<unknown>): Promise<Stretch> {
+  const fromMs = Date.now();
+  await work();
+  return { fromMs, toMs: Date.now() };
 }
 
 /**
