@@ -313,7 +313,8 @@ export class ServeSession {
         continue;
       }
       said = true;
-      for (const message of messages) await this.sendPaced(message);
+      for (const message of messages)
+        await (message.type === 'records' ? this.sendPaced(message) : this.send(message));
     }
     return said;
   }

@@ -82,6 +82,43 @@ it('puts no more on a link than the limit allows, and lets new media pass beside
   await link.close();
 });
 
+it('lets records and content wait for their turn, and counts whatever is said', async () => {
+  const media = new FakeFolderFeed('media');
+  media.checkpointRecords = 50;
+  media.batchRecords = 50;
+  for (let file = 0; file < 200; file++) media.write(`file ${file}`, `${file}`);
+  media.scan();
+  const claims: number[] = [];
+  let counted = 0;
+  const told = { all: 0, paced: [] as number[] };
+  const link = new ReplicationLink(
+    { feeds: [media], stores: new Map([['media', new FakeMirrorStore()]]) },
+    {
+      pace: {
+        claim: async (bytes) => {
+          claims.push(bytes);
+          return bytes;
+        },
+        sent: (_claimed, bytes) => void (counted += bytes),
+        end: () => {},
+      },
+      onMessage: (message, direction) => {
+        const { type } = decodeMessage(message);
+        if (direction === 'second-to-first' || type === 'hello') return message;
+        told.all += message.length;
+        if (type === 'records') told.paced.push(message.length);
+        return message;
+      },
+    },
+  );
+  await until(() => link.count('indexEnd') === 1, 'all is durable');
+  await link.close();
+  expect(told.paced.length).toBeGreaterThan(2);
+  expect(claims).toEqual(expect.arrayContaining(told.paced));
+  expect(claims.length).toBe(told.paced.length + link.count('content'));
+  expect(counted).toBe(told.all);
+});
+
 it('ends with its link, whatever still waits for its turn', async () => {
   const media = new FakeFolderFeed('media');
   media.write('file', seededBytes('file', 100 * kib));
@@ -112,7 +149,9 @@ it('holds a running agent to its configuration, and "status" tells', async () =>
   const bench = await Workbench.create('upload', { proxySeed: 1 });
   onTestFinished(async () => bench.dispose());
   const file = path.join(bench.agent.home, 'agent.yaml');
-  fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('  total: off\n', '  total: 64\n'));
+  const text = fs.readFileSync(file, 'utf8');
+  const limits = '  total: 64\n  perReceiver: 4000\n';
+  fs.writeFileSync(file, text.replace('  total: off\n  perReceiver: off\n', limits));
   fs.writeFileSync(path.join(bench.source, 'file'), seededBytes('file', 192 * kib));
   await bench.startPaired();
   const startedAt = performance.now();
@@ -123,5 +162,8 @@ it('holds a running agent to its configuration, and "status" tells', async () =>
   const sent = (proxy?.bytes.down ?? 0) - startedBytes;
   // what went before the counting began was limited too; half a second may go at once
   expect(sent).toBeLessThan(((64 * kib * elapsedMs) / 1000 + 32 * kib) * 1.05 + 16 * kib);
-  expect(await bench.agent.status()).toMatchObject({ upload: { totalKibPerSecond: 64, period: null } });
+  expect(await bench.agent.status()).toMatchObject({
+    upload: { totalKibPerSecond: 64, period: null },
+    receivers: [{ uploadKibPerSecond: 4000 }],
+  });
 });
