@@ -129,10 +129,8 @@ export class FolderScanner {
   /** When something has to be done though nobody asks for it (monotonic ms). */
   nextDueMs(): number {
     const due = this.looks.nextDueMs() ?? Number.POSITIVE_INFINITY;
-    if (this.scan === null) return due;
-    if (this.scan.waitingFor !== null) return Math.min(due, this.scan.deadlineMs);
     const commitAt = this.batch.size > 0 ? this.oldestChangeMs + commitDelayMs : Number.POSITIVE_INFINITY;
-    return Math.min(due, this.scan.walksAtMs, commitAt);
+    return Math.min(due, this.scan?.dueMs(commitAt) ?? Number.POSITIVE_INFINITY);
   }
 
   markDirty(path: RelativePath): void {
@@ -207,7 +205,7 @@ export class FolderScanner {
   private advanceScan(scan: FullScan): boolean {
     const now = this.deps.clock.monotonicMs();
     if (scan.waitingFor === null) {
-      if (this.walkRests) return false;
+      if (scan.rests(now)) return false;
       if (scan.walk.next().done !== true) return true;
       scan.waitingFor = new Set(this.looks.settlingPaths());
       scan.deadlineMs = now + this.options.settleWaitMsMax;
@@ -216,12 +214,6 @@ export class FolderScanner {
     if (scan.waitingFor.size > 0 && now < scan.deadlineMs) return false;
     this.finishScan(scan, scan.waitingFor);
     return true;
-  }
-
-  /** Whether the walk is ahead of the rate that it is to keep. */
-  private get walkRests(): boolean {
-    const scan = this.scan;
-    return scan?.isPaced === true && this.deps.clock.monotonicMs() < scan.walksAtMs;
   }
 
   private finishScan(scan: FullScan, unsettled: ReadonlySet<RelativePath>): void {
@@ -353,6 +345,10 @@ export class FolderScanner {
     if (this.scan !== null) this.scan.incomplete = true;
   }
 
+  private walkRests(): boolean {
+    return this.scan?.rests(this.deps.clock.monotonicMs()) === true;
+  }
+
   private createSink(): ScanSink {
     return {
       index: this.index,
@@ -360,7 +356,7 @@ export class FolderScanner {
       reader: this.deps.reader,
       isNetwork: () => this.network,
       nowMs: () => this.deps.clock.wallMs(),
-      sliceIsOver: () => this.deps.sliceIsOver() || (this.current === 'walk' && this.walkRests),
+      sliceIsOver: () => this.deps.sliceIsOver() || (this.current === 'walk' && this.walkRests()),
       beforeDirectory: (directory) => {
         if (this.batch.concerns(directory)) this.commit();
       },

@@ -55,13 +55,17 @@ export class FullScan {
     this.entries += entries;
   }
 
-  /** Whether it is to look at no more than some entries a second. */
-  get isPaced(): boolean {
-    return this.entriesPerSecond !== null;
+  /** Whether the walk is ahead of the entries a second that it is to look at. */
+  rests(nowMs: number): boolean {
+    return this.entriesPerSecond !== null && this.waitingFor === null && nowMs < this.walksAtMs;
   }
 
-  /** When the walk may go on, so that it looks at no more entries a second than it is to (monotonic ms). */
-  get walksAtMs(): number {
+  /** When it goes on (monotonic ms); a walk that rests also for the commit of what it found. */
+  dueMs(commitAtMs: number): number {
+    return this.waitingFor === null ? Math.min(this.walksAtMs, commitAtMs) : this.deadlineMs;
+  }
+
+  private get walksAtMs(): number {
     if (this.entriesPerSecond === null) return this.startedAtMs;
     return this.startedAtMs + (this.entries / this.entriesPerSecond) * 1000;
   }

@@ -81,7 +81,10 @@ type Round = {
   directory: string;
 };
 
-/** Every candidate once, each round beginning with another one. */
+/**
+ * Every candidate once, each round beginning with another one. What it made stays until all are through: a file system that
+ * still removes inodes is slow for the next one.
+ */
 async function measureRound(round: number, { site, say, ...deps }: Round): Promise<NeighbourRound> {
   const took = new Map<NeighbourName, Beside>();
   for (let at = 0; at < neighbourNames.length; at++) {
@@ -89,7 +92,6 @@ async function measureRound(round: number, { site, say, ...deps }: Round): Promi
     const own = path.join(deps.directory, `round-${round}-${name}`);
     fs.mkdirSync(own);
     const beside = await candidates[name](own, deps, (work) => site.measure(work));
-    fs.rmSync(own, { recursive: true });
     execFileSync('sync');
     say(
       `round ${round + 1} of ${rounds}, ${name}: ${beside.perSecond.toFixed(0)} a second instead of ${beside.alonePerSecond.toFixed(0)}, ${(beside.tookMs / 1000).toFixed(1)} s`,
