@@ -44,9 +44,9 @@ it('lets the site go before the threads that cut and seal a dump', async () => {
   const bench = await SealedBench.create(temporaryDirectory(), [key.recipient]);
   const before = niceness().filter((nice) => nice >= 10).length;
   const seen: number[] = [];
-  let ended = false;
-  const dumping = bench.dump(seededBytes('dump', 1024 * 1024)).finally(() => (ended = true));
-  while (!ended) {
+  const run = { ended: false };
+  const dumping = bench.dump(seededBytes('dump', 1024 * 1024)).finally(() => (run.ended = true));
+  while (!run.ended) {
     seen.push(niceness().filter((nice) => nice >= 10).length);
     await new Promise((resolve) => setImmediate(resolve));
   }
