@@ -25,13 +25,11 @@ beforeEach(async () => {
 });
 
 async function offline<Result>(run: (commands: ReceiverCommands) => Promise<Result>): Promise<Result> {
-  const { commands, close } = createOfflineReceiverCommands(
-    homeAt(path.join(scratch, 'home'), 'receiver.yaml'),
-  );
+  const receiver = createOfflineReceiverCommands(homeAt(path.join(scratch, 'home'), 'receiver.yaml'));
   try {
-    return await run(commands);
+    return await run(receiver.commands);
   } finally {
-    await close();
+    await receiver.close();
   }
 }
 
