@@ -87,7 +87,7 @@ export class Successions {
     const successors: Successor[] = [...kept, { deviceId, since: new Date(since).toISOString() }];
     try {
       this.#write(this.#file(home), successors);
-      this.#write(this.#spareFile(home), successors);
+      this.#writeSpare(home, successors);
     } catch (cause) {
       const code = systemErrorCode(cause);
       if (code === null) throw cause;
@@ -102,7 +102,7 @@ export class Successions {
     const known = this.#read(home);
     if (known.length === 0) return false;
     const [main, spare] = [this.#file(home), this.#spareFile(home)];
-    if (JSON.stringify(readIfWhole(spare)) !== JSON.stringify(known)) this.#write(spare, known);
+    if (JSON.stringify(readIfWhole(spare)) !== JSON.stringify(known)) this.#writeSpare(home, known);
     if (readIfWhole(main) !== null) return false;
     this.#write(main, known);
     return true;
@@ -131,8 +131,13 @@ export class Successions {
     return found;
   }
 
-  #write(file: string, successors: Successor[]): void {
+  #writeSpare(home: DeviceId, successors: Successor[]): void {
+    const file = this.#spareFile(home);
     fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o750 });
+    this.#write(file, successors);
+  }
+
+  #write(file: string, successors: Successor[]): void {
     writeFileAtomic(file, `${JSON.stringify({ format: 'mastokeep-succession-1', successors })}\n`, 0o640);
   }
 

@@ -33,15 +33,18 @@ export class AgentKey {
   /** Durable when it returns. A key that is not the agent's is ignored. `publicKey`: SPKI DER. */
   learn(publicKey: Buffer): void {
     if (deviceIdOfKey(publicKey) !== this.#agentId) return;
-    this.#key ??= createPublicKey({ key: publicKey, format: 'der', type: 'spki' });
-    this.#write(this.#directory, this.#key);
-    if (this.#spareDirectory !== null) this.#write(this.#spareDirectory, this.#key);
+    if (this.read() === null) {
+      this.#key = createPublicKey({ key: publicKey, format: 'der', type: 'spki' });
+      this.#write(this.#directory, this.#key);
+    }
+    // a known key is not written below the directory: its disk may be away
+    if (this.#key !== null && this.#spareDirectory !== null) this.#write(this.#spareDirectory, this.#key);
   }
 
   /** Writes the file again where it is damaged or gone though the key is known. True: it was. Durable when it returns. */
   mend(): boolean {
     const key = this.read();
-    return key !== null && this.#write(this.#directory, key);
+    return key !== null && fs.existsSync(this.#directory) && this.#write(this.#directory, key);
   }
 
   /** Null as long as it is not known. */
