@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { remoteAgentCommands } from '../../agent/agent-commands.ts';
+import { homeAt } from '../../shared/io/home.ts';
 import { MastodonDatabase } from '../support/mastodon-database.ts';
 import { MastodonTree } from '../support/mastodon-tree.ts';
 import { postgresBin, startPostgres } from '../support/postgres.ts';
@@ -8,6 +10,7 @@ import { compareTrees } from '../support/tree-compare.ts';
 import type { Benchmark, BenchmarkContext, BenchmarkResult } from './benchmark.ts';
 import { DatabaseDump } from './database-dump.ts';
 import { fileHash } from './file-hash.ts';
+import { lowerPriority } from './lower-priority.ts';
 import { measureProcess } from './measured-process.ts';
 import { MirrorPair } from './mirror-pair.ts';
 import {
@@ -23,6 +26,7 @@ import { SealedPair } from './sealed-pair.ts';
 import { statusesOfScale } from './statuses-of-scale.ts';
 
 const rounds = 3;
+const longMs = 3_600_000;
 /** A bare dump is short, so it is made again for so long. */
 const bareMs = 10_000;
 const filesAtScale1 = 16_000;
@@ -65,6 +69,7 @@ async function runNeighbour(context: BenchmarkContext): Promise<BenchmarkResult>
       ],
       notes: [
         `${tree.files.toLocaleString('en')} files, ${peerVersion('rsync')}, both sides of every copy on this machine; PostgreSQL syncs every commit`,
+        'the agent has the processor priority of the unit in README.md; the receiver, rsync and PostgreSQL have that of the site',
       ],
     });
   } finally {
@@ -111,6 +116,7 @@ const candidates: Readonly<
   copy: async (own, { media }, measure) => {
     const pair = await MirrorPair.start(path.join(own, 'pair'));
     try {
+      lowerPriority(pair.agent.daemon.pid);
       const beside = await measure(async () => pair.copy(media));
       checkCopy(media, await pair.copied());
       return beside;
@@ -130,7 +136,10 @@ const candidates: Readonly<
     const folder = { id: 'postgres', source: ['--postgres', database.connection()] };
     const pair = await SealedPair.start(path.join(own, 'pair'), [folder], { countLink: false });
     try {
-      const beside = await measure(async () => pair.dump('postgres'));
+      lowerPriority(pair.agent.daemon.pid);
+      const commands = remoteAgentCommands(homeAt(pair.agent.home, 'agent.yaml'));
+      const options = { folder: 'postgres', pin: null, copies: 1, timeoutMs: longMs };
+      const beside = await measure(async () => commands.dump(options));
       const to = path.join(own, 'restored');
       await pair.restore('postgres', ['--to', to]);
       await checkDump(path.join(to, 'postgres', 'database.dump'), dump);
