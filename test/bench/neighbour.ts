@@ -27,8 +27,7 @@ import { statusesOfScale } from './statuses-of-scale.ts';
 
 const rounds = 3;
 const longMs = 3_600_000;
-/** A bare dump is short, so it is made again for so long. */
-const bareMs = 10_000;
+const againMs = 10_000;
 const filesAtScale1 = 16_000;
 const medianBytes = 48 * 1024;
 const branchesAtScale1 = 30;
@@ -132,29 +131,46 @@ const candidates: Readonly<
     checkCopy(media, to);
     return beside;
   },
-  dump: async (own, { database, dump }, measure) => {
-    const folder = { id: 'postgres', source: ['--postgres', database.connection()] };
-    const pair = await SealedPair.start(path.join(own, 'pair'), [folder], { countLink: false });
-    try {
-      lowerPriority(pair.agent.daemon.pid);
-      const commands = remoteAgentCommands(homeAt(pair.agent.home, 'agent.yaml'));
-      const options = { folder: 'postgres', pin: null, copies: 1, timeoutMs: longMs };
-      const beside = await measure(async () => commands.dump(options));
+  dump: async (own, { database, dump }, measure) =>
+    withDumps(own, database, async (makeVersion, pair) => {
+      const beside = await measure(makeVersion);
       const to = path.join(own, 'restored');
       await pair.restore('postgres', ['--to', to]);
       await checkDump(path.join(to, 'postgres', 'database.dump'), dump);
       return beside;
-    } finally {
-      await pair.stop();
-    }
-  },
-  pgDump: async (_own, { dump }, measure) =>
-    measure(async () => {
-      const endsAt = performance.now() + bareMs;
-      do await dump.bare();
-      while (performance.now() < endsAt);
     }),
+  laterDump: async (own, { database }, measure) =>
+    withDumps(own, database, async (makeVersion) => {
+      await makeVersion();
+      return measure(async () => againAndAgain(makeVersion));
+    }),
+  pgDump: async (_own, { dump }, measure) => measure(async () => againAndAgain(async () => dump.bare())),
 };
+
+/** With a pair that has made no version of the database yet. */
+async function withDumps(
+  own: string,
+  database: MastodonDatabase,
+  use: (makeVersion: () => Promise<unknown>, pair: SealedPair) => Promise<Beside>,
+): Promise<Beside> {
+  const folder = { id: 'postgres', source: ['--postgres', database.connection()] };
+  const pair = await SealedPair.start(path.join(own, 'pair'), [folder], { countLink: false });
+  try {
+    lowerPriority(pair.agent.daemon.pid);
+    const commands = remoteAgentCommands(homeAt(pair.agent.home, 'agent.yaml'));
+    const options = { folder: 'postgres', pin: null, copies: 1, timeoutMs: longMs };
+    return await use(async () => commands.dump(options), pair);
+  } finally {
+    await pair.stop();
+  }
+}
+
+/** What is short is done again for some seconds. */
+async function againAndAgain(work: () => Promise<unknown>): Promise<void> {
+  const endsAt = performance.now() + againMs;
+  do await work();
+  while (performance.now() < endsAt);
+}
 
 function checkCopy(media: string, copy: string): void {
   const [difference] = compareTrees(media, copy, {
