@@ -73,6 +73,6 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
 }
 
 if (parentPort !== null) {
-  lowerThreadPriority();
+  lowerThreadPriority(10);
   runCutter(parentPort, workerData as CutWorkerData);
 }

@@ -69,6 +69,6 @@ function chunkListOf(bytes: Buffer): Buffer | null {
 }
 
 if (parentPort !== null) {
-  lowerThreadPriority();
+  lowerThreadPriority(10);
   runSealer(parentPort, workerData as SealWorkerData);
 }

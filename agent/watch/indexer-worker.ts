@@ -73,6 +73,7 @@ function forwardingLogger(post: (event: IndexerEvent) => void, bound: Record<str
 }
 
 if (parentPort !== null) {
-  lowerThreadPriority();
+  // a little: on a machine that is never idle new files are still to be found soon
+  lowerThreadPriority(5);
   runIndexer(parentPort, workerData as IndexerWorkerData);
 }

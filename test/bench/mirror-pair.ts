@@ -1,5 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { remoteAgentCommands } from '../../agent/agent-commands.ts';
+import { homeAt } from '../../shared/io/home.ts';
 import { currentDirectory, Device, type Agent, type Receiver } from '../support/device.ts';
 import { formatEndpoint, freePort } from '../support/link-proxy.ts';
 
@@ -28,10 +30,11 @@ export class MirrorPair {
     return pair;
   }
 
-  /** Resolves when all that is in the directory is durable on the receiver. */
+  /** Resolves when all that is in the directory is durable on the receiver. Starts no program, which would cost more than little. */
   async copy(directory: string): Promise<void> {
-    await this.agent.must(['folder', 'add', 'media', '--kind', 'mirror', '--path', directory]);
-    await this.agent.must(['wait', '--copies', '1', '--timeout', '3600'], { timeoutMs: longMs });
+    const commands = remoteAgentCommands(homeAt(this.agent.home, 'agent.yaml'));
+    await commands.addFolder({ folder: { id: 'media', kind: 'mirror', path: directory, ignore: [] } });
+    await commands.wait({ copies: 1, timeoutMs: longMs });
   }
 
   /** Where the copy lies. */

@@ -6,19 +6,21 @@ export type Beside = { alonePerSecond: number; perSecond: number; tookMs: number
 
 export type NeighbourRound = Readonly<Record<NeighbourName, Beside>>;
 
-export const neighbourNames = ['copy', 'rsync', 'dump', 'pgDump'] as const;
+export const neighbourNames = ['copy', 'rsync', 'dump', 'laterDump', 'pgDump'] as const;
 export type NeighbourName = (typeof neighbourNames)[number];
 
 const neighbourTitles: Readonly<Record<NeighbourName, string>> = {
   copy: 'mastokeep, first copy',
   rsync: 'rsync -a --fsync',
   dump: 'mastokeep, first dump',
+  laterDump: 'mastokeep, dump with nothing new',
   pgDump: 'pg_dump -Fc -Z0',
 };
 
 const pairs = [
   { ours: 'copy', theirs: 'rsync' },
   { ours: 'dump', theirs: 'pgDump' },
+  { ours: 'laterDump', theirs: 'pgDump' },
 ] as const;
 const pointsMax = 10;
 
@@ -33,8 +35,8 @@ export function neighbourResult(
     const losses = rounds.map((round) => loss(round, name));
     return {
       what: neighbourTitles[name],
-      alone: median(rounds.map((round) => round[name].alonePerSecond)),
-      perSecond: median(rounds.map((round) => round[name].perSecond)),
+      alone: Math.round(median(rounds.map((round) => round[name].alonePerSecond))),
+      perSecond: Math.round(median(rounds.map((round) => round[name].perSecond))),
       lost: `${median(losses).toFixed(1)} %`,
       each: losses.map((one) => one.toFixed(1)).join(', '),
       tookMs: median(rounds.map((round) => round[name].tookMs)),
@@ -42,7 +44,7 @@ export function neighbourResult(
   });
   const goals = pairs.map(({ ours, theirs }): Goal => ({
     what: `points that ${neighbourTitles[ours]} takes from the site beyond ${neighbourTitles[theirs]}`,
-    measured: median(rounds.map((round) => loss(round, ours) - loss(round, theirs))),
+    measured: Math.round(median(rounds.map((round) => loss(round, ours) - loss(round, theirs)))),
     limit: pointsMax,
     unit: 'count',
   }));

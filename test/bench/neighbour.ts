@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { remoteAgentCommands } from '../../agent/agent-commands.ts';
+import { homeAt } from '../../shared/io/home.ts';
 import { MastodonDatabase } from '../support/mastodon-database.ts';
 import { MastodonTree } from '../support/mastodon-tree.ts';
 import { postgresBin, startPostgres } from '../support/postgres.ts';
@@ -8,6 +10,7 @@ import { compareTrees } from '../support/tree-compare.ts';
 import type { Benchmark, BenchmarkContext, BenchmarkResult } from './benchmark.ts';
 import { DatabaseDump } from './database-dump.ts';
 import { fileHash } from './file-hash.ts';
+import { lowerPriority } from './lower-priority.ts';
 import { measureProcess } from './measured-process.ts';
 import { MirrorPair } from './mirror-pair.ts';
 import {
@@ -23,8 +26,8 @@ import { SealedPair } from './sealed-pair.ts';
 import { statusesOfScale } from './statuses-of-scale.ts';
 
 const rounds = 3;
-/** A bare dump is short, so it is made again for so long. */
-const bareMs = 10_000;
+const longMs = 3_600_000;
+const againMs = 10_000;
 const filesAtScale1 = 16_000;
 const medianBytes = 48 * 1024;
 const branchesAtScale1 = 30;
@@ -65,6 +68,7 @@ async function runNeighbour(context: BenchmarkContext): Promise<BenchmarkResult>
       ],
       notes: [
         `${tree.files.toLocaleString('en')} files, ${peerVersion('rsync')}, both sides of every copy on this machine; PostgreSQL syncs every commit`,
+        'the agent has the processor priority of the unit in README.md; the receiver, rsync and PostgreSQL have that of the site',
       ],
     });
   } finally {
@@ -111,6 +115,7 @@ const candidates: Readonly<
   copy: async (own, { media }, measure) => {
     const pair = await MirrorPair.start(path.join(own, 'pair'));
     try {
+      lowerPriority(pair.agent.daemon.pid);
       const beside = await measure(async () => pair.copy(media));
       checkCopy(media, await pair.copied());
       return beside;
@@ -126,26 +131,46 @@ const candidates: Readonly<
     checkCopy(media, to);
     return beside;
   },
-  dump: async (own, { database, dump }, measure) => {
-    const folder = { id: 'postgres', source: ['--postgres', database.connection()] };
-    const pair = await SealedPair.start(path.join(own, 'pair'), [folder], { countLink: false });
-    try {
-      const beside = await measure(async () => pair.dump('postgres'));
+  dump: async (own, { database, dump }, measure) =>
+    withDumps(own, database, async (makeVersion, pair) => {
+      const beside = await measure(makeVersion);
       const to = path.join(own, 'restored');
       await pair.restore('postgres', ['--to', to]);
       await checkDump(path.join(to, 'postgres', 'database.dump'), dump);
       return beside;
-    } finally {
-      await pair.stop();
-    }
-  },
-  pgDump: async (_own, { dump }, measure) =>
-    measure(async () => {
-      const endsAt = performance.now() + bareMs;
-      do await dump.bare();
-      while (performance.now() < endsAt);
     }),
+  laterDump: async (own, { database }, measure) =>
+    withDumps(own, database, async (makeVersion) => {
+      await makeVersion();
+      return measure(async () => againAndAgain(makeVersion));
+    }),
+  pgDump: async (_own, { dump }, measure) => measure(async () => againAndAgain(async () => dump.bare())),
 };
+
+/** With a pair that has made no version of the database yet. */
+async function withDumps(
+  own: string,
+  database: MastodonDatabase,
+  use: (makeVersion: () => Promise<unknown>, pair: SealedPair) => Promise<Beside>,
+): Promise<Beside> {
+  const folder = { id: 'postgres', source: ['--postgres', database.connection()] };
+  const pair = await SealedPair.start(path.join(own, 'pair'), [folder], { countLink: false });
+  try {
+    lowerPriority(pair.agent.daemon.pid);
+    const commands = remoteAgentCommands(homeAt(pair.agent.home, 'agent.yaml'));
+    const options = { folder: 'postgres', pin: null, copies: 1, timeoutMs: longMs };
+    return await use(async () => commands.dump(options), pair);
+  } finally {
+    await pair.stop();
+  }
+}
+
+/** What is short is done again for some seconds. */
+async function againAndAgain(work: () => Promise<unknown>): Promise<void> {
+  const endsAt = performance.now() + againMs;
+  do await work();
+  while (performance.now() < endsAt);
+}
 
 function checkCopy(media: string, copy: string): void {
   const [difference] = compareTrees(media, copy, {
