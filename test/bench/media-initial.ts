@@ -81,14 +81,14 @@ async function runMediaInitial(context: BenchmarkContext): Promise<BenchmarkResu
     ],
     notes: [
       `compared with ${[...found].map(peerVersion).join(', ') || 'nothing'}`,
-      'every run into something new; before it the source is read once, so that it is in the page cache, and the disks are synced',
+      'every run into something new; before it the source is read once, so that it is in the page cache, and the disks are synced; trees of earlier runs are removed behind the last one',
       'mastokeep: from the command that adds the folder on until all files are durable on the receiver, over TLS on loopback',
       'rsync: into a daemon on loopback, without TLS; restic and borg: into a local repository, not restored here',
     ],
   };
 }
 
-type Candidate = { title: string; run: (directory: string) => Promise<MediaRun> };
+type Candidate = { title: string; leavesTree: boolean; run: (directory: string) => Promise<MediaRun> };
 
 async function measureFirst(
   { directory, say }: BenchmarkContext,
@@ -98,21 +98,25 @@ async function measureFirst(
   say(describeInput(input));
   const theirs = peers.map((peer): Candidate => ({
     title: peer.title,
+    leavesTree: peer.leavesTree,
     run: async (own) => peer.copy(input, own),
   }));
   const candidates: Candidate[] = [
-    { title: 'mastokeep', run: async (own) => copyOurs(input, own) },
+    { title: 'mastokeep', leavesTree: true, run: async (own) => copyOurs(input, own) },
     ...theirs,
   ];
-  const results = await runInTurn(candidates, runs, async ({ title, run }, round) => {
-    const own = path.join(directory, 'run');
-    fs.mkdirSync(own);
+  const copies = path.join(directory, 'copies');
+  fs.mkdirSync(copies);
+  const results = await runInTurn(candidates, runs, async ({ title, run, leavesTree }, round) => {
+    const own = fs.mkdtempSync(path.join(copies, 'run-'));
     warmUp(input);
     const measured = await run(own);
     say(`${round + 1} of ${runs}: ${title}: ${(measured.wallMs / 1000).toFixed(1)} s`);
-    removeTree(own);
+    // ext4 looks for each new file among the inodes of those that were removed in the last minutes
+    if (!leavesTree) removeTree(own);
     return measured;
   });
+  removeTree(copies);
   return new Map([...results].map(([{ title }, measured]) => [title, measured]));
 }
 

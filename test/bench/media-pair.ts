@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { callControl } from '../../shared/io/control-client.ts';
@@ -35,7 +36,11 @@ export class MediaPair {
     this.agent = new Device('agent', path.join(directory, 'agent-home'));
     this.receiver = new Device('receiver', path.join(directory, 'receiver-home'));
     // as the units of README.md
-    for (const device of [this.agent, this.receiver]) device.env = { MALLOC_ARENA_MAX: '2' };
+    const env = {
+      MALLOC_ARENA_MAX: '2',
+      NODE_COMPILE_CACHE: path.join(os.tmpdir(), 'mastokeep-bench-compiled'),
+    };
+    for (const device of [this.agent, this.receiver]) device.env = env;
   }
 
   static async start(directory: string): Promise<MediaPair> {

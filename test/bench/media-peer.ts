@@ -23,6 +23,8 @@ export function peerRun({ wallMs, daemonCpuMs, ...command }: PeerMeasured): Medi
 export type MediaPeer = {
   title: string;
   program: PeerProgram;
+  /** Whether the copy is a tree like the source, not a repository of few files. */
+  leavesTree: boolean;
   /** Into something new below `directory`, which is there and empty. */
   copy: (input: MediaInput, directory: string) => Promise<MediaRun>;
 };
@@ -31,6 +33,7 @@ export type MediaPeer = {
 const rsync: MediaPeer = {
   title: 'rsync -a --fsync',
   program: 'rsync',
+  leavesTree: true,
   copy: async ({ root }, directory) => {
     const copy = path.join(directory, 'copy');
     fs.mkdirSync(copy);
@@ -48,6 +51,7 @@ const rsync: MediaPeer = {
 const restic: MediaPeer = {
   title: 'restic, local',
   program: 'restic',
+  leavesTree: false,
   copy: async ({ root }, directory) => {
     const { env } = initRestic(directory);
     const took = await measureProcess(['restic', 'backup', '--quiet', root], { env });
@@ -58,6 +62,7 @@ const restic: MediaPeer = {
 const borg: MediaPeer = {
   title: 'borg, local',
   program: 'borg',
+  leavesTree: false,
   copy: async ({ root }, directory) => {
     const { env } = initBorg(directory);
     const took = await measureProcess(['borg', 'create', '::first', root], { env });
@@ -65,7 +70,12 @@ const borg: MediaPeer = {
   },
 };
 
-const syncthing: MediaPeer = { title: 'Syncthing', program: 'syncthing', copy: copyWithSyncthing };
+const syncthing: MediaPeer = {
+  title: 'Syncthing',
+  program: 'syncthing',
+  leavesTree: true,
+  copy: copyWithSyncthing,
+};
 
 export const mediaPeers = { rsync, restic, borg, syncthing } as const;
 
