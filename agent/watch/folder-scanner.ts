@@ -18,9 +18,8 @@ import type { ScanSink } from './scan-sink.ts';
 import { signatureOf } from './signature.ts';
 import type { IntactSource } from './source-guard.ts';
 
-export type FolderScannerDeps = {
-  index: FolderIndex;
-  rules: IgnoreRules;
+/** What the folders of a thread are worked on with. */
+export type FolderThread = {
   clock: Clock;
   logger: Logger;
   reader: ContentReader;
@@ -31,6 +30,11 @@ export type FolderScannerDeps = {
   wake(): void;
   /** Records were committed, or another durable fact of the feed changed. */
   onChange(): void;
+};
+
+export type FolderScannerDeps = FolderThread & {
+  index: FolderIndex;
+  rules: IgnoreRules;
   /** Whether looks are taken now; what a folder at rest misses is found by the scan that follows. */
   takesLooks(): boolean;
   /** @throws CodedError SOURCE_STOPPED when the source is not what it was */
