@@ -13,6 +13,7 @@ import {
 } from '../support/device.ts';
 import { formatEndpoint, freePort } from '../support/link-proxy.ts';
 import { until } from '../support/until.ts';
+import { compilePrograms } from './compile-programs.ts';
 import { makeReceiverListen } from './listening-receiver.ts';
 import { measureProcess, type Measured } from './measured-process.ts';
 import type { MediaInput } from './media-input.ts';
@@ -22,9 +23,14 @@ export type Daemon = { cpuMs: number; peakBytes: number };
 export type PairMeasured = { wallMs: number; agent: Daemon; receiver: Daemon };
 
 const longMs = 7_200_000;
+/** As in the units of README.md. */
+const environment = {
+  MALLOC_ARENA_MAX: '2',
+  NODE_COMPILE_CACHE: path.join(os.tmpdir(), 'mastokeep-bench-compiled'),
+};
 const checkout = path.resolve(import.meta.dirname, '../..');
 
-/** An agent and a receiver that are paired, without a folder, set up and run by the commands that a user types. */
+/** An agent and a receiver as they are installed, paired, without a folder; set up and run by the commands that a user types. */
 export class MediaPair {
   readonly agent: Agent;
   readonly receiver: Receiver;
@@ -44,6 +50,7 @@ export class MediaPair {
   }
 
   static async start(directory: string): Promise<MediaPair> {
+    compilePrograms();
     fs.mkdirSync(directory);
     const pair = new MediaPair(directory);
     const { agent, receiver } = pair;
@@ -120,10 +127,10 @@ export class MediaPair {
     const invitation = await this.receiver.invite(['--role', 'restore']);
     const home = path.join(this.#directory, 'restore-home');
     fs.rmSync(home, { recursive: true, force: true });
-    const program = [process.execPath, path.join(checkout, 'agent', 'main.ts'), '--home', home];
+    const program = [process.execPath, path.join(checkout, 'dist', 'agent', 'main.js'), '--home', home];
     const what = ['--from', invitation, '--agent', this.#agentId, '--folder', 'media', '--to', to];
     const meter = this.#meter(this.receiver);
-    const took = await measureProcess([...program, 'restore', ...what], { env: this.agent.env });
+    const took = await measureProcess([...program, 'restore', ...what], { env: environment });
     return { took, receiver: meter.read() };
   }
 

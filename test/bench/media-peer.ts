@@ -6,7 +6,7 @@ import { measureProcess, type Measured } from './measured-process.ts';
 import type { MediaRun } from './media-columns.ts';
 import type { MediaInput } from './media-input.ts';
 import type { PeerProgram } from './peer-programs.ts';
-import { RsyncDaemon } from './rsync-daemon.ts';
+import { RsyncModule } from './rsync-module.ts';
 import { assertSameMedia } from './same-media.ts';
 import { copyWithSyncthing } from './syncthing-pair.ts';
 
@@ -37,7 +37,7 @@ const rsync: MediaPeer = {
   copy: async ({ root }, directory) => {
     const copy = path.join(directory, 'copy');
     fs.mkdirSync(copy);
-    const daemon = await RsyncDaemon.start(directory, copy);
+    const daemon = await RsyncModule.start(directory, copy);
     try {
       const took = await measureRsync(daemon, ['rsync', '-a', '--fsync', `${root}/`, daemon.url]);
       assertSameMedia('rsync', root, copy);
@@ -80,7 +80,7 @@ const syncthing: MediaPeer = {
 export const mediaPeers = { rsync, restic, borg, syncthing } as const;
 
 /** One run of rsync against a daemon. */
-export async function measureRsync(daemon: RsyncDaemon, argv: readonly string[]): Promise<PeerMeasured> {
+export async function measureRsync(daemon: RsyncModule, argv: readonly string[]): Promise<PeerMeasured> {
   const meter = daemon.meter();
   const took = await measureProcess(argv);
   // what served the connection ends a moment later

@@ -8,7 +8,7 @@ import { describeInput, makeMediaInput, warmUp } from './media-input.ts';
 import { MediaPair } from './media-pair.ts';
 import { measureRsync, peerRun } from './media-peer.ts';
 import { findPeers, peerVersion } from './peer-programs.ts';
-import { RsyncDaemon } from './rsync-daemon.ts';
+import { RsyncModule } from './rsync-module.ts';
 
 const [runs, looks] = [5, 20];
 const [findTitle, rsyncTitle] = ["find -printf '%s %T@'", 'rsync -a --fsync'];
@@ -30,7 +30,7 @@ async function runMediaRescan(context: BenchmarkContext): Promise<BenchmarkResul
   say(describeInput(input));
   const copy = path.join(directory, 'copy');
   fs.mkdirSync(copy);
-  const daemon = found.has('rsync') ? await RsyncDaemon.start(directory, copy) : null;
+  const daemon = found.has('rsync') ? await RsyncModule.start(directory, copy) : null;
   const pair = await MediaPair.start(path.join(directory, 'mastokeep'));
   try {
     await pair.copy(input);

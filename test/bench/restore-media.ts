@@ -7,7 +7,7 @@ import { describeInput, makeMediaInput, removeTree, warmUp } from './media-input
 import { MediaPair } from './media-pair.ts';
 import { measureRsync, peerRun } from './media-peer.ts';
 import { findPeers, peerVersion } from './peer-programs.ts';
-import { RsyncDaemon } from './rsync-daemon.ts';
+import { RsyncModule } from './rsync-module.ts';
 import { assertSameMedia } from './same-media.ts';
 
 const runs = 3;
@@ -28,7 +28,7 @@ async function runRestoreMedia(context: BenchmarkContext): Promise<BenchmarkResu
   const input = makeMediaInput(path.join(directory, 'media'), 'media', context);
   say(describeInput(input));
   const pair = await MediaPair.start(path.join(directory, 'mastokeep'));
-  let daemon: RsyncDaemon | null = null;
+  let daemon: RsyncModule | null = null;
   try {
     await pair.copy(input);
     await pair.settle();
@@ -37,7 +37,7 @@ async function runRestoreMedia(context: BenchmarkContext): Promise<BenchmarkResu
       { title: 'mastokeep', restored: 'media', run: async (to) => restoreOurs(pair, to) },
     ];
     if (found.has('rsync')) {
-      const served = await RsyncDaemon.start(directory, pair.current);
+      const served = await RsyncModule.start(directory, pair.current);
       daemon = served;
       candidates.push({ title: rsyncTitle, restored: '', run: async (to) => runRsyncBack(served, to) });
     }
@@ -90,7 +90,7 @@ async function restoreOurs(pair: MediaPair, to: string): Promise<MediaRun> {
   return { wallMs, command, daemons: { receiver } };
 }
 
-async function runRsyncBack(daemon: RsyncDaemon, to: string): Promise<MediaRun> {
+async function runRsyncBack(daemon: RsyncModule, to: string): Promise<MediaRun> {
   const script = 'rsync -a "$1" "$2" && sync -f "$2"';
   return peerRun(await measureRsync(daemon, ['sh', '-c', script, 'sh', daemon.url, to]));
 }

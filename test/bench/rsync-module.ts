@@ -14,7 +14,7 @@ process.on('exit', () => {
 });
 
 /** An rsync daemon on loopback with one module, `copy`, that may be written to. */
-export class RsyncDaemon {
+export class RsyncModule {
   /** Of the module, with a slash at its end. */
   readonly url: string;
   readonly #child: ChildProcess;
@@ -25,7 +25,7 @@ export class RsyncDaemon {
   }
 
   /** `directory`: for its own files; `copy`: what the module gives and takes. */
-  static async start(directory: string, copy: string): Promise<RsyncDaemon> {
+  static async start(directory: string, copy: string): Promise<RsyncModule> {
     const port = await freePort();
     const config = path.join(directory, 'rsyncd.conf');
     const lines = ['use chroot = no', 'log file = /dev/null', '[copy]', `path = ${copy}`, 'read only = no'];
@@ -35,7 +35,7 @@ export class RsyncDaemon {
     const child = spawn('rsync', args, { stdio: 'ignore' });
     running.add(child);
     child.once('exit', () => running.delete(child));
-    const daemon = new RsyncDaemon(child, port);
+    const daemon = new RsyncModule(child, port);
     await until('the rsync daemon listens', async () => answers(port));
     return daemon;
   }
