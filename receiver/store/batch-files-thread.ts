@@ -52,7 +52,7 @@ export class BatchFilesThread implements BatchFiles {
     // whoever waits for a batch keeps the program running
     worker.unref();
     worker.on('message', (answer: BatchFilesAnswer) => this.#answered(answer));
-    worker.on('error', (error) => this.#ended(error));
+    worker.on('error', (error: Error) => this.#ended(error));
     worker.on('exit', () => this.#ended(new Error('it has ended')));
     return worker;
   }
