@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { BatchFilesThread } from '../../receiver/store/batch-files-thread.ts';
 import { diskPath } from '../../shared/io/disk.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
@@ -9,12 +9,15 @@ import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 let files: BatchFilesThread;
 
+beforeEach(() => {
+  files = new BatchFilesThread();
+});
+
 afterEach(async () => {
   await files.close();
 });
 
 it('stores what comes by a thread, in new directories and in old ones, with its time', async () => {
-  files = new BatchFilesThread();
   const { open, root } = storeFixture(undefined, { files });
   const store = await open();
   const feed = new FeedFake(() => store);
@@ -39,28 +42,27 @@ it('stores what comes by a thread, in new directories and in old ones, with its 
 });
 
 it('moves away what nobody announced where a file or a directory has to be', async () => {
-  files = new BatchFilesThread();
   const { open, root } = storeFixture(undefined, { files });
   const store = await open();
   const feed = new FeedFake(() => store);
   fs.writeFileSync(`${root}/current/way`, 'a file in the way of a directory');
   fs.mkdirSync(`${root}/current/old`);
   fs.symlinkSync('/nowhere', `${root}/current/old/name`);
-  await feed.send({ before: 'b', 'way/below/file': 'f', 'old/name': 'n', behind: 'h' });
-  for (const [name, content] of Object.entries({
-    before: 'b',
-    'way/below/file': 'f',
-    'old/name': 'n',
-    behind: 'h',
-  }))
+  const batches = [
+    { before: 'b', 'way/below/file': 'f' },
+    { 'old/name': 'n', behind: 'h' },
+  ];
+  for (const batch of batches) await feed.send(batch);
+  for (const [name, content] of Object.entries({ ...batches[0], ...batches[1] }))
     expect(fs.readFileSync(path.join(root, 'current', name), 'utf8')).toBe(content);
-  expect(fs.readdirSync(`${root}/versions`, { recursive: true }).length).toBeGreaterThanOrEqual(2);
+  const movedAway = fs.readdirSync(`${root}/versions`, { recursive: true, encoding: 'utf8' });
+  for (const name of ['way~', 'old/name~'])
+    expect(movedAway.filter((moved) => moved.startsWith(name))).toHaveLength(1);
   expect(store.usage()).toMatchObject({ files: 4, versions: 0 });
   await store.close();
 });
 
 it('tells what the disk refused as the store would have met it, and what breaks off when it is closed', async () => {
-  files = new BatchFilesThread();
   const directory = diskPath(temporaryDirectory());
   await expect(files.syncContents(directory, [{ temp: 'missing', mtimeNs: 1n }])).rejects.toMatchObject({
     code: 'DISK_FAILED',
@@ -74,4 +76,25 @@ it('tells what the disk refused as the store would have met it, and what breaks 
   await files.close();
   await expect(files.add({ ...additions, files: [] })).rejects.toMatchObject({ code: 'INTERNAL' });
   await underWay;
+});
+
+it('acknowledges nothing of a batch whose content is gone when its place was taken by something else', async () => {
+  const { open, root } = storeFixture(undefined, {
+    files: {
+      syncContents: async (...args) => files.syncContents(...args),
+      add: async (additions) => {
+        for (const { temp } of additions.files) fs.rmSync(`${root}/incoming/${temp}`);
+        return false;
+      },
+    },
+  });
+  const store = await open();
+  const feed = new FeedFake(() => store);
+  await expect(feed.send({ a: 'one' })).rejects.toMatchObject({ code: 'DISK_FAILED' });
+  expect(store.mustReopen).toBe(true);
+  await store.close();
+  const again = await open();
+  expect(again.opened.finishedBatch).toBe(true);
+  expect([again.position(), again.current(parseTypedPath('a'))]).toEqual([null, null]);
+  await again.close();
 });
