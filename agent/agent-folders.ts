@@ -27,6 +27,7 @@ export class AgentFolders implements ServedFolders {
         databaseFile: path.join(deps.home.directory, 'index.db'),
         fullScanIntervalMs: scan.fullEveryMs,
         hotScanIntervalMs: scan.recentEveryMs,
+        scanEntriesPerSecond: scan.entriesPerSecond,
         hotDirectoriesMax: Math.max(1, watch.directoriesMax),
         watchLimit: watch.directoriesMax,
       },

@@ -9,6 +9,7 @@ import { dumpHourly } from './dump-hourly.ts';
 import { expiry } from './expiry.ts';
 import { mediaInitial } from './media-initial.ts';
 import { mediaRescan } from './media-rescan.ts';
+import { neighbour } from './neighbour.ts';
 import { ProgramMissingError } from './peer-programs.ts';
 import { restoreDatabase } from './restore-database.ts';
 import { restoreDump } from './restore-dump.ts';
@@ -24,6 +25,7 @@ const benchmarks: readonly Benchmark[] = [
   mediaInitial,
   mediaRescan,
   restoreMedia,
+  neighbour,
 ];
 
 const usage = `usage: npm run bench                              what there is
