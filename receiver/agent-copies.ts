@@ -14,6 +14,7 @@ import { Successions } from './successions.ts';
 import { AgentQuota } from './store/agent-quota.ts';
 import { AgentKeys, type SignerKey } from './store/agent-keys.ts';
 import type { MirrorStore } from './store/mirror-store.ts';
+import type { BatchFiles } from './store/batch-files.ts';
 import { openMirrorStore } from './store/open-mirror-store.ts';
 import { openSealedStore } from './store/open-sealed-store.ts';
 import { isSealedDatabase } from './store/version-index.ts';
@@ -29,6 +30,8 @@ type Deps = {
   home: Home;
   config: ReceiverConfig;
   disk: Disk;
+  /** Does the file work of batches on that disk; the caller's thread where left out. */
+  files?: BatchFiles;
   logger: Logger;
   now: () => number;
   /** Called for each version record of a sealed folder that is not taken. */
@@ -258,7 +261,7 @@ export class AgentCopies {
     agent: AgentCopy,
     beginsAnew: boolean,
   ): Promise<AgentStore> {
-    const { config, disk, logger, now, onRefused } = this.#deps;
+    const { config, disk, files, logger, now, onRefused } = this.#deps;
     if (this.hasVanished(agentId, folder)) throw this.missing(agentId, folder);
     if (!beginsAnew && this.isDiskGone()) {
       throw new CodedError('DISK_FAILED', `nothing of what ${config.data} held is there`, {
@@ -274,7 +277,13 @@ export class AgentCopies {
         },
       );
     }
-    const deps = { disk, logger: logger.child({ agentId, folder }), quota: agent.quota, now };
+    const deps = {
+      disk,
+      ...(files === undefined ? {} : { files }),
+      logger: logger.child({ agentId, folder }),
+      quota: agent.quota,
+      now,
+    };
     const options = {
       directory: path.join(config.data, agentId, folder),
       databasePath: this.#databasePath(agentId, folder),

@@ -27,6 +27,7 @@ import { AgentSessions } from './agent-sessions.ts';
 import { readReceiverConfig } from './config.ts';
 import { startForgettingRetries } from './forgetting-retries.ts';
 import { startHistoryExpiry } from './history-expiry.ts';
+import { BatchFilesThread } from './store/batch-files-thread.ts';
 import { DataWatch } from './data-watch.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import { receiverRoutes } from './receiver-commands.ts';
@@ -46,10 +47,12 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
   const now = (): number => Date.now();
   const book = PeerBook.open({ file: home.peersFile, self: 'receiver' });
   const alarms = new AlarmBoard({ logger, now });
+  const files = new BatchFilesThread();
   const copies = new AgentCopies({
     home,
     config,
     disk: nodeDisk,
+    files,
     logger,
     now,
     onRefused: (agentId, folder, { path, error }) => {
@@ -195,6 +198,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       await points.close();
       clock.store();
       await copies.close();
+      await files.close();
       logger.info({}, 'receiver stopped');
     },
   };

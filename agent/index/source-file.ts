@@ -1,6 +1,6 @@
 import fs from 'node:fs';
-import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
-import { displayPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import { systemErrorCode } from '../../shared/errors/coded-error.ts';
+import type { RelativePath } from '../../shared/records/relative-path.ts';
 
 /** An open regular file of the source; `size` is what fstat said when it was opened. */
 export type SourceFile = { readonly fd: number; readonly size: number; close(): void };
@@ -8,7 +8,7 @@ export type SourceFile = { readonly fd: number; readonly size: number; close(): 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
 
 /** Opens the resolved root of a folder (a link to it is followed). The caller closes the descriptor. */
-function openRoot(root: string): number {
+export function openRoot(root: string): number {
   return fs.openSync(fs.realpathSync(root), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
@@ -50,33 +50,6 @@ export function openDirectoryBelow(
     }
   }
   return fd;
-}
-
-/**
- * Opens a regular file below the root without following any link; null when there is none any more.
- * @throws CodedError SOURCE_UNREADABLE
- */
-export function openSourceFile(root: string, path: RelativePath): SourceFile | null {
-  const slash = path.lastIndexOf('/');
-  let directoryFd: number | null = null;
-  let fd: number | null = null;
-  try {
-    directoryFd = openDirectoryBelow(root, path.slice(0, Math.max(slash, 0)) as RelativePath);
-    fd = openFileIn(directoryFd, path.slice(slash + 1));
-    const stat = fs.fstatSync(fd);
-    if (!stat.isFile()) {
-      fs.closeSync(fd);
-      return null;
-    }
-    const opened = fd;
-    return { fd: opened, size: stat.size, close: () => fs.closeSync(opened) };
-  } catch (error) {
-    if (fd !== null) fs.closeSync(fd);
-    if (isAbsence(error)) return null;
-    throw new CodedError('SOURCE_UNREADABLE', `cannot read "${displayPath(path)}"`, { cause: error });
-  } finally {
-    if (directoryFd !== null) fs.closeSync(directoryFd);
-  }
 }
 
 /** True when the error says that the name is not there (any more) as what it was taken for. */

@@ -3,7 +3,7 @@ import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { decodeChunkList } from '../index/chunk-list-blob.ts';
-import { openSourceFile } from '../index/source-file.ts';
+import { openSourceFile } from '../index/source-opener.ts';
 import type { ServedFeed } from '../serve/served-feed.ts';
 import { recordOf } from './sealed-object.ts';
 import type { SealIndex } from './seal-index.ts';

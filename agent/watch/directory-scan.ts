@@ -19,10 +19,12 @@ export type OpenDirectory = {
 };
 
 type Listing = {
-  names: Set<string>;
+  /** With whether the listing says that it is a directory. */
+  names: ReadonlyMap<string, boolean>;
   /** Names that the index may have: files, links, directories, and what could not be looked at. */
   present: Set<string>;
-  directories: Map<string, BigIntStats>;
+  /** Null: it was not looked at, because it is to be entered. */
+  directories: Map<string, BigIntStats | null>;
   /** Names of the rows that were read; null when there were too many to hold. */
   known: Iterable<string> | null;
   newestNs: bigint;
@@ -73,14 +75,14 @@ function* compareDirectory(
   into: 'all' | ReadonlySet<string>,
 ): Generator<undefined, string[]> {
   sink.beforeDirectory(directory.path);
-  const listing = yield* compareEntries(sink, directory);
+  const listing = yield* compareEntries(sink, directory, into === 'all');
   sink.listed(directory.path, listing.newestNs, listing.names.size);
   yield* deleteVanished(sink, directory, listing);
   recordDirectory(sink, directory, listing.present.size > 0);
   const children: string[] = [];
   for (const [name, stat] of listing.directories) {
     const path = childPath(directory.path, name);
-    if (into === 'all' || into.has(name) || isUnknown(sink, path)) children.push(name);
+    if (stat === null || into === 'all' || into.has(name) || isUnknown(sink, path)) children.push(name);
     else recordDirectory(sink, { path, fd: -1, stat, parentStat: directory.stat }, true);
     if (sink.sliceIsOver()) yield;
   }
@@ -111,7 +113,11 @@ function* enterChild(
   }
 }
 
-function* compareEntries(sink: ScanSink, directory: OpenDirectory): Generator<undefined, Listing> {
+function* compareEntries(
+  sink: ScanSink,
+  directory: OpenDirectory,
+  entersAll: boolean,
+): Generator<undefined, Listing> {
   const names = yield* listNames(sink, directory);
   const rows = names.size <= rowsHeldMax ? readRows(sink, directory.path) : null;
   const listing: Listing = {
@@ -121,14 +127,17 @@ function* compareEntries(sink: ScanSink, directory: OpenDirectory): Generator<un
     known: rows?.keys() ?? null,
     newestNs: directory.stat.ctimeNs,
   };
-  for (const name of names) {
+  for (const [name, isDirectory] of names) {
     const path = childPath(directory.path, name);
     if (path.length > pathBytesMax) {
       sink.unreadable(path, new CodedError('PATH_INVALID', 'the path is too long'), false);
       continue;
     }
     const row = rows === null ? sink.index.get(path) : (rows.get(name) ?? null);
-    yield* compareEntry(sink, directory, listing, { name, path, row });
+    // its own descriptor tells the rest
+    if (isDirectory && entersAll && (row === null || row.state.kind === 'directory')) {
+      if (!sink.rules.ignores(path, true)) addDirectory(listing, name, null);
+    } else yield* compareEntry(sink, directory, listing, { name, path, row });
     if (sink.sliceIsOver()) yield;
   }
   return listing;
@@ -153,8 +162,7 @@ function* compareEntry(
   }
   if (sink.rules.ignores(path, stat.isDirectory())) return;
   if (stat.isDirectory()) {
-    listing.present.add(name);
-    listing.directories.set(name, stat);
+    addDirectory(listing, name, stat);
     if (row !== null && row.state.kind !== 'directory') {
       replaceByDirectory(sink, { path, fd: -1, stat, parentStat: directory.stat });
     }
@@ -169,6 +177,11 @@ function* compareEntry(
   if (row === null || row.state.kind === 'directory') yield* deleteBelow(sink, path);
   if (stat.isFile()) yield* recordFile(sink, directory.fd, { name, path, row }, stat);
   else recordSymlink(sink, directory.fd, { name, path, row }, stat);
+}
+
+function addDirectory(listing: Listing, name: string, stat: BigIntStats | null): void {
+  listing.present.add(name);
+  listing.directories.set(name, stat);
 }
 
 /** Rows of this directory, and of directories below it, that the listing no longer has. */
@@ -252,16 +265,19 @@ function replaceByDirectory(sink: ScanSink, { path, stat, parentStat }: OpenDire
   sink.change(owed ? found(path, state, stat) : deletion(path));
 }
 
-function* listNames(sink: ScanSink, directory: OpenDirectory): Generator<undefined, Set<string>> {
+function* listNames(sink: ScanSink, directory: OpenDirectory): Generator<undefined, Map<string, boolean>> {
   const self = `/proc/self/fd/${directory.fd}`;
+  const names = new Map<string, boolean>();
   if (directory.stat.size <= listedAtOnceBytesMax) {
-    return new Set(fs.readdirSync(self, { encoding: 'latin1' }));
+    // as bytes, because Node looks itself at entries of which the file system does not say what they are
+    for (const entry of fs.readdirSync(self, { encoding: 'buffer', withFileTypes: true }))
+      names.set(entry.name.toString('latin1'), entry.isDirectory());
+    return names;
   }
-  const names = new Set<string>();
   const open = fs.opendirSync(self, { encoding: 'latin1', bufferSize: 256 });
   try {
     for (let entry = open.readSync(); entry !== null; entry = open.readSync()) {
-      names.add(entry.name);
+      names.set(entry.name, entry.isDirectory());
       if (sink.sliceIsOver()) yield;
     }
   } finally {

@@ -6,7 +6,8 @@ import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { FeedReader } from '../index/feed-reader.ts';
 import type { FolderFeed, RecordBatch } from '../index/folder-feed.ts';
-import { openSourceFile, type SourceFile } from '../index/source-file.ts';
+import type { SourceFile } from '../index/source-file.ts';
+import { SourceOpener } from '../index/source-opener.ts';
 import type { IndexerCommand } from './indexer-message.ts';
 
 export type IndexedFeedDeps = {
@@ -25,6 +26,7 @@ export class IndexedFeed implements FolderFeed {
   readonly folderId: string;
   readonly reader: FeedReader;
   private readonly deps: IndexedFeedDeps;
+  private readonly opener: SourceOpener;
   private readonly listeners = new Set<() => void>();
   /** Acknowledgements on their way to the database. */
   private readonly fresh = new Map<DeviceId, FeedPosition>();
@@ -32,6 +34,7 @@ export class IndexedFeed implements FolderFeed {
   constructor(deps: IndexedFeedDeps, folderId: string) {
     this.deps = deps;
     this.folderId = folderId;
+    this.opener = new SourceOpener(deps.root);
     this.reader = new FeedReader(deps.database, folderId);
   }
 
@@ -75,7 +78,7 @@ export class IndexedFeed implements FolderFeed {
   }
 
   openSource(path: RelativePath): SourceFile | null {
-    return openSourceFile(this.deps.root, path);
+    return this.opener.open(path);
   }
 
   chunkList(hash: Buffer): Promise<ChunkList | null> {

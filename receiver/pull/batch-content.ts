@@ -144,8 +144,10 @@ export class BatchContent {
 
   private async fetchWhole({ hash, size }: ContentGroup, path: RelativePath): Promise<boolean> {
     const { folder, fetcher, store } = this.deps;
-    const outcome = await fetcher.fetchWhole({ folder, path, hash, size }, (bytes) =>
-      store.stage(hash, bytes),
+    const outcome = await fetcher.fetchWhole(
+      { folder, path, hash, size },
+      (bytes) => store.stage(hash, bytes),
+      'taker',
     );
     if (outcome !== 'taken') return false;
     this.pulled.received += size;

@@ -36,7 +36,7 @@ export type PullStore = {
   need(record: FileRecord): 'nothing' | 'held' | 'fetch';
   /** False: it is not held after all, or damaged. @throws CodedError STORE_FULL, QUOTA_REACHED, DISK_FAILED */
   stageHeld(hash: Buffer, size: number): Promise<boolean>;
-  /** @throws CodedError CONTENT_MISMATCH, STORE_FULL, QUOTA_REACHED, DISK_FAILED */
+  /** Verifies the bytes, and keeps nothing of wrong ones. @throws CodedError CONTENT_MISMATCH, STORE_FULL, QUOTA_REACHED, DISK_FAILED */
   stage(hash: Buffer, bytes: Uint8Array): void;
   openPartial(hash: Buffer, size: number): PullPartial;
   openCurrent(

@@ -3,17 +3,19 @@ import { crashPoint } from '../../shared/io/crash-point.ts';
 import type { Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
+import { additionsOf, type BatchFiles } from './batch-files.ts';
 import type { BeginEntry, ChangeEntry, Holding, JournalEntry } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
 import type { MirrorIndex } from './mirror-index.ts';
 import { snapshotEntries } from './snapshot-entries.ts';
 import type { StoreLayout } from './store-layout.ts';
 import type { StorePlace } from './store-place.ts';
-import { carryOut, inParallel } from './tree-writer.ts';
+import { carryOut, type IntentBatch } from './tree-writer.ts';
 import type { VersionNamer } from './version-namer.ts';
 
 type Deps = {
   disk: Disk;
+  files: BatchFiles;
   logger: Logger;
   index: MirrorIndex;
   journal: Journal;
@@ -23,8 +25,6 @@ type Deps = {
 
 /** Content that waits in `incoming/` under the name `temp` for its place. */
 export type StagedContent = { temp: string | null; holding: Holding };
-
-const syncsAtOnce = 16;
 
 /**
  * Takes batches through the write path, one at a time. Any failure in it is final: what the system says of pages whose
@@ -97,18 +97,17 @@ export class BatchWriter {
   }
 
   async #syncContents(contents: readonly StagedContent[]): Promise<void> {
-    const { disk } = this.#deps;
-    await inParallel(contents, syncsAtOnce, async ({ temp, holding: { state } }) => {
-      const fd = disk.open(`${this.#layout.incoming}/${temp}`, 'update');
-      try {
-        if (state.kind === 'file') disk.setModified(fd, state.mtimeNs);
-        await disk.syncData(fd);
-      } finally {
-        disk.close(fd);
-      }
-    });
+    const { disk, files } = this.#deps;
+    const { incoming } = this.#layout;
+    await files.syncContents(
+      incoming,
+      contents.map(({ temp, holding: { state } }) => ({
+        temp: temp ?? '',
+        mtimeNs: state.kind === 'file' ? state.mtimeNs : null,
+      })),
+    );
     crashPoint('store.content-synced');
-    await disk.syncDirectory(this.#layout.incoming);
+    await disk.syncDirectory(incoming);
     crashPoint('store.incoming-synced');
   }
 
@@ -124,9 +123,7 @@ export class BatchWriter {
       crashPoint('store.intent-written');
       await journal.sync();
       crashPoint('store.intent-synced');
-      const { disk, logger, index, namer } = this.#deps;
-      const deps = { disk, logger, ...treeQuestions(index, namer, this.#layout) };
-      await carryOut(deps, this.#layout, { begin, changes }, false);
+      await this.#carryOut({ begin, changes });
       // else names were changed in one directory and noted in the journal of another
       this.#deps.place.assertThere();
       journal.append([commit]);
@@ -134,6 +131,19 @@ export class BatchWriter {
     crashPoint('store.commit-written');
     await journal.sync();
     crashPoint('store.commit-synced');
+  }
+
+  /** What only adds, as nearly all batches do, takes the short way: it has nothing to ask the index on it. */
+  async #carryOut(batch: IntentBatch): Promise<void> {
+    const { disk, files, logger, index, namer } = this.#deps;
+    const additions = index.damage.count === 0 ? additionsOf(batch.changes, this.#layout) : null;
+    if (additions !== null && (await files.add(additions))) return;
+    const deps = { disk, logger, ...treeQuestions(index, namer, this.#layout) };
+    const { undone } = await carryOut(deps, this.#layout, batch, additions !== null);
+    if (undone.length === 0) return;
+    throw new CodedError('DISK_FAILED', `${undone.length} contents that were synced are not on the disk`, {
+      hint: 'look at the kernel log and check the disk',
+    });
   }
 
   async #compactIfWorthwhile(): Promise<void> {

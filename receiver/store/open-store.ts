@@ -7,6 +7,7 @@ import { diskErrorCode, diskPath, type Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import { openDatabase } from '../../shared/io/sqlite.ts';
 import type { AgentQuota } from './agent-quota.ts';
+import { batchFilesOn, type BatchFiles } from './batch-files.ts';
 import { BatchWriter, treeQuestions } from './batch-writer.ts';
 import { FreeSpace } from './free-space.ts';
 import type { FolderStoreParts, StoreOpening } from './folder-store.ts';
@@ -37,6 +38,8 @@ import { VersionNamer } from './version-namer.ts';
 
 export type StoreDeps = {
   disk: Disk;
+  /** Does the file work of batches on that disk; the caller's thread where left out. */
+  files?: BatchFiles;
   logger: Logger;
   /** Shared by all stores of one agent. */
   quota: AgentQuota;
@@ -103,7 +106,8 @@ export async function openStore(
     );
     const staging = new Staging({ ...deps, quota, freeSpace }, { directory: layout.incoming });
     const place = new StorePlace(deps, layout.root);
-    const writer = new BatchWriter({ ...deps, index, journal, namer, place }, layout);
+    const files = deps.files ?? batchFilesOn(deps.disk);
+    const writer = new BatchWriter({ ...deps, files, index, journal, namer, place }, layout);
     const { partialDaysMax } = options;
     return {
       ...deps,

@@ -3,6 +3,7 @@ import { diskErrorCode, type Disk, type DiskPath, type DiskStat } from '../../sh
 import type { Logger } from '../../shared/io/logger.ts';
 import { parentPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import { carryOutDamage } from './damage-writer.ts';
+import { inParallel } from './in-parallel.ts';
 import type {
   BeginEntry,
   ChangeEntry,
@@ -349,20 +350,6 @@ class TreeWriter {
   #incoming(name: string): DiskPath {
     return `${this.#layout.incoming}/${name}`;
   }
-}
-
-/** Runs the action for every item, at most `limit` at once. The first error is thrown, after all have ended. */
-export async function inParallel<T>(
-  items: readonly T[],
-  limit: number,
-  action: (item: T) => Promise<void>,
-): Promise<void> {
-  const rest = items.values();
-  const run = async (): Promise<void> => {
-    for (const item of rest) await action(item);
-  };
-  const results = await Promise.allSettled(Array.from({ length: Math.min(limit, items.length) }, run));
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
 function parentOf(path: RelativePath | string): RelativePath {

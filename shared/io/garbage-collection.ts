@@ -6,14 +6,14 @@ import { setFlagsFromString } from 'node:v8';
  *
  * - The space for young objects stays at its initial size. It would grow to 48 MB a thread, of which a program that
  *   mostly waits has no use, and old buffers would wait that much longer to be freed.
- * - The heap is marked when it and the buffers have doubled. V8 counts buffers that are long free as growth, and marked
- *   a heap of 28 MB anew for each 10 MB that were sent.
+ * - The heap is marked when it and the buffers have grown by `growthPercent`. V8 counts buffers that are long free as
+ *   growth, and marked a heap of 28 MB anew for each 10 MB that were sent.
  * - It is marked and scavenged by the thread that it belongs to: helper threads took as much processor time again, which
  *   is another program's on a server with two cores.
  */
-export function tuneGarbageCollection(): void {
+export function tuneGarbageCollection({ growthPercent }: { growthPercent: number }): void {
   setFlagsFromString('--semi-space-growth-factor=1');
-  setFlagsFromString('--heap-growing-percent=100');
+  setFlagsFromString(`--heap-growing-percent=${growthPercent}`);
   setFlagsFromString('--no-concurrent-marking');
   setFlagsFromString('--no-parallel-scavenge');
 }

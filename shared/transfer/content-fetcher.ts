@@ -56,14 +56,16 @@ export class ContentFetcher {
   }
 
   /**
-   * Fetches a content of 1 byte to 1 MiB; `take` gets it verified. Resolves once `take` has, or with the reason why there is none.
+   * Fetches a content of 1 byte to 1 MiB; `take` gets it verified, or verifies it itself. Resolves once `take` has, or with the reason why there is none.
    * @throws CodedError CONTENT_MISMATCH (wrong twice), LINK_CLOSED, what ended the link, what `take` throws
    */
-  fetchWhole(wanted: WantedContent, take: TakeRange): Promise<'taken' | GoneReason> {
-    return this.ranges.fetch(
-      { content: wanted, offset: 0, length: wanted.size, rangeHash: wanted.hash },
-      take,
-    );
+  fetchWhole(
+    wanted: WantedContent,
+    take: TakeRange,
+    verifiedBy: 'fetcher' | 'taker' = 'fetcher',
+  ): Promise<'taken' | GoneReason> {
+    const rangeHash = verifiedBy === 'fetcher' ? wanted.hash : null;
+    return this.ranges.fetch({ content: wanted, offset: 0, length: wanted.size, rangeHash }, take);
   }
 
   /**

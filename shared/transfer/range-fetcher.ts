@@ -10,10 +10,21 @@ import { hasHash } from './verified-read.ts';
 /** A content as announced. */
 export type WantedContent = { folder: string; path: RelativePath; hash: Buffer; size: number };
 
-/** A range of a content that has a hash of its own: the whole, or a chunk. At most 1 MiB. */
-export type WantedRange = { content: WantedContent; offset: number; length: number; rangeHash: Buffer };
+/**
+ * A range of a content that has a hash of its own: the whole, or a chunk. At most 1 MiB. `rangeHash` null: whoever takes it
+ * verifies it.
+ */
+export type WantedRange = {
+  content: WantedContent;
+  offset: number;
+  length: number;
+  rangeHash: Buffer | null;
+};
 
-/** Takes the verified bytes of a range; they are a view that is valid until it resolves. */
+/**
+ * Takes the verified bytes of a range; they are a view that is valid until it resolves. One that verifies them itself throws
+ * CONTENT_MISMATCH for wrong ones, before it has kept anything of them.
+ */
 export type TakeRange = (bytes: Buffer) => Promise<void> | void;
 
 type Job = WantedRange & {
@@ -215,12 +226,8 @@ export class RangeFetcher {
 
   private async finish(job: Job, bytes: Buffer): Promise<void> {
     try {
-      if (!hasHash(bytes, job.rangeHash)) {
-        this.mismatch(job);
-        return;
-      }
-      await job.take(bytes);
-      job.settle('taken');
+      if (await takeVerified(job, bytes)) job.settle('taken');
+      else this.mismatch(job);
     } catch (error) {
       job.fail(error);
     } finally {
@@ -263,5 +270,21 @@ export class RangeFetcher {
     if (request.openItems > 0) return;
     this.requests.delete(requestId);
     this.deps.deadline.answered();
+  }
+}
+
+/** False: the bytes are not those of the range. */
+async function takeVerified({ rangeHash, take }: Job, bytes: Buffer): Promise<boolean> {
+  if (rangeHash !== null) {
+    if (!hasHash(bytes, rangeHash)) return false;
+    await take(bytes);
+    return true;
+  }
+  try {
+    await take(bytes);
+    return true;
+  } catch (error) {
+    if (isCoded(error, 'CONTENT_MISMATCH')) return false;
+    throw error;
   }
 }

@@ -23,8 +23,8 @@ type Restored = { took: Measured; file: string };
 
 export type OpenDumpStore = (directory: string) => DumpStore;
 
-/** A restic repository as `restic init` makes it, with its default compression. */
-export function resticRepository(directory: string): DumpStore {
+/** Makes a repository as `restic init` does, and gives the environment in which restic uses it. */
+export function initRestic(directory: string): { repository: string; env: Record<string, string> } {
   const repository = path.join(directory, 'restic');
   const env = {
     RESTIC_REPOSITORY: repository,
@@ -32,6 +32,28 @@ export function resticRepository(directory: string): DumpStore {
     RESTIC_CACHE_DIR: path.join(directory, 'restic-cache'),
   };
   execFileSync('restic', ['init', '--quiet'], { env: { ...process.env, ...env } });
+  return { repository, env };
+}
+
+/** Makes a repository that is encrypted by a key in it, and gives the environment in which Borg uses it. */
+export function initBorg(directory: string): { repository: string; env: Record<string, string> } {
+  const repository = path.join(directory, 'borg');
+  const env = {
+    BORG_REPO: repository,
+    BORG_PASSPHRASE: 'bench',
+    BORG_BASE_DIR: path.join(directory, 'borg-base'),
+  };
+  fs.mkdirSync(env.BORG_BASE_DIR);
+  execFileSync('borg', ['init', '--encryption', 'repokey'], {
+    env: { ...process.env, ...env },
+    stdio: 'ignore',
+  });
+  return { repository, env };
+}
+
+/** A restic repository with its default compression. */
+export function resticRepository(directory: string): DumpStore {
+  const { repository, env } = initRestic(directory);
   return {
     title: 'restic',
     programs: ['restic'],
@@ -51,17 +73,7 @@ export function resticRepository(directory: string): DumpStore {
 
 /** A Borg repository encrypted by a key in it, compressed with zstd at level 3. */
 export function borgRepository(directory: string): DumpStore {
-  const repository = path.join(directory, 'borg');
-  const env = {
-    BORG_REPO: repository,
-    BORG_PASSPHRASE: 'bench',
-    BORG_BASE_DIR: path.join(directory, 'borg-base'),
-  };
-  fs.mkdirSync(env.BORG_BASE_DIR);
-  execFileSync('borg', ['init', '--encryption', 'repokey'], {
-    env: { ...process.env, ...env },
-    stdio: 'ignore',
-  });
+  const { repository, env } = initBorg(directory);
   let archives = 0;
   return {
     title: 'borg, zstd,3',

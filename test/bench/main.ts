@@ -7,14 +7,26 @@ import { killPrograms } from '../support/program.ts';
 import type { Benchmark } from './benchmark.ts';
 import { dumpHourly } from './dump-hourly.ts';
 import { expiry } from './expiry.ts';
+import { mediaInitial } from './media-initial.ts';
+import { mediaRescan } from './media-rescan.ts';
 import { neighbour } from './neighbour.ts';
 import { ProgramMissingError } from './peer-programs.ts';
 import { restoreDatabase } from './restore-database.ts';
 import { restoreDump } from './restore-dump.ts';
+import { restoreMedia } from './restore-media.ts';
 import { runBenchmark } from './run-benchmark.ts';
 import { formatReport } from './report.ts';
 
-const benchmarks: readonly Benchmark[] = [dumpHourly, restoreDump, restoreDatabase, expiry, neighbour];
+const benchmarks: readonly Benchmark[] = [
+  dumpHourly,
+  restoreDump,
+  restoreDatabase,
+  expiry,
+  mediaInitial,
+  mediaRescan,
+  restoreMedia,
+  neighbour,
+];
 
 const usage = `usage: npm run bench                              what there is
        npm run bench -- NAME [--json] [--scale S] [--seed N] [--directory DIR]

@@ -9,6 +9,7 @@ const packages = {
   gzip: 'gzip',
   gpg: 'gnupg',
   rsync: 'rsync',
+  syncthing: 'syncthing',
 } as const;
 
 const installWith = 'sh test/support/prepare.sh bench';

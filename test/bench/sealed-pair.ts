@@ -4,6 +4,7 @@ import { generateKeyPair } from '../../shared/sealing/key-pair.ts';
 import { Device, type Agent, type Receiver } from '../support/device.ts';
 import { formatEndpoint, freePort, LinkProxy } from '../support/link-proxy.ts';
 import { directoryBytes } from './dump-store.ts';
+import { makeReceiverListen } from './listening-receiver.ts';
 import { measureProcess, type Measured } from './measured-process.ts';
 import { ProcessMeter } from './process-meter.ts';
 
@@ -34,7 +35,6 @@ export class SealedPair {
   readonly receiver: Receiver;
   readonly #directory: string;
   #proxy: LinkProxy | null = null;
-  #receiverListens = false;
   #agentId = '';
 
   private constructor(directory: string) {
@@ -121,7 +121,7 @@ export class SealedPair {
    * `took` is the command alone, `receiver` what it cost on the other side.
    */
   async restore(folder: string, where: readonly string[]): Promise<{ took: Measured; receiver: Daemon }> {
-    await this.#makeReceiverListen();
+    await makeReceiverListen(this.receiver);
     const invitation = await this.receiver.invite(['--role', 'restore']);
     const home = path.join(this.#directory, 'restore-home');
     fs.rmSync(home, { recursive: true, force: true });
@@ -132,17 +132,6 @@ export class SealedPair {
     const meter = new ProcessMeter(this.receiver.daemon.pid);
     const took = await measureProcess([...program, 'restore', ...what, ...key, ...keyPassphrase, ...where]);
     return { took, receiver: meter.read() };
-  }
-
-  /** Only for restores: an agent that can dial would do so, past the proxy. */
-  async #makeReceiverListen(): Promise<void> {
-    if (this.#receiverListens) return;
-    this.#receiverListens = true;
-    await this.receiver.stop();
-    const file = path.join(this.receiver.home, 'receiver.yaml');
-    const endpoint = formatEndpoint({ host: '127.0.0.1', port: await freePort() });
-    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace(/^listen: off$/m, `listen: ${endpoint}`));
-    await this.receiver.start();
   }
 
   async stop(): Promise<void> {

@@ -8,6 +8,8 @@ export type MastodonTreeOptions = {
   files: number;
   /** Median size of an original; the mean is about twice that. */
   medianBytes?: number;
+  /** No file is larger. */
+  bytesMax?: number;
   /** Files of remote servers below `cache/`. */
   cacheFiles?: number;
   /** When the newest upload was made, ms. */
@@ -32,6 +34,7 @@ export class MastodonTree {
   readonly avatars: Attachment[] = [];
   readonly #random: SeededRandom;
   readonly #medianBytes: number;
+  readonly #bytesMax: number;
   #newestAt: number;
   #files = 0;
 
@@ -39,6 +42,7 @@ export class MastodonTree {
     this.root = root;
     this.#random = new SeededRandom(options.seed);
     this.#medianBytes = options.medianBytes ?? 4096;
+    this.#bytesMax = options.bytesMax ?? Number.POSITIVE_INFINITY;
     this.#newestAt = options.newestAt ?? Date.now() - 5 * minuteMs;
   }
 
@@ -241,7 +245,9 @@ export class MastodonTree {
   #write(relativePath: string, bytes: number, at: number | null): void {
     const file = path.join(this.root, relativePath);
     const made = fs.mkdirSync(path.dirname(file), { recursive: true });
-    fs.writeFileSync(file, this.#random.bytes(Math.max(bytes, 1)), { mode: this.#mode() });
+    fs.writeFileSync(file, this.#random.bytes(Math.min(Math.max(bytes, 1), this.#bytesMax)), {
+      mode: this.#mode(),
+    });
     this.#files++;
     if (at === null) return;
     const seconds = at / 1000 + this.#random.fraction();

@@ -58,7 +58,7 @@ if [ "$purpose" = test ]; then
   pairs="strace:strace sshfs:sshfs /usr/lib/openssh/sftp-server:openssh-sftp-server
     /usr/sbin/automount:autofs mkfs.ext4:e2fsprogs initdb:postgresql gpg:gnupg zstd:zstd openssl:openssl python3:python3"
 else
-  pairs="initdb:postgresql gpg:gnupg gzip:gzip python3:python3 restic:restic borg:borgbackup rsync:rsync"
+  pairs="initdb:postgresql gpg:gnupg gzip:gzip python3:python3 restic:restic borg:borgbackup rsync:rsync syncthing:syncthing"
 fi
 missing=""
 for pair in $pairs; do

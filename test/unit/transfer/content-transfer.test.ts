@@ -218,6 +218,24 @@ it('asks once more for content with another hash, then gives it up', async () =>
   expect(taken).toEqual([]);
 });
 
+it('asks once more for content that its taker finds to be another, then gives it up', async () => {
+  for (const wrongTimes of [1, 2]) {
+    const transfer = new Transfer();
+    let takes = 0;
+    const taking = transfer.fetcher.fetchWhole(
+      transfer.add('a', seededBytes('a', 5000)),
+      () => {
+        takes += 1;
+        if (takes <= wrongTimes) throw new CodedError('CONTENT_MISMATCH', 'another hash');
+      },
+      'taker',
+    );
+    if (wrongTimes === 1) expect(await taking).toBe('taken');
+    else await expect(taking).rejects.toMatchObject({ code: 'CONTENT_MISMATCH' });
+    expect(takes).toBe(2);
+  }
+});
+
 it('sends only the new chunks of a file that was appended to, or had bytes inserted in its middle', async () => {
   const old = seededBytes('old', 20 * mib);
   const edits = {
