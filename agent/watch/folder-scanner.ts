@@ -15,6 +15,7 @@ import { FullScan, type ScanReport, type ScanWaiter } from './full-scan.ts';
 import type { IgnoreRules } from '../ignore-rules.ts';
 import type { IndexedFolder, IndexerOptions } from './indexer-options.ts';
 import type { ScanSink } from './scan-sink.ts';
+import { QuietDirectories } from './quiet-directories.ts';
 import { signatureOf } from './signature.ts';
 import type { IntactSource } from './source-guard.ts';
 
@@ -41,6 +42,8 @@ export type FolderScannerDeps = {
 
 const lookAgainMs = 100;
 const commitDelayMs = 500;
+/** What a look found waits for other looks no longer than this. */
+const urgentDelayMs = 20;
 const pathsReportedMax = 20;
 const pathsKeptMax = 10_000;
 
@@ -57,6 +60,9 @@ export class FolderScanner {
   private readonly watch: FolderWatch;
   private readonly sink: ScanSink;
   private readonly looks: FolderLooks;
+  private readonly quiet: QuietDirectories;
+  /** Without links. */
+  private realRoot: string;
   private readonly batch = new ChangeBatch();
   private readonly touched = new Set<RelativePath>();
   private scan: FullScan | null = null;
@@ -77,6 +83,8 @@ export class FolderScanner {
     this.folder = folder;
     this.options = options;
     this.index = deps.index;
+    this.realRoot = folder.root;
+    this.quiet = new QuietDirectories(deps.index, () => deps.clock.wallMs());
     this.watch = new FolderWatch(
       {
         createWatcher: deps.createWatcher,
@@ -89,6 +97,8 @@ export class FolderScanner {
     this.looks = new FolderLooks({
       clock: deps.clock,
       isNetwork: () => this.network,
+      quiet: this.quiet,
+      realRoot: () => this.realRoot,
       root: folder.root,
       sink: this.sink,
       requestLook: (request) => this.requestLook(request),
@@ -139,11 +149,12 @@ export class FolderScanner {
     // Looks go first, but a storm of them leaves every fourth slice to the walk.
     const walksFirst = this.slices % 4 === 0 && this.scan?.waitingFor === null;
     while (!this.deps.sliceIsOver()) {
+      const now = this.deps.clock.monotonicMs();
       if (!walksFirst && this.looks.begin()) {
+        if (this.urgent && now - this.oldestChangeMs >= urgentDelayMs) this.commit();
         this.advanceLook();
         continue;
       }
-      const now = this.deps.clock.monotonicMs();
       const patience = this.scan?.waitingFor === null && !this.urgent ? commitDelayMs : 0;
       if (this.batch.size > 0 && now - this.oldestChangeMs >= patience) this.commit();
       if (this.scan === null && !this.startScan()) return false;
@@ -262,6 +273,8 @@ export class FolderScanner {
   private checkSource(): IntactSource['current'] {
     const { network, realRoot, current } = this.deps.requireSource();
     this.network = network;
+    if (realRoot !== this.realRoot) this.quiet.clear();
+    this.realRoot = realRoot;
     this.watch.setRoot(realRoot);
     return current;
   }
@@ -290,6 +303,7 @@ export class FolderScanner {
   /** Lets go of everything hot; the next full scan chooses anew. */
   forgetHotDirectories(): void {
     this.watch.release();
+    this.quiet.clear();
     this.seeded = false;
   }
 
@@ -301,7 +315,8 @@ export class FolderScanner {
       this.forgetHotDirectories();
       this.wantsScan = true;
     }
-    for (const directory of this.watch.hotDirectories) this.requestLook({ directory, into: [] });
+    if (this.deps.takesLooks()) this.looks.glance(this.watch.hotDirectories);
+    this.deps.wake();
     for (const path of this.index.dirtyPaths(this.options.settlingMax)) {
       this.looks.settle(path, '', 0, Number.POSITIVE_INFINITY);
     }
@@ -320,6 +335,7 @@ export class FolderScanner {
   private addChange(change: PathChange): void {
     if (this.batch.has(change.path) || this.batch.size >= checkpointRecordsMax) this.commit();
     if (this.current === 'look') this.urgent = true;
+    this.quiet.disturb(change.path);
     if (this.batch.size === 0) this.oldestChangeMs = this.deps.clock.monotonicMs();
     this.batch.add(change);
     if (change.state.kind === 'deleted') return;
@@ -331,6 +347,7 @@ export class FolderScanner {
   }
 
   private queue(path: RelativePath, signature: string, delayMs: number): void {
+    this.quiet.disturb(path);
     if (this.looks.settle(path, signature, delayMs, this.options.settlingMax)) return;
     this.wantsScan = true;
     if (this.scan !== null) this.scan.incomplete = true;
@@ -352,6 +369,7 @@ export class FolderScanner {
         this.queue(path, signatureOf(stat, this.network), lookAgainInMs),
       lookAgain: (directory) => this.queue(directory, '', lookAgainMs),
       unreadable: (path, _error, named) => {
+        this.quiet.disturb(path);
         if (this.scan === null) return;
         if (!named) this.scan.incomplete = true;
         if (this.scan.unreadable.size < pathsKeptMax) this.scan.unreadable.add(path);

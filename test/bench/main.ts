@@ -7,13 +7,28 @@ import { killPrograms } from '../support/program.ts';
 import type { Benchmark } from './benchmark.ts';
 import { dumpHourly } from './dump-hourly.ts';
 import { expiry } from './expiry.ts';
+import { idle } from './idle.ts';
+import { mediaChange } from './media-change.ts';
+import { mediaLatency } from './media-latency.ts';
 import { ProgramMissingError } from './peer-programs.ts';
 import { restoreDatabase } from './restore-database.ts';
 import { restoreDump } from './restore-dump.ts';
 import { runBenchmark } from './run-benchmark.ts';
+import { scaleDumps } from './scale-dumps.ts';
+import { scale } from './scale.ts';
 import { formatReport } from './report.ts';
 
-const benchmarks: readonly Benchmark[] = [dumpHourly, restoreDump, restoreDatabase, expiry];
+const benchmarks: readonly Benchmark[] = [
+  dumpHourly,
+  restoreDump,
+  restoreDatabase,
+  expiry,
+  mediaLatency,
+  mediaChange,
+  scale,
+  scaleDumps,
+  idle,
+];
 
 const usage = `usage: npm run bench                              what there is
        npm run bench -- NAME [--json] [--scale S] [--seed N] [--directory DIR]

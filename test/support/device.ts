@@ -54,6 +54,8 @@ export class Device<Status> {
   readonly kind: ProgramName;
   readonly home: string;
   env: Record<string, string> = {};
+  /** Whether what `tsc -b` made runs, and not the sources. */
+  compiled = false;
   #daemon: Program | null = null;
 
   constructor(kind: ProgramName, home: string) {
@@ -66,18 +68,18 @@ export class Device<Status> {
     args: readonly string[],
     options: { timeoutMs?: number; input?: string } = {},
   ): Promise<CommandResult> {
-    return await runCommand(this.kind, ['--home', this.home, ...args], { env: this.env, ...options });
+    return await runCommand(this.kind, ['--home', this.home, ...args], { ...this.#how(), ...options });
   }
 
   /** Runs a command on this home that must end with 0. */
   async must(args: readonly string[], options: { timeoutMs?: number } = {}): Promise<string> {
-    const result = await mustRun(this.kind, ['--home', this.home, ...args], { env: this.env, ...options });
+    const result = await mustRun(this.kind, ['--home', this.home, ...args], { ...this.#how(), ...options });
     return result.stdout;
   }
 
   /** Starts a command on this home and gives it while it runs. */
   begin(args: readonly string[]): Program {
-    return new Program(this.kind, ['--home', this.home, ...args], { env: this.env });
+    return new Program(this.kind, ['--home', this.home, ...args], this.#how());
   }
 
   get daemon(): Program {
@@ -99,7 +101,8 @@ export class Device<Status> {
 
   /** Starts `run` and waits for nothing; for runs that are to be killed early. */
   async launch(env: Record<string, string> = {}): Promise<Program> {
-    this.#daemon = new Program(this.kind, ['--home', this.home, 'run'], { env: { ...this.env, ...env } });
+    const how = { ...this.#how(), env: { ...this.env, ...env } };
+    this.#daemon = new Program(this.kind, ['--home', this.home, 'run'], how);
     return this.#daemon;
   }
 
@@ -128,6 +131,10 @@ export class Device<Status> {
   /** The text that the other side joins with; `args` e.g. `--role restore`. */
   async invite(args: readonly string[] = []): Promise<string> {
     return lastLine(await this.must(['invite', ...args]));
+  }
+
+  #how(): { env: Record<string, string>; compiled: boolean } {
+    return { env: this.env, compiled: this.compiled };
   }
 }
 

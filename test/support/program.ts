@@ -13,6 +13,8 @@ type SpawnOptions = {
   timeoutMs?: number;
   /** Its stderr goes to that of this process, for a progress bar; then it is not kept. */
   showStderr?: boolean;
+  /** What `tsc -b` made of it, as it is installed, instead of the sources. */
+  compiled?: boolean;
 };
 
 const checkout = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -48,7 +50,8 @@ export class Program {
   constructor(name: ProgramName, args: readonly string[], options: SpawnOptions = {}) {
     this.name = name;
     this.args = args;
-    const child = spawn(process.execPath, [path.join(checkout, name, 'main.ts'), ...args], {
+    const entry = options.compiled === true ? `dist/${name}/main.js` : `${name}/main.ts`;
+    const child = spawn(process.execPath, [path.join(checkout, entry), ...args], {
       cwd: checkout,
       detached: true,
       stdio: ['pipe', 'pipe', options.showStderr === true ? 'inherit' : 'pipe'],
