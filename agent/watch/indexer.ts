@@ -27,7 +27,7 @@ export const indexerDefaults: IndexerOptions = {
   settleWaitMsMax: 60_000,
   settlingMax: 100_000,
   hotDirectoriesMax: 8192,
-  watchLimit: 8192,
+  watchLimit: 2048,
 };
 
 /** A folder as `status` shows it. */
@@ -48,6 +48,9 @@ export type FolderStatus = {
   watching: 'ok' | 'degraded' | 'off';
   watchingReason: string | null;
 };
+
+/** What serving reads comes in the order of sequences, and once. */
+const reading = { readonly: true, cacheBytesMax: 1024 * 1024 };
 
 type Pending = { resolve: (answer: IndexerAnswer) => void; reject: (error: Error) => void };
 type Running = { worker: Worker; database: Database.Database };
@@ -94,7 +97,7 @@ export class Indexer {
       this.setAside();
       return this.startWorker();
     });
-    this.running = { worker, database: openDatabase(this.databaseFile, { readonly: true }) };
+    this.running = { worker, database: openDatabase(this.databaseFile, reading) };
     for (const folder of folders) await this.addFolder(folder);
   }
 

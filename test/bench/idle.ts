@@ -24,7 +24,7 @@ type Plan = { idleMs: number; settledMs: number };
 type Idle = { share: number; residentBytes: number; peakBytes: number };
 type Measured = { what: string; agent: Idle; receiver: Idle };
 
-export async function runIdle(
+async function runIdle(
   { directory, scale, seed, say }: BenchmarkContext,
   plan: Plan,
 ): Promise<BenchmarkResult> {

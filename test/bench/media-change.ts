@@ -68,7 +68,7 @@ const changes: readonly Change[] = [
 type Took = { wallMs: number; linkBytes: number; cpuMs: number };
 type Run = { what: string; ours: Took & { receiverCpuMs: number }; rsync: Took | null };
 
-export async function runMediaChange(context: BenchmarkContext, runs: number): Promise<BenchmarkResult> {
+async function runMediaChange(context: BenchmarkContext, runs: number): Promise<BenchmarkResult> {
   const { directory, scale, seed, say } = context;
   const found = findPeers(['rsync'], say);
   const root = path.join(directory, 'media');

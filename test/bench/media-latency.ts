@@ -35,7 +35,7 @@ export const mediaLatency: Benchmark = {
   run: async (context) => runMediaLatency(context, { quietMs: 60_000, warmUpHours: 24, hours: 6 }),
 };
 
-export async function runMediaLatency(context: BenchmarkContext, plan: Plan): Promise<BenchmarkResult> {
+async function runMediaLatency(context: BenchmarkContext, plan: Plan): Promise<BenchmarkResult> {
   const { directory, scale, seed, say } = context;
   requirePostgres();
   const root = path.join(directory, 'media');
