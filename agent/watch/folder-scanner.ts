@@ -335,7 +335,6 @@ export class FolderScanner {
   private addChange(change: PathChange): void {
     if (this.batch.has(change.path) || this.batch.size >= checkpointRecordsMax) this.commit();
     if (this.current === 'look') this.urgent = true;
-    this.quiet.disturb(change.path);
     if (this.batch.size === 0) this.oldestChangeMs = this.deps.clock.monotonicMs();
     this.batch.add(change);
     if (change.state.kind === 'deleted') return;
@@ -347,7 +346,6 @@ export class FolderScanner {
   }
 
   private queue(path: RelativePath, signature: string, delayMs: number): void {
-    this.quiet.disturb(path);
     if (this.looks.settle(path, signature, delayMs, this.options.settlingMax)) return;
     this.wantsScan = true;
     if (this.scan !== null) this.scan.incomplete = true;

@@ -9,10 +9,10 @@ const rowsMax = 1000;
 const stillMs = 2000;
 
 /**
- * Directories that were compared with the index and where nothing was left to do. As long as such a directory has the same
- * times and inode, it has the same names; then only the files that the index knows in it have to be asked whether they are
- * as they were, which costs a small part of opening, listing and comparing. Nothing is recorded here: whatever differs has
- * the directory looked at.
+ * Directories that were compared with the index; what was found in them is recorded, or settles and has its own time. As
+ * long as such a directory has the same times and inode, it has the same names; then only the files that the index knows
+ * in it have to be asked whether they are as they were, which costs a small part of opening, listing and comparing. Nothing
+ * is recorded here: whatever differs has the directory looked at.
  */
 export class QuietDirectories {
   private readonly index: FolderIndex;
@@ -53,7 +53,7 @@ export class QuietDirectories {
     this.look = stat === null || !isStill ? null : { directory, times: timesOf(stat), isClean: true };
   }
 
-  /** Something at the path was found changed, is not still, or could not be read: its directory is to be looked at again. */
+  /** Something at the path could not be read: its directory is to be looked at again, whatever its times say. */
   disturb(path: RelativePath): void {
     for (const directory of [path, parentPath(path)]) {
       if (directory === null) continue;
