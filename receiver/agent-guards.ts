@@ -38,6 +38,12 @@ export class AgentGuards {
   readonly #unwritten = new Map<DeviceId, FreezeState>();
   /** Agents of whom something could not be judged the last time. */
   readonly #unjudged = new Set<DeviceId>();
+  /** Folders that wait for a look. */
+  readonly #due = new Set<string>();
+  /** One look at an agent after the other. */
+  readonly #looks = new Map<DeviceId, Promise<void>>();
+  /** How often a person released the agent. */
+  readonly #releases = new Map<DeviceId, number>();
 
   constructor(deps: Deps, options: Options) {
     this.#deps = deps;
@@ -45,24 +51,39 @@ export class AgentGuards {
     this.#judge = new FolderJudge(deps, options);
   }
 
-  /** To be called when something of a folder has become durable; looks closer only where much has come. Never throws. */
+  /**
+   * To be called when something of a folder has become durable; begins to look closer only where much has come. Never
+   * throws.
+   */
   noteDurable(agentId: DeviceId, folder: string, store: AgentStore): void {
-    this.#withAlarm(agentId, () => {
-      if (!this.#judge.isWorthwhile(agentId, folder, store)) return;
+    const key = `${agentId}/${folder}`;
+    void this.#withAlarm(agentId, async () => {
+      if (this.#due.has(key) || !this.#judge.isWorthwhile(agentId, folder, store)) return;
       // how much it becomes is told once an hour
-      const isTold = store.kind === 'mirror' && hitOf(this.#state(agentId), folder, 'MASS_CHANGE') !== null;
-      if (!isTold) this.#look(agentId, [[folder, store]]);
+      if (store.kind === 'mirror' && hitOf(this.#state(agentId), folder, 'MASS_CHANGE') !== null) return;
+      this.#due.add(key);
+      void this.#inTurn(agentId, async () => {
+        this.#due.delete(key);
+        await this.#look(agentId, () => this.#deps.copies.foldersOf(agentId).filter(([id]) => id === folder));
+      });
     });
   }
 
   /**
    * Looks at everything of an agent and tells by alarms what is found. True: nothing of it may expire; so it is as well where
-   * something cannot be judged. Never throws.
+   * something cannot be judged. Never rejects.
    */
-  check(agentId: DeviceId): boolean {
-    this.#unjudged.delete(agentId);
-    this.#withAlarm(agentId, () => this.#look(agentId, this.#deps.copies.foldersOf(agentId)));
+  async check(agentId: DeviceId): Promise<boolean> {
+    await this.#inTurn(agentId, async () => {
+      await this.#look(agentId, () => this.#deps.copies.foldersOf(agentId));
+      this.#unjudged.delete(agentId);
+    });
     return this.isFrozen(agentId);
+  }
+
+  /** Waits for the looks that are under way. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#looks.values());
   }
 
   /** Without a look at what has come since the last check. */
@@ -91,6 +112,7 @@ export class AgentGuards {
       return { at: Math.max(now(), store?.changedAt() ?? 0), keyIds: keyIds === null ? null : [...keyIds] };
     });
     this.#write(agentId, next);
+    this.#releases.set(agentId, this.#releasesOf(agentId) + 1);
     this.#tell(agentId, next);
     logger.warn(
       { agentId, released: state.hits.map(({ folder, code, since }) => ({ folder, code, since })) },
@@ -99,20 +121,41 @@ export class AgentGuards {
     return state.hits;
   }
 
-  #look(agentId: DeviceId, stores: readonly [string, AgentStore][]): void {
-    const before = this.#state(agentId);
-    let state = before;
-    const failures: unknown[] = [];
-    for (const [folder, store] of stores) {
-      try {
-        for (const hit of this.#judge.hitsOf(agentId, folder, store, state)) state = withHit(state, hit);
-      } catch (error) {
-        failures.push(error);
+  /** `stores`: asked again where the answer is old, because a person released the agent or a store was opened anew. */
+  async #look(agentId: DeviceId, stores: () => [string, AgentStore][]): Promise<void> {
+    for (;;) {
+      const before = this.#state(agentId);
+      const [releases, looked] = [this.#releasesOf(agentId), stores()];
+      let state = before;
+      const failures: unknown[] = [];
+      for (const [folder, store] of looked) {
+        try {
+          for (const hit of await this.#judge.hitsOf(agentId, folder, store, state))
+            state = withHit(state, hit);
+        } catch (error) {
+          failures.push(error);
+        }
       }
+      const isOld =
+        this.#releasesOf(agentId) !== releases || (failures.length > 0 && !isSame(looked, stores()));
+      if (isOld) continue;
+      this.#tell(agentId, state);
+      this.#keep(agentId, before, state);
+      if (failures.length > 0) throw failures[0];
+      return;
     }
-    this.#tell(agentId, state);
-    this.#keep(agentId, before, state);
-    if (failures.length > 0) throw failures[0];
+  }
+
+  /** Never rejects. */
+  #inTurn(agentId: DeviceId, look: () => Promise<void>): Promise<void> {
+    const before = this.#looks.get(agentId) ?? Promise.resolve();
+    const run = before.then(async () => this.#withAlarm(agentId, look));
+    this.#looks.set(agentId, run);
+    return run;
+  }
+
+  #releasesOf(agentId: DeviceId): number {
+    return this.#releases.get(agentId) ?? 0;
   }
 
   #keep(agentId: DeviceId, before: FreezeState, state: FreezeState): void {
@@ -165,11 +208,11 @@ export class AgentGuards {
     }
   }
 
-  #withAlarm(agentId: DeviceId, action: () => void): void {
+  async #withAlarm(agentId: DeviceId, action: () => Promise<void>): Promise<void> {
     const { alarms } = this.#deps;
     const key = `guard of ${agentId} fails`;
     try {
-      action();
+      await action();
       if (!this.#unjudged.has(agentId)) alarms.clear(key);
     } catch (error) {
       this.#unjudged.add(agentId);
@@ -195,6 +238,11 @@ export class AgentGuards {
   #file(agentId: DeviceId): string {
     return path.join(this.#options.dataDirectory, agentId, '_freeze.json');
   }
+}
+
+function isSame(looked: [string, AgentStore][], now: [string, AgentStore][]): boolean {
+  const stores = new Map(now);
+  return looked.every(([folder, store]) => stores.get(folder) === store);
 }
 
 function alarmBeginning(agentId: DeviceId): string {

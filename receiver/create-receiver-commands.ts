@@ -117,7 +117,16 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       return { points: listed.toSorted((a, b) => (a.receivedAt < b.receivedAt ? 1 : -1)) };
     },
     pin: async ({ point, label }) => {
-      const { book, id } = await (await deps.points()).find(point, await knownAgents());
+      const { book, id, point: held } = await (await deps.points()).find(point, await knownAgents());
+      if (held === null) {
+        throw new CodedError(
+          'POINT_UNKNOWN',
+          `the files of restore point ${id} are damaged: nothing can be kept of it`,
+          {
+            hint: `"mastokeep-receiver forget ${id}" takes it away`,
+          },
+        );
+      }
       await book.pin(id, label);
       return { id };
     },
@@ -172,7 +181,11 @@ async function forgetPoints(
   }
   const all = [...found.values()];
   const listing: ForgetListing = {
-    points: all.map(({ agentId, id, point }) => ({ id, agent: agentId, at: point.record.createdAt })),
+    points: all.map(({ agentId, id, point }) => ({
+      id,
+      agent: agentId,
+      at: point?.record.createdAt ?? null,
+    })),
     versions: 0,
     bytes: 0,
     agents: [],

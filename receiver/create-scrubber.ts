@@ -8,9 +8,10 @@ import type { ReceiverConfig } from './config.ts';
 import type { PointBooks } from './point-books.ts';
 import { BooksThreads } from './scrub/books-threads.ts';
 import { FolderSubject } from './scrub/folder-subject.ts';
-import { PointsSubject } from './scrub/points-subject.ts';
+import { pointsSubject } from './scrub/points-subject.ts';
 import { ScrubMemory } from './scrub/scrub-memory.ts';
-import { Scrubber, type ScrubSubject } from './scrub/scrubber.ts';
+import type { ScrubSubject } from './scrub/scrub-subject.ts';
+import { Scrubber } from './scrub/scrubber.ts';
 
 type Deps = {
   copies: AgentCopies;
@@ -31,7 +32,7 @@ export function createScrubber(deps: Deps): Scrubber {
     for (const agentId of copies.agentIds()) {
       for (const [folder, store] of copies.foldersOf(agentId))
         all.push(folderSubject(deps, threads, agentId, folder, store));
-      all.push(...pointsSubject(deps, agentId));
+      all.push(...pointsOf(deps, agentId));
     }
     return all.sort((a, b) => (a.key < b.key ? -1 : 1));
   };
@@ -69,11 +70,11 @@ function folderSubject(
 }
 
 /** None before the points of the agent were opened. */
-function pointsSubject({ copies, points }: Deps, agentId: DeviceId): ScrubSubject[] {
+function pointsOf({ copies, points }: Deps, agentId: DeviceId): ScrubSubject[] {
   const book = points.opened(agentId);
   if (book === null) return [];
   return [
-    new PointsSubject(
+    pointsSubject(
       {
         scrub: async () => {
           const { mended, extras } = await (await points.of(agentId)).scrub();

@@ -58,7 +58,12 @@ export class FolderJudge {
   }
 
   /** What the guards find in a folder; those that had hit before are given with what has come since. */
-  hitsOf(agentId: DeviceId, folder: string, store: AgentStore, state: FreezeState): GuardHit[] {
+  async hitsOf(
+    agentId: DeviceId,
+    folder: string,
+    store: AgentStore,
+    state: FreezeState,
+  ): Promise<GuardHit[]> {
     const judged = { folder, nowMs: Math.max(this.#deps.now(), store.changedAt()), state };
     if (store.kind === 'mirror') return this.#massChange(`${agentId}/${folder}`, judged, store);
     const versions = store.listVersions();
@@ -84,32 +89,32 @@ export class FolderJudge {
     };
   }
 
-  #massChange(key: string, judged: Judged, store: MirrorStore): GuardHit[] {
+  async #massChange(key: string, judged: Judged, store: MirrorStore): Promise<GuardHit[]> {
     const { changes: rule } = this.#rules;
     const from = this.#from(judged, 'MASS_CHANGE');
     if (rule === null || from === null) return [];
-    const gone = this.#goneSince(key, store, from);
+    const gone = await this.#goneSince(key, store, from);
     if (!mayBeMassChange(gone, rule)) return [];
-    const held = this.#heldAt(key, store, from);
+    const held = await this.#heldAt(key, store, from);
     if (!isMassChange({ ...gone, held }, rule)) return [];
     const { deleted, rewritten } = gone;
     const what = `of the ${held.files} files (${formatByteSize(held.bytes)}) that folder ${judged.folder} had at ${momentOf(from)}, ${countOf(deleted)} were deleted and ${countOf(rewritten)} rewritten`;
     return [this.#hit(judged, 'MASS_CHANGE', from, what)];
   }
 
-  #goneSince(key: string, store: MirrorStore, from: number): GoneContents {
+  async #goneSince(key: string, store: MirrorStore, from: number): Promise<GoneContents> {
     const changedAt = store.changedAt();
     const known = this.#gone.get(key);
     if (known?.from === from && known.changedAt === changedAt) return known.gone;
-    const gone = store.past.goneSince(from);
+    const gone = await store.past.goneSince(from);
     this.#gone.set(key, { from, changedAt, gone });
     return gone;
   }
 
-  #heldAt(key: string, store: MirrorStore, from: number): FileAmount {
+  async #heldAt(key: string, store: MirrorStore, from: number): Promise<FileAmount> {
     const known = this.#held.get(key);
     if (known?.from === from) return known.held;
-    const held = store.past.heldAt(from);
+    const held = await store.past.heldAt(from);
     this.#held.set(key, { from, held });
     return held;
   }

@@ -24,7 +24,7 @@ type Deps = {
   /** A restore reads of that agent: nothing of it may go now. */
   isRead: (agentId: DeviceId) => boolean;
   /** Look at all that has come of an agent; true: nothing of it may go until a person says so. */
-  guards: { check(agentId: DeviceId): boolean; isFrozen(agentId: DeviceId): boolean };
+  guards: { check(agentId: DeviceId): Promise<boolean>; isFrozen(agentId: DeviceId): boolean };
   /** ms, by the clock that ages are counted by; and keeps that. */
   retentionNow: () => number;
   storeClock: () => void;
@@ -60,7 +60,7 @@ export async function expireHistory(
   tellClockDamage(deps);
   for (const agentId of copies.agentIds()) {
     if (isStopped()) return;
-    if (guards.check(agentId) || isRead(agentId)) continue;
+    if ((await guards.check(agentId)) || isRead(agentId)) continue;
     const rules = rulesOf(agentId);
     const kept = await withAlarm(deps, `points ${agentId} expiry`, async () =>
       expirePoints(deps, agentId, rules),
@@ -68,7 +68,7 @@ export async function expireHistory(
     if (kept === null) continue;
     for (const [folder, store] of copies.foldersOf(agentId)) {
       // asked again: a restore or a freeze may have begun meanwhile
-      if (isStopped() || guards.check(agentId) || isRead(agentId)) break;
+      if (isStopped() || (await guards.check(agentId)) || isRead(agentId)) break;
       await withAlarm(deps, `folder ${agentId}/${folder} expiry`, async () => {
         const mustStop = (): boolean => isStopped() || guards.isFrozen(agentId) || isRead(agentId);
         const history = keptHistory(kept, folder, rules);

@@ -19,7 +19,8 @@ type Deps = {
   logger: Logger;
 };
 
-type FoundPoint = { agentId: DeviceId; book: PointBook; id: string; point: HeldPoint };
+/** `point`: null where its files are damaged. */
+type FoundPoint = { agentId: DeviceId; book: PointBook; id: string; point: HeldPoint | null };
 
 export type ProvedPoint = HeldPoint & { proof: PointProof };
 
@@ -85,11 +86,12 @@ export class PointBooks {
     }
   }
 
-  /** The point that a text stands for, among those of these agents. @throws CodedError POINT_UNKNOWN */
+  /** The point that a text stands for, among those of these agents, damaged ones included. @throws CodedError POINT_UNKNOWN */
   async find(text: string, agentIds: readonly DeviceId[]): Promise<FoundPoint> {
     const held = new Map<string, FoundPoint>();
     for (const agentId of agentIds) {
       const book = await this.of(agentId);
+      for (const id of book.damaged) held.set(id, { agentId, book, id, point: null });
       for (const point of book.list()) held.set(point.id, { agentId, book, id: point.id, point });
     }
     const found = held.get(resolvePointId(text, held.keys()));

@@ -75,8 +75,9 @@ export type ReceiverFreeze = { folder: string | null; code: ErrorCode; since: st
 export type ScrubStatus = {
   /** Since then everything has been read; null before the first whole pass. */
   coveredAt: string | null;
-  /** Stored files that are damaged now. */
+  /** Stored files that are damaged now, and why there is no room to make them whole (null: that is not the reason). */
   damaged: number;
+  lacksRoom: string | null;
   /** Of the pass under way, or of the last one (`done`): how much of how much was read, what was found and made whole. */
   startedAt: string;
   done: boolean;
@@ -91,7 +92,14 @@ export type ScrubReport = Pick<ScrubStatus, 'startedAt' | 'readBytes' | 'found' 
   /** Something could not be read: see the alarms. */
   skipped: boolean;
   /** Of each folder with damaged files, or with files that nobody stored: the first of them. */
-  folders: { name: string; damaged: number; files: readonly string[]; extras: readonly string[] }[];
+  folders: {
+    name: string;
+    damaged: number;
+    /** Why there is no room to make them whole; null where that is not the reason. */
+    lacksRoom: string | null;
+    files: readonly string[];
+    extras: readonly string[];
+  }[];
 };
 
 /** What `status --json` prints. */
@@ -134,7 +142,8 @@ export type SealedVersionListing = {
 
 /** What goes, or went, with points of each agent. */
 export type ForgetListing = {
-  points: { id: string; agent: string; at: string }[];
+  /** `at`: when it was begun; null where its files are damaged. */
+  points: { id: string; agent: string; at: string | null }[];
   /** Replaced and deleted states of files, and versions of sealed folders; and their bytes. */
   versions: number;
   bytes: number;

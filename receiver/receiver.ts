@@ -86,7 +86,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     { copies, alarms, now, logger },
     { dataDirectory: config.data, rules: config.guards },
   );
-  for (const agentId of copies.agentIds()) guards.check(agentId);
+  for (const agentId of copies.agentIds()) await guards.check(agentId);
   const sessions = new AgentSessions({ copies, points, alarms, guards, logger, now });
   const scrubber = createScrubber({ copies, points, alarms, logger, config, sessions });
   const dataWatch = new DataWatch({
@@ -190,6 +190,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
       await links.stop();
       await scrubber.stop();
       await Promise.all([sessions.ended(), restores.ended()]);
+      await guards.settled();
       await points.close();
       clock.store();
       await copies.close();
@@ -198,14 +199,11 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
   };
 }
 
-/** What is lost of the points, or keeps them from being read, is an alarm; replication goes on. */
+/** What keeps the points from being read is an alarm; replication goes on. Of damaged ones the scrub tells. */
 async function openPoints(points: PointBooks, agentId: DeviceId, alarms: AlarmBoard): Promise<void> {
   const agent = shortDeviceId(agentId);
   try {
-    const { damaged } = await points.of(agentId);
-    if (damaged.length === 0) return;
-    const message = `restore points of agent ${agent} are lost or damaged: ${damaged.slice(0, 5).join(', ')}`;
-    alarms.raise(`points ${agentId} damaged`, 'RECORD_INVALID', message);
+    await points.of(agentId);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const code = isCoded(error) ? error.code : 'INTERNAL';

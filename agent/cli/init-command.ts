@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import type { Command } from 'commander';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { formatNextSteps } from '../../shared/cli/next-steps.ts';
 import { canAsk } from '../../shared/cli/prompt.ts';
 import { interruptedExitCode } from '../../shared/cli/run-program.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
@@ -19,7 +20,7 @@ import { formatRecoverySheet } from '../recovery-sheet.ts';
 import { RecipientDirectory } from '../seal/recipient-directory.ts';
 import { passphraseWarning, recipientWarnings } from '../seal/recipient-warnings.ts';
 import { readSealingState } from '../seal/sealing-state.ts';
-import { agentHome, agentProgram } from './agent-home.ts';
+import { agentHome, agentProgram, agentProgramHome } from './agent-home.ts';
 import { handOverNewKey, keyKeepAdvice, type HandedKey } from './key-handover.ts';
 import { proveKeys } from './key-proof.ts';
 import { readRecoverySheet } from './recovery-sheet-command.ts';
@@ -181,16 +182,17 @@ async function reportText(
     '',
     formatRecoverySheet(readRecoverySheet(home, await readSealingState(directory))),
     '',
-    'next:',
-    ...(folders.length > 0
-      ? []
-      : [`  ${agentProgram} folder add ID --kind mirror --path DIR    what to replicate`]),
-    ...(choice.kind === 'none'
-      ? [`  ${agentProgram} recipient add FILE.asc    before sealed folders (database, secrets)`]
-      : []),
-    `  ${agentProgram} run                  start it (or: systemctl enable --now ${agentProgram})`,
-    `  ${agentProgram} invite               then "mastokeep-receiver join INVITATION" on the receiver`,
-    `  ${agentProgram} status               see what is replicated`,
-    `  ${agentProgram} recovery-sheet       print the sheet above, once folders and receivers are there`,
+    ...formatNextSteps(agentProgramHome, home, [
+      ...(folders.length > 0
+        ? []
+        : [['folder add ID --kind mirror --path DIR', 'what to replicate'] as const]),
+      ...(choice.kind === 'none'
+        ? [['recipient add FILE.asc', 'before sealed folders (database, secrets)'] as const]
+        : []),
+      ['run', `start it (or: systemctl enable --now ${agentProgram})`],
+      ['invite', 'then "mastokeep-receiver join INVITATION" on the receiver'],
+      ['status', 'see what is replicated'],
+      ['recovery-sheet', 'print the sheet above, once folders and receivers are there'],
+    ]),
   );
 }

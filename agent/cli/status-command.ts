@@ -43,11 +43,11 @@ export function formatAgentStatus(status: AgentStatus, nowMs: number): string {
           status.folders.map((folder) => [
             folder.id,
             folder.reason === null ? folder.state : `${folder.state}: ${inCell(folder.reason)}`,
-            String(folder.files),
+            folder.kind === 'sealed' ? '-' : String(folder.files),
             formatByteSize(folder.bytes),
             moment(folder.lastScanAt),
             folder.lastVersionAt === null ? '-' : moment(folder.lastVersionAt),
-            folder.watchingReason === null ? folder.watching : `${folder.watching}: ${folder.watchingReason}`,
+            watchingOf(folder),
             String(folder.unreadable),
           ]),
         ),
@@ -58,6 +58,12 @@ export function formatAgentStatus(status: AgentStatus, nowMs: number): string {
   for (const alarm of status.alarms)
     parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${indented(alarm.message)}\n`);
   return parts.join('');
+}
+
+/** A sealed folder is not watched: it has a schedule. */
+function watchingOf({ kind, watching, watchingReason }: AgentStatus['folders'][number]): string {
+  if (kind === 'sealed') return '-';
+  return watchingReason === null ? watching : `${watching}: ${watchingReason}`;
 }
 
 const cellCharactersMax = 110;

@@ -10,10 +10,9 @@ import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { AskingLink, type OtherMessage } from '../../shared/transfer/asking-link.ts';
 import type { ContentFetcher } from '../../shared/transfer/content-fetcher.ts';
 import { asCoded } from '../../shared/transfer/message-link.ts';
+import { PageRequests } from './page-requests.ts';
 
 export type BrowsePage = Omit<Entries, 'requestId'>;
-
-type Request<Answer> = { resolve: (answer: Answer) => void; reject: (error: unknown) => void };
 
 /**
  * The restorer's end of one link: browses, and fetches content through `fetcher`. Whatever the receiver sends that was
@@ -25,8 +24,8 @@ export class ReceiverSession {
   readonly ended: Promise<CodedError>;
   readonly #channel: Channel;
   readonly #link: AskingLink;
-  readonly #browses = new Map<number, Request<Entries>>();
-  readonly #pointPages = new Map<number, Request<HeldPoints>>();
+  readonly #browses: PageRequests<Entries>;
+  readonly #pointPages: PageRequests<HeldPoints>;
   #endReason: CodedError | null = null;
 
   /** Takes over the channel. */
@@ -38,6 +37,8 @@ export class ReceiverSession {
       peerRole: 'receiver',
       answerTimeoutMs,
     });
+    this.#browses = new PageRequests(this.#link.deadline, 'entries');
+    this.#pointPages = new PageRequests(this.#link.deadline, 'restore points');
     this.fetcher = this.#link.fetcher;
     this.ended = this.#run();
   }
@@ -51,19 +52,10 @@ export class ReceiverSession {
   }): Promise<BrowsePage> {
     if (this.#endReason !== null) throw this.#endReason;
     const requestId = this.fetcher.takeRequestId();
-    const page = await new Promise<Entries>((resolve, reject) => {
-      this.#browses.set(requestId, { resolve, reject });
-      this.#link.deadline.asked();
-      this.#link
-        .send({
-          type: 'browse',
-          requestId,
-          ...query,
-          between: query.between ?? null,
-          limit: limits.entriesPageMax,
-        })
-        .catch(reject);
-    });
+    const between = query.between ?? null;
+    const page = await this.#browses.ask(requestId, async () =>
+      this.#link.send({ type: 'browse', requestId, ...query, between, limit: limits.entriesPageMax }),
+    );
     const problem = pageProblem(page, query);
     if (problem === null) return page;
     const violation = new CodedError('PROTOCOL_VIOLATION', `the receiver answered with ${problem}`);
@@ -75,11 +67,9 @@ export class ReceiverSession {
   async browsePoints(after: string | null): Promise<Omit<HeldPoints, 'requestId'>> {
     if (this.#endReason !== null) throw this.#endReason;
     const requestId = this.fetcher.takeRequestId();
-    return new Promise<HeldPoints>((resolve, reject) => {
-      this.#pointPages.set(requestId, { resolve, reject });
-      this.#link.deadline.asked();
-      this.#link.send({ type: 'browsePoints', requestId, after, limit: limits.pointsPageMax }).catch(reject);
-    });
+    return this.#pointPages.ask(requestId, async () =>
+      this.#link.send({ type: 'browsePoints', requestId, after, limit: limits.pointsPageMax }),
+    );
   }
 
   close(reason?: CodedError): void {
@@ -99,24 +89,12 @@ export class ReceiverSession {
 
   #take(message: OtherMessage): void {
     switch (message.type) {
-      case 'entries': {
-        const request = this.#browses.get(message.requestId);
-        if (request === undefined)
-          throw new CodedError('PROTOCOL_VIOLATION', 'entries came that were not asked for');
-        this.#browses.delete(message.requestId);
-        this.#link.deadline.answered();
-        request.resolve(message);
+      case 'entries':
+        this.#browses.take(message);
         return;
-      }
-      case 'heldPoints': {
-        const request = this.#pointPages.get(message.requestId);
-        if (request === undefined)
-          throw new CodedError('PROTOCOL_VIOLATION', 'restore points came that were not asked for');
-        this.#pointPages.delete(message.requestId);
-        this.#link.deadline.answered();
-        request.resolve(message);
+      case 'heldPoints':
+        this.#pointPages.take(message);
         return;
-      }
       case 'refuse':
         throw refusal(message);
       case 'offer':
@@ -139,10 +117,8 @@ export class ReceiverSession {
     if (this.#endReason !== null) return this.#endReason;
     this.#endReason = reason;
     this.#link.end(reason, told);
-    for (const { reject } of this.#browses.values()) reject(reason);
-    this.#browses.clear();
-    for (const { reject } of this.#pointPages.values()) reject(reason);
-    this.#pointPages.clear();
+    this.#browses.fail(reason);
+    this.#pointPages.fail(reason);
     return reason;
   }
 }

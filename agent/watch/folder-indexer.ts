@@ -1,30 +1,16 @@
 import type Database from 'better-sqlite3';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
-import type { Logger } from '../../shared/io/logger.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { isDamage } from '../../shared/io/schema-database.ts';
 import { FolderIndex } from '../index/folder-index.ts';
-import type { Clock } from './clock.ts';
-import type { ContentReader } from './content-reader.ts';
-import type { CreateDirectoryWatcher } from './directory-watcher.ts';
-import { FolderScanner } from './folder-scanner.ts';
+import { FolderScanner, type FolderThread } from './folder-scanner.ts';
 import type { ScanWaiter } from './full-scan.ts';
 import { createIgnoreRules, type IgnoreRules } from '../ignore-rules.ts';
 import type { FolderCondition, IndexedFolder, IndexerOptions } from './indexer-options.ts';
 import { lookAtSource, type IntactSource, type SourceBaseline, type SourceLook } from './source-guard.ts';
 
-export type FolderIndexerDeps = {
+export type FolderIndexerDeps = FolderThread & {
   database: Database.Database;
-  clock: Clock;
-  logger: Logger;
-  reader: ContentReader;
-  createWatcher: CreateDirectoryWatcher;
-  /** True when the thread has been kept long enough. */
-  sliceIsOver(): boolean;
-  /** Something came that is to be done soon. */
-  wake(): void;
-  /** Records were committed, or another durable fact of the feed changed. */
-  onChange(): void;
   onCondition(condition: FolderCondition): void;
 };
 

@@ -19,9 +19,8 @@ import { QuietDirectories } from './quiet-directories.ts';
 import { signatureOf } from './signature.ts';
 import type { IntactSource } from './source-guard.ts';
 
-export type FolderScannerDeps = {
-  index: FolderIndex;
-  rules: IgnoreRules;
+/** What the folders of a thread are worked on with. */
+export type FolderThread = {
   clock: Clock;
   logger: Logger;
   reader: ContentReader;
@@ -32,6 +31,11 @@ export type FolderScannerDeps = {
   wake(): void;
   /** Records were committed, or another durable fact of the feed changed. */
   onChange(): void;
+};
+
+export type FolderScannerDeps = FolderThread & {
+  index: FolderIndex;
+  rules: IgnoreRules;
   /** Whether looks are taken now; what a folder at rest misses is found by the scan that follows. */
   takesLooks(): boolean;
   /** @throws CodedError SOURCE_STOPPED when the source is not what it was */

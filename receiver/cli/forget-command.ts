@@ -44,7 +44,10 @@ async function confirm(planned: ForgetListing): Promise<void> {
 function describePlan({ points, versions, bytes, agents }: ForgetListing): string[] {
   const fewest = Math.min(...agents.map(({ left }) => left));
   return [
-    ...points.map(({ id, at }) => `  ${id}  begun ${at}`),
+    ...points.map(
+      ({ id, at }) =>
+        `  ${id}  ${at === null ? 'damaged, so nothing can be restored from it' : `begun ${at}`}`,
+    ),
     `what nothing else needs goes with ${points.length === 1 ? 'it' : 'them'}: ${described(versions)}, ${formatByteSize(bytes)}`,
     ...(fewest === 0
       ? ['no restore point is left then: only what is there now can be restored, and what is kept by age']

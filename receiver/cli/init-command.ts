@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { formatNextSteps } from '../../shared/cli/next-steps.ts';
 import { collectOption } from '../../shared/cli/repeatable-option.ts';
 import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
@@ -14,7 +15,7 @@ import { formatAddress, parseAddress } from '../../shared/link/address.ts';
 import { parseReceiverConfig, receiverConfigText } from '../config.ts';
 import { writeRestoreText } from '../restore-text.ts';
 import { probeFilesystem } from '../store/probe-filesystem.ts';
-import { receiverHome, receiverProgram } from './receiver-home.ts';
+import { receiverHome, receiverProgram, receiverProgramHome } from './receiver-home.ts';
 
 type InitOptions = { data?: string; listen?: string; advertise?: string[]; yes?: true; json?: true };
 
@@ -65,12 +66,13 @@ async function initReceiver(options: InitOptions, command: Command): Promise<voi
     `  device ID  ${identity.deviceId}`,
     `  addresses  ${listening === '' ? 'none, this receiver connects to others' : listening}`,
     '',
-    'next:',
-    `  ${receiverProgram} run                  start it (or: systemctl enable --now ${receiverProgram})`,
-    ...(listening === ''
-      ? [`  ${receiverProgram} join INVITATION      with what "mastokeep-agent invite" prints on the server`]
-      : [`  ${receiverProgram} invite               then "mastokeep-agent join INVITATION" on the server`]),
-    `  ${receiverProgram} status               see what is held`,
+    ...formatNextSteps(receiverProgramHome, home, [
+      ['run', `start it (or: systemctl enable --now ${receiverProgram})`],
+      listening === ''
+        ? ['join INVITATION', 'with what "mastokeep-agent invite" prints on the server']
+        : ['invite', 'then "mastokeep-agent join INVITATION" on the server'],
+      ['status', 'see what is held'],
+    ]),
   );
 }
 

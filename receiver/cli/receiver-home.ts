@@ -5,7 +5,7 @@ import type { Home } from '../../shared/io/home.ts';
 export const receiverProgram = 'mastokeep-receiver';
 export const defaultReceiverHome = '/var/lib/mastokeep-receiver';
 
-const programHome = {
+export const receiverProgramHome = {
   program: receiverProgram,
   configName: 'receiver.yaml',
   defaultHome: defaultReceiverHome,
@@ -13,10 +13,10 @@ const programHome = {
 
 /** The home that the command line or the environment names; it need not exist. */
 export function receiverHome(command: Command): Home {
-  return homeOf(command, programHome);
+  return homeOf(command, receiverProgramHome);
 }
 
 /** @throws CodedError HOME_INVALID when `init` never ran there */
 export function initialisedReceiverHome(command: Command): Home {
-  return initialisedHomeOf(command, programHome);
+  return initialisedHomeOf(command, receiverProgramHome);
 }

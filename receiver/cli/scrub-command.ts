@@ -34,8 +34,10 @@ export function addScrubCommand(program: Command): void {
 export function formatScrubReport(report: ScrubReport): string[] {
   const { damaged, folders, found, readBytes, repaired, skipped } = report;
   const lines: string[] = [];
-  for (const { name, damaged, files, extras } of folders) {
+  for (const { name, damaged, lacksRoom, files, extras } of folders) {
     lines.push(...list(`${name}: ${damaged} damaged`, files, damaged));
+    if (lacksRoom !== null)
+      lines.push(`  there is no room to make them whole, which is tried again: ${lacksRoom}`);
     lines.push(...list(`${name}: ${extras.length} that nobody stored, left alone`, extras, extras.length));
   }
   if (skipped) lines.push('not everything could be read: see "mastokeep-receiver status" and the log');

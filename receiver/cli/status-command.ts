@@ -47,7 +47,8 @@ function formatDisk({ usedBytes, freeBytes }: ReceiverStatus['disk']): string {
 }
 
 function formatScrub(scrub: ReceiverStatus['scrub'], moment: (at: string | null) => string): string {
-  const damaged = scrub.damaged === 0 ? '' : `, ${scrub.damaged} damaged`;
+  const waits = scrub.lacksRoom === null ? '' : ' and no room to make them whole';
+  const damaged = scrub.damaged === 0 ? '' : `, ${scrub.damaged} damaged${waits}`;
   if (scrub.done) return `\neverything stored was read through, begun ${moment(scrub.startedAt)}${damaged}\n`;
   const read = `${formatByteSize(scrub.readBytes)} of ${formatByteSize(scrub.wholeBytes)}`;
   const last = scrub.coveredAt === null ? 'the first time' : `the last time begun ${moment(scrub.coveredAt)}`;

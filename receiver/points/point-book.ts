@@ -1,27 +1,18 @@
 import type { KeyObject } from 'node:crypto';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
-import { lockDirectory, type DirectoryLock } from '../../shared/io/directory-lock.ts';
 import type { Disk } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import {
   parsePointRecord,
-  encodePointRecord,
   pointId,
   verifyPointRecord,
   type PointRecord,
 } from '../../shared/sealing/point-record.ts';
 import { recordHash } from '../../shared/sealing/signed-record.ts';
 import { expiringPoints, type PointRules } from '../retention/point-retention.ts';
-import {
-  factsOf,
-  learnFact,
-  noKnownPoints,
-  pointJournalHeader,
-  type PointFact,
-  type PointPin,
-} from './point-fact.ts';
-import { PointFiles } from './point-files.ts';
+import type { PointFact, PointPin } from './point-fact.ts';
 import { countPoint, fullPointRate, resumedPointRate, type PointRate } from './point-rate.ts';
+import { PointStore, type PointScrub } from './point-store.ts';
 
 /** A restore point as it is held. `receivedAt`: ms by the retention clock; `wallAt`: ms by the wall clock. */
 export type HeldPoint = {
@@ -67,40 +58,34 @@ type Deps = {
   logger: Logger;
 };
 type Options = { directory: string; agent: string };
-/** `hash`: of the record's bytes. */
-type HeldRecord = { record: PointRecord; hash: string; signature: Buffer };
-
-/** What a scrub found of an agent's points. `mended`: files that were written again; `extras`: files that nobody stored. */
-export type PointScrub = { mended: string[]; extras: string[] };
 
 /**
- * The restore points that a receiver holds of one agent, in plain files alone: nothing of it is in a database.
- * Changes are carried out one after the other and are durable when they resolve. After a failed write the book takes
- * nothing until it is opened again.
+ * The restore points that a receiver holds of one agent, in plain files alone: nothing of it is in a database. Decides
+ * what is taken, refused, pinned, and let go; a `PointStore` keeps it. Changes are carried out one after the other and are
+ * durable when they resolve. After a failed write the book takes nothing until it is opened again.
  * @see docs/storage-format.md#restore-points
  */
 export class PointBook {
   readonly #deps: Deps;
-  readonly #options: Options;
-  readonly #files: PointFiles;
-  readonly #records = new Map<string, HeldRecord>();
-  #known = noKnownPoints();
+  readonly #store: PointStore;
   /** The one that is being written. */
   #coming: PointRecord | null = null;
   #needed: readonly PointRecord[] | null = null;
-  #factCount = 0;
-  #lock: DirectoryLock | null = null;
   #rate: PointRate;
   #refusedNotedAt: number | null = null;
   #last: Promise<unknown> = Promise.resolve();
   #failed = false;
-  /** Points that were taken and whose files are gone or damaged. */
-  readonly damaged: string[] = [];
 
   private constructor(deps: Deps, options: Options) {
     this.#deps = deps;
-    this.#options = options;
-    this.#files = new PointFiles(deps, options);
+    this.#store = new PointStore(
+      {
+        ...deps,
+        verify: (files) => this.#verify(files),
+        adopt: (id, record) => this.#taken(id, this.#grantedPin(record)),
+      },
+      options,
+    );
     this.#rate = fullPointRate(deps.steadyNow());
   }
 
@@ -112,11 +97,13 @@ export class PointBook {
   static async open(deps: Deps, options: Options): Promise<PointBook> {
     const book = new PointBook(deps, options);
     try {
-      if (book.#files.exists()) await book.#load();
+      await book.#store.load();
     } catch (error) {
-      book.#release();
+      book.#store.release();
       throw error;
     }
+    const receivedAt = [...book.#store.known.points.values()].map((facts) => facts.receivedAt);
+    book.#rate = resumedPointRate(receivedAt, deps.retentionNow(), deps.steadyNow());
     return book;
   }
 
@@ -126,14 +113,19 @@ export class PointBook {
 
   /** Announcements that were refused, ever. */
   get refused(): number {
-    return this.#known.refused;
+    return this.#store.known.refused;
+  }
+
+  /** Points that were taken and whose files are gone or damaged: nothing can be restored from them. */
+  get damaged(): readonly string[] {
+    return this.#store.damaged;
   }
 
   /** In the order of receipt. */
   list(): HeldPoint[] {
     const points: HeldPoint[] = [];
-    for (const [id, facts] of this.#known.points) {
-      const held = this.#records.get(id);
+    for (const [id, facts] of this.#store.known.points) {
+      const held = this.#store.records.get(id);
       if (held !== undefined) points.push({ id, record: held.record, ...facts });
     }
     return points.sort((a, b) => a.receivedAt - b.receivedAt);
@@ -150,7 +142,7 @@ export class PointBook {
 
   /** What was received of a point; null where it is lost since. @throws a system error where it cannot be read */
   files(id: string): { record: Buffer; signature: Buffer } | null {
-    return this.#records.has(id) ? this.#files.read(id) : null;
+    return this.#store.read(id);
   }
 
   /**
@@ -160,8 +152,9 @@ export class PointBook {
   take(record: Buffer, signature: Buffer): Promise<PointAnswer> {
     return this.#oneByOne(async () => {
       const hash = recordHash(record);
-      const heldId = this.#records.entries().find(([, held]) => held.hash === hash)?.[0];
-      if (heldId !== undefined && (this.#known.points.has(heldId) || this.#known.forgotten.has(heldId)))
+      const { known, records } = this.#store;
+      const heldId = records.entries().find(([, held]) => held.hash === hash)?.[0];
+      if (heldId !== undefined && (known.points.has(heldId) || known.forgotten.has(heldId)))
         return { held: true, code: null };
       const { rate, allowed } = countPoint(this.#rate, this.#deps.steadyNow());
       this.#rate = rate;
@@ -180,10 +173,7 @@ export class PointBook {
       const id = pointId(point, record);
       const pin = this.#grantedPin(point);
       try {
-        await this.#ready();
-        await this.#files.write(id, record, signature);
-        await this.#append([this.#taken(id, pin)]);
-        this.#records.set(id, { record: point, hash, signature });
+        await this.#store.add(id, point, { record, signature }, this.#taken(id, pin));
       } finally {
         this.#announce(null);
       }
@@ -194,15 +184,15 @@ export class PointBook {
   /** The owner's pin, in place of any other. @throws CodedError DISK_FAILED, STORE_FULL */
   pin(id: string, label: string): Promise<void> {
     return this.#oneByOne(async () => {
-      await this.#append([{ type: 'pinned', id, label, wallAt: this.#deps.now() }]);
+      await this.#store.note([{ type: 'pinned', id, label, wallAt: this.#deps.now() }]);
     });
   }
 
   /** Whether there was a pin. @throws CodedError DISK_FAILED, STORE_FULL */
   unpin(id: string): Promise<boolean> {
     return this.#oneByOne(async () => {
-      if (this.#known.points.get(id)?.pin == null) return false;
-      await this.#append([{ type: 'unpinned', id, wallAt: this.#deps.now() }]);
+      if (this.#store.known.points.get(id)?.pin == null) return false;
+      await this.#store.note([{ type: 'unpinned', id, wallAt: this.#deps.now() }]);
       return true;
     });
   }
@@ -217,7 +207,7 @@ export class PointBook {
       const found = this.#whyKept(ids);
       if (found !== null) return found;
       const wallAt = this.#deps.now();
-      await this.#append([...new Set(ids)].map((id): PointFact => ({ type: 'forgotten', id, wallAt })));
+      await this.#store.note([...new Set(ids)].map((id): PointFact => ({ type: 'forgotten', id, wallAt })));
       this.#needed = null;
       return null;
     });
@@ -232,20 +222,17 @@ export class PointBook {
 
   /** Points that were forgotten and not settled yet. */
   forgotten(): ForgottenPoint[] {
-    return [...this.#known.forgotten].map(([id, forgottenAt]) => {
-      return { id, record: this.#records.get(id)?.record ?? null, forgottenAt };
+    const { known, records } = this.#store;
+    return [...known.forgotten].map(([id, forgottenAt]) => {
+      return { id, record: records.get(id)?.record ?? null, forgottenAt };
     });
   }
 
   /** What only these forgotten points needed is gone: so are their files when it resolves. @throws CodedError DISK_FAILED, STORE_FULL */
   settle(ids: readonly string[]): Promise<void> {
     return this.#oneByOne(async () => {
-      const wallAt = this.#deps.now();
-      const settled = ids.filter((id) => this.#known.forgotten.has(id));
-      if (settled.length === 0) return;
-      await this.#append(settled.map((id): PointFact => ({ type: 'removed', id, wallAt })));
-      for (const id of settled) this.#records.delete(id);
-      await this.#removeFiles();
+      const settled = ids.filter((id) => this.#store.known.forgotten.has(id));
+      if (settled.length > 0) await this.#store.remove(settled, this.#deps.now());
     });
   }
 
@@ -263,100 +250,36 @@ export class PointBook {
       }));
       const expiring = expiringPoints(points, this.#deps.retentionNow(), rules).map(({ point }) => point);
       if (expiring.length === 0) return [];
-      const wallAt = this.#deps.now();
-      await this.#append(expiring.map(({ id }) => ({ type: 'removed', id, wallAt })));
-      for (const { id } of expiring) this.#records.delete(id);
+      await this.#store.remove(
+        expiring.map(({ id }) => id),
+        this.#deps.now(),
+      );
       this.#needed = null;
-      await this.#removeFiles();
       return expiring;
     });
   }
 
-  /**
-   * Reads all files again, and writes those anew that are damaged or gone: what they said is in memory. Points whose files
-   * were damaged when the book was opened stay damaged. @throws CodedError DISK_FAILED, STORE_FULL
-   */
+  /** @see PointStore.scrub @throws CodedError DISK_FAILED, STORE_FULL */
   scrub(): Promise<PointScrub> {
-    return this.#oneByOne(async () => {
-      const mended: string[] = [];
-      for (const [id, held] of this.#records) {
-        if (this.#isOnDisk(id, held)) continue;
-        await this.#files.write(id, encodePointRecord(held.record), held.signature);
-        mended.push(`${id}.json`);
-      }
-      if (this.#lock !== null && !this.#files.hasFacts(this.#factCount)) {
-        await this.#replaceFacts();
-        mended.push('facts.journal');
-      }
-      return { mended, extras: this.extras() };
-    });
+    return this.#oneByOne(async () => this.#store.scrub());
   }
 
   /** Files in the directory that are of no point which is or was held. */
   extras(): string[] {
-    return this.#files.extras(
-      new Set([...this.#records.keys(), ...this.damaged, ...this.#known.forgotten.keys()]),
-    );
-  }
-
-  #isOnDisk(id: string, { hash, signature }: HeldRecord): boolean {
-    const files = this.#files.readIfReadable(id);
-    return files !== null && recordHash(files.record) === hash && files.signature.equals(signature);
+    return this.#store.extras();
   }
 
   /** Waits for what is under way. */
   async close(): Promise<void> {
     await this.#last;
     this.#failed = true;
-    this.#release();
+    this.#store.release();
   }
 
-  async #load(): Promise<void> {
-    const { directory, agent } = this.#options;
-    const { logger } = this.#deps;
-    this.#lock = lockDirectory(directory);
-    const { facts, damaged } = this.#files.readFacts();
-    const owner = facts.find((fact) => fact.type === 'header')?.agent;
-    if (owner !== undefined && owner !== agent) {
-      throw new CodedError('HOME_INVALID', `the restore points in ${directory} are of agent ${owner}`, {
-        hint: 'was the data directory moved or renamed?',
-      });
-    }
-    for (const fact of facts) learnFact(this.#known, fact);
-    this.#factCount = facts.length;
-    if (damaged > 0) logger.error({ damaged }, 'the journal of restore points has damaged lines');
-    await this.#removeFiles();
-    const adopted: PointFact[] = [];
-    for (const id of this.#files.list()) {
-      const record = this.#readPoint(id);
-      if (record === null || this.#known.points.has(id) || this.#known.forgotten.has(id)) continue;
-      const fact = this.#taken(id, this.#grantedPin(record));
-      learnFact(this.#known, fact);
-      adopted.push(fact);
-    }
-    for (const id of this.#known.points.keys()) if (!this.#records.has(id)) this.damaged.push(id);
-    const receivedAt = [...this.#known.points.values()].map((facts) => facts.receivedAt);
-    this.#rate = resumedPointRate(receivedAt, this.#deps.retentionNow(), this.#deps.steadyNow());
-    const worthwhile = this.#factCount > 2 * this.#known.points.size + 1000;
-    if (owner === undefined || damaged > 0 || worthwhile || adopted.length > 0) await this.#replaceFacts();
-  }
-
-  /** Null for files that are not a point of this agent; they stay where they are. */
-  #readPoint(id: string): PointRecord | null {
-    const files = this.#files.read(id);
-    if (files === null) return null;
-    try {
-      const signer = parsePointRecord(files.record).agent;
-      const key = this.#deps.keyOf?.(signer) ?? this.#key();
-      const record = verifyPointRecord(files.record, files.signature, key);
-      if (pointId(record, files.record) !== id) return null;
-      this.#records.set(id, { record, hash: recordHash(files.record), signature: files.signature });
-      return record;
-    } catch (error) {
-      if (!isCoded(error, 'RECORD_FORGED') && !isCoded(error, 'RECORD_INVALID')) throw error;
-      this.#deps.logger.error({ point: id, code: error.code }, 'the files of a restore point are damaged');
-      return null;
-    }
+  /** By the key of the device that signed it, where more than one may. */
+  #verify({ record, signature }: { record: Buffer; signature: Buffer }): PointRecord {
+    const signer = parsePointRecord(record).agent;
+    return verifyPointRecord(record, signature, this.#deps.keyOf?.(signer) ?? this.#key());
   }
 
   #announce(coming: PointRecord | null): void {
@@ -373,18 +296,19 @@ export class PointBook {
   #assertFits(point: PointRecord, bytes: Buffer): void {
     const invalid = (why: string): CodedError =>
       new CodedError('RECORD_INVALID', `a restore point does not fit: ${why}`);
-    const before = this.#records.values().find(({ hash }) => hash === point.previous)?.record;
+    const { records } = this.#store;
+    const before = records.values().find(({ hash }) => hash === point.previous)?.record;
     if (before !== undefined && before.number >= point.number)
       throw invalid(`number ${point.number} comes after ${before.number}`);
     const id = pointId(point, bytes);
-    if (this.#records.has(id)) throw invalid(`another one is called ${id}`);
+    if (records.has(id)) throw invalid(`another one is called ${id}`);
   }
 
   /** Why these points cannot be forgotten; null when they can. */
   #whyKept(ids: readonly string[]): CodedError | null {
     for (const id of ids) {
-      const facts = this.#known.points.get(id);
-      if (facts === undefined || !this.#records.has(id))
+      const facts = this.#store.known.points.get(id);
+      if (facts === undefined)
         return new CodedError('POINT_UNKNOWN', `restore point ${id} is not held any more`);
       if (facts.pin !== null)
         return new CodedError('POINT_PINNED', `restore point ${id} is pinned: ${facts.pin.label}`, {
@@ -396,7 +320,7 @@ export class PointBook {
 
   #grantedPin({ pin }: PointRecord): string | null {
     if (pin === null) return null;
-    const pins = this.#known.points.values().filter((facts) => facts.pin?.by === 'agent');
+    const pins = this.#store.known.points.values().filter((facts) => facts.pin?.by === 'agent');
     return [...pins].length < agentPinsMax ? pin : null;
   }
 
@@ -406,48 +330,14 @@ export class PointBook {
   }
 
   async #refuse(code: string): Promise<PointAnswer> {
-    this.#known.refused += 1;
+    const count = this.#store.countRefused();
     const steadyNow = this.#deps.steadyNow();
     const isDue = this.#refusedNotedAt === null || steadyNow - this.#refusedNotedAt >= refusedNoteMs;
     if (isDue) {
       this.#refusedNotedAt = steadyNow;
-      await this.#ready();
-      await this.#append([{ type: 'refused', count: this.#known.refused, wallAt: this.#deps.now() }]);
+      await this.#store.note([{ type: 'refused', count, wallAt: this.#deps.now() }]);
     }
     return { held: false, code };
-  }
-
-  /** Makes the directory where this is the first that is kept in it. */
-  async #ready(): Promise<void> {
-    if (this.#lock !== null) return;
-    await this.#files.make();
-    this.#lock = lockDirectory(this.#options.directory);
-    await this.#files.replaceFacts([pointJournalHeader(this.#options.agent)]);
-    this.#factCount = 1;
-  }
-
-  async #append(facts: readonly PointFact[]): Promise<void> {
-    await this.#files.append(facts);
-    for (const fact of facts) learnFact(this.#known, fact);
-    this.#factCount += facts.length;
-  }
-
-  async #replaceFacts(): Promise<void> {
-    const facts = factsOf(this.#known, this.#options.agent);
-    await this.#files.replaceFacts(facts);
-    this.#factCount = facts.length;
-  }
-
-  async #removeFiles(): Promise<void> {
-    if (this.#known.removed.size === 0) return;
-    await this.#files.remove(this.#known.removed);
-    this.#known.removed.clear();
-  }
-
-  #release(): void {
-    this.#files.close();
-    this.#lock?.release();
-    this.#lock = null;
   }
 
   #oneByOne<Result>(action: () => Promise<Result>): Promise<Result> {

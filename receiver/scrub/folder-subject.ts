@@ -6,7 +6,7 @@ import { bytesPerFile, type Pace } from '../store/content-check.ts';
 import type { Damage } from '../store/damage-index.ts';
 import { yieldToOthers } from '../store/journal.ts';
 import type { ScrubPage, StoreScrub } from '../store/store-scrub.ts';
-import type { ScrubStep, ScrubSubject } from './scrubber.ts';
+import { lacksRoom, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
 
 type Deps = {
   store: {
@@ -22,7 +22,7 @@ type Deps = {
   onBooks: (code: 'JOURNAL_DAMAGED' | 'DATABASE_CORRUPT', what: string) => () => void;
 };
 
-const nothing = { found: 0, repaired: 0, extras: [] };
+const nothing = { found: 0, repaired: 0, lacksRoom: null, extras: [] };
 const mendsAtOnce = 100;
 const namesShownMax = 20;
 
@@ -95,16 +95,16 @@ export class FolderSubject implements ScrubSubject {
   }
 
   async #step({ found }: ScrubPage<unknown>, next: string): Promise<ScrubStep> {
-    const repaired = found === 0 ? 0 : await this.#repairWhereRoom();
-    return { ...nothing, found, repaired, next };
+    if (found === 0) return { ...nothing, next };
+    return { ...nothing, found, ...(await this.#repairWhereRoom()), next };
   }
 
   /** What lacks room is tried again later; reading goes on. */
-  async #repairWhereRoom(): Promise<number> {
+  async #repairWhereRoom(): Promise<Pick<ScrubStep, 'repaired' | 'lacksRoom'>> {
     try {
-      return await this.repair();
+      return { repaired: await this.repair(), lacksRoom: null };
     } catch (error) {
-      if (isCoded(error, 'QUOTA_REACHED') || isCoded(error, 'STORE_FULL')) return 0;
+      if (lacksRoom(error)) return { repaired: 0, lacksRoom: error.message };
       throw error;
     }
   }

@@ -1,45 +1,29 @@
-import type { PointScrub } from '../points/point-book.ts';
-import type { ScrubStep, ScrubSubject } from './scrubber.ts';
+import type { PointScrub } from '../points/point-store.ts';
+import type { ScrubSubject } from './scrub-subject.ts';
 
 type Deps = {
-  scrub(): Promise<PointScrub>;
+  scrub: () => Promise<PointScrub>;
   /** IDs of points that are lost. */
-  damaged(): readonly string[];
+  damaged: () => readonly string[];
   /** Names of files that are there now and that nobody stored. */
-  extras(): readonly string[];
+  extras: () => readonly string[];
 };
 
 /** The restore points of one agent under the scrub; they are small, and read in one go. */
-export class PointsSubject implements ScrubSubject {
-  readonly key: string;
-  readonly name: string;
-  readonly #deps: Deps;
-
-  constructor(deps: Deps, { key, name }: { key: string; name: string }) {
-    this.#deps = deps;
-    this.key = key;
-    this.name = name;
-  }
-
-  bytes(): number {
-    return 0;
-  }
-
-  async read(): Promise<ScrubStep> {
-    const { mended, extras } = await this.#deps.scrub();
-    return { next: null, found: mended.length, repaired: mended.length, extras };
-  }
-
-  async repair(): Promise<number> {
-    return 0;
-  }
-
-  damage(): { count: number; names: readonly string[] } {
-    const names = this.#deps.damaged();
-    return { count: names.length, names };
-  }
-
-  isExtra(name: string): boolean {
-    return this.#deps.extras().includes(name);
-  }
+export function pointsSubject(
+  { scrub, damaged, extras }: Deps,
+  { key, name }: Pick<ScrubSubject, 'key' | 'name'>,
+): ScrubSubject {
+  return {
+    key,
+    name,
+    bytes: () => 0,
+    read: async () => {
+      const { mended, extras: found } = await scrub();
+      return { next: null, found: mended.length, repaired: mended.length, lacksRoom: null, extras: found };
+    },
+    repair: async () => 0,
+    damage: () => ({ count: damaged().length, names: damaged() }),
+    isExtra: (file) => extras().includes(file),
+  };
 }

@@ -1,7 +1,6 @@
 import type { AlarmBoard } from '../../shared/alarm-board.ts';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
-import type { Pace } from '../store/content-check.ts';
 import { yieldToOthers } from '../store/journal.ts';
 import {
   beginPass,
@@ -13,26 +12,8 @@ import {
   type ScrubOptions,
   type ScrubState,
 } from './scrub-state.ts';
-
-/** What was read in one go. `next`: where it stands, null when all of the subject is read. `extras`: files that nobody knows. */
-export type ScrubStep = { next: string | null; found: number; repaired: number; extras: readonly string[] };
-
-/** Something that is read bit by bit: a folder, or the restore points of an agent. */
-export type ScrubSubject = {
-  /** The order in which subjects are read. */
-  readonly key: string;
-  /** For people. */
-  readonly name: string;
-  /** What a pass reads of it, about. */
-  bytes(): number;
-  /** Reads on from there; null: from the beginning. */
-  read(at: string | null, pace: Pace): Promise<ScrubStep>;
-  /** Tries once more to make damaged files whole; how many are. */
-  repair(): Promise<number>;
-  /** How many files are damaged, and the first of them for people. */
-  damage(): { count: number; names: readonly string[] };
-  isExtra(name: string): boolean;
-};
+import { lacksRoom, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
+import { tellSubject } from './subject-alarms.ts';
 
 /** What a whole pass came to. */
 export type ScrubResult = {
@@ -41,14 +22,22 @@ export type ScrubResult = {
   found: number;
   repaired: number;
   damaged: number;
-  /** Of each subject that is not as it should be. */
-  subjects: { name: string; damaged: number; files: readonly string[]; extras: readonly string[] }[];
+  /** Of each subject that is not as it should be; `lacksRoom`: why there is no room to make it whole. */
+  subjects: {
+    name: string;
+    damaged: number;
+    lacksRoom: string | null;
+    files: readonly string[];
+    extras: readonly string[];
+  }[];
   skipped: boolean;
 };
 
 export type ScrubProgress = Pick<ScrubState, 'startedAt' | 'readBytes' | 'found' | 'repaired' | 'done'> & {
   coveredAt: number | null;
   damaged: number;
+  /** Why there is no room to make that whole; null where that is not the reason. */
+  lacksRoom: string | null;
   wholeBytes: number;
 };
 
@@ -75,7 +64,6 @@ const wholeIntervalMs = 60_000;
 const retryMs = 60_000;
 const attemptsMax = 3;
 const extrasMax = 100;
-const namesShownMax = 5;
 const shortestRestMs = 5;
 
 /** Ends a step when the program stops, or a pass begins anew. */
@@ -102,6 +90,8 @@ export class Scrubber {
   #whole = { bytes: 0, at: Number.NEGATIVE_INFINITY };
   /** Whether the state is what the memory had. */
   #recalled = false;
+  /** Why subjects cannot be made whole for want of room, by key. */
+  readonly #lacksRoom = new Map<string, string>();
   readonly #waiting = new Set<() => void>();
 
   constructor(deps: Deps, options: ScrubOptions) {
@@ -140,6 +130,7 @@ export class Scrubber {
       done,
       coveredAt,
       damaged,
+      lacksRoom: [...this.#lacksRoom.values()][0] ?? null,
       wholeBytes: wholeBytes(subjects),
     };
   }
@@ -232,7 +223,8 @@ export class Scrubber {
     }
   }
 
-  #take(subject: ScrubSubject, { next, found, repaired, extras }: ScrubStep): void {
+  #take(subject: ScrubSubject, { next, found, repaired, lacksRoom, extras }: ScrubStep): void {
+    if (found > 0) this.#noteRoom(subject, lacksRoom);
     const known = this.#state.extras[subject.key] ?? [];
     const all = [...new Set([...known, ...extras])].slice(0, extrasMax);
     this.#state = {
@@ -284,7 +276,9 @@ export class Scrubber {
       if (this.#stopped) return;
       try {
         await subject.repair();
+        this.#noteRoom(subject, null);
       } catch (error) {
+        if (lacksRoom(error)) this.#noteRoom(subject, error.message);
         this.#deps.logger.warn(
           { subject: subject.key, err: error },
           'damaged files cannot be made whole now',
@@ -297,37 +291,30 @@ export class Scrubber {
   }
 
   #tell(subject: ScrubSubject): void {
-    const { alarms } = this.#deps;
-    const { count, names } = subject.damage();
-    const [damageKey, extrasKey] = [`damaged ${subject.key}`, `extras ${subject.key}`];
-    if (count === 0) alarms.clear(damageKey);
-    else {
-      const what = count === 1 ? '1 stored file is' : `${count} stored files are`;
-      const advice = 'asked for again where that helps; see docs/scrub.md';
-      alarms.raise(
-        damageKey,
-        'COPY_DAMAGED',
-        `${subject.name}: ${what} damaged: ${shown(names, count)}; ${advice}`,
-      );
-    }
-    const extras = this.#state.extras[subject.key] ?? [];
-    if (extras.length === 0) alarms.clear(extrasKey);
-    else {
-      const what = extras.length === 1 ? 'a file is' : `${extras.length} files are`;
-      const list = shown(extras, extras.length);
-      alarms.raise(
-        extrasKey,
-        'FILE_UNKNOWN',
-        `${subject.name}: ${what} there that nobody stored: ${list}; left alone`,
-      );
-    }
+    const { key, name } = subject;
+    const { count: damaged, names } = subject.damage();
+    if (damaged === 0) this.#lacksRoom.delete(key);
+    const lacksRoom = this.#lacksRoom.get(key) ?? null;
+    const extras = this.#state.extras[key] ?? [];
+    tellSubject(this.#deps.alarms, { key, name, damaged, names, lacksRoom, extras });
+  }
+
+  #noteRoom({ key }: ScrubSubject, lacksRoom: string | null): void {
+    if (lacksRoom === null) this.#lacksRoom.delete(key);
+    else this.#lacksRoom.set(key, lacksRoom);
   }
 
   #result(): ScrubResult {
     const { startedAt, readBytes, found, repaired, skipped, extras } = this.#state;
     const subjects = this.#deps.subjects().map((subject) => {
       const { count, names } = subject.damage();
-      return { name: subject.name, damaged: count, files: names, extras: extras[subject.key] ?? [] };
+      return {
+        name: subject.name,
+        damaged: count,
+        lacksRoom: this.#lacksRoom.get(subject.key) ?? null,
+        files: names,
+        extras: extras[subject.key] ?? [],
+      };
     });
     const damaged = subjects.reduce((sum, subject) => sum + subject.damaged, 0);
     const shownSubjects = subjects.filter((subject) => subject.damaged > 0 || subject.extras.length > 0);
@@ -390,9 +377,4 @@ export class Scrubber {
 
 function wholeBytes(subjects: readonly ScrubSubject[]): number {
   return subjects.reduce((sum, subject) => sum + subject.bytes(), 0);
-}
-
-function shown(names: readonly string[], count: number): string {
-  const first = names.slice(0, namesShownMax).join(', ');
-  return count > namesShownMax ? `${first}, …` : first;
 }

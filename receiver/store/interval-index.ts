@@ -243,10 +243,17 @@ function readIndex(row: RawIndex | undefined): MetIndex | null {
   return { number, indexId, reached, settled, complete: complete === 1, provenFrom };
 }
 
-/** A gap says nothing where a later content wins: one that came when the gap was over, and within the interval. */
-const lackingRows = `FROM gaps AS g INDEXED BY gaps_by_end WHERE ended > @from AND begun <= @to
-  AND NOT EXISTS (SELECT 1 FROM live WHERE path = g.path AND begun BETWEEN g.ended AND @to)
-  AND NOT EXISTS (SELECT 1 FROM versions WHERE path = g.path AND begun BETWEEN g.ended AND @to)`;
+/**
+ * A gap says nothing where it was over within the interval and a content is known from there on: one that came later, or the
+ * one of before, which was there again when the gap was over.
+ */
+const lackingRows = `FROM gaps AS g INDEXED BY gaps_by_end WHERE g.ended > @from AND g.begun <= @to
+  AND (g.ended > @to OR (
+    NOT EXISTS (SELECT 1 FROM live WHERE path = g.path AND begun <= @to)
+    AND NOT EXISTS (
+      SELECT 1 FROM versions AS v WHERE v.path = g.path AND v.begun <= @to AND (v.begun >= g.ended OR v.ended > g.ended)
+    )
+  ))`;
 
 /** What an interval is read with: a page of rows, and gaps. */
 export const intervalQueries = {

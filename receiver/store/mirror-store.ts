@@ -8,7 +8,6 @@ import { recordBytes } from './agent-quota.ts';
 import { planBatch } from './batch-plan.ts';
 import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
-import { countForgotten, forgottenVersions, removeForgotten } from './forgotten-versions.ts';
 import type { HeldContent } from './held-content.ts';
 import { FolderPast } from './folder-past.ts';
 import {
@@ -19,14 +18,12 @@ import {
   type SequenceInterval,
 } from './interval-evidence.ts';
 import type { MomentInterval } from './interval-index.ts';
-import type { LiveRow, VersionRow } from './index-rows.ts';
-import { sizeOf, type ChangeEntry, type GapEntry } from './journal-entry.ts';
-import { yieldToOthers } from './journal.ts';
+import type { LiveRow } from './index-rows.ts';
+import type { ChangeEntry, GapEntry } from './journal-entry.ts';
 import type { StoreUsage } from './mirror-index.ts';
 import { laterMoment, momentOf, type Moment } from './moment.ts';
 import { PartBytes } from './part-bytes.ts';
 import { isEmptyHash, type HeldCopy, type ReadableContent } from './readable-content.ts';
-import { expiringByRule, expiringVersionIds, keptIntervalsNow } from './version-sweep.ts';
 import type { StagedCopy } from './staging.ts';
 import {
   storedEntry,
@@ -35,11 +32,11 @@ import {
   type StoredFile,
   type StoredVersion,
 } from './stored-entry.ts';
+import { VersionExpiry } from './version-expiry.ts';
 
 export type MirrorStoreParts = FolderStoreParts & { held: HeldContent; retention: VersionRetention };
 
 const deletionsAtOnce = 1000;
-const expiriesAtOnce = 1000;
 
 /**
  * What a receiver keeps of one mirror folder of one agent: the plain tree `current/`, what was replaced or deleted in
@@ -48,7 +45,8 @@ const expiriesAtOnce = 1000;
  */
 export class MirrorStore extends FolderStore<MirrorStoreParts> {
   readonly kind = 'mirror';
-  #letGoUntil: Moment = 0n;
+  /** How versions and gaps go. */
+  readonly expiry: VersionExpiry;
   readonly #partBytes = new PartBytes(this.parts.index);
 
   constructor(parts: MirrorStoreParts) {
@@ -57,6 +55,12 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       onDamaged: () => {},
       onMended: () => {},
       booksProblem: async () => null,
+    });
+    this.expiry = new VersionExpiry({
+      ...parts,
+      begin: () => nextBegin(this.meta(), parts.now(), null),
+      assertUsable: () => this.assertUsable(),
+      oneByOne: (action) => this.oneByOne(action),
     });
   }
 
@@ -190,11 +194,7 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
 
   /** Whether something that the part may need was let go, or is just now: a point that comes afterwards is not whole for sure. */
   hasForgotten(part: PointPart): boolean {
-    if (part.kind !== 'mirror') return false;
-    const { intervals } = this.parts.index;
-    const interval = { indexId: Buffer.from(part.index, 'hex'), from: part.from, to: part.to };
-    const from = momentsOf(intervals, interval)?.from ?? null;
-    return from !== null && from < laterMoment(intervals.forgottenUntil, this.#letGoUntil);
+    return this.expiry.hasForgotten(part);
   }
 
   /** Newest first. */
@@ -285,113 +285,23 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     });
   }
 
-  /** Removes these versions in batches; those that are gone already are left out. Durable when it resolves. */
-  async expireVersions(ids: readonly number[]): Promise<{ versions: number; bytes: number }> {
-    const removed = { versions: 0, bytes: 0 };
-    this.#letGo(ids.flatMap((id) => this.parts.index.intervals.version(id)?.replaced ?? []));
-    for (let at = 0; at < ids.length; at += expiriesAtOnce) {
-      await this.oneByOne(async () => {
-        const wanted = new Set(ids.slice(at, at + expiriesAtOnce));
-        const rows = [...wanted].flatMap((id) => this.parts.index.intervals.version(id) ?? []);
-        if (rows.length > 0) await this.#expire(rows);
-        removed.versions += rows.length;
-        removed.bytes += rows.reduce((sum, row) => sum + sizeOf(row.replaced.holding), 0);
-      });
-    }
-    return removed;
-  }
-
-  /** Forgets gaps that were over by that moment: no interval from there on is touched by them. Durable when it resolves. */
-  async expireGaps(until: Moment): Promise<number> {
-    const ended = this.parts.index.intervals.lastGapEnd(until);
-    if (ended === null) return 0;
-    this.#letGo([{ ended }]);
-    for (let forgotten = 0; ;) {
-      const gaps = await this.oneByOne(async () => {
-        const over = this.parts.index.intervals.gapsEndedUntil(until, expiriesAtOnce);
-        const changes = over.map(({ path, begun }): ChangeEntry => ({
-          type: 'gap',
-          path,
-          begun,
-          ended: begun,
-        }));
-        if (changes.length === 0) return 0;
-        const begin = nextBegin(this.meta(), this.parts.now(), null);
-        await this.parts.writer.write(begin, [...changes, ...latestEnd(over)], []);
-        return changes.length;
-      });
-      forgotten += gaps;
-      if (gaps < expiriesAtOnce) return forgotten;
-    }
-  }
-
-  /**
-   * Removes the versions that the retention rule lets go and no kept point needs, gaps that touch no kept point, and partial
-   * content grown old; durable when it resolves, in batches. Cut off, or stopped between
-   * two batches, the next call finds what is left.
-   */
-  async expire(
+  /** By `VersionExpiry`, durable when it resolves. */
+  expire(
     nowMs: number,
     kept: KeptHistory,
     isStopped: () => boolean = () => false,
   ): Promise<{ versions: number; bytes: number }> {
-    this.assertUsable();
-    this.parts.staging.partials.expire(nowMs, this.parts.partialDaysMax);
-    const { index, retention } = this.parts;
-    const keptNow = keptIntervalsNow(index.intervals, kept);
-    const removed = { versions: 0, bytes: 0 };
-    const count = ({ versions, bytes }: typeof removed): void => {
-      removed.versions += versions;
-      removed.bytes += bytes;
-    };
-    if (retention.kind === 'points') {
-      const rules = { floorDays: retention.floorDays, longestMs: kept.longestMs };
-      const sweep = expiringVersionIds({ index, nowMs, rules, kept: keptNow });
-      let page = sweep.next();
-      for (; page.done !== true; page = sweep.next()) {
-        if (isStopped()) return removed;
-        count(await this.expireVersions(page.value));
-        await yieldToOthers();
-      }
-      index.sweep.write(page.value);
-    } else {
-      for (const ids of expiringByRule(index, nowMs, retention, keptNow)) {
-        if (isStopped()) return removed;
-        count(await this.expireVersions(ids));
-        await yieldToOthers();
-      }
-    }
-    const first = keptNow().reduce<Moment | null>(
-      (low, { from }) => (low === null || from < low ? from : low),
-      null,
-    );
-    if (first !== null && !isStopped()) await this.expireGaps(first);
-    return removed;
+    return this.expiry.expire(nowMs, kept, isStopped);
   }
 
   /** What `forget` would remove. */
   forgettable(nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): ForgottenHistory {
-    return countForgotten(this.#forgotten(nowMs, forgotten, kept));
+    return this.expiry.forgettable(nowMs, forgotten, kept);
   }
 
-  /**
-   * Removes what only forgotten points needed, whatever its age, by `forgottenVersions`; durable when it resolves, in
-   * batches. Cut off, the next call finds what is left.
-   */
-  async forget(nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): Promise<ForgottenHistory> {
-    for (const rows of this.#forgotten(nowMs, forgotten, kept))
-      this.#letGo(rows.map(({ replaced }) => replaced));
-    return removeForgotten(this.#forgotten(nowMs, forgotten, kept), async (ids) => this.expireVersions(ids));
-  }
-
-  #forgotten(
-    nowMs: number,
-    forgotten: readonly PointPart[],
-    kept: KeptHistory,
-  ): Generator<readonly VersionRow[]> {
-    this.assertUsable();
-    const { index, retention } = this.parts;
-    return forgottenVersions({ index, nowMs, retention, forgotten, kept });
+  /** By `VersionExpiry`, durable when it resolves. */
+  forget(nowMs: number, forgotten: readonly PointPart[], kept: KeptHistory): Promise<ForgottenHistory> {
+    return this.expiry.forget(nowMs, forgotten, kept);
   }
 
   /** What became of the last copy that was tried. */
@@ -430,26 +340,6 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     await this.parts.writer.write({ ...begin, nextVersionId: meta.nextVersionId + rows.length }, changes, []);
   }
 
-  async #expire(rows: readonly VersionRow[]): Promise<void> {
-    const begin = nextBegin(this.meta(), this.parts.now(), null);
-    const changes = rows.map(({ path, replaced: { id, name } }): ChangeEntry => ({
-      type: 'expire',
-      path,
-      id,
-      name,
-    }));
-    await this.parts.writer.write(
-      begin,
-      [...changes, ...latestEnd(rows.map(({ replaced }) => replaced))],
-      [],
-    );
-  }
-
-  /** Before anything else can happen: a point that comes while they go must not count on them. */
-  #letGo(ended: readonly { ended: Moment }[]): void {
-    for (const { ended: until } of ended) this.#letGoUntil = laterMoment(this.#letGoUntil, until);
-  }
-
   #nameVersions(at: number): (path: RelativePath) => string {
     const taken = new Set<string>();
     return (path) => {
@@ -458,10 +348,4 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
       return name;
     };
   }
-}
-
-/** What tells of the latest end of what goes. */
-function latestEnd(gone: readonly { ended: Moment | null }[]): ChangeEntry[] {
-  const until = gone.reduce((last, { ended }) => laterMoment(last, ended ?? 0n), 0n);
-  return until > 0n ? [{ type: 'forgotten', until }] : [];
 }

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, it } from 'vitest';
 import type { LinkProxy } from '../support/link-proxy.ts';
 import { MastodonTree } from '../support/mastodon-tree.ts';
 import { compareTrees, formatDifferences } from '../support/tree-compare.ts';
@@ -16,25 +16,40 @@ const indexBytesMax = 400_000;
 let bench: Workbench;
 let tree: MastodonTree;
 let proxy: LinkProxy;
-let contentBytes: number;
+
+/** Made once and again after a failure: each test leaves both sides alike. */
+let isMade = false;
+/** Versions that there were before the test. */
+let versionsBefore: string[];
 
 beforeEach(async () => {
+  if (!isMade) await makeBench();
+  versionsBefore = versionFiles();
+});
+
+afterEach(async ({ task }) => {
+  if (task.result?.state !== 'fail') return;
+  isMade = false;
+  await bench.dispose();
+});
+
+afterAll(async () => {
+  if (isMade) await bench.dispose();
+});
+
+async function makeBench(): Promise<void> {
   bench = await Workbench.create('lost', { proxySeed: 'lost databases' });
+  isMade = true;
   if (bench.proxy === null) throw new Error('no proxy');
   proxy = bench.proxy;
   tree = MastodonTree.make(bench.source, { seed: 'lost databases', files, medianBytes: 30_000 });
   tree.writeFile('large.bin', 20 * mebibyte);
   await bench.startPaired();
   await bench.settled();
-  contentBytes = compareTrees(bench.source, bench.source).bytes;
-});
-
-afterEach(async () => {
-  await bench.dispose();
-});
+  expect(proxy.bytes.down).toBeGreaterThan(compareTrees(bench.source, bench.source).bytes);
+}
 
 it('needs an index but no transfer when the agent has lost its database, and misses no change', async () => {
-  expect(proxy.bytes.down).toBeGreaterThan(contentBytes);
   await bench.agent.kill();
   expect(removeDatabases(bench.agent.home)).not.toEqual([]);
   const [changed, deleted] = [tree.attachments[3], tree.attachments[5]];
@@ -46,9 +61,7 @@ it('needs an index but no transfer when the agent has lost its database, and mis
   await bench.settled();
   expect(proxy.bytes.down - sentBefore).toBeLessThan(indexBytesMax);
   expectSameTrees();
-  expect(new Set(listVersionFiles(bench.versions).map((version) => version.path))).toEqual(
-    new Set([rewritten, ...deleted.files]),
-  );
+  expect(new Set(newVersions())).toEqual(new Set([rewritten, ...deleted.files]));
 });
 
 it('needs an index but no transfer when the server was rolled back to a snapshot, and misses no change', async () => {
@@ -73,11 +86,7 @@ it('needs an index but no transfer when the server was rolled back to a snapshot
   expect(proxy.bytes.down - sentBefore).toBeLessThan(indexBytesMax);
   expectSameTrees();
   expect(fs.existsSync(path.join(bench.current, upload.files[0] ?? ''))).toBe(true);
-  expect(
-    listVersionFiles(bench.versions)
-      .map((version) => version.path)
-      .sort(),
-  ).toEqual([rewritten, again, ...deleted.files].sort());
+  expect(newVersions()).toEqual([rewritten, again, ...deleted.files].sort());
 });
 
 it('notices a rolled-back server also where it went on with as many other changes, at the same sequence', async () => {
@@ -114,7 +123,7 @@ it('needs no transfer when the receiver has lost its database, and keeps every v
   if (!changed) throw new Error('too small a tree');
   const rewritten = tree.rewriteOriginal(changed, 5000);
   await bench.settled();
-  const versionsBefore = await versionsOf(rewritten);
+  const versions = await versionsOf(rewritten);
   await bench.receiver.kill();
   expect([...removeDatabases(bench.receiver.home), ...removeDatabases(bench.data)]).not.toEqual([]);
   const sentBefore = proxy.bytes.down;
@@ -123,25 +132,57 @@ it('needs no transfer when the receiver has lost its database, and keeps every v
   await bench.settled();
   expect(proxy.bytes.down - sentBefore).toBeLessThan(indexBytesMax);
   expectSameTrees();
-  expect(await versionsOf(rewritten)).toEqual(versionsBefore);
-  expect(listVersionFiles(bench.versions).length).toBe(1);
+  expect(await versionsOf(rewritten)).toEqual(versions);
+  expect(newVersions()).toEqual([rewritten]);
   const status = await bench.receiver.status();
-  expect(status.agents[0]?.folders[0]?.versions).toBe(1);
+  expect(status.agents[0]?.folders[0]?.versions).toBe(versionFiles().length);
 });
 
 it('reindexes while it receives: what was under way goes on, and nobody is alarmed', async () => {
+  const { daemon } = bench.receiver;
+  const loggedBefore = daemon.stderr.length;
   proxy.bytesPerSecond = 10 * mebibyte;
   const half = proxy.passed('down', 15 * mebibyte);
   tree.writeFile('larger.bin', 30 * mebibyte);
   const settled = bench.settled();
   await half;
   const reindexed = await bench.receiver.must(['reindex', '--json']);
-  expect(JSON.parse(reindexed)).toMatchObject({ folders: [{ id: 'media', versions: 0 }] });
+  expect(JSON.parse(reindexed)).toMatchObject({
+    folders: [{ id: 'media', versions: versionsBefore.length }],
+  });
   await settled;
+  proxy.bytesPerSecond = Number.POSITIVE_INFINITY;
   expectSameTrees();
-  const lines = bench.receiver.daemon.stderr.trimEnd().split('\n');
+  const lines = daemon.stderr.slice(loggedBefore).trimEnd().split('\n');
   const levels = new Set(lines.map((line) => (JSON.parse(line) as { level: string }).level));
   expect([levels.has('info'), levels.has('error')], lines.join('\n')).toEqual([true, false]);
+});
+
+it('sends only what is new of a large file that grew or had something inserted', async () => {
+  let sentBefore = proxy.bytes.down;
+  tree.appendTo('large.bin', 10_000);
+  await bench.settled();
+  expect(proxy.bytes.down - sentBefore).toBeLessThan(0.1 * 20 * mebibyte);
+  sentBefore = proxy.bytes.down;
+  tree.insertInto('large.bin', 7_000_001, 10_000);
+  await bench.settled();
+  expect(proxy.bytes.down - sentBefore).toBeLessThan(0.1 * 20 * mebibyte);
+  expectSameTrees();
+  expect(newVersions()).toEqual(['large.bin', 'large.bin']);
+});
+
+it('goes on where it was when a large transfer was interrupted', async () => {
+  proxy.bytesPerSecond = 10 * mebibyte;
+  const sentBefore = proxy.bytes.down;
+  tree.writeFile('largest.bin', 30 * mebibyte);
+  const half = proxy.passed('down', 15 * mebibyte);
+  const settled = bench.settled();
+  await half;
+  proxy.cut();
+  await settled;
+  proxy.bytesPerSecond = Number.POSITIVE_INFINITY;
+  expect(proxy.bytes.down - sentBefore).toBeLessThan(1.4 * 30 * mebibyte);
+  expectSameTrees();
 });
 
 it('sends next to nothing for moves and copies', async () => {
@@ -155,31 +196,21 @@ it('sends next to nothing for moves and copies', async () => {
   expectSameTrees();
 });
 
-it('sends only what is new of a large file that grew or had something inserted', async () => {
-  let sentBefore = proxy.bytes.down;
-  tree.appendTo('large.bin', 10_000);
-  await bench.settled();
-  expect(proxy.bytes.down - sentBefore).toBeLessThan(0.1 * 20 * mebibyte);
-  sentBefore = proxy.bytes.down;
-  tree.insertInto('large.bin', 7_000_001, 10_000);
-  await bench.settled();
-  expect(proxy.bytes.down - sentBefore).toBeLessThan(0.1 * 20 * mebibyte);
-  expectSameTrees();
-  expect(listVersionFiles(bench.versions).map((version) => version.path)).toEqual(['large.bin', 'large.bin']);
-});
+/** Files below `versions/`, sorted. */
+function versionFiles(): string[] {
+  return listVersionFiles(bench.versions)
+    .map(({ file }) => file)
+    .sort();
+}
 
-it('goes on where it was when a large transfer was interrupted', async () => {
-  proxy.bytesPerSecond = 10 * mebibyte;
-  const sentBefore = proxy.bytes.down;
-  tree.writeFile('larger.bin', 30 * mebibyte);
-  const half = proxy.passed('down', 15 * mebibyte);
-  const settled = bench.settled();
-  await half;
-  proxy.cut();
-  await settled;
-  expect(proxy.bytes.down - sentBefore).toBeLessThan(1.4 * 30 * mebibyte);
-  expectSameTrees();
-});
+/** Paths of the versions that came to be in this test, sorted. */
+function newVersions(): string[] {
+  const before = new Set(versionsBefore);
+  return listVersionFiles(bench.versions)
+    .filter(({ file }) => !before.has(file))
+    .map((version) => version.path)
+    .sort();
+}
 
 function expectSameTrees(): void {
   const options = { modes: false, times: false, links: false, emptyDirectories: false };

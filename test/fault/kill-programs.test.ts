@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { describe, it } from 'vitest';
 import { ContentHistory } from '../support/content-history.ts';
 import type { LinkProxy } from '../support/link-proxy.ts';
 import { MastodonTree, type Attachment } from '../support/mastodon-tree.ts';
@@ -17,46 +17,8 @@ import { Workbench } from '../support/workbench.ts';
 const seed = process.env['MASTOKEEP_SEED'] ?? 'kill programs';
 const kills = 12;
 const mebibyte = 1024 * 1024;
-const asStored = { modes: false, times: false, links: false, emptyDirectories: false };
-
-let bench: Workbench;
-let proxy: LinkProxy;
-let tree: MastodonTree;
-let history: ContentHistory;
-let expectedVersions: string[];
-let untouched: Attachment[];
-
-beforeEach(async () => {
-  bench = await Workbench.create('kill', { proxySeed: seed });
-  if (bench.proxy === null) throw new Error('no proxy');
-  proxy = bench.proxy;
-  tree = MastodonTree.make(bench.source, { seed, files: 900, medianBytes: 15_000 });
-  tree.writeFile('large.bin', 12 * mebibyte);
-  history = new ContentHistory(bench.source);
-  expectedVersions = [];
-  untouched = [...tree.attachments];
-});
-
-afterEach(async () => {
-  await bench.dispose();
-});
-
-it(`converges with whole files and single versions after ${kills} kills at any moment (seed "${seed}")`, async () => {
-  const random = new SeededRandom(seed);
-  proxy.bytesPerSecond = 6 * mebibyte;
-  await bench.startPaired();
-  for (let round = 0; round < kills; round++) {
-    const victim = random.chance(0.5) ? bench.agent : bench.receiver;
-    await trafficOrQuiet(random.integer(5000, 3 * mebibyte));
-    await victim.kill();
-    expect(history.strangersIn(bench.current), `round ${round}, killed the ${victim.kind}`).toEqual([]);
-    changeSome(random);
-    await victim.start();
-  }
-  await expectConverged();
-});
-
-it.each([
+/** Where the receiver dies, and at which pass. */
+const points = [
   ['store.content-synced', 1],
   ['store.intent-synced', 1],
   ['store.version-linked', 3],
@@ -64,59 +26,135 @@ it.each([
   ['store.current-synced', 1],
   ['store.commit-synced', 1],
   ['store.indexed', 1],
-])('converges after the receiver died at %s', async (point, count) => {
-  await bench.startPaired();
-  await bench.settled();
-  await bench.receiver.kill();
-  changeSome(new SeededRandom(`${seed} ${point}`), 30);
-  const receiver = await bench.receiver.launch({ MASTOKEEP_CRASH_AT: `${point}:${count}` });
-  const wait = bench.agent.begin(['wait', '--timeout', '60']);
-  await Promise.race([receiver.exited, wait.exited]);
-  expect(receiver.exitCode, `${point} was not passed\n${receiver.report()}`).toBe(137);
-  await wait.kill();
-  expect(history.strangersIn(bench.current)).toEqual([]);
-  await bench.receiver.start();
-  await expectConverged();
+] as const;
+const asStored = { modes: false, times: false, links: false, emptyDirectories: false };
+
+describe.concurrent('kills', () => {
+  it(`leave whole files and single versions, ${kills} of them at any moment (seed "${seed}")`, async ({
+    expect,
+  }) => {
+    await withBench(async (bench) => {
+      const random = new SeededRandom(seed);
+      bench.proxy.bytesPerSecond = 6 * mebibyte;
+      await bench.programs.startPaired();
+      for (let round = 0; round < kills; round++) {
+        const victim = random.chance(0.5) ? bench.programs.agent : bench.programs.receiver;
+        await bench.trafficOrQuiet(random.integer(5000, 3 * mebibyte));
+        await victim.kill();
+        expect(bench.strangers(), `round ${round}, killed the ${victim.kind}`).toEqual([]);
+        bench.changeSome(random);
+        await victim.start();
+      }
+      expect(await bench.converged()).toEqual(bench.expected());
+    });
+  });
+
+  it('of the receiver at any named point of a batch leave the same', async ({ expect }) => {
+    await withBench(async (bench) => {
+      const { agent, receiver } = bench.programs;
+      await bench.programs.startPaired();
+      await bench.programs.settled();
+      for (const [point, count] of points) {
+        await receiver.kill();
+        bench.changeSome(new SeededRandom(`${seed} ${point}`), 30);
+        const dying = await receiver.launch({ MASTOKEEP_CRASH_AT: `${point}:${count}` });
+        const wait = agent.begin(['wait', '--timeout', '60']);
+        await Promise.race([dying.exited, wait.exited]);
+        expect(dying.exitCode, `${point} was not passed\n${dying.report()}`).toBe(137);
+        await wait.kill();
+        expect(bench.strangers(), point).toEqual([]);
+        await receiver.start();
+        expect(await bench.converged(), point).toEqual(bench.expected());
+      }
+    });
+  }, 600_000);
 });
 
-/** Rewrites and deletes what the receiver holds by now, so that a version of it must come to be; adds new ones. */
-function changeSome(random: SeededRandom, count = 6): void {
-  const stored = untouched.filter((attachment) => attachment.files.every((file) => isStored(file)));
-  for (const [place, attachment] of random.sample(stored, count).entries()) {
-    untouched.splice(untouched.indexOf(attachment), 1);
-    if (place % 3 === 0) {
-      expectedVersions.push(...attachment.files);
-      tree.deleteAttachment(attachment);
-    } else {
-      const file = tree.rewriteOriginal(attachment);
-      expectedVersions.push(file);
-      history.note(file);
+/** Two programs with a bad line between them, and a tree that changes. */
+class KillBench {
+  readonly programs: Workbench;
+  readonly proxy: LinkProxy;
+  readonly #tree: MastodonTree;
+  readonly #history: ContentHistory;
+  readonly #untouched: Attachment[];
+  readonly #expectedVersions: string[] = [];
+
+  constructor(programs: Workbench) {
+    if (programs.proxy === null) throw new Error('no proxy');
+    this.programs = programs;
+    this.proxy = programs.proxy;
+    this.#tree = MastodonTree.make(programs.source, { seed, files: 900, medianBytes: 15_000 });
+    this.#tree.writeFile('large.bin', 12 * mebibyte);
+    this.#history = new ContentHistory(programs.source);
+    this.#untouched = [...this.#tree.attachments];
+  }
+
+  /** Files of the copy that are not whole, or that the source never had. */
+  strangers(): string[] {
+    return this.#history.strangersIn(this.programs.current);
+  }
+
+  /** Rewrites and deletes what the receiver holds by now, so that a version of it must come to be; adds new ones. */
+  changeSome(random: SeededRandom, count = 6): void {
+    const stored = this.#untouched.filter((attachment) =>
+      attachment.files.every((file) => this.#isStored(file)),
+    );
+    for (const [place, attachment] of random.sample(stored, count).entries()) {
+      this.#untouched.splice(this.#untouched.indexOf(attachment), 1);
+      if (place % 3 === 0) {
+        this.#expectedVersions.push(...attachment.files);
+        this.#tree.deleteAttachment(attachment);
+      } else {
+        const file = this.#tree.rewriteOriginal(attachment);
+        this.#expectedVersions.push(file);
+        this.#history.note(file);
+      }
+    }
+    for (let made = 0; made < count; made++) {
+      const { files } = this.#tree.addUpload({ bytes: random.integer(1, 300_000) });
+      for (const file of files) this.#history.note(file);
     }
   }
-  for (let made = 0; made < count; made++) {
-    for (const file of tree.addUpload({ bytes: random.integer(1, 300_000) }).files) history.note(file);
+
+  /** Resolves after so many more bytes, or when there is nothing left to send. */
+  async trafficOrQuiet(bytes: number): Promise<void> {
+    const waiting = this.programs.agent.begin(['wait', '--timeout', '60']);
+    await Promise.race([this.proxy.passed('down', bytes), waiting.exited]);
+    await waiting.kill();
+  }
+
+  /** What there is when everything has settled. */
+  async converged() {
+    const { source, current, versions, receiver } = this.programs;
+    this.proxy.bytesPerSecond = Number.POSITIVE_INFINITY;
+    await this.programs.settled();
+    return {
+      differences: formatDifferences(compareTrees(source, current, asStored).differences),
+      versions: listVersionFiles(versions)
+        .map((version) => version.path)
+        .sort(),
+      counted: (await receiver.status()).agents[0]?.folders[0]?.versions,
+    };
+  }
+
+  /** What there has to be. */
+  expected() {
+    const versions = this.#expectedVersions.toSorted();
+    return { differences: '', versions, counted: versions.length };
+  }
+
+  #isStored(file: string): boolean {
+    const { source, current } = this.programs;
+    const stored = path.join(current, file);
+    return fs.existsSync(stored) && fs.readFileSync(stored).equals(fs.readFileSync(path.join(source, file)));
   }
 }
 
-function isStored(file: string): boolean {
-  const stored = path.join(bench.current, file);
-  return (
-    fs.existsSync(stored) && fs.readFileSync(stored).equals(fs.readFileSync(path.join(bench.source, file)))
-  );
-}
-
-/** Resolves after so many more bytes, or when there is nothing left to send. */
-async function trafficOrQuiet(bytes: number): Promise<void> {
-  const waiting = bench.agent.begin(['wait', '--timeout', '60']);
-  await Promise.race([proxy.passed('down', bytes), waiting.exited]);
-  await waiting.kill();
-}
-
-async function expectConverged(): Promise<void> {
-  proxy.bytesPerSecond = Number.POSITIVE_INFINITY;
-  await bench.settled();
-  expect(formatDifferences(compareTrees(bench.source, bench.current, asStored).differences)).toBe('');
-  const versions = listVersionFiles(bench.versions).map((version) => version.path);
-  expect(versions.sort()).toEqual(expectedVersions.sort());
-  expect((await bench.receiver.status()).agents[0]?.folders[0]?.versions).toBe(versions.length);
+async function withBench(body: (bench: KillBench) => Promise<void>): Promise<void> {
+  const programs = await Workbench.create('kill', { proxySeed: seed });
+  try {
+    await body(new KillBench(programs));
+  } finally {
+    await programs.dispose();
+  }
 }

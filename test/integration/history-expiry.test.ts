@@ -78,7 +78,7 @@ async function expire(change: (deps: ExpiryDeps) => ExpiryDeps = (deps) => deps)
     points: books,
     copies,
     isRead: () => isRead,
-    guards: { check: isFrozen, isFrozen: isFrozenMeanwhile },
+    guards: { check: async () => isFrozen(), isFrozen: isFrozenMeanwhile },
     retentionNow: () => now,
     storeClock: () => void (stored += 1),
     clockGap: () => gap,

@@ -251,6 +251,25 @@ it('keeps in mind that a point is forgotten when its journal is written anew, un
   expect(shown()).toEqual([[second.id, null]]);
 });
 
+it('lets the owner forget a point whose files are damaged, and removes them', async () => {
+  const [damaged, pinned, whole] = [signer.point(1), signer.point(2), signer.point(3)];
+  for (const one of [damaged, pinned, whole]) await take(one);
+  await book.pin(pinned.id, 'kept');
+  await book.close();
+  for (const { id } of [damaged, pinned]) fs.writeFileSync(path.join(directory, `${id}.json`), 'damaged');
+  book = await open();
+  await expect(book.forget([pinned.id])).rejects.toMatchObject({ code: 'POINT_PINNED' });
+  await book.forget([damaged.id]);
+  expect([book.damaged, book.forgotten()]).toMatchObject([[pinned.id], [{ id: damaged.id, record: null }]]);
+  await book.settle([damaged.id]);
+  await reopen();
+  expect([book.damaged, book.forgotten(), book.extras()]).toEqual([[pinned.id], [], []]);
+  expect(fs.readdirSync(directory).filter((name) => name.startsWith(damaged.id))).toEqual([]);
+  await book.unpin(pinned.id);
+  await book.forget([pinned.id]);
+  expect(shown()).toEqual([[whole.id, null]]);
+});
+
 it('writes damaged and lost files of points anew while it is open, and tells of files that nobody stored', async () => {
   const [one, two] = [signer.point(1), signer.point(2)];
   await take(one);

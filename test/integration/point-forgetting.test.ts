@@ -147,6 +147,21 @@ const treeOf = (folder: string): string[] =>
 const packs = (): number => treeOf('database').filter((name) => name.startsWith('packs/')).length;
 const held = async (): Promise<string[]> => (await books.held(agentId)).map(({ id }) => id);
 
+it('finds a point whose files are damaged by the beginning of its name, and forgets it', async () => {
+  const [one, two] = await history('a', ['first', 'second']);
+  await close();
+  fs.truncateSync(path.join(data, agentId, 'points', `${one?.id}.json`), 10);
+  await open({ kind: 'points', floorDays: 7 });
+  await books.of(agentId);
+  expect(await held()).toEqual([two?.id]);
+  const found = await books.find(one?.id.slice(0, -1) ?? '', [agentId]);
+  expect([found.id, found.point]).toEqual([one?.id, null]);
+  expect(await forgetting.plan(agentId, [found.id])).toEqual({ versions: 0, bytes: 0, left: 1 });
+  expect(await forgetting.forget(agentId, [found.id])).toEqual({ versions: 0, bytes: 0, waitsFor: null });
+  await expect(books.find(found.id, [agentId])).rejects.toMatchObject({ code: 'POINT_UNKNOWN' });
+  expect(fs.existsSync(path.join(data, agentId, 'points', `${found.id}.json`))).toBe(false);
+});
+
 it('removes at once, below the floor by age, what only the forgotten points had, and nothing else', async () => {
   const [one, two] = await history('picture', ['one', 'two', 'three']);
   await feed.send({ picture: 'four' });

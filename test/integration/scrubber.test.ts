@@ -3,7 +3,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ScrubMemory } from '../../receiver/scrub/scrub-memory.ts';
 import { defaultScrubOptions, type ScrubOptions } from '../../receiver/scrub/scrub-state.ts';
-import { Scrubber, type ScrubSubject } from '../../receiver/scrub/scrubber.ts';
+import type { ScrubSubject } from '../../receiver/scrub/scrub-subject.ts';
+import { Scrubber } from '../../receiver/scrub/scrubber.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
@@ -21,6 +22,7 @@ class FakeSubject implements ScrubSubject {
   damaged = 0;
   /** Whether its damaged files can be made whole now. */
   mendable = false;
+  isFull = false;
   strangers: string[] = [];
   failures = 0;
   readonly #count: number;
@@ -47,10 +49,11 @@ class FakeSubject implements ScrubSubject {
     await pace(mebibyte);
     this.pieces.push(piece);
     const next = piece + 1 < this.#count ? String(piece + 1) : null;
-    return { next, found: 0, repaired: 0, extras: this.strangers };
+    return { next, found: 0, repaired: 0, lacksRoom: null, extras: this.strangers };
   }
 
   async repair(): Promise<number> {
+    if (this.isFull) throw new CodedError('QUOTA_REACHED', 'the quota is used up');
     if (!this.mendable) return 0;
     const mended = this.damaged;
     this.damaged = 0;
@@ -200,6 +203,21 @@ it('alarms as long as something is damaged, and as long as there are files that 
   one.strangers = [];
   await again.run({ all: true }, never);
   expect(codes()).toEqual([]);
+});
+
+it('says that there is no room to make whole what is damaged, until there is', async () => {
+  const scrubber = start();
+  const [one] = subjects;
+  if (one === undefined) throw new Error('no subject');
+  one.damaged = 2;
+  one.isFull = true;
+  const why = 'the quota is used up';
+  expect(await scrubber.run({ all: true }, never)).toMatchObject({ subjects: [{ lacksRoom: why }] });
+  expect(scrubber.progress().lacksRoom).toBe(why);
+  expect(alarms.list()[0]?.message).toContain(`no room to make them whole, which is tried again: ${why}`);
+  one.isFull = false;
+  expect(await scrubber.run({ all: true }, never)).toMatchObject({ subjects: [{ lacksRoom: null }] });
+  expect([scrubber.progress().lacksRoom, codes()]).toEqual([null, ['COPY_DAMAGED']]);
 });
 
 it('tries what is damaged again when a command asks, and the alarm is over', async () => {

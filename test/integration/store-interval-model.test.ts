@@ -137,6 +137,9 @@ function expectTruth(
             events.some(({ delivered }) => !delivered),
             `${story} is here`,
           ).toBe(true);
+          const last = events.findLastIndex(({ sequence }) => sequence <= to);
+          const isKnown = [last, last + 1].every((at) => events[at]?.delivered ?? at === events.length);
+          expect(isKnown && events[last]?.content !== null, `${story} is known`).toBe(false);
           seen.lacking += 1;
         } else {
           const isNamedLater = (events[0]?.sequence ?? 0) > to;

@@ -178,6 +178,19 @@ it('names a path of which a content between two others never came, where that on
   });
 });
 
+it('names no path that is again as it was, from where that is known on', async () => {
+  store = await storeFixture().open();
+  await send(1, [['a', 'one']]);
+  await complete();
+  // gone and there again, or touched twice, while nobody listened
+  await send(9, [['a', 'one', 8]]);
+  expect([lacking(1, 1), lacking(2, 8), lacking(2, 9), lacking(9, 9)]).toEqual([[], ['a'], [], []]);
+  expect([isProved(2, 8), isProved(2, 9), held(2, 9)]).toEqual([false, true, { a: 'one' }]);
+  await send(10, [['a', 'one', 9]]);
+  await send(12, [['a', null, 10]]);
+  expect([lacking(2, 8), lacking(2, 9), lacking(9, 12), held(2, 12)]).toEqual([['a'], [], [], { a: 'one' }]);
+});
+
 it('names a path whose content was gone when it was asked for, until the next record of it', async () => {
   store = await storeFixture().open();
   await send(1, [
@@ -447,11 +460,11 @@ it('lets versions go by when they ended, and gaps by when they were over, and kn
   const rest = store.versionsEndedIn(moments, ended[0] ?? null, 9);
   expect([...ended, ...rest].map((version) => version.ended)).toEqual([momentOf(1, 3), momentOf(1, 9)]);
   const id = ended[0]?.id ?? 0;
-  expect(await store.expireVersions([id, id, 77])).toEqual({ versions: 1, bytes: 3 });
-  expect(await store.expireVersions([id])).toEqual({ versions: 0, bytes: 0 });
+  expect(await store.expiry.expireVersions([id, id, 77])).toEqual({ versions: 1, bytes: 3 });
+  expect(await store.expiry.expireVersions([id])).toEqual({ versions: 0, bytes: 0 });
   expect(fs.readdirSync(`${root}/versions`)).toHaveLength(2);
-  expect([await store.expireGaps(momentOf(1, 8)), lacking(4, 8)]).toEqual([0, ['a']]);
-  expect(await store.expireGaps(momentOf(1, 9))).toBe(1);
+  expect([await store.expiry.expireGaps(momentOf(1, 8)), lacking(4, 8)]).toEqual([0, ['a']]);
+  expect(await store.expiry.expireGaps(momentOf(1, 9))).toBe(1);
   await store.close();
   removeDatabase(databasePath);
   store = await open();
@@ -482,16 +495,16 @@ it('tells of a part that begins before something was let go, also after a rebuil
   ]);
   expect([forgot(0), forgot(1)]).toEqual([false, false]);
   const [version, older] = store.listVersions(parseTypedPath('a'));
-  const removing = store.expireVersions([version?.id ?? 0]);
+  const removing = store.expiry.expireVersions([version?.id ?? 0]);
   // a point may come before the version is gone
   expect([forgot(3), forgot(4)]).toEqual([true, false]);
   await removing;
   await reopen();
   expect([forgot(3), forgot(4), forgot(0, indexB)]).toEqual([true, false, false]);
-  const forgetting = store.expireGaps(momentOf(1, 5));
+  const forgetting = store.expiry.expireGaps(momentOf(1, 5));
   expect([forgot(4), forgot(5)]).toEqual([true, false]);
   await forgetting;
-  await store.expireVersions([older?.id ?? 0]);
+  await store.expiry.expireVersions([older?.id ?? 0]);
   await compact(6);
   await reopen();
   expect([forgot(4), forgot(5)]).toEqual([true, false]);
@@ -507,7 +520,7 @@ it('keeps a journal that the program in the documentation reads, snapshots too',
   await send(3, [['busy', 'two']]);
   await send(4, [['busy', 'three', 3]]);
   const [version] = store.listVersions(parseTypedPath('busy'));
-  await store.expireVersions([version?.id ?? 0]);
+  await store.expiry.expireVersions([version?.id ?? 0]);
   await compact(5);
   await send(30, [['gone', null, 2]]);
   expect(fs.existsSync(`${root}/journal/000001.journal`)).toBe(false);

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { it } from 'vitest';
 import { MastodonTree } from '../support/mastodon-tree.ts';
 import { canMount, mountBind } from '../support/mounted.ts';
 import { compareTrees, formatDifferences } from '../support/tree-compare.ts';
@@ -13,22 +13,10 @@ import { Workbench } from '../support/workbench.ts';
  */
 const asStored = { modes: false, times: false, links: false, emptyDirectories: false };
 
-let bench: Workbench;
-let mounted: ReturnType<typeof mountBind> | null;
-
-beforeEach(async () => {
-  bench = await Workbench.create('vanished');
-  mounted = null;
-});
-
-afterEach(async () => {
-  await bench.dispose();
-});
-
-type Disk = { takeAway(): void; bringBack(): void };
+type Disk = { takeAway(): void; bringBack(): void; remove(): void };
 
 /** The data directory is renamed away; the mount point is left, empty. */
-function renamed(): Disk {
+function renamed(bench: Workbench): Disk {
   const away = `${bench.data}.away`;
   return {
     takeAway: () => {
@@ -39,18 +27,20 @@ function renamed(): Disk {
       fs.rmdirSync(bench.data);
       fs.renameSync(away, bench.data);
     },
+    remove: () => {},
   };
 }
 
 /** The data directory is a mount that goes although it is in use. */
-function detached(): Disk {
+function detached(bench: Workbench): Disk {
   const disk = path.join(bench.directory, 'disk');
   fs.renameSync(bench.data, disk);
   fs.mkdirSync(bench.data);
-  mounted = mountBind(disk, bench.data);
+  let mounted = mountBind(disk, bench.data);
   return {
-    takeAway: () => mounted?.detach(),
+    takeAway: () => mounted.detach(),
     bringBack: () => void (mounted = mountBind(disk, bench.data)),
+    remove: () => mounted.detach(),
   };
 }
 
@@ -59,8 +49,13 @@ const ways = [
   { name: 'is unmounted in use', make: detached, possible: canMount },
 ];
 
-it.each(ways.filter(({ possible }) => possible))('a disk that $name', async ({ make }) => {
-  const disk = make();
+const possible = ways.filter((way) => way.possible);
+
+it.concurrent.for(possible)('a disk that $name', async ({ make }, { expect }) => {
+  const bench = await Workbench.create('vanished');
+  const alarms = async (): Promise<string[]> =>
+    (await bench.receiver.status()).alarms.map(({ code }) => code);
+  const disk = make(bench);
   try {
     const tree = MastodonTree.make(bench.source, { seed: 'vanished', files: 60 });
     await bench.startPaired();
@@ -83,10 +78,7 @@ it.each(ways.filter(({ possible }) => possible))('a disk that $name', async ({ m
     expect(formatDifferences(compareTrees(bench.source, bench.current, asStored).differences)).toBe('');
     expect(bench.receiver.isRunning).toBe(true);
   } finally {
-    mounted?.detach();
+    disk.remove();
+    await bench.dispose();
   }
 });
-
-async function alarms(): Promise<string[]> {
-  return (await bench.receiver.status()).alarms.map(({ code }) => code);
-}

@@ -1,4 +1,7 @@
 import path from 'node:path';
+import { CodedError } from '../../shared/errors/coded-error.ts';
+import { callControl } from '../../shared/io/control-client.ts';
+import { homeAt } from '../../shared/io/home.ts';
 import { lastLine, mustRun, Program, runCommand, type CommandResult, type ProgramName } from './program.ts';
 import { until } from './until.ts';
 
@@ -118,14 +121,19 @@ export class Device<Status> {
     return lastLine(await this.must(['id']));
   }
 
+  /** What `status --json` prints, without a process for the question: that takes longer than the rest, and is asked often. */
   async status(): Promise<Status> {
-    return JSON.parse(await this.must(['status', '--json'])) as Status;
+    return (await callControl(homeAt(this.home, `${this.kind}.yaml`), 'status', {})) as Status;
   }
 
   async statusOrNull(): Promise<Status | null> {
     if (this.daemon.exitCode !== null) throw new Error(`ended\n${this.daemon.report()}`);
-    const result = await this.run(['status', '--json']);
-    return result.code === 0 ? (JSON.parse(result.stdout) as Status) : null;
+    try {
+      return await this.status();
+    } catch (error) {
+      if (error instanceof CodedError) return null;
+      throw error;
+    }
   }
 
   /** The text that the other side joins with; `args` e.g. `--role restore`. */

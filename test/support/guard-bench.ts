@@ -83,7 +83,7 @@ export class GuardBench {
     return path.join(this.directory, 'data', this.agent, '_freeze.json');
   }
 
-  check(): boolean {
+  check(): Promise<boolean> {
     return this.guards.check(this.agent);
   }
 
@@ -97,10 +97,10 @@ export class GuardBench {
   }
 
   /** Hours pass, and in each of them everything is looked at, as by the receiver. */
-  pass(hours: number): void {
+  async pass(hours: number): Promise<void> {
     for (let hour = 0; hour < hours; hour += 1) {
       this.now += hourMs;
-      this.check();
+      await this.check();
     }
   }
 
@@ -128,11 +128,11 @@ export class GuardBench {
     const packs = Array.from({ length: 10 }, () => this.pack(bytes / 10));
     await this.dump(packs);
     for (let day = 0; day < days; day += 1) {
-      this.pass(24);
+      await this.pass(24);
       const one = this.pack(bytes / 100);
       packs.splice(9, 1, one);
       await this.dump(packs, [one]);
-      this.check();
+      await this.check();
     }
     return packs;
   }

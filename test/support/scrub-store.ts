@@ -1,5 +1,5 @@
 import { FolderSubject } from '../../receiver/scrub/folder-subject.ts';
-import type { ScrubStep } from '../../receiver/scrub/scrubber.ts';
+import type { ScrubStep } from '../../receiver/scrub/scrub-subject.ts';
 import { checkBooks } from '../../receiver/store/books-check.ts';
 import type { StoreScrub } from '../../receiver/store/store-scrub.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { loadDeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { currentDirectory, Device, versionsDirectory, type Agent, type Receiver } from './device.ts';
 import { formatEndpoint, freePort, LinkProxy } from './link-proxy.ts';
 import { killPrograms } from './program.ts';
@@ -46,30 +47,19 @@ export class Workbench {
     if (options.proxySeed !== undefined) {
       bench.proxy = await LinkProxy.start(listen, { host, seed: options.proxySeed });
     }
-    const advertised = bench.proxy?.endpoint ?? listen;
-    await bench.agent.must([
-      'init',
-      '--yes',
-      '--listen',
-      formatEndpoint(listen),
-      '--advertise',
-      formatEndpoint(advertised),
-      ...(options.agentInit ?? []),
+    await Promise.all([
+      bench.#initAgent(formatEndpoint(listen), formatEndpoint(bench.proxy?.endpoint ?? listen), options),
+      bench.initReceiver(bench.receiver, bench.data, options.receiverListens === true),
     ]);
-    const ignores = (options.ignore ?? ['/cache/']).flatMap((pattern) => ['--ignore', pattern]);
-    await bench.agent.must([
-      'folder',
-      'add',
-      'media',
-      '--kind',
-      'mirror',
-      '--path',
-      bench.source,
-      ...ignores,
-    ]);
-    await bench.initReceiver(bench.receiver, bench.data, options.receiverListens === true);
-    bench.agentId = await bench.agent.id();
     return bench;
+  }
+
+  async #initAgent(listen: string, advertised: string, options: WorkbenchOptions): Promise<void> {
+    const addresses = ['--listen', listen, '--advertise', advertised];
+    await this.agent.must(['init', '--yes', ...addresses, ...(options.agentInit ?? [])]);
+    const ignores = (options.ignore ?? ['/cache/']).flatMap((pattern) => ['--ignore', pattern]);
+    await this.agent.must(['folder', 'add', 'media', '--kind', 'mirror', '--path', this.source, ...ignores]);
+    this.agentId = loadDeviceIdentity(this.agent.home).deviceId;
   }
 
   /** Initialises a receiver; it listens on a free port of 127.0.0.1 where that is wanted. */

@@ -18,12 +18,19 @@ it('says in a line that everything is whole', () => {
 
 it('names what is damaged and what nobody stored, and says what was repaired', () => {
   const folders = [
-    { name: 'folder media of agent AAAAAAA', damaged: 3, files: ['a.jpg (changed)'], extras: ['x'] },
+    {
+      name: 'folder media of agent AAAAAAA',
+      damaged: 3,
+      lacksRoom: 'it is full',
+      files: ['a.jpg (changed)'],
+      extras: ['x'],
+    },
   ];
   expect(formatScrubReport({ ...clean, found: 4, repaired: 1, damaged: 3, skipped: true, folders })).toEqual([
     'folder media of agent AAAAAAA: 3 damaged',
     '  a.jpg (changed)',
     '  and 2 more',
+    '  there is no room to make them whole, which is tried again: it is full',
     'folder media of agent AAAAAAA: 1 that nobody stored, left alone',
     '  x',
     'not everything could be read: see "mastokeep-receiver status" and the log',

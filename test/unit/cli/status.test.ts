@@ -31,6 +31,23 @@ const agentStatus: AgentStatus = {
       unreadablePaths: ['a', 'b'],
       skippedSpecial: 0,
     },
+    {
+      id: 'database',
+      kind: 'sealed',
+      path: null,
+      files: 3,
+      bytes: 2 ** 20,
+      sequence: 4,
+      state: 'idle',
+      reason: null,
+      lastScanAt: '2026-11-21T11:58:00Z',
+      lastVersionAt: '2026-11-21T11:58:00Z',
+      watching: 'off',
+      watchingReason: null,
+      unreadable: 0,
+      unreadablePaths: [],
+      skippedSpecial: 0,
+    },
   ],
   receivers: [
     {
@@ -48,8 +65,11 @@ const agentStatus: AgentStatus = {
 it('shows an agent to people: states with reasons, what is missing where, alarms', () => {
   expect(formatAgentStatus(agentStatus, now)).toBe(`device AAAAAAA-BBBBBBB
 
-FOLDER  STATE                       FILES  SIZE   LAST SCAN      LAST CHANGE  WATCHING                                      UNREADABLE
-media   stopped: its root is empty  12345  3 GiB  2 minutes ago  -            degraded: 3 directories could not be watched  2
+FOLDER    STATE                       FILES  SIZE   LAST SCAN      LAST CHANGE    WATCHING                                      UNREADABLE
+media     stopped: its root is empty  12345  3 GiB  2 minutes ago  -              degraded: 3 directories could not be watched  2
+database  idle                        -      1 MiB  2 minutes ago  2 minutes ago  -                                             0
+
+no key to seal to: add one with "mastokeep-agent recipient add FILE.asc"
 
 RECEIVER         LINK           FOLDER  MISSING THERE
 CCCCCCC-DDDDDDD  connected      media   7 files, 1.5 KiB
@@ -209,6 +229,7 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
     scrub: {
       coveredAt: null,
       damaged: 2,
+      lacksRoom: 'it is full',
       startedAt: new Date(now - 3_600_000).toISOString(),
       done: false,
       readBytes: 3 * 2 ** 30,
@@ -238,7 +259,7 @@ agent AAAAAAA is frozen (media MASS_CHANGE, found 60 minutes ago): nothing of it
 
 2 restore points are forgotten, but not all of what only that held is removed yet: tried again every ten minutes, when no restore reads
 
-what is stored is being read through: 3 GiB of 8 GiB, the first time, 2 damaged
+what is stored is being read through: 3 GiB of 8 GiB, the first time, 2 damaged and no room to make them whole
 `);
   const [agent, ...others] = status.agents;
   if (agent === undefined) throw new Error('no agent');
