@@ -34,6 +34,8 @@ export type AgentFolderStatus = {
 type AgentReceiverStatus = {
   deviceId: string;
   connected: boolean;
+  /** How fast is sent to it at most now; null for no limit of its own. */
+  uploadKibPerSecond: number | null;
   folders: {
     id: string;
     durableSequence: number;
@@ -52,6 +54,12 @@ export type AgentSealingStatus = {
   problem: string | null;
 };
 
+/** The limit of all that is sent now, null for none, and the hours of the schedule (local time, `08:00`) that it is of. */
+type AgentUploadStatus = {
+  totalKibPerSecond: number | null;
+  period: { from: string; to: string } | null;
+};
+
 /** What `status --json` prints. */
 export type AgentStatus = {
   deviceId: string;
@@ -62,6 +70,7 @@ export type AgentStatus = {
   pausedUntil: string | null;
   folders: AgentFolderStatus[];
   receivers: AgentReceiverStatus[];
+  upload: AgentUploadStatus;
   sealing: AgentSealingStatus;
   spoolBytes: number;
   alarms: Alarm[];

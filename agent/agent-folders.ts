@@ -27,6 +27,7 @@ export class AgentFolders implements ServedFolders {
         databaseFile: path.join(deps.home.directory, 'index.db'),
         fullScanIntervalMs: scan.fullEveryMs,
         hotScanIntervalMs: scan.recentEveryMs,
+        scanEntriesPerSecond: scan.entriesPerSecond,
         // Where watching is off, every look costs, as it does over a network: then nothing but the root is looked at in between.
         hotDirectoriesMax:
           watch.directoriesMax === 0 ? 1 : Math.max(indexerDefaults.hotDirectoriesMax, watch.directoriesMax),

@@ -12,6 +12,8 @@ import type { SealingWatch } from './seal/sealing-state.ts';
 import { describeProblems } from './seal/recipient-warnings.ts';
 import { shownRecipient } from './seal/shown-recipient.ts';
 import type { ReceiverSessions } from './receiver-sessions.ts';
+import type { UploadLimiter } from './upload/upload-limiter.ts';
+import { formatTimeOfDay, type UploadRates } from './upload/upload-schedule.ts';
 
 type Deps = {
   identity: DeviceIdentity;
@@ -22,12 +24,14 @@ type Deps = {
   sealing: SealingWatch;
   sessions: ReceiverSessions;
   pause: AgentPause;
+  upload: UploadLimiter;
   listening: readonly string[];
 };
 
 /** What the running agent says of itself. */
 export function agentStatus(deps: Deps, alarms: readonly Alarm[]): AgentStatus {
   const { identity, book, links, folders, sealed, sealing, sessions, pause, listening } = deps;
+  const { rates } = deps.upload;
   const untilMs = pause.current?.untilMs ?? null;
   return {
     deviceId: identity.deviceId,
@@ -45,6 +49,7 @@ export function agentStatus(deps: Deps, alarms: readonly Alarm[]): AgentStatus {
       .map(({ deviceId }) => ({
         deviceId,
         connected: links.isConnected(deviceId),
+        uploadKibPerSecond: rates.ofReceiver(deviceId),
         folders: sessions.progress(deviceId).map(({ folder: id, durableSequence, lagBytes, lagFiles }) => ({
           id,
           durableSequence,
@@ -53,10 +58,16 @@ export function agentStatus(deps: Deps, alarms: readonly Alarm[]): AgentStatus {
           lacksVersion: sealed.lacksVersion(id, deviceId),
         })),
       })),
+    upload: uploadStatus(rates),
     sealing: sealingStatus(sealing),
     spoolBytes: sealed.spoolBytes(),
     alarms: [...alarms],
   };
+}
+
+function uploadStatus({ total, period }: UploadRates): AgentStatus['upload'] {
+  const hours = period && { from: formatTimeOfDay(period.from), to: formatTimeOfDay(period.to) };
+  return { totalKibPerSecond: total, period: hours };
 }
 
 function folderStatus(folders: AgentFolders, { id, kind, path }: MirrorFolderConfig): AgentFolderStatus {

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { AlarmBoard } from '../shared/alarm-board.ts';
 import type { Daemon, DaemonLife } from '../shared/cli/run-daemon.ts';
+import type { DeviceId } from '../shared/identity/device-id.ts';
 import { loadDeviceIdentity } from '../shared/identity/device-identity.ts';
 import { startControlServer } from '../shared/io/control-server.ts';
 import type { Home } from '../shared/io/home.ts';
@@ -30,6 +31,7 @@ import { RecipientDirectory } from './seal/recipient-directory.ts';
 import { SealedFolders } from './seal/sealed-folders.ts';
 import { SealingWatch } from './seal/sealing-state.ts';
 import { joinFolders } from './serve/join-folders.ts';
+import { UploadLimiter } from './upload/upload-limiter.ts';
 import { describeObstacles } from './describe-obstacles.ts';
 import { waitForCopies } from './wait-for-copies.ts';
 
@@ -99,7 +101,19 @@ export async function startAgent(home: Home, logger: Logger, life: DaemonLife): 
     },
     now,
   });
-  const sessions = new ReceiverSessions({ folders: served, points: ledger, logger });
+  const upload = new UploadLimiter(
+    {
+      now,
+      steadyNow: () => performance.now(),
+      after: (ms, callback) => {
+        const timer = setTimeout(callback, ms);
+        return () => clearTimeout(timer);
+      },
+    },
+    config.upload,
+  );
+  const pace = (receiverId: DeviceId) => upload.pace(receiverId);
+  const sessions = new ReceiverSessions({ folders: served, points: ledger, pace, logger });
   const links = new PeerLinks(
     { identity, book, logger, onChannel: (channel) => sessions.begin(channel) },
     { listen: listenAddresses(config.listen, hasIpv6()), limits: defaultLinkLimits },
@@ -128,7 +142,7 @@ export async function startAgent(home: Home, logger: Logger, life: DaemonLife): 
     await sealing.refresh();
     review();
   };
-  const statusDeps = { identity, book, links, folders, sealed, sealing, sessions, pause, listening };
+  const statusDeps = { identity, book, links, folders, sealed, sealing, sessions, pause, upload, listening };
   const running: RunningAgent = {
     life,
     lookAtKeys: async () => sealing.refresh(),
@@ -191,6 +205,7 @@ export async function startAgent(home: Home, logger: Logger, life: DaemonLife): 
       await control.close();
       await links.stop();
       await sessions.ended();
+      upload.stop();
       await sealed.stop();
       await points.stop();
       await indexer.stop();

@@ -12,6 +12,8 @@ import { assertFolderOutsideHome } from './assert-folder-outside-home.ts';
 import { maskConnectionPassword, parsePostgresConnection } from './postgres/postgres-connection.ts';
 import { defaultSchedule, parseSchedule } from './source/schedule.ts';
 import { parseShellWords } from './source/shell-words.ts';
+import { rateMin, uploadSchema } from './upload/upload-config.ts';
+import type { UploadConfig } from './upload/upload-schedule.ts';
 
 /** A mirror folder: the tree at `path` (absolute) without what `ignore` (gitignore syntax) matches. */
 export type MirrorFolderConfig = { id: string; kind: 'mirror'; path: string; ignore: string[] };
@@ -35,10 +37,12 @@ export type AgentConfig = {
   listen: Address[];
   /** What invitations carry; empty: the machine's own addresses. */
   advertise: Address[];
-  scan: { fullEveryMs: number; recentEveryMs: number };
+  /** `entriesPerSecond`: files and directories that a full scan looks at; null for as many as it can. */
+  scan: { fullEveryMs: number; recentEveryMs: number; entriesPerSecond: number | null };
   watch: { directoriesMax: number };
   /** Bytes that may wait for receivers; null: 10 GiB, or a fifth of the free disk where that is less. */
   spool: { bytesMax: number | null };
+  upload: UploadConfig;
   folders: FolderConfig[];
 };
 
@@ -48,6 +52,13 @@ const minuteMs = 60_000;
 
 /** A size, or `auto`. */
 const spoolSizeValue = z.preprocess((value) => (value === 'auto' ? null : value), byteSizeValue.nullable());
+
+const entriesError = 'must be a number of files and directories, 10 or more, or off';
+/** A number, or `off`. */
+const entriesValue = z.preprocess(
+  (value) => (value === 'off' || value === false ? null : value),
+  z.int({ error: entriesError }).min(10, { error: entriesError }).nullable(),
+);
 
 const idField = z.string().regex(folderIdPattern, {
   error:
@@ -135,10 +146,12 @@ const configSchema: z.ZodType<AgentConfig> = z
       .strictObject({
         fullEvery: durationValue.default(hourMs),
         recentEvery: durationValue.default(minuteMs),
+        entriesPerSecond: entriesValue.default(null),
       })
       .prefault({}),
     watch: z.strictObject({ directoriesMax: z.int().min(0).max(1_000_000).default(2048) }).prefault({}),
     spool: z.strictObject({ bytesMax: spoolSizeValue.default(null) }).prefault({}),
+    upload: uploadSchema,
     folders: z
       .array(folderSchema)
       .max(limits.foldersMax, { error: `an agent has at most ${limits.foldersMax} folders` })
@@ -147,7 +160,11 @@ const configSchema: z.ZodType<AgentConfig> = z
   })
   .transform(({ scan, folders, ...rest }) => ({
     ...rest,
-    scan: { fullEveryMs: scan.fullEvery, recentEveryMs: scan.recentEvery },
+    scan: {
+      fullEveryMs: scan.fullEvery,
+      recentEveryMs: scan.recentEvery,
+      entriesPerSecond: scan.entriesPerSecond,
+    },
     folders: folders ?? [],
   }))
   .superRefine((config, context) => {
@@ -200,6 +217,9 @@ scan:
   fullEvery: 1h
   # How often the directories that changed lately are compared.
   recentEvery: 1m
+  # How many files and directories a second the comparison of everything looks at, at most: 2000 for example, where
+  # the site's disk suffers from it. off: as many as it can. What changed lately is looked at at once in any case.
+  entriesPerSecond: off
 
 watch:
   # How many directories are watched for changes at most, the recently changed ones. 0 turns watching off:
@@ -210,6 +230,20 @@ spool:
   # How much of what was sealed may wait here until receivers have it: 10 GiB for example.
   # auto: 10 GiB, or a fifth of the free disk where that is less.
   bytesMax: auto
+
+# How fast this server sends to receivers, in KiB (1024 bytes) a second, ${rateMin} at least; off: as fast as the line takes it.
+#   total        to all receivers together
+#   perReceiver  to each of them
+#   receivers    to single ones, by the device ID or its beginning: {ABCDEFG: 500}
+#   schedule     other limits at hours of the day, by this server's local time. What an entry does not name is as
+#                it is outside:
+#     - {from: 08:00, to: 23:00, total: 500}
+#     - {from: 23:00, to: 08:00, total: off}
+upload:
+  total: off
+  perReceiver: off
+  receivers: {}
+  schedule: []
 
 # What is replicated. "mastokeep-agent folder add" adds to this list.
 #   id        a name of your choice: lower-case letters, digits, ".", "_" and "-"

@@ -2,18 +2,27 @@ import type { DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import type { Channel } from '../shared/link/channel.ts';
 import { programVersion } from '../shared/program-version.ts';
+import type { SendPace } from '../shared/transfer/send-pace.ts';
 import type { AnnouncedPoints } from './serve/announced-points.ts';
 import { ServeSession, type ReceiverFolderProgress } from './serve/serve-session.ts';
 import type { ServedFolders } from './serve/served-feed.ts';
 
+type Deps = {
+  folders: ServedFolders;
+  points: AnnouncedPoints;
+  /** How fast a new link to the receiver may send. */
+  pace: (receiverId: DeviceId) => SendPace;
+  logger: Logger;
+};
+
 /** The live sessions with receivers; of one receiver the latest counts. */
 export class ReceiverSessions {
-  readonly #deps: { folders: ServedFolders; points: AnnouncedPoints; logger: Logger };
+  readonly #deps: Deps;
   readonly #live = new Map<DeviceId, ServeSession>();
   readonly #refusals = new Map<DeviceId, { code: string; message: string }>();
   readonly #running = new Set<Promise<void>>();
 
-  constructor(deps: { folders: ServedFolders; points: AnnouncedPoints; logger: Logger }) {
+  constructor(deps: Deps) {
     this.#deps = deps;
   }
 
@@ -50,10 +59,10 @@ export class ReceiverSessions {
   }
 
   async #run(channel: Channel): Promise<void> {
-    const { folders, points, logger } = this.#deps;
+    const { folders, points, pace, logger } = this.#deps;
     const receiverId = channel.peerId;
     const session = new ServeSession(
-      { channel, folders, points, logger: logger.child({ receiverId }) },
+      { channel, folders, points, pace: pace(receiverId), logger: logger.child({ receiverId }) },
       { programVersion },
     );
     this.#live.set(receiverId, session);

@@ -5,6 +5,7 @@ import { formatDuration } from '../../shared/cli/duration.ts';
 import { formatAddress } from '../../shared/link/address.ts';
 import { maskPassword, readAgentConfig, type AgentConfig } from '../config.ts';
 import { describeOverlaps } from '../folder-overlaps.ts';
+import { shownUpload } from '../upload/upload-config.ts';
 import { initialisedAgentHome } from './agent-home.ts';
 
 /** `config check`, `config show`. */
@@ -25,9 +26,11 @@ function shownConfig(config: AgentConfig): object {
     scan: {
       fullEvery: formatDuration(config.scan.fullEveryMs),
       recentEvery: formatDuration(config.scan.recentEveryMs),
+      entriesPerSecond: config.scan.entriesPerSecond ?? 'off',
     },
     watch: config.watch,
     spool: { bytesMax: config.spool.bytesMax === null ? 'auto' : formatByteSize(config.spool.bytesMax) },
+    upload: shownUpload(config.upload),
     folders: config.folders.map(maskPassword),
   };
 }

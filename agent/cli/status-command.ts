@@ -54,6 +54,7 @@ export function formatAgentStatus(status: AgentStatus, nowMs: number): string {
     ...formatSealing(status),
     '\n',
     formatReceivers(status),
+    ...formatUpload(status),
   );
   for (const alarm of status.alarms)
     parts.push(`\nalarm ${alarm.code} (${moment(alarm.since)}): ${indented(alarm.message)}\n`);
@@ -110,11 +111,21 @@ function formatReceivers(status: AgentStatus): string {
   const names = shortenDeviceIds(status.receivers.map(({ deviceId }) => deviceId));
   const rows = status.receivers.flatMap((receiver) => {
     const name = names.get(receiver.deviceId) ?? receiver.deviceId;
-    const connected = receiver.connected ? 'connected' : 'not connected';
+    const link = receiver.connected ? 'connected' : 'not connected';
+    const rate = receiver.uploadKibPerSecond;
+    const connected = rate === null ? link : `${link}, at most ${rate} KiB/s`;
     if (receiver.folders.length === 0) return [[name, connected, '-', '-']];
     return receiver.folders.map((folder) => [name, connected, folder.id, describeLack(folder)]);
   });
   return formatTable(['RECEIVER', 'LINK', 'FOLDER', 'MISSING THERE'], rows);
+}
+
+/** Nothing where nothing is limited, and no hours of the schedule say so. */
+function formatUpload({ upload: { totalKibPerSecond, period } }: AgentStatus): string[] {
+  const hours = period === null ? '' : `, from ${period.from} to ${period.to}`;
+  if (totalKibPerSecond !== null)
+    return [`\nupload: at most ${totalKibPerSecond} KiB/s to all receivers together${hours}\n`];
+  return period === null ? [] : [`\nupload: no limit for all receivers together${hours}\n`];
 }
 
 function describeLack({ lagFiles, lagBytes, lacksVersion }: ReceiverFolder): string {

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDatabase } from '../../shared/io/sqlite.ts';
+import { lowerThreadPriority } from '../../shared/io/thread-priority.ts';
 import { ChunkLookup } from './chunk-lookup.ts';
 import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
 import { garbageCollector } from './garbage-collector.ts';
@@ -71,4 +72,7 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
   });
 }
 
-if (parentPort !== null) runCutter(parentPort, workerData as CutWorkerData);
+if (parentPort !== null) {
+  lowerThreadPriority();
+  runCutter(parentPort, workerData as CutWorkerData);
+}

@@ -3,6 +3,7 @@ import { longestChunks } from '../../shared/chunking/chunk-list.ts';
 import { fileChunking } from '../../shared/chunking/chunking-parameters.ts';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { crashPoint } from '../../shared/io/crash-point.ts';
+import { lowerThreadPriority } from '../../shared/io/thread-priority.ts';
 import { encryptMessage } from '../../shared/sealing/encrypt-message.ts';
 import { packName } from '../../shared/sealing/object-name.ts';
 import { packContent } from '../../shared/sealing/pack.ts';
@@ -67,4 +68,7 @@ function chunkListOf(bytes: Buffer): Buffer | null {
   return encodeChunkList(longestChunks(bytes, fileChunking));
 }
 
-if (parentPort !== null) runSealer(parentPort, workerData as SealWorkerData);
+if (parentPort !== null) {
+  lowerThreadPriority();
+  runSealer(parentPort, workerData as SealWorkerData);
+}

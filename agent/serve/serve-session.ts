@@ -1,7 +1,7 @@
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
-import type { Message } from '../../shared/protocol/codec.ts';
+import { encodeMessage, type Message } from '../../shared/protocol/codec.ts';
 import type { Durable } from '../../shared/protocol/durable.ts';
 import type { Missing } from '../../shared/protocol/missing.ts';
 import { limits } from '../../shared/protocol/limits.ts';
@@ -11,6 +11,7 @@ import type { Refuse } from '../../shared/protocol/refuse.ts';
 import type { Subscribe } from '../../shared/protocol/subscribe.ts';
 import { ContentServer } from '../../shared/transfer/content-server.ts';
 import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
+import type { SendPace } from '../../shared/transfer/send-pace.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import type { AnnouncedPoints } from './announced-points.ts';
 import { FolderContent } from './folder-content.ts';
@@ -21,6 +22,8 @@ export type ServeSessionDeps = {
   channel: Channel;
   folders: ServedFolders;
   points: AnnouncedPoints;
+  /** Of content and records; whatever else is said goes at once, and is counted. */
+  pace: SendPace;
   logger: Logger;
 };
 export type ServeSessionOptions = { programVersion: string };
@@ -42,6 +45,7 @@ export class ServeSession {
   private readonly channel: Channel;
   private readonly folders: ServedFolders;
   private readonly points: AnnouncedPoints;
+  private readonly pace: SendPace;
   private readonly logger: Logger;
   private readonly options: ServeSessionOptions;
   private readonly link: MessageLink;
@@ -61,17 +65,19 @@ export class ServeSession {
   private greeted = false;
   private failure: CodedError | null = null;
 
-  constructor({ channel, folders, points, logger }: ServeSessionDeps, options: ServeSessionOptions) {
+  constructor({ channel, folders, points, pace, logger }: ServeSessionDeps, options: ServeSessionOptions) {
     this.channel = channel;
     this.folders = folders;
     this.points = points;
+    this.pace = pace;
     this.logger = logger;
     this.options = options;
     this.link = new MessageLink(channel);
     this.content = new ContentServer({
-      send: (message) => this.link.send(message),
+      send: (message) => this.send(message),
       sendContent: (message) => this.link.sendEncoded(message),
       source: new FolderContent(folders),
+      pace,
     });
     this.stopListening = folders.onChange(() => this.requestPump());
     this.stopPoints = points.onChange(() => this.requestPump());
@@ -89,6 +95,7 @@ export class ServeSession {
     this.stopPoints();
     for (const stop of this.listening.values()) stop();
     this.content.stop();
+    this.pace.end();
     this.link.end(this.failure);
     await serving;
     return this.failure ?? (await this.channel.closed);
@@ -293,7 +300,7 @@ export class ServeSession {
     if (point === null) return;
     const { hash, record, signature } = point;
     this.openPoint = hash;
-    await this.link.send({ type: 'point', record, signature });
+    await this.send({ type: 'point', record, signature });
   }
 
   /** One batch of each folder that has one; false when none had. */
@@ -306,9 +313,27 @@ export class ServeSession {
         continue;
       }
       said = true;
-      for (const message of messages) await this.link.send(message);
+      for (const message of messages)
+        await (message.type === 'records' ? this.sendPaced(message) : this.send(message));
     }
     return said;
+  }
+
+  /** At once. */
+  private async send(message: Message): Promise<void> {
+    const bytes = encodeMessage(message);
+    this.pace.sent(0, bytes.length);
+    await this.link.sendEncoded(bytes);
+  }
+
+  private async sendPaced(message: Message): Promise<void> {
+    const bytes = encodeMessage(message);
+    const claimed = await this.pace.claim(bytes.length);
+    try {
+      await this.link.sendEncoded(bytes);
+    } finally {
+      this.pace.sent(claimed, bytes.length);
+    }
   }
 
   /** Whether any batch may still be announced: what is not durable there waits in the receiver's memory. */
@@ -331,7 +356,7 @@ export class ServeSession {
     }
     this.offered = text;
     for (const { id, indexId } of folders) this.offeredIndex.set(id, indexId);
-    await this.link.send({ type: 'offer', folders });
+    await this.send({ type: 'offer', folders });
   }
 
   private listen(): void {

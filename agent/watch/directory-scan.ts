@@ -74,7 +74,7 @@ function* compareDirectory(
 ): Generator<undefined, string[]> {
   sink.beforeDirectory(directory.path);
   const listing = yield* compareEntries(sink, directory);
-  sink.listed(directory.path, listing.newestNs);
+  sink.listed(directory.path, listing.newestNs, listing.names.size);
   yield* deleteVanished(sink, directory, listing);
   recordDirectory(sink, directory, listing.present.size > 0);
   const children: string[] = [];

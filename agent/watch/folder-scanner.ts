@@ -139,7 +139,8 @@ export class FolderScanner {
   /** When something has to be done though nobody asks for it (monotonic ms). */
   nextDueMs(): number {
     const due = this.looks.nextDueMs() ?? Number.POSITIVE_INFINITY;
-    return Math.min(due, this.scan?.deadlineMs ?? Number.POSITIVE_INFINITY);
+    const commitAt = this.batch.size > 0 ? this.oldestChangeMs + commitDelayMs : Number.POSITIVE_INFINITY;
+    return Math.min(due, this.scan?.dueMs(commitAt) ?? Number.POSITIVE_INFINITY);
   }
 
   markDirty(path: RelativePath): void {
@@ -163,7 +164,9 @@ export class FolderScanner {
       if (this.batch.size > 0 && now - this.oldestChangeMs >= patience) this.commit();
       if (this.scan === null && !this.startScan()) return false;
       if (this.scan !== null && !this.advanceScan(this.scan)) {
-        return this.batch.size > 0 || this.looks.isBusy;
+        // a walk that rests leaves what it found to its time
+        const rests = this.scan?.waitingFor === null;
+        return (this.batch.size > 0 && !rests) || this.looks.isBusy;
       }
     }
     return true;
@@ -192,6 +195,7 @@ export class FolderScanner {
       startedAtMs: this.deps.clock.monotonicMs(),
       walk: this.walkAll(),
       recentMax: this.options.hotDirectoriesMax,
+      entriesPerSecond: this.options.scanEntriesPerSecond,
     });
     this.nextWaiters = [];
     this.deps.logger.debug({ folder: this.folder.id }, 'full scan begins');
@@ -208,10 +212,11 @@ export class FolderScanner {
     }
   }
 
-  /** Goes on with the full scan; false when it waits for files to settle. */
+  /** Goes on with the full scan; false when it waits for files to settle, or goes no faster. */
   private advanceScan(scan: FullScan): boolean {
     const now = this.deps.clock.monotonicMs();
     if (scan.waitingFor === null) {
+      if (scan.rests(now)) return false;
       if (scan.walk.next().done !== true) return true;
       scan.waitingFor = new Set(this.looks.settlingPaths());
       scan.deadlineMs = now + this.options.settleWaitMsMax;
@@ -355,6 +360,10 @@ export class FolderScanner {
     if (this.scan !== null) this.scan.incomplete = true;
   }
 
+  private walkRests(): boolean {
+    return this.scan?.rests(this.deps.clock.monotonicMs()) === true;
+  }
+
   private createSink(): ScanSink {
     return {
       index: this.index,
@@ -362,7 +371,7 @@ export class FolderScanner {
       reader: this.deps.reader,
       isNetwork: () => this.network,
       nowMs: () => this.deps.clock.wallMs(),
-      sliceIsOver: () => this.deps.sliceIsOver(),
+      sliceIsOver: () => this.deps.sliceIsOver() || (this.current === 'walk' && this.walkRests()),
       beforeDirectory: (directory) => {
         if (this.batch.concerns(directory)) this.commit();
       },
@@ -379,7 +388,10 @@ export class FolderScanner {
       special: () => {
         if (this.scan !== null && this.current === 'walk') this.scan.specials += 1;
       },
-      listed: (directory, newestNs) => this.noteListed(directory, newestNs),
+      listed: (directory, newestNs, entries) => {
+        if (this.current === 'walk') this.scan?.countEntries(entries + 1);
+        this.noteListed(directory, newestNs);
+      },
     };
   }
 

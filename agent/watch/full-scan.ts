@@ -33,17 +33,41 @@ export class FullScan {
   /** Directories with their latest change, for the hot set. */
   private recent: { directory: RelativePath; newestNs: bigint }[] = [];
   private readonly recentMax: number;
+  private readonly entriesPerSecond: number | null;
+  private entries = 0;
 
   constructor(options: {
     waiters: ScanWaiter[];
     startedAtMs: number;
     walk: Generator<undefined, void>;
     recentMax: number;
+    entriesPerSecond: number | null;
   }) {
     this.waiters = options.waiters;
     this.startedAtMs = options.startedAtMs;
     this.walk = options.walk;
     this.recentMax = options.recentMax;
+    this.entriesPerSecond = options.entriesPerSecond;
+  }
+
+  /** The walk has looked at so many files and directories more. */
+  countEntries(entries: number): void {
+    this.entries += entries;
+  }
+
+  /** Whether the walk is ahead of the entries a second that it is to look at. */
+  rests(nowMs: number): boolean {
+    return this.entriesPerSecond !== null && this.waitingFor === null && nowMs < this.walksAtMs;
+  }
+
+  /** When it goes on (monotonic ms); a walk that rests also for the commit of what it found. */
+  dueMs(commitAtMs: number): number {
+    return this.waitingFor === null ? Math.min(this.walksAtMs, commitAtMs) : this.deadlineMs;
+  }
+
+  private get walksAtMs(): number {
+    if (this.entriesPerSecond === null) return this.startedAtMs;
+    return this.startedAtMs + (this.entries / this.entriesPerSecond) * 1000;
   }
 
   noteDirectory(directory: RelativePath, newestNs: bigint): void {

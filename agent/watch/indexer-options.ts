@@ -13,6 +13,8 @@ export type IndexerOptions = {
   /** Paths that wait for stillness; beyond it another full scan finds the rest. */
   settlingMax: number;
   hotDirectoriesMax: number;
+  /** Files and directories that a full scan looks at; null for as many as it can. */
+  scanEntriesPerSecond: number | null;
   /** Watches at most; 0 switches watching off. */
   watchLimit: number;
 };

@@ -3,6 +3,7 @@ import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts'
 import type { Logger } from '../../shared/io/logger.ts';
 import { giveBackIdleMemory } from '../../shared/io/idle-memory.ts';
 import { isDamage } from '../../shared/io/schema-database.ts';
+import { lowerThreadPriority } from '../../shared/io/thread-priority.ts';
 import { openIndexDatabase } from '../index/index-database.ts';
 import { systemClock } from './clock.ts';
 import { IndexerCore } from './indexer-core.ts';
@@ -73,4 +74,7 @@ function forwardingLogger(post: (event: IndexerEvent) => void, bound: Record<str
   };
 }
 
-if (parentPort !== null) runIndexer(parentPort, workerData as IndexerWorkerData);
+if (parentPort !== null) {
+  lowerThreadPriority();
+  runIndexer(parentPort, workerData as IndexerWorkerData);
+}

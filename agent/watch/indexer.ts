@@ -27,6 +27,7 @@ export const indexerDefaults: IndexerOptions = {
   settleWaitMsMax: 60_000,
   settlingMax: 100_000,
   hotDirectoriesMax: 8192,
+  scanEntriesPerSecond: null,
   watchLimit: 2048,
 };
 

@@ -26,6 +26,6 @@ export type ScanSink = {
   unreadable(path: RelativePath, error: unknown, named: boolean): void;
   /** A socket, FIFO or device. */
   special(path: RelativePath): void;
-  /** A directory was listed; `newestNs` is the latest change time in it. */
-  listed(directory: RelativePath, newestNs: bigint): void;
+  /** A directory was listed and its entries were looked at; `newestNs` is the latest change time in it. */
+  listed(directory: RelativePath, newestNs: bigint, entries: number): void;
 };

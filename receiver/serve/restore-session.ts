@@ -10,6 +10,7 @@ import type { HeldPoints } from '../../shared/protocol/held-points.ts';
 import { recordWireBytesMax } from '../../shared/protocol/records.ts';
 import { ContentServer } from '../../shared/transfer/content-server.ts';
 import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
+import { unpaced } from '../../shared/transfer/send-pace.ts';
 import type { RestoreFolder, RestoreHistory, RestorePoints } from './restore-history.ts';
 import type { RestoreLeases } from './restore-lease.ts';
 
@@ -77,6 +78,7 @@ class RestoreSession {
         onProgress();
       },
       source: history.content,
+      pace: unpaced,
     });
   }
 

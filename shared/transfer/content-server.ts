@@ -6,6 +6,8 @@ import { limits } from '../protocol/limits.ts';
 import type { WantChunks } from '../protocol/want-chunks.ts';
 import type { Want, WantItem } from '../protocol/want.ts';
 import type { ContentSource, OpenContent } from './content-source.ts';
+import { FolderTurns } from './folder-turns.ts';
+import type { SendPace } from './send-pace.ts';
 
 type ContentServerDeps = {
   /** Resolves when the message went to the kernel; rejects with LINK_CLOSED. */
@@ -13,6 +15,8 @@ type ContentServerDeps = {
   /** The same of a `content` message, encoded already; its bytes are written over once it went. */
   sendContent(message: Buffer): Promise<void>;
   source: ContentSource;
+  /** Of the content messages. */
+  pace: SendPace;
 };
 
 type WantTurns = {
@@ -26,12 +30,13 @@ type WantTurns = {
 type Turns = WantTurns | { kind: 'wantChunks'; request: WantChunks };
 
 /**
- * Answers `want` and `wantChunks` out of a ContentSource. Requests take turns of about one message, so that a small one does not
- * wait for a large one; one message is in memory at a time; a content that cannot be given stops nothing else.
+ * Answers `want` and `wantChunks` out of a ContentSource. Folders take turns, and requests of one folder, each turn of about one
+ * message, so that a small one does not wait for a large one, nor media for a dump; one message is in memory at a time; a content
+ * that cannot be given stops nothing else.
  */
 export class ContentServer {
   private readonly deps: ContentServerDeps;
-  private readonly queue: Turns[] = [];
+  private readonly queue = new FolderTurns<Turns>();
   private readonly requestIds = new Set<number>();
   private bytesAsked = 0;
   private stopped = false;
@@ -77,11 +82,11 @@ export class ContentServer {
         const finished =
           turns.kind === 'want' ? await this.serveTurn(turns) : await this.serveChunks(turns.request);
         if (finished) this.requestIds.delete(turns.request.requestId);
-        else this.queue.push(turns);
+        else this.queue.push(turns.request.folder, turns);
       }
     } finally {
       this.stopped = true;
-      for (const turns of this.queue) if (turns.kind === 'want') turns.open?.close();
+      for (const turns of this.queue.clear()) if (turns.kind === 'want') turns.open?.close();
     }
   }
 
@@ -97,48 +102,67 @@ export class ContentServer {
       throw new CodedError('PROTOCOL_VIOLATION', `request ${requestId} is one too many or in use`);
     }
     this.requestIds.add(requestId);
-    this.queue.push(turns);
+    this.queue.push(turns.request.folder, turns);
     this.wake();
   }
 
   /** Sends one message of content (and what is gone on the way). True when the request is answered. */
   private async serveTurn(turns: WantTurns): Promise<boolean> {
-    const { request } = turns;
-    const writer = (this.writer ??= new ContentWriter());
-    let finished = false;
+    const { pace } = this.deps;
+    const claimed = await pace.claim(wantedBytes(turns));
+    let sent = 0;
     try {
-      for (;;) {
-        const item = request.items[turns.item];
-        if (item === undefined) {
-          finished = true;
-          break;
-        }
-        const rest = item.length - turns.sentOfItem;
-        const { room, partCount } = writer;
-        if (partCount > 0 && (rest > room.length || partCount >= limits.contentPartsMax)) break;
-        const bytes = await this.readItem(turns, item, room.subarray(0, rest));
-        if (typeof bytes === 'string') {
-          this.finishItem(turns, rest);
-          await this.deps.send({
-            type: 'gone',
-            requestId: request.requestId,
-            item: turns.item - 1,
-            reason: bytes,
-          });
-          continue;
-        }
-        writer.add(turns.item, item.offset + turns.sentOfItem, bytes);
-        this.bytesAsked -= bytes;
-        turns.sentOfItem += bytes;
-        if (turns.sentOfItem === item.length) this.finishItem(turns, 0);
+      // while it waited, the link may have ended
+      if (this.stopped) return false;
+      const { finished, message } = await this.nextMessage(turns, claimed);
+      if (message !== null) {
+        await this.deps.sendContent(message);
+        sent = message.length;
       }
-      if (writer.partCount > 0) await this.deps.sendContent(writer.take(request.requestId));
       return finished;
     } catch (error) {
       turns.open?.close();
       turns.open = null;
       throw error;
+    } finally {
+      pace.sent(claimed, sent);
     }
+  }
+
+  /** A message with `bytesMax` bytes of content at most, null where there is none to send. */
+  private async nextMessage(turns: WantTurns, bytesMax: number) {
+    const { request } = turns;
+    const writer = (this.writer ??= new ContentWriter());
+    let bytesLeft = bytesMax;
+    let finished = false;
+    for (;;) {
+      const item = request.items[turns.item];
+      if (item === undefined) {
+        finished = true;
+        break;
+      }
+      const rest = item.length - turns.sentOfItem;
+      const room = writer.room.subarray(0, bytesLeft);
+      const { partCount } = writer;
+      if (partCount > 0 && (rest > room.length || partCount >= limits.contentPartsMax)) break;
+      const bytes = await this.readItem(turns, item, room.subarray(0, rest));
+      if (typeof bytes === 'string') {
+        this.finishItem(turns, rest);
+        await this.deps.send({
+          type: 'gone',
+          requestId: request.requestId,
+          item: turns.item - 1,
+          reason: bytes,
+        });
+        continue;
+      }
+      writer.add(turns.item, item.offset + turns.sentOfItem, bytes);
+      bytesLeft -= bytes;
+      this.bytesAsked -= bytes;
+      turns.sentOfItem += bytes;
+      if (turns.sentOfItem === item.length) this.finishItem(turns, 0);
+    }
+    return { finished, message: writer.partCount > 0 ? writer.take(request.requestId) : null };
   }
 
   private async readItem(turns: WantTurns, item: WantItem, room: Buffer) {
@@ -192,4 +216,12 @@ export class ContentServer {
     await this.deps.send({ type: 'chunks', ...page });
     return true;
   }
+}
+
+/** What a message of this request may have at most. */
+function wantedBytes({ request, item, sentOfItem }: WantTurns): number {
+  let bytes = -sentOfItem;
+  for (let at = item; at < request.items.length && bytes < limits.contentMessageBytesMax; at++)
+    bytes += request.items[at]?.length ?? 0;
+  return Math.min(bytes, limits.contentMessageBytesMax);
 }

@@ -10,6 +10,7 @@ import { expiry } from './expiry.ts';
 import { idle } from './idle.ts';
 import { mediaChange } from './media-change.ts';
 import { mediaLatency } from './media-latency.ts';
+import { neighbour } from './neighbour.ts';
 import { ProgramMissingError } from './peer-programs.ts';
 import { restoreDatabase } from './restore-database.ts';
 import { restoreDump } from './restore-dump.ts';
@@ -23,6 +24,7 @@ const benchmarks: readonly Benchmark[] = [
   restoreDump,
   restoreDatabase,
   expiry,
+  neighbour,
   mediaLatency,
   mediaChange,
   scale,

@@ -6,11 +6,12 @@ import type { LinkProxy } from '../support/link-proxy.ts';
 import { MastodonTree, type Attachment } from '../support/mastodon-tree.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 import { compareTrees, formatDifferences } from '../support/tree-compare.ts';
+import { until } from '../support/until.ts';
 import { listVersionFiles } from '../support/version-files.ts';
 import { Workbench } from '../support/workbench.ts';
 
 /*
- * The invariant: whatever is killed whenever, `current/` only ever holds whole files that the source has had at that
+ * The invariant: whatever is killed whenever or falls silent, `current/` only ever holds whole files that the source has had at that
  * path, everything converges after a restart, and a replaced or deleted file that was stored has exactly one version.
  */
 
@@ -68,6 +69,24 @@ describe.concurrent('kills', () => {
       }
     });
   }, 600_000);
+});
+
+// beside the kills, because nearly all of its time passes by waiting
+it.concurrent('notice a connection on which nothing moves any more, and make another', async ({ expect }) => {
+  await withBench(async (bench) => {
+    const { programs, proxy } = bench;
+    proxy.bytesPerSecond = 8 * mebibyte;
+    await programs.startPaired();
+    const settled = programs.settled({ timeoutS: 240 });
+    await proxy.passed('down', 2 * mebibyte);
+    const { connections } = proxy;
+    proxy.fallSilent();
+    // The other side sees neither an end nor an error: only a clock can tell. New connections stay silent too.
+    await until('another attempt', () => proxy.connections > connections, { timeoutMs: 150_000 });
+    proxy.restore();
+    await settled;
+    expect(await bench.converged()).toEqual(bench.expected());
+  });
 });
 
 /** Two programs with a bad line between them, and a tree that changes. */

@@ -13,6 +13,7 @@ import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { packName } from '../../shared/sealing/object-name.ts';
 import { encodePointRecord, pointId, type PointRecord } from '../../shared/sealing/point-record.ts';
 import { signRecord } from '../../shared/sealing/signed-record.ts';
+import { unpaced } from '../../shared/transfer/send-pace.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { HostileAgent } from '../support/hostile-agent.ts';
 import { until } from '../support/replication-bench.ts';
@@ -126,6 +127,7 @@ async function dumpAndReplicate(dump: Buffer): Promise<string> {
       channel: connect(),
       folders: { list: () => feeds, onChange: () => () => {} },
       points: ledger,
+      pace: unpaced,
       logger: silentLogger,
     },
     { programVersion: '0.0.0' },

@@ -13,6 +13,7 @@ import { parseDeviceId } from '../../shared/identity/device-id.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { Channel } from '../../shared/link/channel.ts';
+import { unpaced } from '../../shared/transfer/send-pace.ts';
 import { noPoints } from '../support/no-points.ts';
 import { createChannelPair } from '../support/channel-pair.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
@@ -71,7 +72,7 @@ function connect(): Channel {
 function serve(feed: FakeFolderFeed): void {
   const folders = { list: () => [feed], onChange: () => () => {} };
   const serving = new ServeSession(
-    { channel: connect(), folders, points: noPoints, logger: silentLogger },
+    { channel: connect(), folders, points: noPoints, pace: unpaced, logger: silentLogger },
     { programVersion: '0.0.0' },
   );
   void serving.run();
@@ -147,7 +148,7 @@ it('alarms as soon as a version comes that is sealed to other keys', async () =>
     sessions.begin(receiverSide);
     const folders = { list: () => [agent.feed], onChange: () => () => {} };
     void new ServeSession(
-      { channel: agentSide, folders, points: noPoints, logger: silentLogger },
+      { channel: agentSide, folders, points: noPoints, pace: unpaced, logger: silentLogger },
       { programVersion: '0.0.0' },
     ).run();
     await until(() => {
@@ -177,7 +178,7 @@ it('tells a device that another one goes on with its data, takes nothing of it, 
   copies.successions.add(agentId, next, { since: now(), replacesLast: false });
   let isSilentHeard = true;
   void connect().closed.then(() => (isSilentHeard = false));
-  const deps = { folders: { list: () => [feed], onChange: () => () => {} }, points: noPoints };
+  const deps = { folders: { list: () => [feed], onChange: () => () => {} }, points: noPoints, pace: unpaced };
   const session = (channel: Channel): ServeSession =>
     new ServeSession({ ...deps, channel, logger: silentLogger }, { programVersion: '0.0.0' });
   feed.write('b', 'late');

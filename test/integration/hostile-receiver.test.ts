@@ -9,6 +9,7 @@ import { decodeMessage, encodeMessage, type Message } from '../../shared/protoco
 import { limits } from '../../shared/protocol/limits.ts';
 import { recordsWireBytesMax } from '../../shared/protocol/records.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
+import { unpaced } from '../../shared/transfer/send-pace.ts';
 import { noPoints } from '../support/no-points.ts';
 import { createChannelPair, type ChannelPairOptions } from '../support/channel-pair.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
@@ -33,7 +34,7 @@ function connect(options: ChannelPairOptions = {}): void {
   receiver = receiverSide;
   const folders = { list: () => feeds, onChange: () => () => {} };
   const session = new ServeSession(
-    { channel: agentSide, folders, points: noPoints, logger: silentLogger },
+    { channel: agentSide, folders, points: noPoints, pace: unpaced, logger: silentLogger },
     { programVersion: '0.0.0' },
   );
   ended = session.run();

@@ -6,6 +6,7 @@ import type { CodedError } from '../../shared/errors/coded-error.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import { decodeMessage, encodeMessage, type Message } from '../../shared/protocol/codec.ts';
+import { unpaced } from '../../shared/transfer/send-pace.ts';
 import { createChannelPair } from '../support/channel-pair.ts';
 import { FakeMirrorStore } from '../support/fake-mirror-store.ts';
 import { PointSigner } from '../support/point-fixture.ts';
@@ -15,7 +16,7 @@ const signer = new PointSigner();
 const noFolders = { list: () => [], onChange: () => () => {} };
 
 function serve(channel: Channel, points: AnnouncedPoints): Promise<CodedError | null> {
-  const deps = { channel, folders: noFolders, points, logger: silentLogger };
+  const deps = { channel, folders: noFolders, points, pace: unpaced, logger: silentLogger };
   return new ServeSession(deps, { programVersion: '0.0.0' }).run();
 }
 

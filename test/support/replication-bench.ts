@@ -5,11 +5,20 @@ import { PullSession } from '../../receiver/pull/pull-session.ts';
 import type { PullStore } from '../../receiver/pull/pull-store.ts';
 import type { CodedError } from '../../shared/errors/coded-error.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
+import type { Channel } from '../../shared/link/channel.ts';
 import { decodeMessage, type Message } from '../../shared/protocol/codec.ts';
+import { unpaced, type SendPace } from '../../shared/transfer/send-pace.ts';
 import { noPoints } from './no-points.ts';
 import { createChannelPair, type ChannelPairOptions } from './channel-pair.ts';
 
 export type Replica = { feeds: readonly ServedFeed[]; stores: Map<string, PullStore> };
+
+type ReplicationLinkOptions = ChannelPairOptions & {
+  /** Of the agent's side. */
+  pace?: SendPace;
+  /** The agent's end and the receiver's of a real link; then nothing is seen of its messages. */
+  channels?: [Channel, Channel];
+};
 
 /** One live link between a fake agent and a fake receiver with real sessions on both sides. */
 export class ReplicationLink {
@@ -21,16 +30,18 @@ export class ReplicationLink {
   retry: () => void = () => {};
   private readonly folderListeners = new Set<() => void>();
 
-  constructor({ feeds, stores }: Replica, options: ChannelPairOptions = {}) {
-    const [agentSide, receiverSide] = createChannelPair({
-      ...options,
-      onMessage: async (message, direction) => {
-        const passed =
-          options.onMessage === undefined ? message : await options.onMessage(message, direction);
-        if (passed !== null) this.messages.push(decodeMessage(Buffer.from(passed)));
-        return passed;
-      },
-    });
+  constructor({ feeds, stores }: Replica, options: ReplicationLinkOptions = {}) {
+    const [agentSide, receiverSide] =
+      options.channels ??
+      createChannelPair({
+        ...options,
+        onMessage: async (message, direction) => {
+          const passed =
+            options.onMessage === undefined ? message : await options.onMessage(message, direction);
+          if (passed !== null) this.messages.push(decodeMessage(Buffer.from(passed)));
+          return passed;
+        },
+      });
     const folders = {
       list: () => feeds,
       onChange: (listener: () => void) => {
@@ -39,7 +50,7 @@ export class ReplicationLink {
       },
     };
     this.serve = new ServeSession(
-      { channel: agentSide, folders, points: noPoints, logger: silentLogger },
+      { channel: agentSide, folders, points: noPoints, pace: options.pace ?? unpaced, logger: silentLogger },
       { programVersion: '0.0.0' },
     );
     this.pull = new PullSession(

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
 import { addFolderText, agentConfigText, parseAgentConfig } from '../../../agent/config.ts';
+import { shownUpload } from '../../../agent/upload/upload-config.ts';
 import { limits } from '../../../shared/protocol/limits.ts';
 import { isCoded } from '../../../shared/errors/coded-error.ts';
 
@@ -22,9 +24,10 @@ describe('agent.yaml', () => {
     expect(parseAgentConfig('', 'agent.yaml')).toEqual({
       listen: [{ host: '::', port: 22_390 }],
       advertise: [],
-      scan: { fullEveryMs: 3_600_000, recentEveryMs: 60_000 },
+      scan: { fullEveryMs: 3_600_000, recentEveryMs: 60_000, entriesPerSecond: null },
       watch: { directoriesMax: 2048 },
       spool: { bytesMax: null },
+      upload: { total: null, perReceiver: null, receivers: [], schedule: [] },
       folders: [],
     });
   });
@@ -40,6 +43,28 @@ describe('agent.yaml', () => {
       advertise: [{ host: 'example.org', port: 2 }],
       folders: [media],
     });
+  });
+
+  it('has upload limits by hours of the day, and shows them as they are written', () => {
+    const text = [
+      'upload:',
+      '  total: 2000',
+      '  receivers: {GU77MKD: 300, 4NBDFHU: off}',
+      '  schedule:',
+      '    - {from: 08:00, to: 23:00, total: 500, perReceiver: off}',
+      '    - {from: 23:30, to: 06:00, receivers: {gu77mkd: 100}}',
+      '    - {from: 06:00, to: 08:00, total: off}',
+      '',
+    ].join('\n');
+    const { upload } = parseAgentConfig(text, 'agent.yaml');
+    expect(upload).toMatchObject({ total: 2000, perReceiver: null });
+    expect(upload.schedule.map(({ from, to, total }) => [from, to, total])).toEqual([
+      [480, 1380, 500],
+      [1410, 360, undefined],
+      [360, 480, null],
+    ]);
+    const shown = stringify({ upload: shownUpload(upload) });
+    expect(parseAgentConfig(shown, 'agent.yaml').upload).toEqual(upload);
   });
 
   it('keeps comments and everything else when a folder is added', () => {
@@ -99,6 +124,20 @@ describe('agent.yaml', () => {
     ],
     ['folders:\n  - id: a\n    kind: mirror\n    path: /a\n    ignored: [x]\n', 5, 'folders.0.ignored'],
     ['listen: "nonsense:port"\n', 1, 'listen.0'],
+    ['scan:\n  entriesPerSecond: fast\n', 2, 'a number of files and directories, 10 or more, or off'],
+    ['upload:\n  total: 2 MiB\n', 2, 'upload.total: must be a number of KiB/s, 8 or more, or off'],
+    ['upload:\n  perReceiver: 7\n', 2, '8 or more, or off'],
+    ['upload:\n  totl: 9\n', 2, 'there is no option "upload.totl"'],
+    ['upload:\n  receivers:\n    "no id!": 9\n', 3, 'upload.receivers.no id!'],
+    ['upload:\n  schedule:\n    - {from: 8, to: 9:00, total: 9}\n', 3, 'a time of day such as 08:00'],
+    ['upload:\n  schedule:\n    - {from: 25:00, to: 9:00, total: 9}\n', 3, 'a time of day such as 08:00'],
+    ['upload:\n  schedule:\n    - {from: 8:00, to: 9:00}\n', 3, 'sets nothing'],
+    ['upload:\n  schedule:\n    - {from: 0:00, to: 24:00, total: 9}\n', 3, 'covers the whole day'],
+    [
+      'upload:\n  schedule:\n    - {from: 8:00, to: 23:00, total: 9}\n    - {from: 22:30, to: 3:00, total: off}\n',
+      4,
+      'upload.schedule.1: 22:30-03:00 overlaps with 08:00-23:00',
+    ],
     ['a: [1\n', 2, ''],
     ['listen: off\nlisten: off\n', 2, 'unique'],
   ])('names the line of what is wrong in %j', (text, line, message) => {

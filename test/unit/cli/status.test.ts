@@ -53,10 +53,12 @@ const agentStatus: AgentStatus = {
     {
       deviceId: 'CCCCCCC-DDDDDDD',
       connected: true,
+      uploadKibPerSecond: null,
       folders: [{ id: 'media', durableSequence: 90, lagBytes: 1536, lagFiles: 7, lacksVersion: false }],
     },
-    { deviceId: 'CCCCCCC-EEEEEEE', connected: false, folders: [] },
+    { deviceId: 'CCCCCCC-EEEEEEE', connected: false, uploadKibPerSecond: null, folders: [] },
   ],
+  upload: { totalKibPerSecond: null, period: null },
   sealing: { mode: 'none', recipients: [], passphraseFile: null, problem: null },
   spoolBytes: 0,
   alarms: [{ code: 'SOURCE_STOPPED', message: 'folder media is stopped', since: '2026-11-21T11:00:00Z' }],
@@ -77,6 +79,19 @@ CCCCCCC-EEEEEEE  not connected  -       -
 
 alarm SOURCE_STOPPED (60 minutes ago): folder media is stopped
 `);
+});
+
+it('shows what limits the upload now', () => {
+  const [first] = agentStatus.receivers;
+  const limited = first === undefined ? [] : [{ ...first, uploadKibPerSecond: 200 }];
+  const upload = { totalKibPerSecond: 500, period: { from: '08:00', to: '23:00' } };
+  const text = formatAgentStatus({ ...agentStatus, receivers: limited, upload }, now);
+  expect(text).toContain('connected, at most 200 KiB/s');
+  expect(text).toContain('upload: at most 500 KiB/s to all receivers together, from 08:00 to 23:00');
+  const free = { ...upload, totalKibPerSecond: null };
+  expect(formatAgentStatus({ ...agentStatus, upload: free }, now)).toContain(
+    'upload: no limit for all receivers together, from 08:00 to 23:00',
+  );
 });
 
 it('keeps the many lines that a program said out of the table, and has all of them in the alarm', () => {
@@ -129,7 +144,9 @@ a passphrase that older versions need lies on this server, in /h/passphrase
 it('says that a receiver lacks the latest version of a sealed folder, though nothing is on its way to it', () => {
   const lacking = (lagFiles: number): string => {
     const folder = { id: 'database', durableSequence: 90, lagBytes: 512, lagFiles, lacksVersion: true };
-    const receivers = [{ deviceId: 'CCCCCCC-DDDDDDD', connected: true, folders: [folder] }];
+    const receivers = [
+      { deviceId: 'CCCCCCC-DDDDDDD', connected: true, uploadKibPerSecond: null, folders: [folder] },
+    ];
     const status = { ...agentStatus, alarms: [], receivers };
     return `${formatAgentStatus(status, now)}${describeObstacles(status).join('\n')}`;
   };

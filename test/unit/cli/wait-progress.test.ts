@@ -13,10 +13,12 @@ const status: AgentStatus = {
     {
       deviceId: 'CCCCCCC-DDDDDDD',
       connected: true,
+      uploadKibPerSecond: null,
       folders: [{ id: 'media', durableSequence: 90, lagBytes: 1536, lagFiles: 7, lacksVersion: false }],
     },
-    { deviceId: 'EEEEEEE-FFFFFFF', connected: false, folders: [] },
+    { deviceId: 'EEEEEEE-FFFFFFF', connected: false, uploadKibPerSecond: null, folders: [] },
   ],
+  upload: { totalKibPerSecond: null, period: null },
   sealing: { mode: 'none', recipients: [], passphraseFile: null, problem: null },
   spoolBytes: 0,
   alarms: [

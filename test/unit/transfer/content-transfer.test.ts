@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { ChunkListBuilder } from '../../../shared/chunking/chunk-list.ts';
 import { fileChunking } from '../../../shared/chunking/chunking-parameters.ts';
-import { decodeMessage, type Message } from '../../../shared/protocol/codec.ts';
+import { decodeMessage, encodeMessage, type Message } from '../../../shared/protocol/codec.ts';
 import type { GoneReason } from '../../../shared/protocol/gone.ts';
 import { limits } from '../../../shared/protocol/limits.ts';
 import { parseTypedPath, type RelativePath } from '../../../shared/records/relative-path.ts';
@@ -12,6 +12,7 @@ import { ContentFetcher, type PartialTarget } from '../../../shared/transfer/con
 import { ContentServer } from '../../../shared/transfer/content-server.ts';
 import type { ContentSource } from '../../../shared/transfer/content-source.ts';
 import type { WantedContent } from '../../../shared/transfer/range-fetcher.ts';
+import { unpaced, type SendPace } from '../../../shared/transfer/send-pace.ts';
 import { readVerified } from '../../../shared/transfer/verified-read.ts';
 import { CodedError } from '../../../shared/errors/coded-error.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
@@ -31,7 +32,7 @@ class Transfer {
   readonly fetcher: ContentFetcher;
   readonly server: ContentServer;
 
-  constructor() {
+  constructor(pace: SendPace = unpaced) {
     const source: ContentSource = {
       open: async (_folder, path, hash) => {
         const gone = this.goneReasons.get(path);
@@ -58,6 +59,7 @@ class Transfer {
     };
     this.server = new ContentServer({
       source,
+      pace,
       send: async (message) => this.send(message),
       // a copy, as a channel makes one: the bytes are written over
       sendContent: async (message) => this.send(decodeMessage(Buffer.from(message))),
@@ -135,6 +137,44 @@ it('sends many small files in few messages', async () => {
   expect(transfer.sent.length).toBeLessThan(10);
   expect(transfer.fetcher.bytesInFlight).toBe(0);
   expect(transfer.server.bytesInFlight).toBe(0);
+});
+
+it('sends no larger pieces than its pace grants, and tells it of every byte', async () => {
+  const claims: { wanted: number; granted: number }[] = [];
+  let told = 0;
+  const transfer = new Transfer({
+    claim: async (wanted) => {
+      const granted = Math.min(wanted, 1 + ((claims.length * 7919) % 40_000));
+      claims.push({ wanted, granted });
+      return granted;
+    },
+    sent: (claimed, bytes) => {
+      expect(claimed).toBe(claims.at(-1)?.granted);
+      told += bytes;
+    },
+    end: () => {},
+  });
+  const small = transfer.add('small', seededBytes('small', 100));
+  const whole = transfer.add('whole', seededBytes('whole', 300_000));
+  const large = transfer.add('large', seededBytes('large', 3 * mib));
+  const target = new MemoryPartial(large.size);
+  const got: Buffer[] = [];
+  const take = (bytes: Buffer): void => void got.push(Buffer.from(bytes));
+  await transfer.fetcher.fetchWhole(small, take);
+  expect(claims[0]?.wanted).toBe(100);
+  await Promise.all([
+    transfer.fetcher.fetchWhole(whole, take),
+    transfer.fetcher.fetchChunked(large, target, []),
+  ]);
+  expect(target.bytes.equals(seededBytes('large', 3 * mib))).toBe(true);
+  expect(got.at(-1)?.equals(seededBytes('whole', 300_000))).toBe(true);
+  const messages = transfer.sent.filter((message) => message.type === 'content');
+  for (const [at, { parts }] of messages.entries()) {
+    const bytes = parts.reduce((sum, part) => sum + part.bytes.length, 0);
+    expect(bytes).toBeLessThanOrEqual(claims[at]?.granted ?? 0);
+  }
+  const wire = messages.reduce((sum, message) => sum + encodeMessage(message).length, 0);
+  expect(told).toBe(wire);
 });
 
 it('never asks for more than 32 MiB at once', async () => {
