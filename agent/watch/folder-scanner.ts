@@ -65,7 +65,6 @@ export class FolderScanner {
   private readonly sink: ScanSink;
   private readonly looks: FolderLooks;
   private readonly quiet: QuietDirectories;
-  /** Without links. */
   private realRoot: string;
   private readonly batch = new ChangeBatch();
   private readonly touched = new Set<RelativePath>();
