@@ -28,7 +28,9 @@ export class AgentFolders implements ServedFolders {
         fullScanIntervalMs: scan.fullEveryMs,
         hotScanIntervalMs: scan.recentEveryMs,
         scanEntriesPerSecond: scan.entriesPerSecond,
-        hotDirectoriesMax: Math.max(1, watch.directoriesMax),
+        // Where watching is off, every look costs, as it does over a network: then nothing but the root is looked at in between.
+        hotDirectoriesMax:
+          watch.directoriesMax === 0 ? 1 : Math.max(indexerDefaults.hotDirectoriesMax, watch.directoriesMax),
         watchLimit: watch.directoriesMax,
       },
     );

@@ -149,7 +149,7 @@ const configSchema: z.ZodType<AgentConfig> = z
         entriesPerSecond: entriesValue.default(null),
       })
       .prefault({}),
-    watch: z.strictObject({ directoriesMax: z.int().min(0).max(1_000_000).default(8192) }).prefault({}),
+    watch: z.strictObject({ directoriesMax: z.int().min(0).max(1_000_000).default(2048) }).prefault({}),
     spool: z.strictObject({ bytesMax: spoolSizeValue.default(null) }).prefault({}),
     upload: uploadSchema,
     folders: z
@@ -224,7 +224,7 @@ scan:
 watch:
   # How many directories are watched for changes at most, the recently changed ones. 0 turns watching off:
   # new files are then found by scans only.
-  directoriesMax: 8192
+  directoriesMax: 2048
 
 spool:
   # How much of what was sealed may wait here until receivers have it: 10 GiB for example.

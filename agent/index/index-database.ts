@@ -72,10 +72,13 @@ const schema: DatabaseSchema = {
 `,
 };
 
+/** Rows are read and written directory by directory, so that more pages in memory save no reads. */
+const writerCacheBytesMax = 4 * 1024 * 1024;
+
 /**
  * Opens the agent's index for its only writer, making it where there is none.
  * @throws CodedError DATABASE_CORRUPT when the file is not a usable index; the caller sets it aside and starts a new one.
  */
 export function openIndexDatabase(file: string): Database.Database {
-  return openSchemaDatabase(file, schema);
+  return openSchemaDatabase(file, schema, { cacheBytesMax: writerCacheBytesMax });
 }

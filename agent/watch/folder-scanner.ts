@@ -15,6 +15,7 @@ import { FullScan, type ScanReport, type ScanWaiter } from './full-scan.ts';
 import type { IgnoreRules } from '../ignore-rules.ts';
 import type { IndexedFolder, IndexerOptions } from './indexer-options.ts';
 import type { ScanSink } from './scan-sink.ts';
+import { QuietDirectories } from './quiet-directories.ts';
 import { signatureOf } from './signature.ts';
 import type { IntactSource } from './source-guard.ts';
 
@@ -45,6 +46,8 @@ export type FolderScannerDeps = FolderThread & {
 
 const lookAgainMs = 100;
 const commitDelayMs = 500;
+/** What a look found waits for other looks no longer than this. */
+const urgentDelayMs = 20;
 const pathsReportedMax = 20;
 const pathsKeptMax = 10_000;
 
@@ -61,6 +64,8 @@ export class FolderScanner {
   private readonly watch: FolderWatch;
   private readonly sink: ScanSink;
   private readonly looks: FolderLooks;
+  private readonly quiet: QuietDirectories;
+  private realRoot: string;
   private readonly batch = new ChangeBatch();
   private readonly touched = new Set<RelativePath>();
   private scan: FullScan | null = null;
@@ -81,6 +86,8 @@ export class FolderScanner {
     this.folder = folder;
     this.options = options;
     this.index = deps.index;
+    this.realRoot = folder.root;
+    this.quiet = new QuietDirectories(deps.index, () => deps.clock.wallMs());
     this.watch = new FolderWatch(
       {
         createWatcher: deps.createWatcher,
@@ -93,6 +100,8 @@ export class FolderScanner {
     this.looks = new FolderLooks({
       clock: deps.clock,
       isNetwork: () => this.network,
+      quiet: this.quiet,
+      realRoot: () => this.realRoot,
       root: folder.root,
       sink: this.sink,
       requestLook: (request) => this.requestLook(request),
@@ -144,11 +153,12 @@ export class FolderScanner {
     // Looks go first, but a storm of them leaves every fourth slice to the walk.
     const walksFirst = this.slices % 4 === 0 && this.scan?.waitingFor === null;
     while (!this.deps.sliceIsOver()) {
+      const now = this.deps.clock.monotonicMs();
       if (!walksFirst && this.looks.begin()) {
+        if (this.urgent && now - this.oldestChangeMs >= urgentDelayMs) this.commit();
         this.advanceLook();
         continue;
       }
-      const now = this.deps.clock.monotonicMs();
       const patience = this.scan?.waitingFor === null && !this.urgent ? commitDelayMs : 0;
       if (this.batch.size > 0 && now - this.oldestChangeMs >= patience) this.commit();
       if (this.scan === null && !this.startScan()) return false;
@@ -271,6 +281,8 @@ export class FolderScanner {
   private checkSource(): IntactSource['current'] {
     const { network, realRoot, current } = this.deps.requireSource();
     this.network = network;
+    if (realRoot !== this.realRoot) this.quiet.clear();
+    this.realRoot = realRoot;
     this.watch.setRoot(realRoot);
     return current;
   }
@@ -299,6 +311,7 @@ export class FolderScanner {
   /** Lets go of everything hot; the next full scan chooses anew. */
   forgetHotDirectories(): void {
     this.watch.release();
+    this.quiet.clear();
     this.seeded = false;
   }
 
@@ -310,7 +323,8 @@ export class FolderScanner {
       this.forgetHotDirectories();
       this.wantsScan = true;
     }
-    for (const directory of this.watch.hotDirectories) this.requestLook({ directory, into: [] });
+    if (this.deps.takesLooks()) this.looks.glance(this.watch.hotDirectories);
+    this.deps.wake();
     for (const path of this.index.dirtyPaths(this.options.settlingMax)) {
       this.looks.settle(path, '', 0, Number.POSITIVE_INFINITY);
     }
@@ -365,6 +379,7 @@ export class FolderScanner {
         this.queue(path, signatureOf(stat, this.network), lookAgainInMs),
       lookAgain: (directory) => this.queue(directory, '', lookAgainMs),
       unreadable: (path, _error, named) => {
+        this.quiet.disturb(path);
         if (this.scan === null) return;
         if (!named) this.scan.incomplete = true;
         if (this.scan.unreadable.size < pathsKeptMax) this.scan.unreadable.add(path);

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
+import { giveBackIdleMemory } from '../../shared/io/idle-memory.ts';
 import { isDamage } from '../../shared/io/schema-database.ts';
 import { lowerThreadPriority } from '../../shared/io/thread-priority.ts';
 import { openIndexDatabase } from '../index/index-database.ts';
@@ -15,6 +16,7 @@ function runIndexer(
   { databaseFile, options }: IndexerWorkerData,
 ): void {
   const post = (event: IndexerEvent) => port.postMessage(event);
+  giveBackIdleMemory();
   let database: ReturnType<typeof openIndexDatabase>;
   try {
     database = openIndexDatabase(databaseFile);

@@ -28,7 +28,7 @@ export const indexerDefaults: IndexerOptions = {
   settlingMax: 100_000,
   hotDirectoriesMax: 8192,
   scanEntriesPerSecond: null,
-  watchLimit: 8192,
+  watchLimit: 2048,
 };
 
 /** A folder as `status` shows it. */
@@ -49,6 +49,9 @@ export type FolderStatus = {
   watching: 'ok' | 'degraded' | 'off';
   watchingReason: string | null;
 };
+
+/** What serving reads comes in the order of sequences, and once. */
+const reading = { readonly: true, cacheBytesMax: 1024 * 1024 };
 
 type Pending = { resolve: (answer: IndexerAnswer) => void; reject: (error: Error) => void };
 type Running = { worker: Worker; database: Database.Database };
@@ -95,7 +98,7 @@ export class Indexer {
       this.setAside();
       return this.startWorker();
     });
-    this.running = { worker, database: openDatabase(this.databaseFile, { readonly: true }) };
+    this.running = { worker, database: openDatabase(this.databaseFile, reading) };
     for (const folder of folders) await this.addFolder(folder);
   }
 

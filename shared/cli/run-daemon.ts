@@ -1,5 +1,6 @@
 import { lockHome } from '../io/home-lock.ts';
 import type { Home } from '../io/home.ts';
+import { giveBackIdleMemory } from '../io/idle-memory.ts';
 import { createLogger, type Logger } from '../io/logger.ts';
 import { takeInterrupts } from './run-program.ts';
 
@@ -32,6 +33,7 @@ export async function runDaemon(
   const lock = lockHome(home, program, lockPatienceMs);
   const stop = new Promise<'stop'>((resolve) => takeInterrupts(() => resolve('stop')));
   const logger = createLogger();
+  giveBackIdleMemory();
   process.on('uncaughtException', (error) => {
     logger.error({ code: 'INTERNAL', err: error }, 'a defect ends the program');
     process.exit(1);

@@ -9,10 +9,14 @@ export type DatabaseSchema = { version: number; sql: string };
  * Opens a database for its only writer, with its tables, making it where there is none.
  * @throws CodedError DATABASE_CORRUPT when the file is damaged or has other tables; the caller sets it aside
  */
-export function openSchemaDatabase(file: string, schema: DatabaseSchema): Database.Database {
+export function openSchemaDatabase(
+  file: string,
+  schema: DatabaseSchema,
+  options: { cacheBytesMax?: number } = {},
+): Database.Database {
   let database: Database.Database | null = null;
   try {
-    database = openDatabase(file);
+    database = openDatabase(file, options);
     const found = Number(database.pragma('user_version', { simple: true }));
     if (found === 0) createSchema(database, schema);
     else if (found !== schema.version) throw otherVersion(file, found, schema.version);

@@ -7,7 +7,10 @@ import { killPrograms } from '../support/program.ts';
 import type { Benchmark } from './benchmark.ts';
 import { dumpHourly } from './dump-hourly.ts';
 import { expiry } from './expiry.ts';
+import { idle } from './idle.ts';
+import { mediaChange } from './media-change.ts';
 import { mediaInitial } from './media-initial.ts';
+import { mediaLatency } from './media-latency.ts';
 import { mediaRescan } from './media-rescan.ts';
 import { neighbour } from './neighbour.ts';
 import { ProgramMissingError } from './peer-programs.ts';
@@ -15,6 +18,8 @@ import { restoreDatabase } from './restore-database.ts';
 import { restoreDump } from './restore-dump.ts';
 import { restoreMedia } from './restore-media.ts';
 import { runBenchmark } from './run-benchmark.ts';
+import { scaleDumps } from './scale-dumps.ts';
+import { scale } from './scale.ts';
 import { formatReport } from './report.ts';
 
 const benchmarks: readonly Benchmark[] = [
@@ -22,10 +27,15 @@ const benchmarks: readonly Benchmark[] = [
   restoreDump,
   restoreDatabase,
   expiry,
-  mediaInitial,
-  mediaRescan,
-  restoreMedia,
   neighbour,
+  mediaInitial,
+  mediaLatency,
+  mediaRescan,
+  mediaChange,
+  restoreMedia,
+  scale,
+  scaleDumps,
+  idle,
 ];
 
 const usage = `usage: npm run bench                              what there is

@@ -1,8 +1,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { generateKeyPair } from '../../shared/sealing/key-pair.ts';
-import { Device, type Agent, type Receiver } from '../support/device.ts';
+import { currentDirectory, Device, type Agent, type Receiver } from '../support/device.ts';
 import { formatEndpoint, freePort, LinkProxy } from '../support/link-proxy.ts';
+import { compilePrograms } from './compile-programs.ts';
 import { directoryBytes } from './dump-store.ts';
 import { makeReceiverListen } from './listening-receiver.ts';
 import { measureProcess, type Measured } from './measured-process.ts';
@@ -27,8 +28,9 @@ const longMs = 3_700_000;
 const checkout = path.resolve(import.meta.dirname, '../..');
 
 /**
- * An agent with sealed folders and a receiver that is paired with it, set up and run by the commands that a user types. With
- * `countLink` the link goes through a proxy that counts its bytes, which costs some CPU time of its own.
+ * An agent with sealed folders (and mirror folders, where they are added) and a receiver that is paired with it, set up and
+ * run by the commands that a user types. With `countLink` the link goes through a proxy that counts its bytes, which costs
+ * some CPU time of its own. `compiled`: what `tsc -b` made runs, as it is installed.
  */
 export class SealedPair {
   readonly agent: Agent;
@@ -46,10 +48,18 @@ export class SealedPair {
   static async start(
     directory: string,
     folders: readonly SealedFolderPlan[],
-    options: { countLink: boolean },
+    options: { countLink: boolean; compiled?: boolean },
   ): Promise<SealedPair> {
     fs.mkdirSync(directory);
     const pair = new SealedPair(directory);
+    if (options.compiled === true) {
+      compilePrograms();
+      for (const device of [pair.agent, pair.receiver]) device.compiled = true;
+    }
+    // As in the units of README.md.
+    const compiled = process.env['NODE_COMPILE_CACHE'] ?? path.join(directory, 'compiled');
+    const env = { NODE_COMPILE_CACHE: compiled, MALLOC_ARENA_MAX: '2' };
+    for (const device of [pair.agent, pair.receiver]) device.env = env;
     await pair.#setUp(folders, options.countLink);
     await Promise.all([pair.agent.start(), pair.receiver.start()]);
     await pair.receiver.must(['join', await pair.agent.invite()]);
@@ -109,6 +119,37 @@ export class SealedPair {
     const wallMs = said.versions[0]?.durationMs;
     if (wallMs === undefined) throw new Error(`no version was made by dump ${args.join(' ')}`);
     return { wallMs, durableMs, agent: agent.read() };
+  }
+
+  /** The device ID of the agent. */
+  get agentId(): string {
+    return this.#agentId;
+  }
+
+  /** What has passed the link in both directions; 0 where it is not counted. */
+  get linkBytes(): number {
+    return this.#proxy?.total ?? 0;
+  }
+
+  /** Cuts the link, which comes back by itself; only where it is counted. */
+  cutLink(): void {
+    this.#proxy?.cut();
+  }
+
+  /** Adds a mirror folder; resolves when all of it is durable on the receiver. */
+  async addMirror(folder: string, root: string): Promise<void> {
+    await this.agent.must(['folder', 'add', folder, '--kind', 'mirror', '--path', root]);
+    await this.agent.must(['wait', '--timeout', String(longMs / 1000)], { timeoutMs: longMs });
+  }
+
+  /** The receiver's database of a mirror folder: its rows are committed behind everything else that makes a batch durable. */
+  mirrorDatabase(folder: string): string {
+    return path.join(this.receiver.home, 'db', this.#agentId, `${folder}.db`);
+  }
+
+  /** Where the receiver has the plain copy of a mirror folder. */
+  currentDirectory(folder: string): string {
+    return currentDirectory(path.join(this.#directory, 'data'), this.#agentId, folder);
   }
 
   /** Of all that the receiver keeps of the folder. */

@@ -301,7 +301,7 @@ describe('with the limits of a user namespace', () => {
         after: string[];
       };
       expect(status.watching).toBe('degraded');
-      expect(status.watchingReason).toMatch(/the system allows \d+ watches, 8192 are wanted/);
+      expect(status.watchingReason).toMatch(/the system allows \d+ watches, 2048 are wanted/);
       expect(status.watchingReason).toContain(cause);
       expect(before).toHaveLength(40);
       expect(after).toHaveLength(80);

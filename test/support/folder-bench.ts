@@ -62,6 +62,8 @@ export class FolderBench {
   readonly watcher = new FakeWatcher();
   condition: FolderCondition;
   aged = true;
+  /** Slices that it has worked. */
+  steps = 0;
   private nowMs = 1000;
   private checks = 0;
 
@@ -100,6 +102,7 @@ export class FolderBench {
   /** One slice. Gives whether there is more to do at once. */
   step(): boolean {
     this.checks = 0;
+    this.steps += 1;
     return this.indexer.step();
   }
 

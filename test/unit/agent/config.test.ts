@@ -25,7 +25,7 @@ describe('agent.yaml', () => {
       listen: [{ host: '::', port: 22_390 }],
       advertise: [],
       scan: { fullEveryMs: 3_600_000, recentEveryMs: 60_000, entriesPerSecond: null },
-      watch: { directoriesMax: 8192 },
+      watch: { directoriesMax: 2048 },
       spool: { bytesMax: null },
       upload: { total: null, perReceiver: null, receivers: [], schedule: [] },
       folders: [],
