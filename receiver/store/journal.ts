@@ -93,6 +93,12 @@ export class Journal {
     return this.#bytes > this.#segmentBytesMax / 2 + rows * compactionBytesPerRow;
   }
 
+  /** Whether a file of that name in its directory is one that the journal has, makes, or has set aside. */
+  isOwnName(name: string): boolean {
+    const [, segment, rest] = /^(\d{6,})\.journal(\.tmp|\.damaged)?$/.exec(name) ?? [];
+    return segment !== undefined && (rest !== undefined || this.#segments.includes(Number(segment)));
+  }
+
   /** Starts a new segment when the last one is large or is a snapshot. Only between batches. */
   async rotate(): Promise<void> {
     if (this.#mark.offset < this.#segmentBytesMax && !this.#endsWithSnapshot) return;

@@ -19,7 +19,11 @@ export type StoreLayout = {
   standing: ReadonlySet<string>;
   /** Directories of the root in which every file is one that the index names. */
   scanned: readonly string[];
+  /** Names in the root of what the store leaves there for a while. */
+  unscanned: ReadonlySet<string>;
 };
+
+const unscanned = new Set(['damaged', 'incoming', 'lock']);
 
 /** Of a mirror folder. `directory` is `<data>/<agentId>/<folder>`, absolute. */
 export function mirrorLayout(directory: string): StoreLayout {
@@ -28,7 +32,7 @@ export function mirrorLayout(directory: string): StoreLayout {
   const common = { root, incoming: `${root}/incoming`, journal: `${root}/journal` };
   const made = [current, versions, common.incoming, common.journal];
   const scanned = ['current', 'versions'];
-  return { ...common, current, versions, damaged, made, standing: new Set(), scanned };
+  return { ...common, current, versions, damaged, made, standing: new Set(), scanned, unscanned };
 }
 
 /** Of a sealed folder: its objects have their own names right below the root. */
@@ -38,7 +42,7 @@ export function sealedLayout(directory: string): StoreLayout {
   const damaged = `${root}/damaged`;
   const made = [`${root}/packs`, `${root}/versions`, damaged, common.incoming, common.journal];
   const scanned = ['packs', 'versions'];
-  return { ...common, current: root, versions: damaged, damaged, made, standing: new Set(scanned), scanned };
+  return { ...common, current: root, versions: damaged, damaged, made, standing: new Set(scanned), scanned, unscanned };
 }
 
 /** The place of a path (or a version's name) below a directory of the store. */

@@ -328,22 +328,28 @@ export class StoreScrub {
 
   *#walk(after: string | null): Generator<string> {
     const { disk, layout } = this.#deps;
-    const from = after?.slice(0, after.indexOf('/')) ?? '';
-    for (const top of layout.scanned) {
-      if (top < from) continue;
-      const behind = after !== null && top === from ? after.slice(top.length + 1) : null;
+    const from = after?.split('/', 1)[0] ?? '';
+    for (const top of disk.list(layout.root)) {
+      if (top < from || layout.unscanned.has(top)) continue;
       const base = placeBelow(layout.root, top);
+      if (disk.stat(base)?.kind !== 'directory') {
+        if (top !== after) yield top;
+        continue;
+      }
+      const behind = after !== null && top === from ? after.slice(top.length + 1) : null;
       const isKnown = (path: string): boolean => this.#isKnown(`${top}/${path}`);
       for (const path of walkTree({ disk, base, isKnown }, behind)) yield `${top}/${path}`;
     }
   }
 
   #isKnown(name: string): boolean {
-    const { index, layout } = this.#deps;
+    const { index, journal, layout } = this.#deps;
+    const path = name.slice(name.indexOf('/') + 1);
+    if (name.startsWith('journal/')) return journal.isOwnName(path);
     const isLive = (path: string): boolean => index.live(path as RelativePath)?.holding.state.kind === 'file';
     if (layout.current === layout.root) return isLive(name);
-    const path = name.slice(name.indexOf('/') + 1);
-    return name.startsWith('current/') ? isLive(path) : index.isVersionName(path);
+    if (name.startsWith('current/')) return isLive(path);
+    return name.startsWith('versions/') && index.isVersionName(path);
   }
 }
 

@@ -235,7 +235,18 @@ describe('files that nobody stored', () => {
     fs.writeFileSync(current('d/stranger'), 'mine');
     fs.writeFileSync(`${fixture.root}/versions/b~20200101-000000`, 'mine');
     fs.symlinkSync('/etc/passwd', current('link'));
-    const expected = ['current/d/stranger', 'current/link', 'versions/b~20200101-000000'];
+    fs.writeFileSync(`${fixture.root}/journal/000009.journal`, 'mine');
+    fs.writeFileSync(`${fixture.root}/notes.txt`, 'mine');
+    fs.mkdirSync(`${fixture.root}/mine`);
+    fs.writeFileSync(`${fixture.root}/mine/a`, 'mine');
+    const expected = [
+      'current/d/stranger',
+      'current/link',
+      'journal/000009.journal',
+      'mine/a',
+      'notes.txt',
+      'versions/b~20200101-000000',
+    ];
     expect((await pass()).extras).toEqual(expected);
     expect(expected.every((name) => store.scrub.isExtra(name))).toBe(true);
     fs.rmSync(current('d/stranger'));
