@@ -115,9 +115,12 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
     points: async ({ agent }) => {
       const points = await deps.points();
       const listed: PointListing[] = [];
-      for (const agentId of agent === null ? await knownAgents() : [await agentFor(agent)])
+      const damaged: { id: string; agent: string }[] = [];
+      for (const agentId of agent === null ? await knownAgents() : [await agentFor(agent)]) {
         for (const point of await points.list(agentId)) listed.push(listPoint(point));
-      return { points: listed.toSorted((a, b) => (a.receivedAt < b.receivedAt ? 1 : -1)) };
+        for (const id of points.opened(agentId)?.damaged ?? []) damaged.push({ id, agent: agentId });
+      }
+      return { points: listed.toSorted((a, b) => (a.receivedAt < b.receivedAt ? 1 : -1)), damaged };
     },
     pin: async ({ point, label }) => {
       const { book, id, point: held } = await (await deps.points()).find(point, await knownAgents());

@@ -217,7 +217,10 @@ export type ReceiverCommands = {
     | { agent: string; kind: 'sealed'; versions: SealedVersionListing[] }
   >;
   /** Restore points, the last received first; `agent` null: of all agents. @throws CodedError DEVICE_UNKNOWN */
-  points: (input: Input<'points'>) => Promise<{ points: PointListing[] }>;
+  /** `damaged`: points whose own files are damaged or gone, so that nothing can be restored from them. */
+  points: (
+    input: Input<'points'>,
+  ) => Promise<{ points: PointListing[]; damaged: { id: string; agent: string }[] }>;
   /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */
   pin: (input: Input<'pin'>) => Promise<{ id: string }>;
   /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */

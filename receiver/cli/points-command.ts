@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { parsePinLabel } from '../../shared/cli/pin-label.ts';
 import { formatPoints } from '../../shared/cli/point-listing.ts';
+import { shortDeviceId, type DeviceId } from '../../shared/identity/device-id.ts';
 import { withReceiver } from './with-receiver.ts';
 
 type PointsOptions = { agent?: string; json?: true };
@@ -14,11 +15,11 @@ export function addPointsCommands(program: Command): void {
     .option('--agent <DEVICE-ID>', 'only of this agent')
     .option('--json', 'print JSON')
     .action(async (options: PointsOptions, command: Command) => {
-      const { points } = await withReceiver(command, async (commands) =>
+      const listing = await withReceiver(command, async (commands) =>
         commands.points({ agent: options.agent ?? null }),
       );
-      if (options.json === true) printJson({ points });
-      else printText(formatPoints(points));
+      if (options.json === true) printJson(listing);
+      else printText(formatPoints(listing.points), ...listing.damaged.map(describeDamagedPoint));
     });
   program
     .command('pin')
@@ -41,6 +42,12 @@ export function addPointsCommands(program: Command): void {
       if (options.json === true) printJson({ id, wasPinned });
       else printText(describeUnpinned({ id, wasPinned }));
     });
+}
+
+/** For people. */
+export function describeDamagedPoint({ id, agent }: { id: string; agent: string }): string {
+  const where = `of agent ${shortDeviceId(agent as DeviceId)}`;
+  return `restore point ${id} ${where}: its files are damaged, nothing can be restored from it; docs/scrub.md says what to do`;
 }
 
 /** For people. */
