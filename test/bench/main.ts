@@ -7,7 +7,7 @@ import { killPrograms } from '../support/program.ts';
 import type { Benchmark } from './benchmark.ts';
 import { dumpHourly } from './dump-hourly.ts';
 import { expiry } from './expiry.ts';
-import { mediaInitial } from './media-initial.ts';
+import { mediaInitial, mediaTiny } from './media-initial.ts';
 import { mediaRescan } from './media-rescan.ts';
 import { neighbour } from './neighbour.ts';
 import { ProgramMissingError } from './peer-programs.ts';
@@ -23,6 +23,7 @@ const benchmarks: readonly Benchmark[] = [
   restoreDatabase,
   expiry,
   mediaInitial,
+  mediaTiny,
   mediaRescan,
   restoreMedia,
   neighbour,
