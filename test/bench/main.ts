@@ -9,7 +9,7 @@ import { dumpHourly } from './dump-hourly.ts';
 import { expiry } from './expiry.ts';
 import { idle } from './idle.ts';
 import { mediaChange } from './media-change.ts';
-import { mediaInitial } from './media-initial.ts';
+import { mediaInitial, mediaTiny } from './media-initial.ts';
 import { mediaLatency } from './media-latency.ts';
 import { mediaRescan } from './media-rescan.ts';
 import { neighbour } from './neighbour.ts';
@@ -29,6 +29,7 @@ const benchmarks: readonly Benchmark[] = [
   expiry,
   neighbour,
   mediaInitial,
+  mediaTiny,
   mediaLatency,
   mediaRescan,
   mediaChange,

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Benchmark, BenchmarkContext, BenchmarkResult } from './benchmark.ts';
+import type { Benchmark, BenchmarkContext, BenchmarkResult, Goal } from './benchmark.ts';
 import { runInTurn } from './in-turn.ts';
 import { mediaColumns, mediaRow, medianRatio, type MediaRun } from './media-columns.ts';
 import {
@@ -18,64 +18,63 @@ import { assertSameMedia } from './same-media.ts';
 
 const runs = 3;
 const memoryLimits = { agent: 300e6, receiver: 250e6 };
-const inputs: readonly { kind: MediaKind; title: string; limit: number; peers: readonly MediaPeer[] }[] = [
-  { kind: 'media', title: 'Mastodon-like media', limit: 1, peers: Object.values(mediaPeers) },
-  {
-    kind: 'tiny',
-    title: 'tiny files',
-    limit: 0.6,
-    peers: [mediaPeers.rsync, mediaPeers.restic],
-  },
-];
+type Plan = { kind: MediaKind; title: string; limit: number; peers: readonly MediaPeer[] };
 
 export const mediaInitial: Benchmark = {
   name: 'media-initial',
-  summary:
-    'the first copy of 4.0 GB of media, and of 240,000 tiny files, beside rsync --fsync, restic and borg',
-  run: runMediaInitial,
+  summary: 'the first copy of 4.0 GB of media, beside rsync --fsync, restic, borg and Syncthing',
+  run: async (context) =>
+    runFirstCopies(context, {
+      kind: 'media',
+      title: 'Mastodon-like media',
+      limit: 1,
+      peers: Object.values(mediaPeers),
+    }),
 };
 
-async function runMediaInitial(context: BenchmarkContext): Promise<BenchmarkResult> {
-  const found = findPeers(['rsync', 'restic', 'borg', 'syncthing'], context.say);
-  const tables: BenchmarkResult['tables'][number][] = [];
-  const goals: BenchmarkResult['goals'][number][] = [];
-  for (const { kind, title, limit, peers } of inputs) {
-    context.say(`making ${title}`);
-    const root = path.join(context.directory, kind);
-    const input = makeMediaInput(root, kind, context);
-    const usable = peers.filter(({ program }) => found.has(program));
-    const measured = await measureFirst(context, input, usable);
-    removeTree(root);
-    tables.push({
-      title: `${title}: ${describeInput(input)}`,
-      columns: mediaColumns,
-      rows: rowsOf(measured),
-    });
-    const own = measured.get('mastokeep') ?? [];
-    const ratioTo = (peer: MediaPeer): number | null => medianRatio(own, measured.get(peer.title) ?? []);
-    goals.push(
-      { what: `${title}: first copy / rsync`, measured: ratioTo(mediaPeers.rsync), limit, unit: 'times' },
-      ...(peers.includes(mediaPeers.syncthing)
-        ? [
-            {
-              what: `${title}: first copy / Syncthing`,
-              measured: ratioTo(mediaPeers.syncthing),
-              limit: 1 / 5,
-              unit: 'times' as const,
-            },
-          ]
-        : []),
-      ...(['agent', 'receiver'] as const).map((side) => ({
+export const mediaTiny: Benchmark = {
+  name: 'media-tiny',
+  summary: 'the first copy of 240,000 files of up to 200 bytes, beside rsync --fsync and restic',
+  run: async (context) =>
+    runFirstCopies(context, {
+      kind: 'tiny',
+      title: 'tiny files',
+      limit: 0.6,
+      peers: [mediaPeers.rsync, mediaPeers.restic],
+    }),
+};
+
+async function runFirstCopies(
+  context: BenchmarkContext,
+  { kind, title, limit, peers }: Plan,
+): Promise<BenchmarkResult> {
+  const found = findPeers(
+    peers.map(({ program }) => program),
+    context.say,
+  );
+  context.say(`making ${title}`);
+  const input = makeMediaInput(path.join(context.directory, kind), kind, context);
+  const usable = peers.filter(({ program }) => found.has(program));
+  const measured = await measureFirst(context, input, usable);
+  const own = measured.get('mastokeep') ?? [];
+  const ratioGoal = (peer: MediaPeer, most: number): Goal => ({
+    what: `${title}: first copy / ${peer.title}`,
+    measured: medianRatio(own, measured.get(peer.title) ?? []),
+    limit: most,
+    unit: 'times',
+  });
+  return {
+    tables: [{ title: `${title}: ${describeInput(input)}`, columns: mediaColumns, rows: rowsOf(measured) }],
+    goals: [
+      ratioGoal(mediaPeers.rsync, limit),
+      ...(peers.includes(mediaPeers.syncthing) ? [ratioGoal(mediaPeers.syncthing, 1 / 5)] : []),
+      ...(['agent', 'receiver'] as const).map((side): Goal => ({
         what: `${title}: memory of the ${side}`,
         measured: Math.max(...own.map((run) => run.daemons[side]?.peakBytes ?? 0)),
         limit: memoryLimits[side],
-        unit: 'bytes' as const,
+        unit: 'bytes',
       })),
-    );
-  }
-  return {
-    tables,
-    goals,
+    ],
     checks: [
       'the tree on the receiver and that of rsync equal the source after each run: names, sizes, bytes, times to the microsecond',
     ],
