@@ -305,8 +305,11 @@ function readRows(sink: ScanSink, directory: RelativePath): Map<string, IndexRow
   return new Map(rowsInIndex(sink, directory).map((row) => [row.name, row]));
 }
 
+/** Whether the index has nothing of the directory: nothing at all, or a file or link that stood in its place. */
 function isUnknown(sink: ScanSink, directory: RelativePath): boolean {
-  return sink.index.get(directory) === null && sink.index.below(directory, null, 1).length === 0;
+  return (
+    sink.index.get(directory)?.state.kind !== 'directory' && sink.index.below(directory, null, 1).length === 0
+  );
 }
 
 function directoryState(stat: BigIntStats): Extract<PathState, { kind: 'directory' }> {

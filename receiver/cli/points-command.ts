@@ -45,7 +45,7 @@ export function addPointsCommands(program: Command): void {
 }
 
 /** For people. */
-export function describeDamagedPoint({ id, agent }: { id: string; agent: string }): string {
+function describeDamagedPoint({ id, agent }: { id: string; agent: string }): string {
   const where = `of agent ${shortDeviceId(agent as DeviceId)}`;
   return `restore point ${id} ${where}: its files are damaged, nothing can be restored from it; docs/scrub.md says what to do`;
 }

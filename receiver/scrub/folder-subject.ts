@@ -52,15 +52,15 @@ export class FolderSubject implements ScrubSubject {
     const [stage, after] = splitAt(at);
     switch (stage) {
       case 'files': {
-        const page = await scrub.files(after === '' ? null : (after as RelativePath), pace);
-        return this.#step(page, page.next === null ? 'versions:' : `files:${page.next}`);
+        const page = await scrub.files(after as RelativePath | null, pace);
+        return this.#step(page, page.next === null ? 'versions' : `files:${page.next}`);
       }
       case 'versions': {
-        const page = await scrub.versions(after === '' ? null : Number(after), pace);
-        return this.#step(page, page.next === null ? 'extras:' : `versions:${page.next}`);
+        const page = await scrub.versions(after === null ? null : Number(after), pace);
+        return this.#step(page, page.next === null ? 'extras' : `versions:${page.next}`);
       }
       case 'extras': {
-        const { next, extras } = await scrub.extras(after === '' ? null : after, pace);
+        const { next, extras } = await scrub.extras(after, pace);
         return { ...nothing, extras, next: next === null ? null : `extras:${next}` };
       }
       default:
@@ -110,20 +110,20 @@ export class FolderSubject implements ScrubSubject {
   async #books(): Promise<ScrubStep> {
     const { checkBooks, onBooks, store } = this.#deps;
     const verdict = await store.scrub.books(checkBooks);
-    if (verdict === 'moved') return { ...nothing, next: 'books:' };
+    if (verdict === 'moved') return { ...nothing, next: 'books' };
     const { journal, database } = verdict;
-    if (journal === null && database === null) return { ...nothing, next: 'files:' };
+    if (journal === null && database === null) return { ...nothing, next: 'files' };
     if (database !== null) {
       const onOver = onBooks('DATABASE_CORRUPT', database);
       await this.#deps.rebuild();
       onOver();
-      return { ...nothing, found: [`the database (${database})`], repaired: 1, next: 'files:' };
+      return { ...nothing, found: [`the database (${database})`], repaired: 1, next: 'files' };
     }
     const where = `segment ${journal?.segment} is damaged at byte ${journal?.offset}`;
     const onOver = onBooks('JOURNAL_DAMAGED', where);
     await store.scrub.renewJournal();
     onOver();
-    return { ...nothing, found: [`the journal (${where})`], repaired: 1, next: 'files:' };
+    return { ...nothing, found: [`the journal (${where})`], repaired: 1, next: 'files' };
   }
 
   async #fetchAgain(records: readonly FileRecord[]): Promise<boolean> {
@@ -149,7 +149,9 @@ const describeFound = {
   unreadable: 'unreadable',
 } as const;
 
-function splitAt(at: string | null): [stage: string, after: string] {
-  const colon = at?.indexOf(':') ?? -1;
-  return at === null || colon < 0 ? ['books', ''] : [at.slice(0, colon), at.slice(colon + 1)];
+/** `after`: null at the beginning of a stage; the root of a folder has the path ''. */
+function splitAt(at: string | null): [stage: string, after: string | null] {
+  if (at === null) return ['books', null];
+  const colon = at.indexOf(':');
+  return colon < 0 ? [at, null] : [at.slice(0, colon), at.slice(colon + 1)];
 }

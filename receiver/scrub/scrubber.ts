@@ -194,7 +194,11 @@ export class Scrubber {
       if (steadyNow() - this.#repairedAt >= repairIntervalMs) await this.#repair();
       const waitMs = dueInMs(this.#state, now(), this.#options);
       if (waitMs > 0) await this.#sleep(Math.min(waitMs, repairIntervalMs));
-      else await this.#advance();
+      else {
+        await this.#advance();
+        // a step over directories alone waits for nothing
+        await yieldToOthers();
+      }
     }
   }
 

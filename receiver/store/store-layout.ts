@@ -42,7 +42,16 @@ export function sealedLayout(directory: string): StoreLayout {
   const damaged = `${root}/damaged`;
   const made = [`${root}/packs`, `${root}/versions`, damaged, common.incoming, common.journal];
   const scanned = ['packs', 'versions'];
-  return { ...common, current: root, versions: damaged, damaged, made, standing: new Set(scanned), scanned, unscanned };
+  return {
+    ...common,
+    current: root,
+    versions: damaged,
+    damaged,
+    made,
+    standing: new Set(scanned),
+    scanned,
+    unscanned,
+  };
 }
 
 /** The place of a path (or a version's name) below a directory of the store. */

@@ -69,6 +69,12 @@ it('pins and unpins by the beginning of a name, with the receiver running or sto
   await receiver.stop();
   await receiver.must(['pin', short, 'mine']);
   expect((await points())[0]?.pin).toEqual({ label: 'mine', by: 'owner' });
+  const file = path.join(sealed.bench.data, point?.agent ?? '', 'points', `${point?.id}.json`);
+  fs.renameSync(file, `${file}.away`);
+  const damaged = [{ id: point?.id, agent: point?.agent }];
+  expect(JSON.parse(await receiver.must(['points', '--json']))).toEqual({ points: [], damaged });
+  expect(await receiver.must(['points'])).toContain(`restore point ${point?.id} of agent`);
+  fs.renameSync(`${file}.away`, file);
   fs.rmSync(path.join(receiver.home, 'db'), { recursive: true });
   await receiver.start();
   expect(await points()).toMatchObject([{ id: point?.id, complete: true, pin: { label: 'mine' } }]);

@@ -45,7 +45,10 @@ it.each([
   });
   const done = await offline(async (commands) => commands.reindex({}));
   expect(done.folders.map(({ id }) => id).sort()).toEqual(folders);
-  expect(await offline(async (commands) => commands.points({ agent: null }))).toEqual({ points: [], damaged: [] });
+  expect(await offline(async (commands) => commands.points({ agent: null }))).toEqual({
+    points: [],
+    damaged: [],
+  });
 });
 
 it('says what is wrong with a folder that is there and cannot be opened', async () => {

@@ -230,6 +230,14 @@ describe('an older version', () => {
   });
 });
 
+it('comes to the end of a folder that has nothing in it but its root', async () => {
+  const other = await storeFixture(memoryDirectory()).open();
+  const empty = new FeedFake(() => other);
+  await empty.send({ '': { kind: 'directory', mode: 0o755, uid: 0, gid: 0 } });
+  expect(await scrubPass(() => other)).toMatchObject({ found: 0, extras: [], books: [] });
+  await other.close();
+});
+
 describe('files that nobody stored', () => {
   it('are told and left alone', async () => {
     fs.writeFileSync(current('d/stranger'), 'mine');
