@@ -6,6 +6,8 @@ import { isDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import { writeFileAtomic } from '../shared/io/atomic-file.ts';
 
 const fileName = 'succession.json';
+/** Beside the copies, and in the home. */
+const [copyMode, homeMode] = [0o640, 0o600];
 const fileSchema = z.strictObject({
   format: z.literal('mastokeep-succession-1'),
   successors: z
@@ -86,7 +88,7 @@ export class Successions {
     const kept = replacesLast ? before.slice(0, -1) : before;
     const successors: Successor[] = [...kept, { deviceId, since: new Date(since).toISOString() }];
     try {
-      this.#write(this.#file(home), successors);
+      this.#write(this.#file(home), successors, copyMode);
       this.#writeSpare(home, successors);
     } catch (cause) {
       const code = systemErrorCode(cause);
@@ -104,7 +106,7 @@ export class Successions {
     const [main, spare] = [this.#file(home), this.#spareFile(home)];
     if (JSON.stringify(readIfWhole(spare)) !== JSON.stringify(known)) this.#writeSpare(home, known);
     if (readIfWhole(main) !== null) return false;
-    this.#write(main, known);
+    this.#write(main, known, copyMode);
     return true;
   }
 
@@ -134,11 +136,11 @@ export class Successions {
   #writeSpare(home: DeviceId, successors: Successor[]): void {
     const file = this.#spareFile(home);
     fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o750 });
-    this.#write(file, successors);
+    this.#write(file, successors, homeMode);
   }
 
-  #write(file: string, successors: Successor[]): void {
-    writeFileAtomic(file, `${JSON.stringify({ format: 'mastokeep-succession-1', successors })}\n`, 0o640);
+  #write(file: string, successors: Successor[], mode: number): void {
+    writeFileAtomic(file, `${JSON.stringify({ format: 'mastokeep-succession-1', successors })}\n`, mode);
   }
 
   #file(home: DeviceId): string {

@@ -5,6 +5,9 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import { deviceIdOfKey, type DeviceId } from '../../shared/identity/device-id.ts';
 import { writeFileAtomic } from '../../shared/io/atomic-file.ts';
 
+/** Who restores by hand reads what lies beside the copies; nobody else reads the home. */
+const [copyMode, homeMode] = [0o640, 0o600];
+
 /**
  * The public key of an agent, as a file: what its version records are verified with, here and by
  * whoever restores by hand. A file that is not the key of that agent counts as none; then the spare copy, if there is one.
@@ -35,16 +38,17 @@ export class AgentKey {
     if (deviceIdOfKey(publicKey) !== this.#agentId) return;
     if (this.read() === null) {
       this.#key = createPublicKey({ key: publicKey, format: 'der', type: 'spki' });
-      this.#write(this.#directory, this.#key);
+      this.#write(this.#directory, this.#key, copyMode);
     }
     // a known key is not written below the directory: its disk may be away
-    if (this.#key !== null && this.#spareDirectory !== null) this.#write(this.#spareDirectory, this.#key);
+    if (this.#key !== null && this.#spareDirectory !== null)
+      this.#write(this.#spareDirectory, this.#key, homeMode);
   }
 
   /** Writes the file again where it is damaged or gone though the key is known. True: it was. Durable when it returns. */
   mend(): boolean {
     const key = this.read();
-    return key !== null && fs.existsSync(this.#directory) && this.#write(this.#directory, key);
+    return key !== null && fs.existsSync(this.#directory) && this.#write(this.#directory, key, copyMode);
   }
 
   /** Null as long as it is not known. */
@@ -55,11 +59,11 @@ export class AgentKey {
   }
 
   /** Where it is not there already, whole. */
-  #write(directory: string, key: KeyObject): boolean {
+  #write(directory: string, key: KeyObject, mode: number): boolean {
     if (this.#readIn(directory) !== null) return false;
     fs.mkdirSync(directory, { recursive: true, mode: 0o750 });
     const file = path.join(directory, this.#fileName);
-    writeFileAtomic(file, key.export({ type: 'spki', format: 'pem' }), 0o640);
+    writeFileAtomic(file, key.export({ type: 'spki', format: 'pem' }), mode);
     return true;
   }
 
