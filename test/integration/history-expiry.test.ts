@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { AgentCopies } from '../../receiver/agent-copies.ts';
 import { expireHistory } from '../../receiver/history-expiry.ts';
 import { PointBooks } from '../../receiver/point-books.ts';
-import type { PointRules } from '../../receiver/retention/point-retention.ts';
+import { defaultPointRules, type PointRules } from '../../receiver/retention/point-retention.ts';
 import type { ClockGap } from '../../receiver/retention/retention-clock.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
@@ -14,7 +14,7 @@ import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { PointSigner, type MadePoint } from '../support/point-fixture.ts';
 import { receiverCopies } from '../support/receiver-copies.ts';
 import { FeedFake, indexA, readTree } from '../support/store-fixture.ts';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { memoryDirectory } from '../support/temporary-directory.ts';
 
 type ExpiryDeps = Parameters<typeof expireHistory>[0];
 
@@ -30,6 +30,7 @@ const rules: PointRules = {
 const signer = new PointSigner();
 
 let now: number;
+let followed: PointRules;
 let data: string;
 let copies: AgentCopies;
 let books: PointBooks;
@@ -52,7 +53,8 @@ beforeEach(async () => {
   stored = 0;
   gap = null;
   damagedClock = null;
-  const scratch = temporaryDirectory();
+  followed = rules;
+  const scratch = memoryDirectory();
   data = path.join(scratch, 'data');
   fs.mkdirSync(data);
   copies = receiverCopies(scratch, () => now, { versions: { kind: 'points', floorDays: 7 } });
@@ -86,7 +88,7 @@ async function expire(change: (deps: ExpiryDeps) => ExpiryDeps = (deps) => deps)
     alarms,
     logger: silentLogger,
   };
-  await expireHistory(change(deps), { rulesOf: () => rules }, () => false);
+  await expireHistory(change(deps), { rulesOf: () => followed }, () => false);
 }
 
 let made = 0;
@@ -140,6 +142,35 @@ it('lets go of points by the rules and of versions that only they needed, and of
   expect([await held(), versions()]).toEqual([[points[2]?.id], []]);
   expect(alarms.list()).toEqual([]);
   expect(stored).toBe(2);
+});
+
+it('keeps the history of before when a server floods it: points of any date, garbage, a file overwritten again and again', async () => {
+  followed = defaultPointRules;
+  await feed.send({ file: 'precious' });
+  await feed.complete();
+  const before = await point();
+  let taken = 0;
+  for (let at = 0; at < 10_000; at += 1) {
+    now += 10_000;
+    if (at % 10 === 0) await feed.send({ file: `garbage ${at}` });
+    const { sequence: to } = feed;
+    const part = { id: 'media', kind: 'mirror' as const, index: indexA.toString('hex'), from: to, to };
+    const createdAt = new Date(now + ((at % 3) - 1) * 400 * dayMs).toISOString();
+    const one = signer.point((made += 1), { createdAt, folders: [part] });
+    const isGarbage = at % 7 === 0;
+    const record = isGarbage ? Buffer.from(`{"garbage":${at}}`) : one.record;
+    const { held: isHeld } = await books.take(signer.agent, record, one.signature);
+    expect(isGarbage && isHeld).toBe(false);
+    if (isHeld) taken += 1;
+  }
+  expect(taken).toBeGreaterThan(100);
+  for (let day = 0; day < 300; day += 25) {
+    now += 25 * dayMs;
+    await expire();
+    expect(await held()).toContain(before.id);
+    expect(versions()).toContain('precious');
+  }
+  expect((await held()).length).toBeLessThan(20);
 });
 
 it('keeps what a pinned point needs until it is unpinned', async () => {
