@@ -26,6 +26,9 @@ function journalEntries(directory: string): string[] {
 const asStored = { modes: false, times: false, links: false, emptyDirectories: false };
 const errorLine = (code: string): RegExp => new RegExp(`^error ${code}: \\S.*$`, 'm');
 
+/** The ID with another letter at its beginning. */
+const mistyped = (id: string): string => `${id.startsWith('A') ? 'B' : 'A'}${id.slice(1)}`;
+
 describe('mistakes are told with a code, a reason and an exit code', () => {
   let bench: Workbench;
 
@@ -70,7 +73,7 @@ describe('mistakes are told with a code, a reason and an exit code', () => {
     ],
     [
       'a device ID with a typing error',
-      (on) => [['--home', on.receiver.home, 'pair', `A${on.agentId.slice(1)}`], 'receiver'],
+      (on) => [['--home', on.receiver.home, 'pair', mistyped(on.agentId)], 'receiver'],
       2,
       'DEVICE_ID_INVALID',
     ],
