@@ -1,37 +1,31 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
-import { createOfflineReceiverCommands } from '../../receiver/offline-receiver.ts';
+import { createScrubber } from '../../receiver/create-scrubber.ts';
+import { PointBooks } from '../../receiver/point-books.ts';
 import type { ReceiverCommands } from '../../receiver/receiver-commands.ts';
-import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
-import { homeAt } from '../../shared/io/home.ts';
-import { receiverCopies } from '../support/receiver-copies.ts';
 import { sealedAgentId } from '../support/sealed-store-fixture.ts';
+import { defaultScrubOptions } from '../../receiver/scrub/scrub-state.ts';
+import { AlarmBoard } from '../../shared/alarm-board.ts';
+import { silentLogger } from '../../shared/io/logger.ts';
+import { nodeDisk } from '../../shared/io/node-disk.ts';
+import { receiverCopies } from '../support/receiver-copies.ts';
+import { makeStoppedReceiver, whileStopped } from '../support/stopped-receiver.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const folders = ['dumps', 'media'];
 let scratch: string;
 
-/** A receiver that does not run, and that held two folders of an agent. */
 beforeEach(async () => {
   scratch = temporaryDirectory();
-  const home = path.join(scratch, 'home');
-  for (const directory of [home, path.join(scratch, 'data')]) fs.mkdirSync(directory);
-  await createDeviceIdentity(home);
-  fs.writeFileSync(path.join(home, 'receiver.yaml'), `data: ${path.join(scratch, 'data')}\n`);
-  const copies = receiverCopies(scratch);
-  for (const folder of folders) await copies.open(sealedAgentId, folder, 'mirror');
-  await copies.close();
+  await makeStoppedReceiver(
+    scratch,
+    folders.map((folder) => [sealedAgentId, folder]),
+  );
 });
 
-async function offline<Result>(run: (commands: ReceiverCommands) => Promise<Result>): Promise<Result> {
-  const receiver = createOfflineReceiverCommands(homeAt(path.join(scratch, 'home'), 'receiver.yaml'));
-  try {
-    return await run(receiver.commands);
-  } finally {
-    await receiver.close();
-  }
-}
+const offline = async <Result>(run: (commands: ReceiverCommands) => Promise<Result>): Promise<Result> =>
+  whileStopped(scratch, run);
 
 it.each([
   ['one folder', folders.slice(1)],
@@ -57,4 +51,25 @@ it('says what is wrong with a folder that is there and cannot be opened', async 
   await expect(offline(async (commands) => commands.reindex({}))).rejects.toMatchObject({
     code: 'HOME_INVALID',
   });
+});
+
+it('does not call everything read through while a folder is closed', async () => {
+  const copies = receiverCopies(scratch);
+  const clocks = { now: Date.now, retentionNow: Date.now, steadyNow: () => performance.now() };
+  const dataDirectory = path.join(scratch, 'data');
+  const logger = silentLogger;
+  const points = new PointBooks({ copies, dataDirectory, disk: nodeDisk, logger, ...clocks });
+  const alarms = new AlarmBoard({ logger, now: Date.now });
+  const config = { data: dataDirectory, scrub: defaultScrubOptions };
+  const scrubber = createScrubber({ copies, points, alarms, logger, config, sessions: null });
+  scrubber.start(0);
+  const skipped: boolean[] = [];
+  for (const folder of folders) {
+    await copies.open(sealedAgentId, folder);
+    skipped.push((await scrubber.run({ all: true }, new AbortController().signal)).skipped);
+  }
+  expect(skipped).toEqual([true, false]);
+  await scrubber.stop();
+  await points.close();
+  await copies.close();
 });

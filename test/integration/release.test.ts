@@ -1,31 +1,23 @@
-import fs from 'node:fs';
 import path from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
 import { writeFreeze } from '../../receiver/guard/freeze-file.ts';
 import { notFrozen, withHit } from '../../receiver/guard/freeze-state.ts';
-import { createOfflineReceiverCommands } from '../../receiver/offline-receiver.ts';
 import type { ReceiverCommands } from '../../receiver/receiver-commands.ts';
 import { isCoded } from '../../shared/errors/coded-error.ts';
 import type { DeviceId } from '../../shared/identity/device-id.ts';
-import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
-import { homeAt } from '../../shared/io/home.ts';
-import { receiverCopies } from '../support/receiver-copies.ts';
 import { sealedAgentId, strangeAgentId } from '../support/sealed-store-fixture.ts';
+import { makeStoppedReceiver, whileStopped } from '../support/stopped-receiver.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const agents = [sealedAgentId, strangeAgentId];
 let scratch: string;
 
-/** A receiver that does not run, and two agents of whom something is held. */
 beforeEach(async () => {
   scratch = temporaryDirectory();
-  const home = path.join(scratch, 'home');
-  for (const directory of [home, path.join(scratch, 'data')]) fs.mkdirSync(directory);
-  await createDeviceIdentity(home);
-  fs.writeFileSync(path.join(home, 'receiver.yaml'), `data: ${path.join(scratch, 'data')}\n`);
-  const copies = receiverCopies(scratch);
-  for (const agentId of agents) await copies.open(agentId, 'media', 'mirror');
-  await copies.close();
+  await makeStoppedReceiver(
+    scratch,
+    agents.map((agentId) => [agentId, 'media']),
+  );
 });
 
 function freeze(agentId: DeviceId, what = 'files are gone'): void {
@@ -39,14 +31,8 @@ function freeze(agentId: DeviceId, what = 'files are gone'): void {
   writeFreeze(path.join(scratch, 'data', agentId, '_freeze.json'), withHit(notFrozen, hit));
 }
 
-async function release(agent: string | null): ReturnType<ReceiverCommands['release']> {
-  const offline = createOfflineReceiverCommands(homeAt(path.join(scratch, 'home'), 'receiver.yaml'));
-  try {
-    return await offline.commands.release({ agent });
-  } finally {
-    await offline.close();
-  }
-}
+const release = async (agent: string | null): ReturnType<ReceiverCommands['release']> =>
+  whileStopped(scratch, async (commands) => commands.release({ agent }));
 
 const codeOf = async (released: Promise<unknown>): Promise<string> =>
   released.then(
