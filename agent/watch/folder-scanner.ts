@@ -1,13 +1,11 @@
-import fs from 'node:fs';
 import type { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import { displayPath, parentPath, rootPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import type { DirectoryNote } from '../index/directory-table.ts';
 import { checkpointRecordsMax, type FolderIndex, type PathChange } from '../index/folder-index.ts';
-import { openDirectoryBelow } from '../index/source-file.ts';
 import { ChangeBatch } from './change-batch.ts';
 import type { Clock } from './clock.ts';
 import type { ContentReader } from './content-reader.ts';
-import { scanDirectory } from './directory-scan.ts';
 import type { CreateDirectoryWatcher } from './directory-watcher.ts';
 import { FolderLooks } from './folder-looks.ts';
 import { FolderWatch, type LookRequest, type WatchStatus } from './folder-watch.ts';
@@ -18,6 +16,7 @@ import type { ScanSink } from './scan-sink.ts';
 import { QuietDirectories } from './quiet-directories.ts';
 import { signatureOf } from './signature.ts';
 import type { IntactSource } from './source-guard.ts';
+import { TreeWalk } from './tree-walk.ts';
 
 /** What the folders of a thread are worked on with. */
 export type FolderThread = {
@@ -48,6 +47,8 @@ const lookAgainMs = 100;
 const commitDelayMs = 500;
 /** What a look found waits for other looks no longer than this. */
 const urgentDelayMs = 20;
+/** Notes on directories that wait for a commit. */
+const notesMax = 4096;
 const pathsReportedMax = 20;
 const pathsKeptMax = 10_000;
 
@@ -65,13 +66,13 @@ export class FolderScanner {
   private readonly sink: ScanSink;
   private readonly looks: FolderLooks;
   private readonly quiet: QuietDirectories;
-  private realRoot: string;
   private readonly batch = new ChangeBatch();
   private readonly touched = new Set<RelativePath>();
   private scan: FullScan | null = null;
   private nextWaiters: ScanWaiter[] = [];
   private wantsScan = true;
-  private network = false;
+  private source: Pick<IntactSource, 'network' | 'keepsTimes' | 'realRoot'>;
+  private readonly doubts = { look: 0, walk: 0 };
   private lastUnreadable: ReadonlySet<RelativePath> = new Set();
   private lastSpecials = 0;
   private oldestChangeMs = 0;
@@ -86,7 +87,7 @@ export class FolderScanner {
     this.folder = folder;
     this.options = options;
     this.index = deps.index;
-    this.realRoot = folder.root;
+    this.source = { network: false, keepsTimes: false, realRoot: folder.root };
     this.quiet = new QuietDirectories(deps.index, () => deps.clock.wallMs());
     this.watch = new FolderWatch(
       {
@@ -99,9 +100,9 @@ export class FolderScanner {
     this.sink = this.createSink();
     this.looks = new FolderLooks({
       clock: deps.clock,
-      isNetwork: () => this.network,
+      isNetwork: () => this.source.network,
       quiet: this.quiet,
-      realRoot: () => this.realRoot,
+      realRoot: () => this.source.realRoot,
       root: folder.root,
       sink: this.sink,
       requestLook: (request) => this.requestLook(request),
@@ -189,26 +190,20 @@ export class FolderScanner {
     this.wantsScan = false;
     const known = this.index.readSource();
     if (known.baseline !== baseline) this.index.writeSource(baseline, known.acceptEmpty);
+    // notes of a walk that was given up are not to come between those of this one
+    this.commit();
+    const scope = JSON.stringify({ ignore: this.folder.ignore, baseline });
+    this.index.directories.keepWithin(this.source.keepsTimes ? scope : null);
     this.scan = new FullScan({
       waiters: this.nextWaiters,
       startedAtMs: this.deps.clock.monotonicMs(),
-      walk: this.walkAll(),
+      walk: new TreeWalk(this.sink, this.folder.root, this.source.realRoot).run(),
       recentMax: this.options.hotDirectoriesMax,
       entriesPerSecond: this.options.scanEntriesPerSecond,
     });
     this.nextWaiters = [];
     this.deps.logger.debug({ folder: this.folder.id }, 'full scan begins');
     return true;
-  }
-
-  private *walkAll(): Generator<undefined, void> {
-    const fd = openDirectoryBelow(this.folder.root, rootPath);
-    try {
-      const stat = fs.fstatSync(fd, { bigint: true });
-      yield* scanDirectory(this.sink, { path: rootPath, fd, stat, parentStat: null }, 'all');
-    } finally {
-      fs.closeSync(fd);
-    }
   }
 
   /** Goes on with the full scan; false when it waits for files to settle, or goes no faster. */
@@ -266,10 +261,11 @@ export class FolderScanner {
 
   /** Commits what was found. @throws CodedError SOURCE_STOPPED, and nothing is recorded, when the source has vanished meanwhile */
   commit(): void {
-    if (this.batch.size === 0) return;
+    if (this.batch.size === 0 && this.batch.noted === 0) return;
     this.checkSource();
     this.urgent = false;
-    const { records } = this.index.commit(this.batch.take());
+    const { changes, notes } = this.batch.take();
+    const { records } = this.index.commit(changes, notes);
     const touched = [...this.touched];
     this.touched.clear();
     if (records === 0) return;
@@ -279,12 +275,11 @@ export class FolderScanner {
   }
 
   private checkSource(): IntactSource['current'] {
-    const { network, realRoot, current } = this.deps.requireSource();
-    this.network = network;
-    if (realRoot !== this.realRoot) this.quiet.clear();
-    this.realRoot = realRoot;
-    this.watch.setRoot(realRoot);
-    return current;
+    const source = this.deps.requireSource();
+    if (source.realRoot !== this.source.realRoot) this.quiet.clear();
+    this.source = source;
+    this.watch.setRoot(source.realRoot);
+    return source.current;
   }
 
   /** Drops work and uncommitted findings; the index and the tree still differ there, so a later scan finds them. */
@@ -325,9 +320,8 @@ export class FolderScanner {
     }
     if (this.deps.takesLooks()) this.looks.glance(this.watch.hotDirectories);
     this.deps.wake();
-    for (const path of this.index.dirtyPaths(this.options.settlingMax)) {
+    for (const path of this.index.dirtyPaths(this.options.settlingMax))
       this.looks.settle(path, '', 0, Number.POSITIVE_INFINITY);
-    }
   }
 
   private requestLook(request: LookRequest): void {
@@ -353,7 +347,15 @@ export class FolderScanner {
     if (change.state.kind === 'directory') this.touched.add(change.path);
   }
 
+  /** Not by a look, which does not come to all that are below. */
+  private addNote(note: DirectoryNote): void {
+    if (this.current === 'look' || !this.source.keepsTimes) return;
+    this.batch.note(note);
+    if (this.batch.noted >= notesMax) this.commit();
+  }
+
   private queue(path: RelativePath, signature: string, delayMs: number): void {
+    this.doubts[this.current] += 1;
     if (this.looks.settle(path, signature, delayMs, this.options.settlingMax)) return;
     this.wantsScan = true;
     if (this.scan !== null) this.scan.incomplete = true;
@@ -368,33 +370,33 @@ export class FolderScanner {
       index: this.index,
       rules: this.deps.rules,
       reader: this.deps.reader,
-      isNetwork: () => this.network,
+      isNetwork: () => this.source.network,
       nowMs: () => this.deps.clock.wallMs(),
       sliceIsOver: () => this.deps.sliceIsOver() || (this.current === 'walk' && this.walkRests()),
       beforeDirectory: (directory) => {
         if (this.batch.concerns(directory)) this.commit();
       },
       change: (change) => this.addChange(change),
+      doubts: () => this.doubts[this.current],
+      note: (note) => this.addNote(note),
       unsettled: (path, stat, lookAgainInMs) =>
-        this.queue(path, signatureOf(stat, this.network), lookAgainInMs),
+        this.queue(path, signatureOf(stat, this.source.network), lookAgainInMs),
       lookAgain: (directory) => this.queue(directory, '', lookAgainMs),
       unreadable: (path, _error, named) => {
+        this.doubts[this.current] += 1;
         this.quiet.disturb(path);
         if (this.scan === null) return;
         if (!named) this.scan.incomplete = true;
         if (this.scan.unreadable.size < pathsKeptMax) this.scan.unreadable.add(path);
       },
       special: () => {
+        this.doubts[this.current] += 1;
         if (this.scan !== null && this.current === 'walk') this.scan.specials += 1;
       },
       listed: (directory, newestNs, entries) => {
         if (this.current === 'walk') this.scan?.countEntries(entries + 1);
-        this.noteListed(directory, newestNs);
+        if (!this.seeded) this.scan?.noteDirectory(directory, newestNs);
       },
     };
-  }
-
-  private noteListed(directory: RelativePath, newestNs: bigint): void {
-    if (!this.seeded) this.scan?.noteDirectory(directory, newestNs);
   }
 }

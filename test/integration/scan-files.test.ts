@@ -300,6 +300,8 @@ it('records no file that is another one by the time it is opened, or when it was
     isNetwork: () => false,
     nowMs: () => Date.now() + 60_000,
     sliceIsOver: () => false,
+    doubts: () => 0,
+    note: () => {},
     beforeDirectory: () => {},
     change: (change) => told.push(`change ${change.path}`),
     unsettled: (name) => told.push(`unsettled ${name}`),
