@@ -18,10 +18,11 @@ export type DirectoryNote =
   | { type: 'compared'; path: RelativePath; times: DirectoryTimes | null }
   | { type: 'forgotten'; path: RelativePath };
 
-type Times = { dev: bigint | null; ino: bigint; mtime_ns: bigint; ctime_ns: bigint };
-type JoinedRow = RowColumns & { path: Buffer; name: Buffer | null } & {
-  [Column in keyof Times as `directory_${Column}`]: Times[Column];
-};
+/** Without a device: without times. */
+type TimesColumns = { of_dev: bigint | null; of_ino: bigint; of_mtime_ns: bigint; of_ctime_ns: bigint };
+type JoinedRow = RowColumns & TimesColumns & { path: Buffer; name: Buffer | null };
+
+const timesColumns = 'd.dev AS of_dev, d.ino AS of_ino, d.mtime_ns AS of_mtime_ns, d.ctime_ns AS of_ctime_ns';
 
 /**
  * The directories that full scans met, so that the next one asks those that are as they were for nothing but their files.
@@ -51,8 +52,10 @@ export class DirectoryTable {
     this.#statements.setScope.run(scope, this.#folder);
   }
 
-  has(directory: RelativePath): boolean {
-    return this.#statements.has.get(this.#folder, directoryKey(directory)) !== undefined;
+  /** What is known of the directory itself; null when nothing is. */
+  get(path: RelativePath): Omit<KnownDirectory, 'rows'> | null {
+    const row = this.#statements.get.get(this.#folder, directoryKey(path));
+    return row === undefined ? null : { path, times: decodeTimes(row) };
   }
 
   /**
@@ -117,14 +120,9 @@ export function keyBehind(directory: RelativePath, andBelow: boolean): Buffer {
   return andBelow ? rangeEnd(directory) : Buffer.concat([directoryKey(directory), Buffer.alloc(1)]);
 }
 
-function decodeTimes(row: JoinedRow): DirectoryTimes | null {
-  if (row.directory_dev === null) return null;
-  return {
-    dev: row.directory_dev,
-    ino: row.directory_ino,
-    mtimeNs: row.directory_mtime_ns,
-    ctimeNs: row.directory_ctime_ns,
-  };
+function decodeTimes(row: TimesColumns): DirectoryTimes | null {
+  if (row.of_dev === null) return null;
+  return { dev: row.of_dev, ino: row.of_ino, mtimeNs: row.of_mtime_ns, ctimeNs: row.of_ctime_ns };
 }
 
 function prepareStatements(database: Database.Database) {
@@ -137,11 +135,14 @@ function prepareStatements(database: Database.Database) {
       'UPDATE folders SET directory_scope = ? WHERE id = ?',
     ),
     clear: database.prepare<[number]>('DELETE FROM directories WHERE folder = ?'),
-    has: database.prepare<[number, Buffer]>('SELECT 1 FROM directories WHERE folder = ? AND path = ?'),
+    get: database
+      .prepare<[number, Buffer], TimesColumns>(
+        `SELECT ${timesColumns} FROM directories AS d WHERE folder = ? AND path = ?`,
+      )
+      .safeIntegers(true),
     page: database
       .prepare<[number, Buffer, number, number], JoinedRow>(
-        `SELECT d.path, d.dev AS directory_dev, d.ino AS directory_ino, d.mtime_ns AS directory_mtime_ns,
-         d.ctime_ns AS directory_ctime_ns, r.name, r.sequence, r.kind, r.size, r.mtime_ns, r.ctime_ns, r.ino, r.mode,
+        `SELECT d.path, ${timesColumns}, r.name, r.sequence, r.kind, r.size, r.mtime_ns, r.ctime_ns, r.ino, r.mode,
          r.uid, r.gid, r.content, r.dirty
          FROM (SELECT * FROM directories WHERE folder = ? AND path >= ? ORDER BY path LIMIT ?) AS d
          LEFT JOIN records AS r ON r.folder = ? AND r.parent = d.path AND (r.kind = ${kindNumber.file} OR r.dirty = 1)

@@ -38,8 +38,13 @@ const rowsHeldMax = 4096;
 /** A directory whose own size is larger is listed piece by piece. */
 const listedAtOnceBytesMax = 256n * 1024n;
 
-/** Which directories below are entered: all, or those of which it says so. It is asked once about each child of the first. */
-export type Entering = 'all' | ((path: RelativePath, name: string) => boolean);
+/**
+ * Which directories below are entered: all; or, asked once about each in the first: it is entered now, it is compared by
+ * itself later, or neither, so that all that is recorded of it is what the directory that holds it tells.
+ */
+export type Entering =
+  | 'all'
+  | ((path: RelativePath, name: string, stat: BigIntStats) => 'now' | 'later' | 'never');
 
 /** What came of one directory: the names to enter, last one first, and its times, where nothing is left to do in it. */
 type Compared = { children: string[]; times: DirectoryTimes | null };
@@ -98,8 +103,10 @@ function* compareDirectory(
   const children: string[] = [];
   for (const [name, stat] of listing.directories) {
     const path = childPath(directory.path, name);
-    if (stat === null || entering === 'all' || entering(path, name)) children.push(name);
-    else recordDirectory(sink, { path, fd: -1, stat, parentStat: directory.stat }, true);
+    const when = stat === null || entering === 'all' ? 'now' : entering(path, name, stat);
+    if (when === 'now') children.push(name);
+    else if (when === 'never' && stat !== null)
+      recordDirectory(sink, { path, fd: -1, stat, parentStat: directory.stat }, true);
     if (sink.sliceIsOver()) yield;
   }
   const isQuiet = sink.doubts() === doubts && listing.names.size <= quietEntriesMax;

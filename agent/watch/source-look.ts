@@ -37,7 +37,8 @@ export function* lookAtDirectory(
   }
   try {
     const stat = fs.fstatSync(fd, { bigint: true });
-    const entering = (path: RelativePath, name: string) => into.has(name) || isUnknown(context.sink, path);
+    const entering = (path: RelativePath, name: string) =>
+      into.has(name) || isUnknown(context.sink, path) ? 'now' : 'never';
     yield* scanDirectory(context.sink, { path: directory, fd, stat, parentStat }, entering);
   } catch (error) {
     if (!(error instanceof Error && 'syscall' in error)) throw error;

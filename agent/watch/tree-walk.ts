@@ -96,11 +96,12 @@ export class TreeWalk {
     const sink = this.#sink;
     const { directories } = sink.index;
     const present = new Set<string>();
-    yield* scanDirectory(sink, directory, (path, name) => {
+    yield* scanDirectory(sink, directory, (path, name, stat) => {
       present.add(name);
-      if (directories.has(path)) return false;
+      const known = directories.get(path);
+      if (known !== null) return known.times !== null && hasTimes(stat, known.times) ? 'never' : 'later';
       this.#leave(path);
-      return true;
+      return 'now';
     });
     let name = directories.nextChild(directory.path, null);
     while (name !== null) {
