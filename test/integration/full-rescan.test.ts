@@ -3,21 +3,35 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
+import { createIgnoreRules } from '../../agent/ignore-rules.ts';
+import type { DirectoryNote } from '../../agent/index/directory-table.ts';
+import { ContentReader } from '../../agent/watch/content-reader.ts';
+import { scanDirectory } from '../../agent/watch/directory-scan.ts';
+import type { ScanSink } from '../../agent/watch/scan-sink.ts';
 import { FolderBench } from '../support/folder-bench.ts';
-import { mountBind } from '../support/mounted.ts';
+import { canMount, mountBind, mountRamfs } from '../support/mounted.ts';
 import { compareWithTree, ReplayedFeed } from '../support/replayed-feed.ts';
 import { createTemporaryDirectory, describeTree } from '../support/source-tree.ts';
 
 type Options = ConstructorParameters<typeof FolderBench>[2];
 
-/** A tree of four directories below each of `a` and `b`, scanned. */
+const asNobody = <Result>(work: () => Result): Result => {
+  try {
+    process.seteuid?.(65_534);
+    return work();
+  } finally {
+    process.seteuid?.(0);
+  }
+};
+
+/** A tree of four directories below each of `a`, `b` and a name that sorts right behind all that is below `a`, scanned. */
 class Setup {
   readonly #directory = createTemporaryDirectory('full-rescan');
   readonly root = path.join(this.#directory.path, 'root');
   bench: FolderBench;
 
   constructor() {
-    for (const top of ['a', 'b']) {
+    for (const top of ['a', 'a\u0001', 'b']) {
       for (const name of ['1', '2']) {
         fs.mkdirSync(this.at(`${top}/${name}/in`), { recursive: true });
         fs.writeFileSync(this.at(`${top}/${name}/in/file`), name);
@@ -45,12 +59,8 @@ class Setup {
     const replayed = new ReplayedFeed();
     replayed.follow(this.bench.feed);
     expect(compareWithTree(replayed, describeTree(this.root))).toEqual([]);
-    return database
-      .prepare<[], Buffer>('SELECT CAST(path AS BLOB) FROM compared')
-      .pluck()
-      .all()
-      .map((key) => key.toString('latin1').replaceAll('\0', '/'))
-      .sort();
+    expect(this.#keys('directories')).toEqual(['', ...this.#directories()].sort());
+    return this.#keys('compared');
   }
 
   /** The program begins anew, over the same index. */
@@ -62,6 +72,20 @@ class Setup {
   [Symbol.dispose](): void {
     this.bench.close();
     this.#directory[Symbol.dispose]();
+  }
+
+  #keys(table: string): string[] {
+    const keys = this.bench.database.prepare<[], Buffer>(`SELECT CAST(path AS BLOB) FROM ${table}`).pluck();
+    return keys
+      .all()
+      .map((key) => key.toString('latin1').replaceAll('\0', '/'))
+      .sort();
+  }
+
+  #directories(): string[] {
+    return [...describeTree(this.root)]
+      .filter(([, description]) => description.startsWith('directory'))
+      .map(([name]) => name);
   }
 
   #open(options: Options = {}): FolderBench {
@@ -176,12 +200,12 @@ it('compares everything again under other rules', () => {
   using setup = new Setup();
   const files = () => setup.bench.scan().files;
   setup.restart({ ignore: ['1/'] });
-  expect(files()).toBe(2);
+  expect(files()).toBe(3);
   setup.restart();
-  expect(files()).toBe(4);
+  expect(files()).toBe(6);
 });
 
-it('goes into what was mounted over a quiet directory, and back', () => {
+it.skipIf(!canMount)('goes into what was mounted over a quiet directory, and back', () => {
   using setup = new Setup();
   using beside = createTemporaryDirectory('mounted');
   fs.mkdirSync(path.join(beside.path, 'in'));
@@ -204,6 +228,83 @@ it('takes over an index of before directories were kept, and announces nothing a
   expect(setup.compared()).toContain('a/1/in');
   expect(setup.compared()).toEqual([]);
   expect(setup.bench.indexer.index).toMatchObject({ indexId, sequence });
+});
+
+it.skipIf(!canMount)('keeps no times where a file system may not change those of a directory', () => {
+  using setup = new Setup();
+  fs.mkdirSync(setup.at('a/mounted'));
+  using _ = mountRamfs(setup.at('a/mounted'));
+  setup.bench.scan();
+  const kept = setup.bench.database.prepare('SELECT count(*) AS rows FROM directories').get();
+  expect(kept).toEqual({ rows: 0 });
+});
+
+it('compares what is new once, though records are committed meanwhile', () => {
+  using setup = new Setup();
+  setup.restart({ scanEntriesPerSecond: 5 });
+  const added = ['0', '0/in', '0/in/1', '0/in/2', '1', '1/in', '1/in/1'];
+  for (const name of added) {
+    fs.mkdirSync(setup.at(name));
+    fs.writeFileSync(setup.at(`${name}/file`), '');
+  }
+  expect(setup.compared()).toEqual(['', ...added]);
+});
+
+it('finds what changed at the end of a way that is longer than a page', () => {
+  using setup = new Setup();
+  const deep = `b/${Array.from({ length: 150 }, () => 'd').join('/')}`;
+  fs.mkdirSync(setup.at(deep), { recursive: true });
+  fs.writeFileSync(setup.at(`${deep}/file`), '');
+  setup.compared();
+  expect(setup.compared()).toEqual([]);
+  fs.appendFileSync(setup.at(`${deep}/file`), 'x');
+  expect(setup.compared()).toEqual([deep]);
+});
+
+it.skipIf(process.getuid?.() !== 0)(
+  'says every time that a directory is closed, whether it was known or not',
+  () => {
+    using setup = new Setup();
+    fs.chmodSync(path.dirname(setup.root), 0o755);
+    fs.mkdirSync(setup.at('a/closed'), 0o000);
+    fs.chmodSync(setup.at('b/1'), 0o000);
+    for (const _ of [1, 2]) expect(asNobody(() => setup.bench.scan())).toMatchObject({ unreadable: 2 });
+    for (const name of ['a/closed', 'b/1']) fs.chmodSync(setup.at(name), 0o755);
+    expect(setup.compared()).toEqual(['a', 'a/closed', 'b/1']);
+  },
+);
+
+it('keeps no times of a directory in which something changed while the scan was below it', () => {
+  using setup = new Setup();
+  const notes: DirectoryNote[] = [];
+  const { index } = setup.bench.indexer;
+  const sink: ScanSink = {
+    index,
+    rules: createIgnoreRules([]),
+    reader: new ContentReader(),
+    isNetwork: () => false,
+    nowMs: () => Date.now() + 60_000,
+    sliceIsOver: () => false,
+    doubts: () => 0,
+    note(note) {
+      if (note.path === 'a/2') fs.writeFileSync(setup.at('a/new'), '');
+      notes.push(note);
+    },
+    beforeDirectory: () => {},
+    change: () => {},
+    unsettled: () => {},
+    lookAgain: () => {},
+    unreadable: () => {},
+    special: () => {},
+    listed: () => {},
+  };
+  const fd = fs.openSync(setup.at('a'), 'r');
+  const stat = fs.fstatSync(fd, { bigint: true });
+  for (const _ of scanDirectory(sink, { path: 'a' as RelativePath, fd, stat, parentStat: null }, 'all'));
+  fs.closeSync(fd);
+  const untimed = notes.filter((note) => note.type === 'compared' && note.times === null);
+  expect(untimed.map(({ path: name }) => name)).toEqual(['a']);
+  expect(notes).toHaveLength(5);
 });
 
 it('watches after a start what changed last, though nothing was compared', () => {
