@@ -47,7 +47,7 @@ export async function planFolders(deps: Deps, options: Options, filter: PathFilt
     if (kind === 'mirror') {
       const entries = await browseFolder(deps.link, id, { at: listing.at, ...intervalOf(part) }, filter);
       const plan = planFolder(id, entries, filter);
-      if (part !== null) plan.failures.push(...lackingOf(part, filter));
+      if (point !== null && part !== null) plan.failures.push(...lackingOf(point.id, part, filter));
       plans.push({ target, plan, sealed: null });
       continue;
     }
@@ -130,7 +130,11 @@ function versionOf(part: OfferedPart | null): { epoch: string; number: number; r
 }
 
 /** Files of which the receiver knows that the point had them, or another content of them, and that never came. */
-function lackingOf({ state, files, lacking }: OfferedPart, filter: PathFilter): FolderPlan['failures'] {
+function lackingOf(
+  pointId: string,
+  { state, files, lacking }: OfferedPart,
+  filter: PathFilter,
+): FolderPlan['failures'] {
   if (state !== 'incomplete') return [];
   const message = 'the receiver never got it as it was then: it was replaced or deleted too soon';
   const named = lacking
@@ -138,8 +142,8 @@ function lackingOf({ state, files, lacking }: OfferedPart, filter: PathFilter): 
     .map((path) => ({ path, code: 'CONTENT_GONE' as const, message }));
   const more = files - lacking.length;
   if (more <= 0) return named;
-  const rest = { path: rootPath, code: 'CONTENT_GONE' as const, message: `so it is with ${more} more` };
-  return [...named, rest];
+  const rest = `so it is with ${more} more; "mastokeep-agent points ${pointId} --lacking" names all of them`;
+  return [...named, { path: rootPath, code: 'CONTENT_GONE', message: rest }];
 }
 
 /** Parts of the point of which nothing is held at all. */

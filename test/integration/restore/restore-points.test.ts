@@ -62,7 +62,10 @@ function receiver(
 ) {
   const grant = { role: 'restore', agentId: signer.agent } as const;
   const truth = pointPagesOf({ points: books, copies }, signer.agent);
-  const points: RestorePoints = { page: async (after, limit) => lie(await truth.page(after, limit), after) };
+  const points: RestorePoints = {
+    ...truth,
+    page: async (after, limit) => lie(await truth.page(after, limit), after),
+  };
   return {
     notes: [] as string[],
     onState: () => {},

@@ -1,0 +1,75 @@
+import { CodedError } from '../errors/coded-error.ts';
+import { displayPath, type RelativePath } from '../records/relative-path.ts';
+import type { PointListing } from './point-listing.ts';
+
+/** Gives, of what a point lacks of a mirror folder, a page of the paths that sort later than `after`, in byte order. */
+export type LackingPages = (
+  folder: string,
+  after: RelativePath | null,
+) => Promise<{ paths: readonly RelativePath[]; next: RelativePath | null }>;
+
+/** A file that is lacking, its path for people; or of a sealed folder the version that is not whole. */
+type LackingItem = { folder: string; path: string } | { folder: string; version: number };
+
+/** What the point lacks, page by page, as it is known when a page is read. Of folders that are not proved nothing. */
+export async function* lackingItems(
+  { folders }: Pick<PointListing, 'folders'>,
+  pages: LackingPages,
+): AsyncGenerator<LackingItem[]> {
+  for (const part of folders) {
+    if (part.state !== 'incomplete') continue;
+    const folder = part.id;
+    if ('version' in part) {
+      yield [{ folder, version: part.version }];
+      continue;
+    }
+    let after: RelativePath | null = null;
+    do {
+      const page: Awaited<ReturnType<LackingPages>> = await pages(folder, after);
+      yield page.paths.map((path) => ({ folder, path: displayPath(path) }));
+      after = page.next;
+    } while (after !== null);
+  }
+}
+
+/**
+ * Prints every file that the point lacks while it is read, a line each, or as one JSON document. Exit code 3 where a folder
+ * is not proved, so that there may be more.
+ */
+export async function printLacking(point: PointListing, pages: LackingPages, json: boolean): Promise<void> {
+  const { id, agent, complete, incompleteFiles, folders } = point;
+  const unproved = folders.flatMap((folder) => (folder.state === 'unknown' ? [folder.id] : []));
+  const lines = lackingItems(point, pages);
+  if (json) await printDocument({ point: id, agent, complete, incompleteFiles, unproved }, lines);
+  else for await (const page of lines) process.stdout.write(page.map(formatItem).join(''));
+  if (complete) process.stderr.write(`restore point ${id} is complete: it lacks nothing\n`);
+  if (unproved.length === 0) return;
+  process.stderr.write(
+    `not proved yet, so that something else may be lacking of it: ${unproved.join(', ')}\n`,
+  );
+  process.exitCode = 3;
+}
+
+function formatItem(item: LackingItem): string {
+  return 'path' in item ? `${item.folder}/${item.path}\n` : `${item.folder}#${item.version}\n`;
+}
+
+/** `head` and a last field `lacking`, which is never in memory as a whole. */
+async function printDocument(head: object, pages: AsyncIterable<LackingItem[]>): Promise<void> {
+  process.stdout.write(`${JSON.stringify(head, null, 2).slice(0, -2)},\n  "lacking": [`);
+  let separator = '\n';
+  for await (const page of pages) {
+    for (const item of page) {
+      process.stdout.write(`${separator}    ${JSON.stringify(item)}`);
+      separator = ',\n';
+    }
+  }
+  process.stdout.write('\n  ]\n}\n');
+}
+
+/** Of `--lacking` without a point. */
+export function namesNoPoint(): CodedError {
+  return new CodedError('USAGE', 'what is lacking of which restore point? name it before --lacking', {
+    hint: '"points" lists them',
+  });
+}
