@@ -23,13 +23,22 @@ export async function* lackingItems(
       yield [{ folder, version: part.version }];
       continue;
     }
-    let after: RelativePath | null = null;
-    do {
-      const page: Awaited<ReturnType<LackingPages>> = await pages(folder, after);
-      yield page.paths.map((path) => ({ folder, path: displayPath(path) }));
-      after = page.next;
-    } while (after !== null);
+    for await (const paths of lackingPaths(folder, pages))
+      yield paths.map((path) => ({ folder, path: displayPath(path) }));
   }
+}
+
+/** All pages of a mirror folder. */
+export async function* lackingPaths(
+  folder: string,
+  pages: LackingPages,
+): AsyncGenerator<readonly RelativePath[]> {
+  let after: RelativePath | null = null;
+  do {
+    const page: Awaited<ReturnType<LackingPages>> = await pages(folder, after);
+    yield page.paths;
+    after = page.next;
+  } while (after !== null);
 }
 
 /**

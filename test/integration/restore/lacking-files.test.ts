@@ -14,6 +14,7 @@ import {
 import { HostileReceiver } from '../../support/hostile-receiver.ts';
 import { PointBench } from '../../support/point-bench.ts';
 import { PointSigner } from '../../support/point-fixture.ts';
+import { restoreFrom } from '../../support/restore-bench.ts';
 import { scrubPass } from '../../support/scrub-store.ts';
 import { fileState, indexA, sha256 } from '../../support/store-fixture.ts';
 
@@ -158,6 +159,22 @@ it('counts and names once a file that is damaged and of which another content wa
   const { point, pages } = await pagesOf(id);
   expect(point.parts[0]).toMatchObject({ files: 3, lacking: ['alone', 'both', 'damaged'] });
   expect(pages).toEqual([['media/alone', 'media/both', 'media/damaged']]);
+});
+
+it('has a restore name all that is lacking of what it was asked for, each file once', async () => {
+  await bench.feed.send({ 'kept/a': 'first', 'kept/b': 'second' }, names(0, 40));
+  await bench.feed.complete();
+  const id = await bench.takePoint(1, bench.feed.sequence, bench.feed.sequence);
+  await damage(['kept/a']);
+  connect();
+  const failing = async (...wanted: string[]): Promise<[string[], Set<string>]> => {
+    const to = path.join(bench.scratch, `restored ${wanted.join()}`.replaceAll('/', ' '));
+    const { folders } = await restoreFrom(bench.receiver(), { to, point: id, paths: wanted });
+    const failed = folders.flatMap((folder) => folder.failed);
+    return [failed.map((failure) => failure.path), new Set(failed.map(({ code }) => code))];
+  };
+  expect(await failing()).toEqual([[...names(0, 40), 'kept/a'], new Set(['CONTENT_GONE'])]);
+  expect(await failing('files/0003*')).toEqual([names(30, 40), new Set(['CONTENT_GONE'])]);
 });
 
 async function incompletePoint(): Promise<string> {
