@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { lackingPagesOf } from '../../../agent/restore/lacking-pages.ts';
 import { browsePoints, listOffered, type OfferedPoint } from '../../../agent/restore/offered-points.ts';
 import { RestoreLink } from '../../../agent/restore/restore-link.ts';
+import { listPoints } from '../../../receiver/point-listing.ts';
 import type { RestorePoints } from '../../../receiver/serve/restore-history.ts';
 import { lackingItems, type LackingPages } from '../../../shared/cli/lacking-listing.ts';
 import {
@@ -65,13 +66,10 @@ async function pagesOf(id: string, onPage: (at: number) => Promise<void> = async
 async function atReceiver(id: string): Promise<string[]> {
   const pages: LackingPages = async (folder, after) =>
     bench.books.lacking(bench.signer.agent, { point: id, folder, after, limit: pathsPerPage });
-  const point = (await bench.books.list(bench.signer.agent)).find((one) => one.id === id);
-  const folders = (point?.proof.parts ?? []).map(({ part, proof: { state } }) => ({
-    ...{ id: part.id, state, incompleteFiles: null, bytes: null, lacking: [] },
-    ...(part.kind === 'mirror' ? { from: part.from, to: part.to } : { version: part.number }),
-  }));
+  const [point] = (await listPoints(bench.books, [bench.signer.agent], id)).points;
+  if (point === undefined) throw new Error('the point is not listed');
   const found: string[] = [];
-  for await (const items of lackingItems({ folders }, pages))
+  for await (const items of lackingItems(point, pages))
     found.push(...items.map((item) => ('path' in item ? `${item.folder}/${item.path}` : item.folder)));
   return found;
 }
@@ -83,10 +81,9 @@ async function sendUnseen(...paths: RelativePath[]): Promise<number> {
   bench.store.stage(sha256('late'), Buffer.from('late'));
   await bench.store.commit({
     indexId: indexA,
-    records: paths.map((one, at) => ({
-      ...{ path: one, sequence: unseen + 2 + at, replaces: unseen },
-      state: fileState('late'),
-    })),
+    records: paths.map((one, at): FileRecord => {
+      return { path: one, sequence: unseen + 2 + at, replaces: unseen, state: fileState('late') };
+    }),
     missing: [],
     isHead: true,
     through,

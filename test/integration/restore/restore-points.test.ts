@@ -30,8 +30,8 @@ type Page = Omit<HeldPoints, 'requestId'>;
 
 /** `lie` changes each page of the receiver's points. */
 function receiver(lie: (page: Page, after: string | null) => Page = (page) => page) {
-  return bench.receiver(({ page }) => ({
-    page: async (after, limit) => lie(await page(after, limit), after),
+  return bench.receiver((truth) => ({
+    page: async (after, limit) => lie(await truth.page(after, limit), after),
   }));
 }
 
