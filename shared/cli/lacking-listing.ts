@@ -46,34 +46,40 @@ export async function* lackingPaths(
  * is not proved, so that there may be more.
  */
 export async function printLacking(point: PointListing, pages: LackingPages, json: boolean): Promise<void> {
-  const { id, agent, complete, incompleteFiles, folders } = point;
-  const unproved = folders.flatMap((folder) => (folder.state === 'unknown' ? [folder.id] : []));
-  const lines = lackingItems(point, pages);
-  if (json) await printDocument({ point: id, agent, complete, incompleteFiles, unproved }, lines);
-  else for await (const page of lines) process.stdout.write(page.map(formatItem).join(''));
+  for await (const text of json ? lackingDocument(point, pages) : lackingLines(point, pages))
+    process.stdout.write(text);
+  const { id, complete } = point;
   if (complete) process.stderr.write(`restore point ${id} is complete: it lacks nothing\n`);
+  const unproved = unprovedFolders(point);
   if (unproved.length === 0) return;
-  process.stderr.write(
-    `not proved yet, so that something else may be lacking of it: ${unproved.join(', ')}\n`,
-  );
+  process.stderr.write(`not proved yet, so that more may be lacking: ${unproved.join(', ')}\n`);
   process.exitCode = 3;
 }
 
-function formatItem(item: LackingItem): string {
-  return 'path' in item ? `${item.folder}/${item.path}\n` : `${item.folder}#${item.version}\n`;
+function unprovedFolders({ folders }: PointListing): string[] {
+  return folders.flatMap(({ id, state }) => (state === 'unknown' ? [id] : []));
 }
 
-/** `head` and a last field `lacking`, which is never in memory as a whole. */
-async function printDocument(head: object, pages: AsyncIterable<LackingItem[]>): Promise<void> {
-  process.stdout.write(`${JSON.stringify(head, null, 2).slice(0, -2)},\n  "lacking": [`);
-  let separator = '\n';
-  for await (const page of pages) {
-    for (const item of page) {
-      process.stdout.write(`${separator}    ${JSON.stringify(item)}`);
-      separator = ',\n';
-    }
+/** For people, and for programs that read lines: `folder/path`, or of a sealed folder `folder#version`. */
+export async function* lackingLines(point: PointListing, pages: LackingPages): AsyncGenerator<string> {
+  for await (const items of lackingItems(point, pages))
+    yield items
+      .map((item) => ('path' in item ? `${item.folder}/${item.path}\n` : `${item.folder}#${item.version}\n`))
+      .join('');
+}
+
+/** One JSON document, in pieces: it is never in memory as a whole. */
+export async function* lackingDocument(point: PointListing, pages: LackingPages): AsyncGenerator<string> {
+  const { id, agent, complete, incompleteFiles } = point;
+  const head = { point: id, agent, complete, incompleteFiles, unproved: unprovedFolders(point) };
+  yield `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "lacking": [`;
+  let separator = '\n    ';
+  for await (const items of lackingItems(point, pages)) {
+    if (items.length === 0) continue;
+    yield separator + items.map((item) => JSON.stringify(item)).join(',\n    ');
+    separator = ',\n    ';
   }
-  process.stdout.write('\n  ]\n}\n');
+  yield '\n  ]\n}\n';
 }
 
 /** Of `--lacking` without a point. */

@@ -12,6 +12,7 @@ import {
   parseTypedPath,
   type RelativePath,
 } from '../../../shared/records/relative-path.ts';
+import type { FileRecord } from '../../../shared/records/file-record.ts';
 import { HostileReceiver } from '../../support/hostile-receiver.ts';
 import { PointBench } from '../../support/point-bench.ts';
 import { PointSigner } from '../../support/point-fixture.ts';
