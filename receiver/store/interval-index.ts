@@ -274,8 +274,8 @@ export const intervalQueries = {
       SELECT id FROM versions WHERE path = paths.path AND begun <= @to ORDER BY begun DESC, id DESC LIMIT 1
     ) WHERE v.ended > @from LIMIT @limit`,
   firstLacking: `SELECT DISTINCT path ${lackingRows} ORDER BY path LIMIT @limit`,
-  // all pages together read each gap once: in the order of the table, for which the other index is hidden by the sign
-  nextLacking: `SELECT DISTINCT path FROM gaps AS g WHERE g.path > @after AND +g.ended > @from AND ${isLacking}
+  // in the order of the table: all pages together read each gap once
+  nextLacking: `SELECT DISTINCT path FROM gaps AS g WHERE g.path > @after AND g.ended > @from AND ${isLacking}
     ORDER BY path LIMIT @limit`,
   ended:
     'SELECT * FROM versions WHERE (ended, id) > (@ended, @id) AND ended <= @to ORDER BY ended, id LIMIT @limit',

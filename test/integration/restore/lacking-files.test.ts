@@ -12,6 +12,7 @@ import {
   parseTypedPath,
   type RelativePath,
 } from '../../../shared/records/relative-path.ts';
+import { decodeMessage, encodeMessage } from '../../../shared/protocol/codec.ts';
 import type { FileRecord } from '../../../shared/records/file-record.ts';
 import { HostileReceiver } from '../../support/hostile-receiver.ts';
 import { PointBench } from '../../support/point-bench.ts';
@@ -239,6 +240,15 @@ it('says that a point is gone that was forgotten while it was read', async () =>
   const point = await offered(id);
   await (await bench.books.of(bench.signer.agent)).forget([id]);
   await expect(lackingPagesOf(link, point)('media', null)).rejects.toMatchObject({ code: 'POINT_UNKNOWN' });
+  const channel = await bench.receiver().nextChannel();
+  const own = { program: 'test', programVersion: '0', deviceRole: 'restorer' as const };
+  await channel.send(encodeMessage({ type: 'hello', protocolVersions: [1], ...own }));
+  const asked = { requestId: 1, point: id, folder: 'media', after: null, limit: 9 };
+  await channel.send(encodeMessage({ type: 'browseLacking', ...asked }));
+  const heard = [await channel.receive(), await channel.receive()].map(
+    (bytes) => bytes && decodeMessage(bytes),
+  );
+  expect(heard).toMatchObject([{ type: 'hello' }, { type: 'refuse', code: 'POINT_UNKNOWN' }]);
 });
 
 it('says what to do when the receiver is of a version that does not know the question', async () => {
