@@ -16,8 +16,6 @@ import {
 
 type PointsOptions = ReceiverRoute & { lacking?: true; json?: true };
 
-const listCommand = 'mastokeep-agent points --from …';
-
 /** `points`: the restore points that a receiver holds; needs no `init`. */
 export function addPointsCommand(program: Command): void {
   addRouteOptions(
@@ -44,7 +42,10 @@ async function printPoints(name: string | null, options: PointsOptions, command:
   const agentId = options.agent === undefined ? null : parseTypedDeviceId(options.agent).whole;
   const note = (line: string): void => void process.stderr.write(`${line}\n`);
   takeInterrupts(() => process.exit(interruptedExitCode));
-  const connection = await openReceiverRoute(options, { command, json: options.json === true, note });
+  const json = options.json === true;
+  // what may be read by a program has stdout for itself
+  const alone = json || options.lacking === true;
+  const connection = await openReceiverRoute(options, { command, json: alone, note });
   const link = new RestoreLink(
     { nextChannel: (signal) => connection.nextChannel(signal), onState: () => {} },
     { programVersion, patienceMs: receiverPatienceMs, answerTimeoutMs: defaultAnswerTimeoutMs },
@@ -55,7 +56,7 @@ async function printPoints(name: string | null, options: PointsOptions, command:
       note(
         `signer unverified: the points are signed by ${signers.join(', ')}; compare it with the recovery sheet, or name it in full by --agent`,
       );
-    const json = options.json === true;
+    const listCommand = `mastokeep-agent points ${options.listen === undefined ? '--from' : '--listen'} …`;
     if (name === null) {
       const listed = points.map(listOffered).toReversed();
       if (json) printJson({ points: listed });
