@@ -248,7 +248,7 @@ function agentWithFolder(copies: AgentCopies, folder: string): DeviceId {
 
 async function reindexAll(copies: AgentCopies, running: RunningReceiver | null) {
   const done: { agent: string; id: string; files: number | null; versions: number }[] = [];
-  const vanished = copies.vanished();
+  const vanished = copies.places.vanished();
   for (const agentId of new Set([...copies.agentIds(), ...vanished.map((copy) => copy.agentId)])) {
     const reindex = async (): Promise<void> => {
       const lost = vanished.filter((copy) => copy.agentId === agentId).map(({ folder }) => folder);

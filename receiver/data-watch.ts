@@ -2,7 +2,8 @@ import type { AlarmBoard } from '../shared/alarm-board.ts';
 import { isCoded } from '../shared/errors/coded-error.ts';
 import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
-import type { AgentCopies, HeldFolder } from './agent-copies.ts';
+import type { AgentCopies } from './agent-copies.ts';
+import type { HeldFolder } from './copy-places.ts';
 
 const checkIntervalMs = 5000;
 /** A store that failed is opened anew after so many checks, as its disk may be full or dying. */
@@ -60,10 +61,10 @@ export class DataWatch {
       }
     }
     await this.#reopenFailed();
-    for (const lost of copies.vanished()) this.#lost.set(`${lost.agentId}/${lost.folder}`, lost);
+    for (const lost of copies.places.vanished()) this.#lost.set(`${lost.agentId}/${lost.folder}`, lost);
     for (const [key, { agentId, folder }] of this.#lost) {
-      if (copies.hasVanished(agentId, folder)) {
-        this.#alarm(agentId, folder, copies.missing(agentId, folder));
+      if (copies.places.hasVanished(agentId, folder)) {
+        this.#alarm(agentId, folder, copies.places.missing(agentId, folder));
         continue;
       }
       this.#lost.delete(key);

@@ -53,7 +53,7 @@ export function receiverStatus(deps: Deps): ReceiverStatus {
     version: programVersion,
     listening: [...deps.listening],
     agents: [...agentIds].map((agentId) => agentStatus(deps, agentId)),
-    disk: deps.copies.isDiskGone() ? { freeBytes: 0, usedBytes: 0 } : diskStatus(deps.dataDirectory),
+    disk: deps.copies.places.isDiskGone() ? { freeBytes: 0, usedBytes: 0 } : diskStatus(deps.dataDirectory),
     scrub: scrubStatus(deps.scrubber.progress()),
     alarms: deps.alarms.list(),
   };
