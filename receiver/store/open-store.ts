@@ -26,7 +26,7 @@ import {
   writeWhole,
 } from './journal.ts';
 import { MirrorIndex, type JournalMark } from './mirror-index.ts';
-import { unknownMark } from './salvage.ts';
+import { unknownMark } from './salvage-begin.ts';
 import { snapshotEntries } from './snapshot-entries.ts';
 import { cleanIncoming } from './partial-contents.ts';
 import { Staging } from './staging.ts';
