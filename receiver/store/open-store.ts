@@ -25,7 +25,8 @@ import {
   segmentFile,
   writeWhole,
 } from './journal.ts';
-import { MirrorIndex, type JournalMark } from './mirror-index.ts';
+import type { JournalMark } from './index-meta.ts';
+import { MirrorIndex } from './mirror-index.ts';
 import { unknownMark } from './salvage-begin.ts';
 import { snapshotEntries } from './snapshot-entries.ts';
 import { cleanIncoming } from './partial-contents.ts';

@@ -1,5 +1,6 @@
+import type { JournalMark } from './index-meta.ts';
 import type { BeginEntry } from './journal-entry.ts';
-import type { JournalMark, MirrorIndex } from './mirror-index.ts';
+import type { MirrorIndex } from './mirror-index.ts';
 
 /** No journal has it: an index with this mark is made anew when the salvage does not come to its end. */
 export const unknownMark: JournalMark = { segment: 0, offset: 0, checksum: '' };
