@@ -36,9 +36,7 @@ export class DataWatch {
 
   start(): void {
     this.#timer = setTimeout(() => {
-      this.#checking = this.check().finally(() => {
-        if (this.#timer !== null) this.start();
-      });
+      this.#checking = this.#checkAgain();
     }, checkIntervalMs);
   }
 
@@ -47,6 +45,16 @@ export class DataWatch {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     await this.#checking;
+  }
+
+  /** Never rejects. */
+  async #checkAgain(): Promise<void> {
+    try {
+      await this.check();
+    } catch (error) {
+      this.#deps.logger.error({ err: error }, 'the copies could not be looked at; that is tried again');
+    }
+    if (this.#timer !== null) this.start();
   }
 
   /** Looks at all copies once. */
