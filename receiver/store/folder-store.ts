@@ -126,9 +126,12 @@ export class FolderStore<Parts extends FolderStoreParts> {
     this.#closed = true;
     await this.#last;
     this.#leaveQuota();
-    this.parts.journal.close();
-    this.parts.index.close();
-    this.parts.lock.release();
+    try {
+      this.parts.journal.close();
+    } finally {
+      this.parts.index.close();
+      this.parts.lock.release();
+    }
   }
 
   /**
