@@ -337,7 +337,13 @@ it('goes by what it knows, or by a second copy, while the file is damaged or gon
 
 it.each<[string, (file: string) => void]>([
   ['a damaged file', (file) => fs.truncateSync(file, 20)],
-  ['a directory in its place', (file) => void (fs.rmSync(file), fs.mkdirSync(file))],
+  [
+    'a directory in its place',
+    (file) => {
+      fs.rmSync(file);
+      fs.mkdirSync(file);
+    },
+  ],
 ])(
   'does not let another agent suffer from %s, and gives a device that it may name no place of its own',
   async (_, spoil) => {

@@ -6,6 +6,7 @@ import { createReceiverProgram } from '../../receiver/cli/program.ts';
 import type { ProgramName } from '../support/program.ts';
 
 const checkout = path.resolve(import.meta.dirname, '../..');
+const programs = { agent: createAgentProgram(), receiver: createReceiverProgram() };
 const documents = ['README.md', 'CHANGELOG.md', ...list('docs')];
 
 it.each(documents)('links only to what exists: %s', (document) => {
@@ -23,7 +24,7 @@ it('names only commands and options that the programs have', () => {
   const unknown: string[] = [];
   const named = documents.flatMap((document) => commandsIn(read(document)));
   for (const { program, command, options } of named) {
-    const text = help(program, command);
+    const text = helpOf(program, command);
     if (!text.startsWith(`Usage: mastokeep-${program} ${command} `)) unknown.push(`${program} ${command}`);
     for (const option of options) {
       if (!text.includes(option)) unknown.push(`${program} ${command} ${option}`);
@@ -33,9 +34,9 @@ it('names only commands and options that the programs have', () => {
   expect(new Set(named.map(({ program, command }) => `${program} ${command}`)).size).toBeGreaterThan(10);
 });
 
-/** What `--help` prints behind the command; of the nearest one above where there is none of that name. */
-function help(program: ProgramName, command: string): string {
-  let found = program === 'agent' ? createAgentProgram() : createReceiverProgram();
+/** What `--help` of the command prints; of an unknown one, its parent's. */
+function helpOf(program: ProgramName, command: string): string {
+  let found = programs[program];
   for (const word of command.split(' ')) found = found.commands.find((one) => one.name() === word) ?? found;
   return found.helpInformation();
 }
