@@ -1,13 +1,18 @@
 import { createPublicKey } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { CommanderError } from 'commander';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { CommanderError, type Command } from 'commander';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import { z } from 'zod';
+import { createAgentProgram } from '../../agent/cli/program.ts';
 import { createReceiverProgram } from '../../receiver/cli/program.ts';
 import { writeFreeze } from '../../receiver/guard/freeze-file.ts';
 import { notFrozen, withHit } from '../../receiver/guard/freeze-state.ts';
 import { PointBook } from '../../receiver/points/point-book.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import { homeAt } from '../../shared/io/home.ts';
+import { controlRoute } from '../../shared/io/control-route.ts';
+import { startControlServer } from '../../shared/io/control-server.ts';
 import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { PointSigner } from '../support/point-fixture.ts';
@@ -64,10 +69,13 @@ afterEach(() => {
 
 /** What the command ends with: the code of its error, if it has one, and the exit code. */
 async function ended(...args: string[]): Promise<string> {
-  const program = createReceiverProgram();
+  return endOf(createReceiverProgram(), ['--home', path.join(scratch, 'home'), ...args]);
+}
+
+async function endOf(program: Command, args: readonly string[]): Promise<string> {
   for (const command of [program, ...program.commands]) command.exitOverride();
   try {
-    await program.parseAsync(['--home', path.join(scratch, 'home'), ...args], { from: 'user' });
+    await program.parseAsync(args, { from: 'user' });
     return `done ${process.exitCode ?? 0}`;
   } catch (error) {
     if (error instanceof CommanderError) return 'USAGE 2';
@@ -159,4 +167,48 @@ it('scrub ends with 1 while something is damaged; status needs the program', asy
   fs.writeFileSync(path.join(scratch, 'data', agentId, 'media/current/file'), 'content');
   expect(await ended('scrub', '--all')).toBe('done 0');
   expect(await ended('status')).toBe('NOT_RUNNING 1');
+});
+
+/** Something in the place of the running program, which gives these answers. */
+async function answer(configName: string, answers: Record<string, () => unknown>): Promise<void> {
+  const home = homeAt(path.join(scratch, 'home'), configName);
+  const routes = Object.entries({ about: () => ({}), ...answers }).map(
+    ([name, result]) => [name, controlRoute(z.looseObject({}), async () => result())] as const,
+  );
+  const server = await startControlServer({ home, logger: silentLogger, routes: Object.fromEntries(routes) });
+  onTestFinished(() => server.close());
+}
+
+it('ends with what the running receiver answers: with 3 where the agent stays frozen, with the code of its error', async () => {
+  await answer('receiver.yaml', {
+    release: () => ({ agent: agentId, released: [], frozen: true }),
+    pin: () => {
+      throw new CodedError('POINT_UNKNOWN', 'no such point');
+    },
+  });
+  expect(await ended('release')).toBe('done 3');
+  expect(await ended('release', '--json')).toBe('done 3');
+  expect(await ended('pin', 'none', 'label')).toBe('POINT_UNKNOWN 2');
+});
+
+it('dump ends with 3 where it is made and not pinned, with 2 for a label that is none, with 4 when it waited too long', async () => {
+  const dump = async (...args: string[]): Promise<string> =>
+    endOf(createAgentProgram(), ['--home', path.join(scratch, 'home'), 'dump', ...args]);
+  fs.writeFileSync(path.join(scratch, 'home', 'agent.yaml'), '');
+  expect(await dump()).toBe('NOT_RUNNING 1');
+  const done = { versions: [], copies: 0, point: first.id };
+  const pins = [true, null, false].map((granted) => [{ receiver: agentId, granted, code: null }]);
+  const results = [
+    ...pins.flatMap((pin) => [pin, pin]).map((pin) => () => ({ ...done, pins: pin })),
+    () => {
+      throw new CodedError('TIMED_OUT', 'durable on no receiver');
+    },
+  ];
+  await answer('agent.yaml', { dump: () => results.shift()?.() });
+  const ends: string[] = [];
+  for (const format of [[], ['--json'], [], ['--json'], [], ['--json'], []])
+    ends.push(await dump('--pin', 'label', ...format));
+  const limited = 'PINS_LIMITED 3';
+  expect(ends).toEqual(['done 0', 'done 0', 'done 0', 'done 0', limited, limited, 'TIMED_OUT 4']);
+  expect(await dump('--pin', 'two\nlines')).toBe('USAGE 2');
 });
