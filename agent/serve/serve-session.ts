@@ -182,6 +182,8 @@ export class ServeSession {
       case 'entries':
       case 'browsePoints':
       case 'heldPoints':
+      case 'browseLacking':
+      case 'lackingPaths':
         throw new CodedError('PROTOCOL_VIOLATION', `a receiver does not send ${message.type}`);
     }
   }
