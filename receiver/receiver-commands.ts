@@ -4,8 +4,10 @@ import type { Alarm } from '../shared/alarm-board.ts';
 import type { ErrorCode } from '../shared/errors/error-table.ts';
 import { controlCommands } from '../shared/io/control-client.ts';
 import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
+import type { RelativePath } from '../shared/records/relative-path.ts';
 import { pinLabelSchema } from '../shared/sealing/point-record.ts';
 import type { Home } from '../shared/io/home.ts';
+import type { ScrubReport, ScrubStatus } from './scrub/scrub-report.ts';
 import type { Succeeded } from './succeed-device.ts';
 
 type ReceiverFolderStatus = {
@@ -70,38 +72,6 @@ export type ReceiverAgentStatus = {
 };
 
 export type ReceiverFreeze = { folder: string | null; code: ErrorCode; since: string; message: string };
-
-/** How far the re-reading of what is stored is; times ISO 8601. */
-export type ScrubStatus = {
-  /** Since then everything has been read; null before the first whole pass. */
-  coveredAt: string | null;
-  /** Stored files that are damaged now, and why there is no room to make them whole (null: that is not the reason). */
-  damaged: number;
-  lacksRoom: string | null;
-  /** Of the pass under way, or of the last one (`done`): how much of how much was read, what was found and made whole. */
-  startedAt: string;
-  done: boolean;
-  readBytes: number;
-  wholeBytes: number;
-  found: number;
-  repaired: number;
-};
-
-/** What a whole pass came to. */
-export type ScrubReport = Pick<ScrubStatus, 'startedAt' | 'readBytes' | 'found' | 'repaired' | 'damaged'> & {
-  /** Something could not be read: see the alarms. */
-  skipped: boolean;
-  /** Of each folder with damaged files, with what was found damaged (whole again or not), or with files that nobody stored: the first of them. */
-  folders: {
-    name: string;
-    damaged: number;
-    /** Why there is no room to make them whole; null where that is not the reason. */
-    lacksRoom: string | null;
-    files: readonly string[];
-    found: readonly string[];
-    extras: readonly string[];
-  }[];
-};
 
 /** What `status --json` prints. */
 export type ReceiverStatus = {
@@ -171,7 +141,8 @@ const inputs = {
   unpair: z.strictObject({ deviceId: z.string() }),
   status: z.strictObject({}),
   versions: z.strictObject({ folder: z.string(), path: z.string().nullable(), agent }),
-  points: z.strictObject({ agent }),
+  points: z.strictObject({ agent, point: z.string().min(1).nullable() }),
+  lacking: z.strictObject({ point: z.string().min(1), folder: z.string(), after: z.string().nullable() }),
   pin: z.strictObject({ point: z.string().min(1), label: pinLabelSchema }),
   unpin: z.strictObject({ point: z.string().min(1) }),
   release: z.strictObject({ agent }),
@@ -216,11 +187,18 @@ export type ReceiverCommands = {
     | { agent: string; kind: 'mirror'; versions: VersionListing[] }
     | { agent: string; kind: 'sealed'; versions: SealedVersionListing[] }
   >;
-  /** Restore points, the last received first; `agent` null: of all agents. @throws CodedError DEVICE_UNKNOWN */
-  /** `damaged`: points whose own files are damaged or gone, so that nothing can be restored from them. */
+  /**
+   * Restore points, the last received first; `agent` null: of all agents; `point`: only that one, may be shortened. `damaged`:
+   * points whose own files are damaged or gone, so that nothing can be restored from them.
+   * @throws CodedError DEVICE_UNKNOWN, POINT_UNKNOWN
+   */
   points: (
     input: Input<'points'>,
   ) => Promise<{ points: PointListing[]; damaged: { id: string; agent: string }[] }>;
+  /** A page of the files that a point lacks of a mirror folder. @throws CodedError POINT_UNKNOWN, FOLDER_UNKNOWN, PATH_INVALID */
+  lacking: (
+    input: Input<'lacking'>,
+  ) => Promise<{ paths: readonly RelativePath[]; next: RelativePath | null }>;
   /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */
   pin: (input: Input<'pin'>) => Promise<{ id: string }>;
   /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */

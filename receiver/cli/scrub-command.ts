@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
-import type { ReceiverCommands, ScrubReport, ScrubStatus } from '../receiver-commands.ts';
+import type { ReceiverCommands } from '../receiver-commands.ts';
+import type { ScrubReport, ScrubStatus } from '../scrub/scrub-report.ts';
 import { withReceiver } from './with-receiver.ts';
 
 const progressIntervalMs = 1000;
@@ -74,10 +75,14 @@ function showProgress(commands: Pick<ReceiverCommands, 'scrubStatus'>): () => vo
     }
   };
   const timer = setInterval(() => void show(), progressIntervalMs);
+  const clear = (): void => void process.stderr.write('\r\u001B[K');
+  // where it is interrupted as well: the shell's prompt comes behind it
+  process.once('exit', clear);
   return () => {
     ended = true;
     clearInterval(timer);
-    process.stderr.write('\r\u001B[K');
+    process.off('exit', clear);
+    clear();
   };
 }
 

@@ -1,8 +1,10 @@
 import type { DirectoryState, FileState, SymlinkState } from '../../shared/records/file-record.ts';
+import type { BrowseLacking } from '../../shared/protocol/browse-lacking.ts';
 import type { HeldPoints } from '../../shared/protocol/held-points.ts';
+import type { LackingPaths } from '../../shared/protocol/lacking-paths.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { ContentSource } from '../../shared/transfer/content-source.ts';
-import { type HeldContentDeps, HeldContentSource } from './held-content.ts';
+import { HeldContentSource, type PlacedCopy } from './held-content.ts';
 
 /** What a restore reads of one folder; nothing is changed by it. */
 export type RestoreFolder = {
@@ -31,6 +33,11 @@ export type RestoreFolder = {
 export type RestorePoints = {
   /** At most `limit` of those whose names sort later than `after`, with what can be proved of each now. */
   page(after: string | null, limit: number): Promise<Omit<HeldPoints, 'requestId'>>;
+  /**
+   * A page of the files that a point lacks of a mirror folder now; nothing of a sealed one.
+   * @throws CodedError POINT_UNKNOWN, FOLDER_UNKNOWN: it is none of that agent, or has no such folder
+   */
+  lacking(query: Omit<BrowseLacking, 'requestId'>): Promise<Omit<LackingPaths, 'requestId'>>;
 };
 
 /** All that one receiver holds of one agent. */
@@ -40,7 +47,10 @@ export type RestoreHistory = {
   points: RestorePoints;
 };
 
-export type HistoryStore = Omit<RestoreFolder, 'id'> & HeldContentDeps;
+export type HistoryStore = Omit<RestoreFolder, 'id'> & {
+  /** Where content is found by its hash, each to be opened. */
+  copies(hash: Buffer): readonly PlacedCopy['open'][];
+};
 
 /** The history in an agent's stores, by folder id. The stores must stay open while it is used. */
 export function historyOfStores(
@@ -55,7 +65,9 @@ export function historyOfStores(
     entriesAt: (query: Parameters<RestoreFolder['entriesAt']>[0]) => store.entriesAt(query),
     contentBetween: store.contentBetween?.bind(store) ?? null,
   }));
-  const copies: HeldContentDeps['copies'] = (hash) =>
-    [...stores.values()].flatMap((store) => store.copies(hash));
+  const copies = (hash: Buffer): PlacedCopy[] =>
+    [...stores.values()].flatMap((store) =>
+      store.copies(hash).map((open) => ({ open, isSealed: store.kind === 'sealed' })),
+    );
   return { folders, content: new HeldContentSource({ copies }), points };
 }
