@@ -18,6 +18,8 @@ export type OpenDirectory = {
   fd: number;
   stat: BigIntStats;
   parentStat: BigIntStats | null;
+  /** What looks had found when the index had nothing below it: as long as they find no more it still has nothing. */
+  emptyAsOf?: number | null;
 };
 
 type Listing = {
@@ -46,8 +48,11 @@ export type Entering =
   | 'all'
   | ((path: RelativePath, name: string, stat: BigIntStats) => 'now' | 'later' | 'never');
 
-/** What came of one directory: the names to enter, last one first, and its times, where nothing is left to do in it. */
-type Compared = { children: string[]; times: DirectoryTimes | null };
+/**
+ * What came of one directory: the names to enter, last one first, its times, where nothing is left to do in it, and what
+ * looks had found when they were taken.
+ */
+type Compared = { children: string[]; times: DirectoryTimes | null; foundByLooks: number };
 
 /** A directory under way; `owned` says that the walk opened it. */
 type Frame = Compared & { directory: OpenDirectory; owned: boolean };
@@ -69,9 +74,10 @@ export function* scanDirectory(
     for (let frame = frames.at(-1); frame !== undefined; frame = frames.at(-1)) {
       const name = frame.children.pop();
       if (name === undefined) {
+        const times = timesAfter(sink, frame);
         frames.pop();
-        sink.note({ type: 'compared', path: frame.directory.path, times: timesAfter(frame) });
         if (frame.owned) fs.closeSync(frame.directory.fd);
+        sink.note({ type: 'compared', path: frame.directory.path, times });
       } else {
         yield* enterChild(sink, frames, frame, name);
       }
@@ -83,7 +89,8 @@ export function* scanDirectory(
 }
 
 /** A look that found a change here while the walk was below has recorded another state than the one compared. */
-function timesAfter({ directory, times }: Frame): DirectoryTimes | null {
+function timesAfter(sink: ScanSink, { directory, times, foundByLooks }: Frame): DirectoryTimes | null {
+  if (sink.foundByLooks() === foundByLooks) return times;
   return times !== null && hasTimes(fs.fstatSync(directory.fd, { bigint: true }), times) ? times : null;
 }
 
@@ -94,7 +101,7 @@ function* compareDirectory(
   entering: Entering,
 ): Generator<undefined, Compared> {
   sink.beforeDirectory(directory.path);
-  const doubts = sink.doubts();
+  const [doubts, foundByLooks] = [sink.doubts(), sink.foundByLooks()];
   const times = timesOfStill(directory.stat, sink.nowMs());
   const listing = yield* compareEntries(sink, directory, entering === 'all');
   sink.listed(directory.path, listing.newestNs, listing.names.size);
@@ -110,7 +117,7 @@ function* compareDirectory(
     if (sink.sliceIsOver()) yield;
   }
   const isQuiet = sink.doubts() === doubts && listing.names.size <= quietEntriesMax;
-  return { children: children.toReversed(), times: isQuiet ? times : null };
+  return { children: children.toReversed(), times: isQuiet ? times : null, foundByLooks };
 }
 
 /** Opens a child and compares it; what is below it follows by its frame. */
@@ -125,7 +132,8 @@ function* enterChild(
   try {
     fd = openDirectoryIn(parent.directory.fd, name);
     const stat = fs.fstatSync(fd, { bigint: true });
-    const directory = { path, fd, stat, parentStat: parent.directory.stat };
+    const emptyAsOf = isEmptyInIndex(sink, parent.directory) ? sink.foundByLooks() : askIfEmpty(sink, path);
+    const directory = { path, fd, stat, parentStat: parent.directory.stat, emptyAsOf };
     frames.push({ directory, ...(yield* compareDirectory(sink, directory, 'all')), owned: true });
     fd = null;
   } catch (error) {
@@ -138,13 +146,23 @@ function* enterChild(
   }
 }
 
+/** Whether the index has nothing below the directory, and need not be asked about what is there. */
+function isEmptyInIndex(sink: ScanSink, { emptyAsOf }: OpenDirectory): boolean {
+  return emptyAsOf === sink.foundByLooks();
+}
+
+function askIfEmpty(sink: ScanSink, path: RelativePath): number | null {
+  sink.beforeDirectory(path);
+  return sink.index.below(path, null, 1).length === 0 ? sink.foundByLooks() : null;
+}
+
 function* compareEntries(
   sink: ScanSink,
   directory: OpenDirectory,
   entersAll: boolean,
 ): Generator<undefined, Listing> {
   const names = yield* listNames(sink, directory);
-  const rows = names.size <= rowsHeldMax ? readRows(sink, directory.path) : null;
+  const rows = names.size <= rowsHeldMax ? readRows(sink, directory) : null;
   const listing: Listing = {
     names,
     present: new Set(),
@@ -199,7 +217,8 @@ function* compareEntry(
   }
   listing.present.add(name);
   if (stat.ctimeNs > listing.newestNs) listing.newestNs = stat.ctimeNs;
-  if (row === null || row.state.kind === 'directory') yield* deleteBelow(sink, path);
+  if ((row === null && !isEmptyInIndex(sink, directory)) || row?.state.kind === 'directory')
+    yield* deleteBelow(sink, path);
   if (stat.isFile()) yield* recordFile(sink, directory.fd, { name, path, row }, stat);
   else recordSymlink(sink, directory.fd, { name, path, row }, stat);
 }
@@ -221,6 +240,7 @@ function* deleteVanished(
     }
     if (sink.sliceIsOver()) yield;
   }
+  if (isEmptyInIndex(sink, directory)) return;
   let name = sink.index.nextChildDirectory(directory.path, null);
   while (name !== null) {
     if (!listing.present.has(name) && isGone(sink, directory, listing, name)) {
@@ -326,8 +346,9 @@ function* namesInIndex(sink: ScanSink, directory: RelativePath): Generator<strin
   for (const row of rowsInIndex(sink, directory)) yield row.name;
 }
 
-function readRows(sink: ScanSink, directory: RelativePath): Map<string, IndexRow> {
-  return new Map(rowsInIndex(sink, directory).map((row) => [row.name, row]));
+function readRows(sink: ScanSink, directory: OpenDirectory): Map<string, IndexRow> {
+  if (isEmptyInIndex(sink, directory)) return new Map();
+  return new Map(rowsInIndex(sink, directory.path).map((row) => [row.name, row]));
 }
 
 function directoryState(stat: BigIntStats): Extract<PathState, { kind: 'directory' }> {

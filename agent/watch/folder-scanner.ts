@@ -1,6 +1,6 @@
 import type { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
-import { displayPath, parentPath, rootPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import { parentPath, rootPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { DirectoryNote } from '../index/directory-table.ts';
 import { checkpointRecordsMax, type FolderIndex, type PathChange } from '../index/folder-index.ts';
 import { ChangeBatch } from './change-batch.ts';
@@ -12,6 +12,7 @@ import { FolderWatch, type LookRequest, type WatchStatus } from './folder-watch.
 import { FullScan, type ScanReport, type ScanWaiter } from './full-scan.ts';
 import type { IgnoreRules } from '../ignore-rules.ts';
 import type { IndexedFolder, IndexerOptions } from './indexer-options.ts';
+import { LastScan } from './last-scan.ts';
 import type { ScanSink } from './scan-sink.ts';
 import { QuietDirectories } from './quiet-directories.ts';
 import { signatureOf } from './signature.ts';
@@ -51,7 +52,6 @@ const commitDelayMs = 500;
 const urgentDelayMs = 20;
 /** Notes on directories that wait for a commit. */
 const notesMax = 4096;
-const pathsReportedMax = 20;
 const pathsKeptMax = 10_000;
 
 /**
@@ -60,6 +60,7 @@ const pathsKeptMax = 10_000;
  * nothing uncommitted is lost by it but time.
  */
 export class FolderScanner {
+  readonly lastScan = new LastScan();
   private readonly folder: IndexedFolder;
   private readonly deps: FolderScannerDeps;
   private readonly options: IndexerOptions;
@@ -74,9 +75,8 @@ export class FolderScanner {
   private nextWaiters: ScanWaiter[] = [];
   private wantsScan = true;
   private source: Pick<IntactSource, 'network' | 'keepsTimes' | 'realRoot'>;
+  private foundByLooks = 0;
   private readonly doubts = { look: 0, walk: 0 };
-  private lastUnreadable: ReadonlySet<RelativePath> = new Set();
-  private lastSpecials = 0;
   private oldestChangeMs = 0;
   private seeded = false;
   private hasEnded = false;
@@ -127,15 +127,6 @@ export class FolderScanner {
 
   get watchStatus(): WatchStatus {
     return this.watch.status;
-  }
-
-  /** What the last full scan could not read, and how many sockets, FIFOs and devices it left out. */
-  get lastScan(): { unreadable: number; unreadablePaths: string[]; skippedSpecial: number } {
-    return {
-      unreadable: this.lastUnreadable.size,
-      unreadablePaths: [...this.lastUnreadable].slice(0, pathsReportedMax).map((path) => displayPath(path)),
-      skippedSpecial: this.lastSpecials,
-    };
   }
 
   /** A full scan that begins after this call; the waiter is told how it ended. */
@@ -238,8 +229,8 @@ export class FolderScanner {
     this.index.pruneCheckpoints();
     this.scan = null;
     const now = this.deps.clock.monotonicMs();
-    this.reportUnreadable(scan);
-    this.lastSpecials = scan.specials;
+    const fresh = this.lastScan.replace(scan);
+    if (fresh !== null) this.deps.logger.warn({ folder: this.folder.id, ...fresh }, 'paths cannot be read');
     this.watch.madeGood();
     if (!this.seeded) this.watch.touched(scan.recentDirectories());
     this.seeded = true;
@@ -258,15 +249,6 @@ export class FolderScanner {
     this.deps.onChange();
     this.deps.onScanned();
     for (const waiter of scan.waiters) waiter.resolve(report);
-  }
-
-  private reportUnreadable(scan: FullScan): void {
-    const fresh = [...scan.unreadable].filter((path) => !this.lastUnreadable.has(path));
-    if (fresh.length > 0) {
-      const paths = fresh.slice(0, pathsReportedMax).map((path) => displayPath(path));
-      this.deps.logger.warn({ folder: this.folder.id, count: fresh.length, paths }, 'paths cannot be read');
-    }
-    this.lastUnreadable = scan.unreadable;
   }
 
   /** Commits what was found. @throws CodedError SOURCE_STOPPED, and nothing is recorded, when the source has vanished meanwhile */
@@ -346,7 +328,10 @@ export class FolderScanner {
 
   private addChange(change: PathChange): void {
     if (this.batch.has(change.path) || this.batch.size >= checkpointRecordsMax) this.commit();
-    if (this.current === 'look') this.urgent = true;
+    if (this.current === 'look') {
+      this.urgent = true;
+      this.foundByLooks += 1;
+    }
     if (this.batch.size === 0) this.oldestChangeMs = this.deps.clock.monotonicMs();
     this.batch.add(change);
     if (change.state.kind === 'deleted') return;
@@ -388,6 +373,7 @@ export class FolderScanner {
       },
       change: (change) => this.addChange(change),
       doubts: () => this.doubts[this.current],
+      foundByLooks: () => this.foundByLooks,
       note: (note) => this.addNote(note),
       unsettled: (path, stat, lookAgainInMs) =>
         this.queue(path, signatureOf(stat, this.source.network), lookAgainInMs),

@@ -17,6 +17,8 @@ export type ScanSink = {
   sliceIsOver(): boolean;
   /** How often this walk, or these looks, could not say all of what they met: how often `unsettled`, `lookAgain`, `unreadable` and `special` were called. */
   doubts(): number;
+  /** How many changes looks have found since the beginning. */
+  foundByLooks(): number;
   /** A walk's knowledge of directories; it is committed after the changes that were found before. */
   note(note: DirectoryNote): void;
   /** Called before a directory's rows are read: what was found in or below it, but is not committed yet, must be by then. */

@@ -289,6 +289,7 @@ it('keeps no times of a directory in which something changed while the scan was 
     nowMs: () => Date.now() + 60_000,
     sliceIsOver: () => false,
     doubts: () => 0,
+    foundByLooks: () => notes.length,
     note(note) {
       if (note.path === 'a/2') fs.writeFileSync(setup.at('a/new'), '');
       notes.push(note);

@@ -301,6 +301,7 @@ it('records no file that is another one by the time it is opened, or when it was
     nowMs: () => Date.now() + 60_000,
     sliceIsOver: () => false,
     doubts: () => 0,
+    foundByLooks: () => 0,
     note: () => {},
     beforeDirectory: () => {},
     change: (change) => told.push(`change ${change.path}`),
