@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { createIgnoreRules } from '../../agent/ignore-rules.ts';
 import type { DirectoryNote } from '../../agent/index/directory-table.ts';
+import type { PathChange } from '../../agent/index/folder-index.ts';
 import { ContentReader } from '../../agent/watch/content-reader.ts';
 import { scanDirectory } from '../../agent/watch/directory-scan.ts';
 import type { ScanSink } from '../../agent/watch/scan-sink.ts';
@@ -62,6 +63,34 @@ class Setup {
     expect(compareWithTree(replayed, describeTree(this.root))).toEqual([]);
     expect(this.#keys('directories')).toEqual(['', ...this.#directories()].sort());
     return this.#keys('compared');
+  }
+
+  /** Compares all below a directory for a sink of which only some is of interest. */
+  scanBelow(directory: string, sink: Partial<ScanSink>): void {
+    const fd = fs.openSync(this.at(directory), 'r');
+    const stat = fs.fstatSync(fd, { bigint: true });
+    const whole: ScanSink = {
+      index: this.bench.indexer.index,
+      rules: createIgnoreRules([]),
+      reader: new ContentReader(),
+      isNetwork: () => false,
+      nowMs: () => Date.now() + 60_000,
+      sliceIsOver: () => false,
+      doubts: () => 0,
+      foundByLooks: () => 0,
+      note: () => {},
+      beforeDirectory: () => {},
+      change: () => {},
+      unsettled: () => {},
+      lookAgain: () => {},
+      unreadable: () => {},
+      special: () => {},
+      listed: () => {},
+      ...sink,
+    };
+    const open = { path: directory as RelativePath, fd, stat, parentStat: null };
+    for (const _ of scanDirectory(whole, open, 'all'));
+    fs.closeSync(fd);
   }
 
   /** The program begins anew, over the same index. */
@@ -280,35 +309,40 @@ it.skipIf(process.getuid?.() !== 0)(
 it('keeps no times of a directory in which something changed while the scan was below it', () => {
   using setup = new Setup();
   const notes: DirectoryNote[] = [];
-  const { index } = setup.bench.indexer;
-  const sink: ScanSink = {
-    index,
-    rules: createIgnoreRules([]),
-    reader: new ContentReader(),
-    isNetwork: () => false,
-    nowMs: () => Date.now() + 60_000,
-    sliceIsOver: () => false,
-    doubts: () => 0,
+  setup.scanBelow('a', {
     foundByLooks: () => notes.length,
     note(note) {
       if (note.path === 'a/2') fs.writeFileSync(setup.at('a/new'), '');
       notes.push(note);
     },
-    beforeDirectory: () => {},
-    change: () => {},
-    unsettled: () => {},
-    lookAgain: () => {},
-    unreadable: () => {},
-    special: () => {},
-    listed: () => {},
-  };
-  const fd = fs.openSync(setup.at('a'), 'r');
-  const stat = fs.fstatSync(fd, { bigint: true });
-  for (const _ of scanDirectory(sink, { path: 'a' as RelativePath, fd, stat, parentStat: null }, 'all'));
-  fs.closeSync(fd);
+  });
   const untimed = notes.filter((note) => note.type === 'compared' && note.times === null);
   expect(untimed.map(({ path: name }) => name)).toEqual(['a']);
   expect(notes).toHaveLength(5);
+});
+
+it('asks the index about a directory that was not in it, when a look has found something meanwhile', () => {
+  using setup = new Setup();
+  for (const name of ['n/in/1', 'n/in/2']) fs.mkdirSync(setup.at(name), { recursive: true });
+  const link = (name: string): PathChange => ({
+    path: name as RelativePath,
+    state: { kind: 'symlink', target: Buffer.from('gone'), mtimeNs: 0n, uid: 0, gid: 0 },
+    ctimeNs: 0n,
+    ino: 0n,
+    chunks: null,
+  });
+  let found = 0;
+  const changes: string[] = [];
+  setup.scanBelow('n', {
+    foundByLooks: () => found,
+    note() {
+      if (found === 0) setup.bench.indexer.index.commit([link('n/in/1/gone'), link('n/in/2/gone')]);
+      found = 2;
+    },
+    change: ({ path: name, state }) => changes.push(`${name.slice(-4)} ${state.kind}`),
+  });
+  // of the one that was compared after the look
+  expect(changes.filter((change) => change.startsWith('gone'))).toEqual(['gone deleted']);
 });
 
 it('watches after a start what changed last, though nothing was compared', () => {
