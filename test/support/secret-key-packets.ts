@@ -27,9 +27,16 @@ const fixedSizes = new Map([
   [28, 57],
 ]);
 
+/** More than any secret part takes: for numbers of up to 16,384 bits, and for curves, with what protects it. */
+const secretBytesMax = { numbers: 8192, curve: 512 };
+
+/** Where the public part of a key ends, and how long its secret part can be at most. */
+type PublicPart = { end: number; secretBytesMax: number };
+
 /**
  * Finds secret keys in any bytes, at any place: each place that reads as the header of a secret key packet is one when
- * version, time, algorithm and the key's public numbers make sense. Random bytes do not pass.
+ * version, time, algorithm and the key's public numbers make sense, and its length leaves room for a secret part.
+ * Random bytes do not pass, nor does a public key behind a byte that makes another header of its own.
  * @see https://www.rfc-editor.org/rfc/rfc9580#section-5.5
  */
 export function findSecretKeyPackets(bytes: Buffer): { at: number; what: string }[] {
@@ -40,35 +47,61 @@ export function findSecretKeyPackets(bytes: Buffer): { at: number; what: string 
     const isNew = first >= 0xc0;
     const what = tagNames.get(isNew ? first & 0x3f : (first >> 2) & 0x0f);
     if (what === undefined) continue;
-    const body = at + 1 + (isNew ? newLengthBytes(bytes[at + 1] as number) : oldLengthBytes(first & 3));
-    if (isSecretKey(bytes, body)) found.push({ at, what });
+    const { body, length } = isNew ? newHeader(bytes, at) : oldHeader(bytes, at);
+    if (isSecretKey(bytes, body, length)) found.push({ at, what });
   }
   return found;
 }
 
-function newLengthBytes(first: number): number {
-  return first === 255 ? 5 : first >= 192 && first < 224 ? 2 : 1;
+/** `length`: of the body, which begins at `body`; null where the header does not say it. */
+type Header = { body: number; length: number | null };
+
+/** @see https://www.rfc-editor.org/rfc/rfc9580#section-4.2.1 */
+function newHeader(bytes: Buffer, at: number): Header {
+  const first = bytes[at + 1] as number;
+  if (first === 255) return { body: at + 6, length: bytes.readUInt32BE(at + 2) };
+  if (first >= 224) return { body: at + 2, length: null };
+  if (first < 192) return { body: at + 2, length: first };
+  return { body: at + 3, length: ((first - 192) << 8) + (bytes[at + 2] as number) + 192 };
 }
 
-function oldLengthBytes(lengthType: number): number {
-  return [1, 2, 4, 0][lengthType] as number;
+/** @see https://www.rfc-editor.org/rfc/rfc9580#section-4.2.2 */
+function oldHeader(bytes: Buffer, at: number): Header {
+  const lengthBytes = [1, 2, 4, 0][(bytes[at] as number) & 3] as number;
+  const body = at + 1 + lengthBytes;
+  return { body, length: lengthBytes === 0 ? null : bytes.readUIntBE(at + 1, lengthBytes) };
 }
 
-function isSecretKey(bytes: Buffer, body: number): boolean {
-  if (body + 8 > bytes.length) return false;
+function isSecretKey(bytes: Buffer, body: number, length: number | null): boolean {
+  const part = publicPart(bytes, body);
+  if (part === null || length === null) return part !== null;
+  const secretBytes = body + length - part.end;
+  return secretBytes > 0 && secretBytes <= part.secretBytesMax;
+}
+
+/** Null where it is none. */
+function publicPart(bytes: Buffer, body: number): PublicPart | null {
+  if (body + 8 > bytes.length) return null;
   const version = bytes[body] as number;
-  if (version < 3 || version > 6) return false;
+  if (version < 3 || version > 6) return null;
   const created = bytes.readUInt32BE(body + 1);
-  if (created < Date.UTC(1995, 0) / 1000 || created > Date.UTC(2045, 0) / 1000) return false;
+  if (created < Date.UTC(1995, 0) / 1000 || created > Date.UTC(2045, 0) / 1000) return null;
   const algorithmAt = body + 5 + (version === 3 ? 2 : 0);
   const algorithm = bytes[algorithmAt] as number;
   const material = algorithmAt + 1 + (version >= 5 ? 4 : 0);
-  if (algorithm >= 1 && algorithm <= 3) return isRsa(bytes, material);
-  if (algorithm === 16 || algorithm === 17 || algorithm === 20) return isDiscreteLog(bytes, material);
-  if (algorithm === 18 || algorithm === 19 || algorithm === 22) return isCurve(bytes, material);
+  if (algorithm >= 1 && algorithm <= 3) return endOf(rsaEnd(bytes, material), secretBytesMax.numbers);
+  if (algorithm === 16 || algorithm === 17 || algorithm === 20)
+    return endOf(discreteLogEnd(bytes, material), secretBytesMax.numbers);
+  if (algorithm === 18 || algorithm === 19 || algorithm === 22)
+    return endOf(curveEnd(bytes, material), secretBytesMax.curve);
   const size = fixedSizes.get(algorithm);
-  if (size === undefined || material + 2 * size > bytes.length) return false;
-  return version >= 5 ? bytes.readUInt32BE(material - 4) === size : isFixedSize(bytes, material, size);
+  if (size === undefined || material + 2 * size > bytes.length) return null;
+  const isOne = version >= 5 ? bytes.readUInt32BE(material - 4) === size : isFixedSize(bytes, material, size);
+  return isOne ? { end: material + size, secretBytesMax: secretBytesMax.curve } : null;
+}
+
+function endOf(end: number | null, secretMax: number): PublicPart | null {
+  return end === null ? null : { end, secretBytesMax: secretMax };
 }
 
 /** The place after the number at `at`; null when it is not one of `bitsMin` to `bitsMax` bits. */
@@ -82,25 +115,28 @@ function afterNumber(bytes: Buffer, at: number, bitsMin: number, bitsMax: number
 }
 
 /** An odd modulus and a small odd exponent. */
-function isRsa(bytes: Buffer, at: number): boolean {
+function rsaEnd(bytes: Buffer, at: number): number | null {
   const modulusEnd = afterNumber(bytes, at, 1023, 16_384);
-  if (modulusEnd === null || ((bytes[modulusEnd - 1] as number) & 1) === 0) return false;
+  if (modulusEnd === null || ((bytes[modulusEnd - 1] as number) & 1) === 0) return null;
   const exponentEnd = afterNumber(bytes, modulusEnd, 2, 64);
-  return exponentEnd !== null && ((bytes[exponentEnd - 1] as number) & 1) === 1;
+  return exponentEnd !== null && ((bytes[exponentEnd - 1] as number) & 1) === 1 ? exponentEnd : null;
 }
 
-function isDiscreteLog(bytes: Buffer, at: number): boolean {
+function discreteLogEnd(bytes: Buffer, at: number): number | null {
   const primeEnd = afterNumber(bytes, at, 1023, 8192);
-  if (primeEnd === null || ((bytes[primeEnd - 1] as number) & 1) === 0) return false;
+  if (primeEnd === null || ((bytes[primeEnd - 1] as number) & 1) === 0) return null;
   const secondEnd = afterNumber(bytes, primeEnd, 2, 8192);
-  return secondEnd !== null && afterNumber(bytes, secondEnd, 2, 8192) !== null;
+  return secondEnd === null ? null : afterNumber(bytes, secondEnd, 2, 8192);
 }
 
-function isCurve(bytes: Buffer, at: number): boolean {
+/** The curve, and a point on it. */
+function curveEnd(bytes: Buffer, at: number): number | null {
   const length = bytes[at] as number;
-  return curves.some(
-    (curve) => curve.length === length && curve.equals(bytes.subarray(at + 1, at + 1 + length)),
+  const pointAt = at + 1 + length;
+  const isKnown = curves.some(
+    (curve) => curve.length === length && curve.equals(bytes.subarray(at + 1, pointAt)),
   );
+  return isKnown ? afterNumber(bytes, pointAt, 200, 1100) : null;
 }
 
 /** Nothing of the key itself can be checked: what protects it must make sense. */

@@ -47,6 +47,21 @@ it('finds nothing in noise, in public keys, and in nothing', async () => {
   expect(findSecretKeyPackets(seededBytes('much noise', 30 * 1024 * 1024))).toEqual([]);
 });
 
+it('finds nothing where the byte before a public key packet makes another header of it', async () => {
+  const keys = fs.readdirSync(fixtures).filter((each) => each.endsWith('.public.asc'));
+  for (const name of keys) {
+    const key = await binaryKey(fs.readFileSync(new URL(name, fixtures), 'utf8'));
+    for (let before = 1; before <= 5; before += 1) {
+      for (let byte = 0; byte < 256; byte += 1) {
+        const front = Buffer.alloc(before, byte);
+        expect(findSecretKeyPackets(Buffer.concat([front, key, noise('after')])), `${name} ${byte}`).toEqual(
+          [],
+        );
+      }
+    }
+  }
+});
+
 it('finds a row in plain bytes, and in whatever it is packed', () => {
   const long = Buffer.concat([Buffer.from('1\t2\t'), row, Buffer.alloc(300, '\tnull')]);
   const named = path.join(temporaryDirectory(), 'database.dump');
