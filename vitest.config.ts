@@ -1,6 +1,9 @@
 import path from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { ClosingLineReporter } from './test/support/closing-line-reporter.ts';
+import { scratchPlace } from './test/support/scratch-place.ts';
+
+const scratch = scratchPlace();
 
 /**
  * What the units in README.md set for the programs as well. Tests start them many hundred times: half of what a start
@@ -9,6 +12,8 @@ import { ClosingLineReporter } from './test/support/closing-line-reporter.ts';
 const env = {
   NODE_COMPILE_CACHE: path.join(import.meta.dirname, 'node_modules/.cache/compiled'),
   MALLOC_ARENA_MAX: '2',
+  TMPDIR: scratch.directory,
+  MASTOKEEP_TEST_DISK: scratch.disk,
 };
 
 /** One project a kind of test; the kinds are described in docs/architecture.md#tests. */
