@@ -32,7 +32,7 @@ const project = (name: string, testTimeoutMs: number, options: { isolate?: boole
 
 export default defineConfig({
   test: {
-    maxWorkers: 2,
+    maxWorkers: 3,
     reporters: ['default', new ClosingLineReporter()],
     projects: [
       // Pure functions: their files share a process, because loading the same modules again took half of the time.

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 
 const memory = '/dev/shm';
-const roomBytes = 6 * 1024 ** 3;
+const roomBytes = 4 * 1024 ** 3;
 
 /**
  * Where the tests make their directories: in memory where there is enough of it, because a disk with a journal takes
