@@ -63,7 +63,7 @@ export class FeedReader {
   }
 
   recordAt(path: RelativePath): FileRecord | null {
-    const row = this.statements.at.get(this.folder().id, ...pathKey(path));
+    const row = this.statements.at.get(this.folderName, ...pathKey(path));
     return row === undefined ? null : decodeLive(row);
   }
 
@@ -117,8 +117,8 @@ function prepareReads(database: Database.Database) {
     live: sql<[number, number, number, number], LiveRow>(
       `SELECT ${liveColumns} WHERE folder = ? AND sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?`,
     ).safeIntegers(true),
-    at: sql<[number, Buffer, Buffer], LiveRow>(
-      `SELECT ${liveColumns} WHERE folder = ? AND parent = ? AND name = ?`,
+    at: sql<[string, Buffer, Buffer], LiveRow>(
+      `SELECT ${liveColumns} WHERE folder = (SELECT id FROM folders WHERE folders.name = ?) AND parent = ? AND name = ?`,
     ).safeIntegers(true),
     pending: sql<[number, number, number], { files: number; bytes: number }>(
       'SELECT count(*) AS files, coalesce(sum(size), 0) AS bytes FROM records WHERE folder = ? AND sequence > ? AND kind = ?',

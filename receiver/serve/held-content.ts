@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
-import { ChunkListBuilder } from '../../shared/chunking/chunk-list.ts';
+import { ChunkListBuilder, longestChunks, type ChunkList } from '../../shared/chunking/chunk-list.ts';
 import { fileChunking } from '../../shared/chunking/chunking-parameters.ts';
 import { limits } from '../../shared/protocol/limits.ts';
 import type { GoneReason } from '../../shared/protocol/gone.ts';
@@ -16,14 +16,18 @@ type HeldContent = {
   close(): void;
 };
 
-export type HeldContentDeps = {
-  /** Where one agent's content is found by its hash, each to be opened (null: it is not there); nothing is verified. */
-  copies(hash: Buffer): readonly (() => HeldContent | null)[];
+/** A place of a content. `open`: null when it is not there, nothing is verified. `isSealed`: it shares nothing with any other. */
+export type PlacedCopy = { open: () => HeldContent | null; isSealed: boolean };
+
+type HeldContentDeps = {
+  /** Where one agent's content is found by its hash. */
+  copies(hash: Buffer): readonly PlacedCopy[];
 };
 
 /** Chunk lists that are remembered; more than a restore has large files on the way. */
 const listsMax = 16;
-const pieceBytes = 1024 * 1024;
+/** One of the longest chunks. */
+const pieceBytes = fileChunking.bytesMax;
 /** How much is read and cut before other work gets a turn. */
 const piecesPerTurn = 4;
 
@@ -48,24 +52,26 @@ export class HeldContentSource implements ContentSource {
     return {
       size,
       read: (offset, room) =>
-        copies.firstGood(async (content) => {
+        copies.firstGood(async (content, isSealed) => {
           const readAt = async (at: number, into: Buffer): Promise<boolean> =>
             content.read(at, into.length).copy(into) === into.length;
-          const chunkMap = isLarge ? await this.#chunkMap(content, hash) : null;
+          const chunkMap = isLarge ? await this.#chunkMap(content, hash, isSealed) : null;
           return readVerified(readAt, { size, hash, chunkMap }, offset, room);
         }),
       chunkList: () =>
-        copies.firstGood(async (content) => (await this.#chunkMap(content, hash))?.list ?? null),
+        copies.firstGood(
+          async (content, isSealed) => (await this.#chunkMap(content, hash, isSealed))?.list ?? null,
+        ),
       close: () => copies.close(),
     };
   }
 
   /** Null when the copy is not what the hash says. */
-  #chunkMap(content: HeldContent, hash: Buffer): Promise<ChunkMap | null> {
+  #chunkMap(content: HeldContent, hash: Buffer, isSealed: boolean): Promise<ChunkMap | null> {
     const key = hash.toString('latin1');
     const known = this.#maps.get(key);
     this.#maps.delete(key);
-    const map = known ?? cut(content, hash);
+    const map = known ?? cut(content, hash, isSealed);
     this.#maps.set(key, map);
     const forget = (): void => {
       if (this.#maps.get(key) === map) this.#maps.delete(key);
@@ -83,24 +89,26 @@ export class HeldContentSource implements ContentSource {
 class OpenCopies {
   /** Why nothing can be given, once there is no copy left. */
   reason: GoneReason = 'vanished';
-  readonly #rest: Iterator<() => HeldContent | null>;
-  #content: HeldContent | null = null;
+  readonly #rest: Iterator<PlacedCopy>;
+  #content: { held: HeldContent; isSealed: boolean } | null = null;
 
-  constructor(copies: readonly (() => HeldContent | null)[]) {
+  constructor(copies: readonly PlacedCopy[]) {
     this.#rest = copies.values();
     this.#openNext();
   }
 
   /** Null when there is no copy. */
   get size(): number | null {
-    return this.#content?.size ?? null;
+    return this.#content?.held.size ?? null;
   }
 
   /** What the first copy gives that does not give null or fail; or the reason of the last one. */
-  async firstGood<T>(use: (content: HeldContent) => Promise<T | null>): Promise<T | GoneReason> {
+  async firstGood<T>(
+    use: (content: HeldContent, isSealed: boolean) => Promise<T | null>,
+  ): Promise<T | GoneReason> {
     for (let content = this.#content; content !== null; content = this.#content) {
       try {
-        const result = await use(content);
+        const result = await use(content.held, content.isSealed);
         if (result !== null) return result;
         this.reason = 'changed';
       } catch {
@@ -112,7 +120,7 @@ class OpenCopies {
   }
 
   close(): void {
-    this.#content?.close();
+    this.#content?.held.close();
     this.#content = null;
   }
 
@@ -120,8 +128,11 @@ class OpenCopies {
     this.close();
     for (let next = this.#rest.next(); next.done !== true; next = this.#rest.next()) {
       try {
-        this.#content = next.value();
-        if (this.#content !== null) return;
+        const { open, isSealed } = next.value;
+        const held = open();
+        if (held === null) continue;
+        this.#content = { held, isSealed };
+        return;
       } catch {
         this.reason = 'unreadable';
       }
@@ -129,14 +140,17 @@ class OpenCopies {
   }
 }
 
-async function cut(content: HeldContent, hash: Buffer): Promise<ChunkMap | null> {
-  const builder = new ChunkListBuilder(fileChunking);
+/** What is sealed is cut at fixed places: by its content it costs three times as much and finds nothing. */
+async function cut(content: HeldContent, hash: Buffer, isSealed: boolean): Promise<ChunkMap | null> {
+  const builder = isSealed ? null : new ChunkListBuilder(fileChunking);
+  const fixed: ChunkList = [];
   const hasher = createHash('sha256');
   for (let at = 0, pieces = 0; at < content.size; at += pieceBytes, pieces += 1) {
     const piece = content.read(at, pieceBytes);
-    builder.update(piece);
+    if (builder === null) fixed.push(...longestChunks(piece, fileChunking));
+    else builder.update(piece);
     hasher.update(piece);
     if (pieces % piecesPerTurn === piecesPerTurn - 1) await turn();
   }
-  return hasher.digest().equals(hash) ? new ChunkMap(builder.finish()) : null;
+  return hasher.digest().equals(hash) ? new ChunkMap(builder?.finish() ?? fixed) : null;
 }

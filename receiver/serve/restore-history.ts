@@ -2,7 +2,7 @@ import type { DirectoryState, FileState, SymlinkState } from '../../shared/recor
 import type { HeldPoints } from '../../shared/protocol/held-points.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { ContentSource } from '../../shared/transfer/content-source.ts';
-import { type HeldContentDeps, HeldContentSource } from './held-content.ts';
+import { HeldContentSource, type PlacedCopy } from './held-content.ts';
 
 /** What a restore reads of one folder; nothing is changed by it. */
 export type RestoreFolder = {
@@ -40,7 +40,10 @@ export type RestoreHistory = {
   points: RestorePoints;
 };
 
-export type HistoryStore = Omit<RestoreFolder, 'id'> & HeldContentDeps;
+export type HistoryStore = Omit<RestoreFolder, 'id'> & {
+  /** Where content is found by its hash, each to be opened. */
+  copies(hash: Buffer): readonly PlacedCopy['open'][];
+};
 
 /** The history in an agent's stores, by folder id. The stores must stay open while it is used. */
 export function historyOfStores(
@@ -55,7 +58,9 @@ export function historyOfStores(
     entriesAt: (query: Parameters<RestoreFolder['entriesAt']>[0]) => store.entriesAt(query),
     contentBetween: store.contentBetween?.bind(store) ?? null,
   }));
-  const copies: HeldContentDeps['copies'] = (hash) =>
-    [...stores.values()].flatMap((store) => store.copies(hash));
+  const copies = (hash: Buffer): PlacedCopy[] =>
+    [...stores.values()].flatMap((store) =>
+      store.copies(hash).map((open) => ({ open, isSealed: store.kind === 'sealed' })),
+    );
   return { folders, content: new HeldContentSource({ copies }), points };
 }

@@ -177,7 +177,10 @@ export class HistoryWorld {
 
   /** What a restore gets of that content; null: nothing. */
   async read(hash: Buffer): Promise<Buffer | null> {
-    const copies = (wanted: Buffer) => [...this.mirror.copies(wanted), ...this.sealed.copies(wanted)];
+    const copies = (wanted: Buffer) =>
+      [this.mirror, this.sealed].flatMap((store) =>
+        store.copies(wanted).map((open) => ({ open, isSealed: store.kind === 'sealed' })),
+      );
     const content = await new HeldContentSource({ copies }).open('', '' as RelativePath, hash);
     if (typeof content === 'string') return null;
     const bytes = Buffer.alloc(content.size);
