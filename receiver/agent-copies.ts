@@ -1,14 +1,14 @@
 import type { KeyObject } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { CodedError, systemErrorCode } from '../shared/errors/coded-error.ts';
-import { isDeviceId, resolveDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
+import { CodedError } from '../shared/errors/coded-error.ts';
+import { resolveDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Disk } from '../shared/io/disk.ts';
 import type { Home } from '../shared/io/home.ts';
 import type { Logger } from '../shared/io/logger.ts';
 import { limits } from '../shared/protocol/limits.ts';
-import { folderIdPattern } from '../shared/records/folder-id.ts';
 import type { ReceiverConfig } from './config.ts';
+import { CopyPlaces, type FolderKind, type HeldFolder } from './copy-places.ts';
 import type { VersionRetention } from './retention/version-retention.ts';
 import { Successions } from './successions.ts';
 import { AgentQuota } from './store/agent-quota.ts';
@@ -17,14 +17,12 @@ import type { MirrorStore } from './store/mirror-store.ts';
 import type { BatchFiles } from './store/batch-files.ts';
 import { openMirrorStore } from './store/open-mirror-store.ts';
 import { openSealedStore } from './store/open-sealed-store.ts';
-import { isSealedDatabase } from './store/version-index.ts';
 import type { HeldCopy } from './store/readable-content.ts';
 import type { SealedStore } from './store/sealed-store.ts';
 import type { RefusedVersion } from './store/version-intake.ts';
 
 /** What waits in `incoming/` for a transfer to go on is dropped after so long. */
 const partialDaysMax = 7;
-const databaseSuffix = '.db';
 
 type Deps = {
   home: Home;
@@ -39,10 +37,6 @@ type Deps = {
 };
 
 export type AgentStore = MirrorStore | SealedStore;
-export type FolderKind = AgentStore['kind'];
-
-/** A folder of which something is, or was, held. */
-export type HeldFolder = { agentId: DeviceId; folder: string };
 
 type AgentCopy = {
   quota: AgentQuota;
@@ -52,19 +46,24 @@ type AgentCopy = {
 };
 
 /**
- * The stores of all agents, each apart: `<data>/<agent>/<folder>`. Their databases are in the home and can be lost.
- * A store is open from its first use until `close`.
+ * The open stores of all agents, each apart and of its own directory and database: at most one of a folder, open from
+ * its first use until `close`. None is begun in place of a copy that is missing, unless a person says so.
  */
 export class AgentCopies {
   readonly #deps: Deps;
+  readonly #databases: string;
   readonly #agents = new Map<DeviceId, AgentCopy>();
+  /** What there is of the copies, open or not. */
+  readonly places: CopyPlaces;
   /** Agents are named, here and below, by the device after which their directory is named. */
   readonly successions: Successions;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    const spareDirectory = path.join(deps.home.directory, 'db');
-    this.successions = new Successions({ directory: deps.config.data, spareDirectory });
+    const { data } = deps.config;
+    this.#databases = path.join(deps.home.directory, 'db');
+    this.places = new CopyPlaces({ data, databases: this.#databases });
+    this.successions = new Successions({ directory: data, spareDirectory: this.#databases });
   }
 
   /**
@@ -73,7 +72,7 @@ export class AgentCopies {
    */
   async openAll(): Promise<(HeldFolder & { error: unknown })[]> {
     const failures: (HeldFolder & { error: unknown })[] = [];
-    for (const { agentId, folder } of this.#known()) {
+    for (const { agentId, folder } of this.places.all()) {
       try {
         await this.open(agentId, folder);
       } catch (error) {
@@ -111,8 +110,8 @@ export class AgentCopies {
   /**
    * The store of one folder, made where there never was one: of that kind, or (null) of the kind that is on the disk.
    * `beginsAnew`: a person says that the disk is here, whatever is missing on it.
-   * @throws CodedError DISK_FAILED (there was one, and its disk is not here), PROTOCOL_VIOLATION (too many folders, or of
-   *   the other kind here), those of openMirrorStore and openSealedStore
+   * @throws CodedError DISK_FAILED (there was one, and its disk is not here), QUOTA_REACHED (too many folders),
+   *   PROTOCOL_VIOLATION (of the other kind here), those of openMirrorStore and openSealedStore
    */
   async open(
     agentId: DeviceId,
@@ -123,7 +122,7 @@ export class AgentCopies {
     const agent = this.#agent(agentId);
     const store = agent.stores.get(folder);
     if (store !== undefined) return ofKind(store, folder, kind);
-    const found = kind ?? this.#kindOnDisk(agentId, folder);
+    const found = kind ?? this.places.kindOf(agentId, folder);
     const opening = agent.opening.get(folder) ?? this.#open(agentId, folder, found, agent, beginsAnew);
     agent.opening.set(folder, opening);
     try {
@@ -137,17 +136,11 @@ export class AgentCopies {
   get(agentId: DeviceId, folder: string): AgentStore {
     const store = this.#agents.get(agentId)?.stores.get(folder);
     if (store !== undefined) return store;
-    if (this.hasVanished(agentId, folder)) throw this.missing(agentId, folder);
+    if (this.places.hasVanished(agentId, folder)) throw this.places.missing(agentId, folder);
     const known = this.foldersOf(agentId).map(([id]) => id);
     throw new CodedError('FOLDER_UNKNOWN', `folder "${folder}" is not held of this agent`, {
       hint: known.length === 0 ? 'nothing is held of it' : `there is ${known.join(', ')}`,
     });
-  }
-
-  /** Whether anything is there, on the disk or in the home, that came from the device itself: folders or restore points. */
-  holdsOf(deviceId: DeviceId): boolean {
-    const points = path.join(this.#deps.config.data, deviceId, 'points');
-    return fs.existsSync(points) || this.#known().some(({ agentId }) => agentId === deviceId);
   }
 
   /** The agents of whom something is held, in the order of their IDs. */
@@ -188,41 +181,9 @@ export class AgentCopies {
     return versions;
   }
 
-  /** Folders whose copy is gone from the disk together with its files, while the home still knows of them. */
-  vanished(): HeldFolder[] {
-    return this.#withDatabase().filter(({ agentId, folder }) => this.hasVanished(agentId, folder));
-  }
-
   /** Folders of which there is something, on the disk or in the home, that are not open. @throws CodedError DISK_FAILED */
   closed(): HeldFolder[] {
-    return this.#known().filter(({ agentId, folder }) => !this.#agents.get(agentId)?.stores.has(folder));
-  }
-
-  hasVanished(agentId: DeviceId, folder: string): boolean {
-    return (
-      fs.existsSync(this.#databasePath(agentId, folder)) &&
-      !fs.existsSync(path.join(this.#deps.config.data, agentId, folder))
-    );
-  }
-
-  /** Whether there is anything of it, on the disk or in the home, open or not. */
-  isHeld(agentId: DeviceId, folder: string): boolean {
-    return this.#known().some((known) => known.agentId === agentId && known.folder === folder);
-  }
-
-  /** Says that its directory is gone. */
-  missing(agentId: DeviceId, folder: string): CodedError {
-    const place = path.join(this.#deps.config.data, agentId, folder);
-    return new CodedError('DISK_FAILED', `${place} is missing, and it held a copy of folder ${folder}`, {
-      hint: 'is the disk mounted? if the copy is really lost, "reindex" begins an empty one',
-    });
-  }
-
-  /** Whether the disk with the copies seems not to be here: its directory is missing, or everything that was in it. */
-  isDiskGone(): boolean {
-    if (!fs.existsSync(this.#deps.config.data)) return true;
-    const known = this.#withDatabase();
-    return known.length > 0 && known.every(({ agentId, folder }) => this.hasVanished(agentId, folder));
+    return this.places.all().filter(({ agentId, folder }) => !this.#agents.get(agentId)?.stores.has(folder));
   }
 
   /**
@@ -230,10 +191,10 @@ export class AgentCopies {
    * from the disk begins empty: whoever asks for this has looked whether the disk is there.
    */
   async reindex(agentId: DeviceId, folder: string): Promise<AgentStore> {
-    const kind = this.#kindOf(agentId, folder);
+    const kind = this.#agents.get(agentId)?.stores.get(folder)?.kind ?? this.places.kindOf(agentId, folder);
     await this.closeStore(agentId, folder);
     for (const suffix of ['', '-wal', '-shm']) {
-      fs.rmSync(`${this.#databasePath(agentId, folder)}${suffix}`, { force: true });
+      fs.rmSync(`${this.places.databasePath(agentId, folder)}${suffix}`, { force: true });
     }
     return this.open(agentId, folder, kind, true);
   }
@@ -262,8 +223,8 @@ export class AgentCopies {
     beginsAnew: boolean,
   ): Promise<AgentStore> {
     const { config, disk, files, logger, now, onRefused } = this.#deps;
-    if (this.hasVanished(agentId, folder)) throw this.missing(agentId, folder);
-    if (!beginsAnew && this.isDiskGone()) {
+    if (this.places.hasVanished(agentId, folder)) throw this.places.missing(agentId, folder);
+    if (!beginsAnew && this.places.isDiskGone()) {
       throw new CodedError('DISK_FAILED', `nothing of what ${config.data} held is there`, {
         hint: 'is the disk mounted? if the copies are really lost, "reindex" begins empty ones',
       });
@@ -285,8 +246,8 @@ export class AgentCopies {
       now,
     };
     const options = {
-      directory: path.join(config.data, agentId, folder),
-      databasePath: this.#databasePath(agentId, folder),
+      directory: this.places.directory(agentId, folder),
+      databasePath: this.places.databasePath(agentId, folder),
       agentId,
       folderId: folder,
       freeSpaceFloor: config.freeSpaceFloor,
@@ -317,19 +278,6 @@ export class AgentCopies {
     return store;
   }
 
-  /** Of a folder whose store may be open, on the disk, or only known by its database. */
-  #kindOf(agentId: DeviceId, folder: string): FolderKind {
-    const open = this.#agents.get(agentId)?.stores.get(folder);
-    if (open !== undefined) return open.kind;
-    if (!this.hasVanished(agentId, folder)) return this.#kindOnDisk(agentId, folder);
-    return isSealedDatabase(this.#databasePath(agentId, folder)) ? 'sealed' : 'mirror';
-  }
-
-  #kindOnDisk(agentId: DeviceId, folder: string): FolderKind {
-    const packs = path.join(this.#deps.config.data, agentId, folder, 'packs');
-    return fs.existsSync(packs) ? 'sealed' : 'mirror';
-  }
-
   /** Copies in the other mirror folders of the agent. */
   #copiesBeside(agentId: DeviceId, folder: string, hash: Buffer): HeldCopy[] {
     return this.foldersOf(agentId).flatMap(([id, store]) =>
@@ -345,43 +293,12 @@ export class AgentCopies {
     const quota = new AgentQuota({ bytesMax, sealedReserve: config.sealedReserve });
     const keys = new AgentKeys({
       directory: path.join(config.data, agentId),
-      spareDirectory: path.dirname(this.#databasePath(agentId, '')),
+      spareDirectory: path.join(this.#databases, agentId),
       devices: () => this.successions.devicesOf(agentId),
     });
     const agent: AgentCopy = { quota, keys, stores: new Map(), opening: new Map() };
     this.#agents.set(agentId, agent);
     return agent;
-  }
-
-  #databasePath(agentId: DeviceId, folder: string): string {
-    return path.join(this.#deps.home.directory, 'db', agentId, `${folder}${databaseSuffix}`);
-  }
-
-  /** What is on the disk, and what the home's databases know of. */
-  #known(): HeldFolder[] {
-    const { config } = this.#deps;
-    const known = new Map(
-      this.#withDatabase().map((folder) => [`${folder.agentId}/${folder.folder}`, folder]),
-    );
-    for (const agentId of directoriesIn(config.data).filter(isDeviceId)) {
-      for (const folder of directoriesIn(path.join(config.data, agentId))) {
-        if (folderIdPattern.test(folder)) known.set(`${agentId}/${folder}`, { agentId, folder });
-      }
-    }
-    return [...known.values()];
-  }
-
-  #withDatabase(): HeldFolder[] {
-    const databases = path.join(this.#deps.home.directory, 'db');
-    const agents = fs.existsSync(databases) ? directoriesIn(databases).filter(isDeviceId) : [];
-    return agents.flatMap((agentId) =>
-      fs
-        .readdirSync(path.join(databases, agentId))
-        .filter((name) => name.endsWith(databaseSuffix))
-        .map((name) => name.slice(0, -databaseSuffix.length))
-        .filter((folder) => folderIdPattern.test(folder))
-        .map((folder) => ({ agentId, folder })),
-    );
   }
 }
 
@@ -391,25 +308,6 @@ function ofKind(store: AgentStore, folder: string, kind: FolderKind | null): Age
   throw new CodedError('PROTOCOL_VIOLATION', `folder ${folder} is held as ${store.kind}, not as ${kind}`, {
     hint: 'a folder cannot change its kind: give it another id on the agent',
   });
-}
-
-function directoriesIn(directory: string): string[] {
-  try {
-    return fs
-      .readdirSync(directory, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => entry.name)
-      .sort();
-  } catch (error) {
-    throw new CodedError(
-      'DISK_FAILED',
-      `${directory} cannot be read: ${systemErrorCode(error) ?? String(error)}`,
-      {
-        hint: 'is the disk mounted? its directory is named in receiver.yaml as data',
-        cause: error,
-      },
-    );
-  }
 }
 
 function resolvesTo(text: string, agentId: DeviceId): boolean {

@@ -26,7 +26,6 @@ import type { Successions } from './successions.ts';
 import { listPoint } from './point-listing.ts';
 import type { ForgetListing, ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
 import { freezeOf } from './receiver-status.ts';
-import { scrubReport, scrubStatus } from './scrub-status.ts';
 import type { Scrubber } from './scrub/scrubber.ts';
 
 /** What only a running receiver can do. */
@@ -167,9 +166,9 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       ),
     scrub: async ({ all }, signal) => {
       const scrubber = await deps.scrubber();
-      return scrubReport(await scrubber.run({ all }, signal ?? new AbortController().signal));
+      return scrubber.run({ all }, signal ?? new AbortController().signal);
     },
-    scrubStatus: async () => scrubStatus((await deps.scrubber()).progress()),
+    scrubStatus: async () => (await deps.scrubber()).status(),
     reindex: async () => ({ folders: await reindexAll(await deps.copiesOnDisk(), deps.running) }),
   };
 }
@@ -248,7 +247,7 @@ function agentWithFolder(copies: AgentCopies, folder: string): DeviceId {
 
 async function reindexAll(copies: AgentCopies, running: RunningReceiver | null) {
   const done: { agent: string; id: string; files: number | null; versions: number }[] = [];
-  const vanished = copies.vanished();
+  const vanished = copies.places.vanished();
   for (const agentId of new Set([...copies.agentIds(), ...vanished.map((copy) => copy.agentId)])) {
     const reindex = async (): Promise<void> => {
       const lost = vanished.filter((copy) => copy.agentId === agentId).map(({ folder }) => folder);

@@ -39,7 +39,7 @@ export function createScrubber(deps: Deps): Scrubber {
   };
   const memory = new ScrubMemory({ file: path.join(config.data, 'scrub.json') });
   const clocks = { now: () => Date.now(), steadyNow: () => performance.now() };
-  const isHere = (): boolean => !copies.isDiskGone();
+  const isHere = (): boolean => !copies.places.isDiskGone();
   const isPartHidden = (): boolean => {
     try {
       return copies.closed().length > 0 || copies.agentIds().some((agentId) => points.isHidden(agentId));

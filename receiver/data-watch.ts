@@ -2,7 +2,8 @@ import type { AlarmBoard } from '../shared/alarm-board.ts';
 import { isCoded } from '../shared/errors/coded-error.ts';
 import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Logger } from '../shared/io/logger.ts';
-import type { AgentCopies, HeldFolder } from './agent-copies.ts';
+import type { AgentCopies } from './agent-copies.ts';
+import type { HeldFolder } from './copy-places.ts';
 
 const checkIntervalMs = 5000;
 /** A store that failed is opened anew after so many checks, as its disk may be full or dying. */
@@ -35,9 +36,7 @@ export class DataWatch {
 
   start(): void {
     this.#timer = setTimeout(() => {
-      this.#checking = this.check().finally(() => {
-        if (this.#timer !== null) this.start();
-      });
+      this.#checking = this.#checkAgain();
     }, checkIntervalMs);
   }
 
@@ -46,6 +45,16 @@ export class DataWatch {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     await this.#checking;
+  }
+
+  /** Never rejects. */
+  async #checkAgain(): Promise<void> {
+    try {
+      await this.check();
+    } catch (error) {
+      this.#deps.logger.error({ err: error }, 'the copies could not be looked at; that is tried again');
+    }
+    if (this.#timer !== null) this.start();
   }
 
   /** Looks at all copies once. */
@@ -60,10 +69,10 @@ export class DataWatch {
       }
     }
     await this.#reopenFailed();
-    for (const lost of copies.vanished()) this.#lost.set(`${lost.agentId}/${lost.folder}`, lost);
+    for (const lost of copies.places.vanished()) this.#lost.set(`${lost.agentId}/${lost.folder}`, lost);
     for (const [key, { agentId, folder }] of this.#lost) {
-      if (copies.hasVanished(agentId, folder)) {
-        this.#alarm(agentId, folder, copies.missing(agentId, folder));
+      if (copies.places.hasVanished(agentId, folder)) {
+        this.#alarm(agentId, folder, copies.places.missing(agentId, folder));
         continue;
       }
       this.#lost.delete(key);

@@ -8,9 +8,10 @@ import { addressesOnceStarted } from '../shared/link/advertised-addresses.ts';
 import { defaultLinkLimits } from '../shared/link/link-limits.ts';
 import { PairingDesk } from '../shared/link/pairing-desk.ts';
 import { PeerBook } from '../shared/link/peer-book.ts';
-import { AgentCopies, type HeldFolder } from './agent-copies.ts';
+import { AgentCopies } from './agent-copies.ts';
 import { AgentGuards } from './agent-guards.ts';
 import { readReceiverConfig } from './config.ts';
+import type { HeldFolder } from './copy-places.ts';
 import { createReceiverCommands } from './create-receiver-commands.ts';
 import { createPointBooks } from './create-point-books.ts';
 import { PointForgetting } from './point-forgetting.ts';
@@ -89,7 +90,7 @@ export function createOfflineReceiverCommands(home: Home): {
     },
     copies: allCopies,
     copiesOnDisk: async () =>
-      openCopies(copies, ({ agentId, folder }) => copies.hasVanished(agentId, folder)),
+      openCopies(copies, ({ agentId, folder }) => copies.places.hasVanished(agentId, folder)),
     forgetting: new PointForgetting(
       {
         bookOf: async (agentId) => points.of(agentId),

@@ -22,7 +22,7 @@ type Deps = {
   bookOf: (agentId: DeviceId) => Promise<Book>;
   copies: {
     foldersOf(agentId: DeviceId): [string, AgentStore][];
-    isHeld(agentId: DeviceId, folder: string): boolean;
+    places: { isHeld(agentId: DeviceId, folder: string): boolean };
   };
   /** A restore reads of that agent: nothing of it may go now. */
   isRead: (agentId: DeviceId) => boolean;
@@ -105,7 +105,7 @@ export class PointForgetting {
     const open = new Set(copies.foldersOf(agentId).map(([folder]) => folder));
     const closed = forgotten
       .flatMap(({ record }) => record?.folders ?? [])
-      .find(({ id }) => !open.has(id) && copies.isHeld(agentId, id));
+      .find(({ id }) => !open.has(id) && copies.places.isHeld(agentId, id));
     if (closed !== undefined) return { ...removed, waitsFor: `folder ${closed.id}, which cannot be opened` };
     await book.settle(forgotten.map(({ id }) => id));
     return removed;

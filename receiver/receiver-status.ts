@@ -18,7 +18,6 @@ import type {
 } from './receiver-commands.ts';
 import { latestRemovalMs } from './retention/latest-removal.ts';
 import type { PointRules } from './retention/point-retention.ts';
-import { scrubStatus } from './scrub-status.ts';
 import type { Scrubber } from './scrub/scrubber.ts';
 import type { RecipientHistory } from './store/recipient-history.ts';
 
@@ -53,8 +52,8 @@ export function receiverStatus(deps: Deps): ReceiverStatus {
     version: programVersion,
     listening: [...deps.listening],
     agents: [...agentIds].map((agentId) => agentStatus(deps, agentId)),
-    disk: deps.copies.isDiskGone() ? { freeBytes: 0, usedBytes: 0 } : diskStatus(deps.dataDirectory),
-    scrub: scrubStatus(deps.scrubber.progress()),
+    disk: deps.copies.places.isDiskGone() ? { freeBytes: 0, usedBytes: 0 } : diskStatus(deps.dataDirectory),
+    scrub: deps.scrubber.status(),
     alarms: deps.alarms.list(),
   };
 }

@@ -69,7 +69,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     );
   }
   try {
-    if (!copies.isDiskGone()) writeRestoreText(config.data);
+    if (!copies.places.isDiskGone()) writeRestoreText(config.data);
   } catch (error) {
     alarms.raise('RESTORE.txt', 'DISK_FAILED', error instanceof Error ? error.message : String(error));
   }

@@ -42,7 +42,7 @@ export async function succeedDevice(deps: Deps, texts: { old: string; next: stri
   const home = successions.homeOf(old);
   if (old === next)
     throw refusal('both IDs are of one device', 'name the old device first, then the new one');
-  if (!copies.holdsOf(home))
+  if (!copies.places.holdsOf(home))
     throw refusal(
       `nothing is held of device ${old}`,
       'there is nothing to go on with: pair with the new one',
@@ -101,7 +101,7 @@ function assertMay(
       `device ${next} goes on with the data of ${other} already`,
       'a device goes on with the data of one other only',
     );
-  if (other === next && next !== home && copies.holdsOf(next)) {
+  if (other === next && next !== home && copies.places.holdsOf(next)) {
     const place = path.join(dataDirectory, next);
     throw refusal(
       `of device ${next} there are data of its own, which would be mixed with those of ${old}`,

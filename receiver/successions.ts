@@ -158,17 +158,23 @@ function readSuccessors(file: string): Successor[] | null {
   try {
     text = fs.readFileSync(file, 'utf8');
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) return null;
-    throw error;
+    const code = systemErrorCode(error);
+    if (code === null) throw error;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+    throw damaged(file, `cannot be read: ${code}`, error);
   }
   try {
     return fileSchema.parse(JSON.parse(text)).successors;
   } catch (cause) {
-    throw new CodedError('HOME_INVALID', `${file} cannot be understood`, {
-      hint: 'it says which device goes on with this data: put it back from a backup; or stop the receiver, move it away, say "succeed" again, and only then start the receiver',
-      cause,
-    });
+    throw damaged(file, 'cannot be understood', cause);
   }
+}
+
+function damaged(file: string, what: string, cause: unknown): CodedError {
+  return new CodedError('HOME_INVALID', `${file} ${what}`, {
+    hint: 'it says which device goes on with this data: put it back from a backup; or stop the receiver, move it away, say "succeed" again, and only then start the receiver',
+    cause,
+  });
 }
 
 /** The same, and null as well where it is damaged. */

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import { parseTypedPath } from '../../shared/records/relative-path.ts';
 import { processOutput, type ProcessLimits } from './source-process.ts';
 import type { CommandFacts, Source, SourceEntry } from './source.ts';
+import { streamedFile } from './streamed-file.ts';
 
 export type CommandSourceOptions = {
   /** A shell command line; `redis-cli --rdb -` for example. */
@@ -27,9 +27,12 @@ export class CommandSource implements Source {
     return Promise.resolve({ kind: 'command', pipefail: hasBash() });
   }
 
-  // oxlint-disable-next-line require-await -- an async generator, as every source's entries are
-  async *entries(signal: AbortSignal): AsyncGenerator<SourceEntry, void, void> {
-    const { command, fileName, limits } = this.#options;
+  entries(signal: AbortSignal): AsyncGenerator<SourceEntry, void, void> {
+    return streamedFile(this.#options.fileName, 'the output of the command', this.#output(signal));
+  }
+
+  async *#output(signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
+    const { command, limits } = this.#options;
     const shell = hasBash() ? ['bash', '-o', 'pipefail', '-c'] : ['sh', '-c'];
     const plan = {
       label: 'the command',
@@ -38,28 +41,12 @@ export class CommandSource implements Source {
       secrets: [],
       input: null,
     };
-    const walk = { finished: false };
-    yield {
-      path: parseTypedPath(fileName),
-      kind: 'file',
-      mode: 0o600,
-      uid: process.getuid?.() ?? 0,
-      gid: process.getgid?.() ?? 0,
-      mtimeNs: BigInt(Date.now()) * 1_000_000n,
-      target: null,
-      size: null,
-      content: (async function* () {
-        let bytes = 0;
-        for await (const piece of processOutput(plan, signal, limits)) {
-          bytes += piece.length;
-          yield piece;
-        }
-        if (bytes === 0) throw new CodedError('SOURCE_FAILED', 'the command printed nothing');
-        walk.finished = true;
-      })(),
-    };
-    if (!walk.finished)
-      throw new CodedError('SOURCE_FAILED', 'the output of the command was not read to its end');
+    let bytes = 0;
+    for await (const piece of processOutput(plan, signal, limits)) {
+      bytes += piece.length;
+      yield piece;
+    }
+    if (bytes === 0) throw new CodedError('SOURCE_FAILED', 'the command printed nothing');
   }
 
   fingerprint(): Promise<null> {

@@ -1,9 +1,9 @@
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
-import { parseTypedPath } from '../../shared/records/relative-path.ts';
 import { CustomArchiveWalker } from './custom-archive-walker.ts';
 import { PostgresPrograms, type PostgresAccess } from './postgres-programs.ts';
-import { processOutput, type ProcessLimits } from './source-process.ts';
+import { processOutput, type ProcessLimits, type ProcessPlan } from './source-process.ts';
 import type { PostgresFacts, Source, SourceEntry, TableFacts } from './source.ts';
+import { streamedFile } from './streamed-file.ts';
 
 export type PostgresSourceOptions = PostgresAccess & {
   /** Name of the dump in the version. */
@@ -76,28 +76,17 @@ export class PostgresSource implements Source {
       '-Z0',
       `--lock-wait-timeout=${this.#options.lockWaitTimeoutMs}`,
     ]);
+    yield* streamedFile(this.#options.fileName, 'the dump', this.#archive(plan, signal));
+  }
+
+  async *#archive(plan: ProcessPlan, signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
     const walker = new CustomArchiveWalker();
-    const walk = { finished: false };
-    const limits = this.#options.limits;
-    yield {
-      path: parseTypedPath(this.#options.fileName),
-      kind: 'file',
-      mode: 0o600,
-      uid: process.getuid?.() ?? 0,
-      gid: process.getgid?.() ?? 0,
-      mtimeNs: BigInt(Date.now()) * 1_000_000n,
-      target: null,
-      size: null,
-      content: (async function* () {
-        for await (const piece of processOutput({ ...plan, largeBuffer: true }, signal, limits)) {
-          walker.push(piece);
-          yield piece;
-        }
-        walker.finish();
-        walk.finished = true;
-      })(),
-    };
-    if (!walk.finished) throw new CodedError('SOURCE_FAILED', 'the dump was not read to its end');
+    const { limits } = this.#options;
+    for await (const piece of processOutput({ ...plan, largeBuffer: true }, signal, limits)) {
+      walker.push(piece);
+      yield piece;
+    }
+    walker.finish();
   }
 
   /** A database that runs changes all the time: nothing cheap tells that it did not. */

@@ -57,7 +57,8 @@ export class UploadLimiter {
         return granted.finally(() => own.delete(turn));
       },
       sent: (claimed, bytes) => {
-        if (claimed === bytes) return;
+        // what was claimed at the end was not taken from anybody
+        if (claimed === bytes || (ended && bytes < claimed)) return;
         this.#turns.charge(receiverId, bytes - claimed, this.#deps.steadyNow());
         if (bytes < claimed) this.#grant();
       },

@@ -92,6 +92,8 @@ export class UploadTurns {
   #take(lane: Lane, bytes: number, nowMs: number): void {
     lane.bucket.take(bytes, nowMs);
     this.#total.take(bytes, nowMs);
+    // where nothing is shared there are no places: what went then must hold nobody up later
+    if (this.#rates.total === null) return;
     // who asks again soon keeps its place; who was away or held back catches up no more than a piece
     lane.end = Math.max(lane.end, this.#place - this.#total.pieceBytesMax) + bytes;
   }

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
-import type { ReceiverCommands, ScrubReport, ScrubStatus } from '../receiver-commands.ts';
+import type { ReceiverCommands } from '../receiver-commands.ts';
+import type { ScrubReport, ScrubStatus } from '../scrub/scrub-report.ts';
 import { withReceiver } from './with-receiver.ts';
 
 const progressIntervalMs = 1000;

@@ -174,9 +174,16 @@ export class PointBook {
         this.#deps.logger.warn({ code: error.code, reason: error.message }, 'a restore point is refused');
         return this.#refuse(error.code);
       }
+      const id = pointId(point, record);
+      // its files are damaged here: what is known of it, the owner's pin perhaps, does not change
+      if (known.forgotten.has(id)) return { held: true, code: null };
+      if (known.points.has(id)) {
+        await this.#store.restore(id, point, { record, signature });
+        this.#needed = null;
+        return { held: true, code: null };
+      }
       if (this.#deps.isForgotten(point)) return this.#refuse('POINT_TOO_LATE');
       this.#announce(point);
-      const id = pointId(point, record);
       const pin = this.#grantedPin(point);
       try {
         await this.#store.add(id, point, { record, signature }, this.#taken(id, pin));
@@ -187,11 +194,14 @@ export class PointBook {
     });
   }
 
-  /** The owner's pin, in place of any other. @throws CodedError DISK_FAILED, STORE_FULL */
-  pin(id: string, label: string): Promise<void> {
-    return this.#oneByOne(async () => {
+  /** The owner's pin, in place of any other. @throws CodedError POINT_UNKNOWN (it went meanwhile), DISK_FAILED, STORE_FULL */
+  async pin(id: string, label: string): Promise<void> {
+    const isHeld = await this.#oneByOne(async () => {
+      if (!this.#store.known.points.has(id)) return false;
       await this.#store.note([{ type: 'pinned', id, label, wallAt: this.#deps.now() }]);
+      return true;
     });
+    if (!isHeld) throw unknownPoint(id);
   }
 
   /** Whether there was a pin. @throws CodedError DISK_FAILED, STORE_FULL */
@@ -322,8 +332,7 @@ export class PointBook {
   #whyKept(ids: readonly string[]): CodedError | null {
     for (const id of ids) {
       const facts = this.#store.known.points.get(id);
-      if (facts === undefined)
-        return new CodedError('POINT_UNKNOWN', `restore point ${id} is not held any more`);
+      if (facts === undefined) return unknownPoint(id);
       if (facts.pin !== null)
         return new CodedError('POINT_PINNED', `restore point ${id} is pinned: ${facts.pin.label}`, {
           hint: `nothing was forgotten; if it shall go, say first: mastokeep-receiver unpin ${id}`,
@@ -367,4 +376,8 @@ export class PointBook {
     this.#last = run.catch(() => null);
     return run;
   }
+}
+
+function unknownPoint(id: string): CodedError {
+  return new CodedError('POINT_UNKNOWN', `restore point ${id} is not held any more`);
 }

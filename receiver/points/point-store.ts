@@ -106,18 +106,17 @@ export class PointStore {
     return this.#records.has(id) ? this.#files.read(id) : null;
   }
 
-  /** Its files first, then the fact. */
-  async add(
-    id: string,
-    point: PointRecord,
-    { record, signature }: ReceivedPoint,
-    fact: PointFact,
-  ): Promise<void> {
+  /** Its files first, then the fact: without them it would speak of a point that is lost. */
+  async add(id: string, point: PointRecord, files: ReceivedPoint, fact: PointFact): Promise<void> {
+    await this.restore(id, point, files);
+    await this.#append([fact]);
+  }
+
+  /** The files of a point of which the facts are known already. */
+  async restore(id: string, point: PointRecord, { record, signature }: ReceivedPoint): Promise<void> {
     await this.#ready();
     await this.#files.write(id, record, signature);
-    // without it the fact would speak of a point that is lost
     this.#records.set(id, { record: point, hash: recordHash(record), signature });
-    await this.#append([fact]);
   }
 
   /** Facts that concern no files. */

@@ -2,6 +2,8 @@ import type { AlarmBoard } from '../../shared/alarm-board.ts';
 import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import { yieldToOthers } from '../store/journal.ts';
+import { ScrubFindings, wholeBytes } from './scrub-findings.ts';
+import type { ScrubReport, ScrubStatus } from './scrub-report.ts';
 import {
   beginPass,
   bytesPerSecond,
@@ -12,38 +14,8 @@ import {
   type ScrubOptions,
   type ScrubState,
 } from './scrub-state.ts';
-import { lacksRoom, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
-import { displayExtra, extrasMax, tellSubject } from './subject-alarms.ts';
-
-/** What a whole pass came to. */
-export type ScrubResult = {
-  startedAt: number;
-  readBytes: number;
-  found: number;
-  repaired: number;
-  damaged: number;
-  /**
-   * Of each subject that is not as it should be, or was not (`found`, since the program started), with names for people;
-   * `lacksRoom`: why there is no room to make it whole.
-   */
-  subjects: {
-    name: string;
-    damaged: number;
-    lacksRoom: string | null;
-    files: readonly string[];
-    found: readonly string[];
-    extras: readonly string[];
-  }[];
-  skipped: boolean;
-};
-
-export type ScrubProgress = Pick<ScrubState, 'startedAt' | 'readBytes' | 'found' | 'repaired' | 'done'> & {
-  coveredAt: number | null;
-  damaged: number;
-  /** Why there is no room to make that whole; null where that is not the reason. */
-  lacksRoom: string | null;
-  wholeBytes: number;
-};
+import type { ScrubStep, ScrubSubject } from './scrub-subject.ts';
+import { extrasMax } from './subject-alarms.ts';
 
 type Deps = {
   /** Sorted by key. */
@@ -70,7 +42,6 @@ const wholeIntervalMs = 60_000;
 const retryMs = 60_000;
 const attemptsMax = 3;
 const shortestRestMs = 5;
-const foundShownMax = 20;
 
 /** Ends a step when the program stops, or a pass begins anew. */
 class ScrubInterrupted extends Error {}
@@ -96,15 +67,12 @@ export class Scrubber {
   #whole = { bytes: 0, at: Number.NEGATIVE_INFINITY };
   /** Whether the state is what the memory had. */
   #recalled = false;
-  /** Why subjects cannot be made whole for want of room, by key. */
-  readonly #lacksRoom = new Map<string, string>();
+  readonly #findings: ScrubFindings;
   readonly #waiting = new Set<() => void>();
-  /** The first of what was damaged in this pass, by subject. */
-  readonly #found = new Map<string, readonly string[]>();
-
   constructor(deps: Deps, options: ScrubOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#findings = new ScrubFindings(deps);
     this.#state = beginPass(null, deps.now());
     this.#repairedAt = deps.steadyNow();
     this.#recall();
@@ -112,7 +80,7 @@ export class Scrubber {
 
   /** Begins to read after so long, unless a command cannot wait. */
   start(delayMs: number): void {
-    for (const subject of this.#deps.subjects()) this.#tell(subject);
+    for (const subject of this.#deps.subjects()) this.#findings.tell(subject, this.#state);
     this.#running ??= this.#loop(delayMs);
   }
 
@@ -126,28 +94,15 @@ export class Scrubber {
     for (const resolve of this.#waiting) resolve();
   }
 
-  progress(): ScrubProgress {
-    const { startedAt, readBytes, found, repaired, done, coveredAt } = this.#state;
-    const subjects = this.#deps.subjects();
-    const damaged = subjects.reduce((sum, subject) => sum + subject.damage().count, 0);
-    return {
-      startedAt,
-      readBytes,
-      found,
-      repaired,
-      done,
-      coveredAt,
-      damaged,
-      lacksRoom: [...this.#lacksRoom.values()][0] ?? null,
-      wholeBytes: wholeBytes(subjects),
-    };
+  status(): ScrubStatus {
+    return this.#findings.status(this.#state);
   }
 
   /**
    * Reads on at full speed until the pass is through; `all`: a new one, from the beginning.
    * @throws CodedError DISK_FAILED (the disk is not there), the reason of the signal
    */
-  async run({ all }: { all: boolean }, signal: AbortSignal): Promise<ScrubResult> {
+  async run({ all }: { all: boolean }, signal: AbortSignal): Promise<ScrubReport> {
     if (!this.#recall()) throw new CodedError('DISK_FAILED', 'the disk with the copies is not there');
     if (all || this.#state.done) this.#beginAnew();
     this.#hurried += 1;
@@ -158,13 +113,13 @@ export class Scrubber {
     } finally {
       this.#hurried -= 1;
     }
-    return this.#result();
+    return this.#findings.report(this.#state);
   }
 
   #beginAnew(): void {
     this.#state = beginPass(this.#state, this.#deps.now());
     this.#pass += 1;
-    this.#found.clear();
+    this.#findings.beginPass();
   }
 
   async #passEnded(signal: AbortSignal): Promise<void> {
@@ -237,12 +192,9 @@ export class Scrubber {
     }
   }
 
-  #take(subject: ScrubSubject, { next, found, repaired, lacksRoom, extras }: ScrubStep): void {
-    if (found.length > 0) {
-      this.#noteRoom(subject, lacksRoom);
-      const names = [...(this.#found.get(subject.key) ?? []), ...found];
-      this.#found.set(subject.key, names.slice(0, foundShownMax));
-    }
+  #take(subject: ScrubSubject, step: ScrubStep): void {
+    const { next, found, repaired, extras } = step;
+    this.#findings.note(subject, step);
     const known = this.#state.extras[subject.key] ?? [];
     const all = [...new Set([...known, ...extras])].slice(0, extrasMax);
     this.#state = {
@@ -253,7 +205,7 @@ export class Scrubber {
       at: next,
       extras: { ...this.#state.extras, [subject.key]: all },
     };
-    this.#tell(subject);
+    this.#findings.tell(subject, this.#state);
     if (next === null) this.#goOn(subject);
     this.#store(false);
   }
@@ -293,54 +245,11 @@ export class Scrubber {
     this.#repairedAt = this.#deps.steadyNow();
     for (const subject of this.#deps.subjects()) {
       if (this.#stopped) return;
-      try {
-        await subject.repair();
-        this.#noteRoom(subject, null);
-      } catch (error) {
-        if (lacksRoom(error)) this.#noteRoom(subject, error.message);
-        this.#deps.logger.warn(
-          { subject: subject.key, err: error },
-          'damaged files cannot be made whole now',
-        );
-      }
+      await this.#findings.repair(subject);
       const extras = (this.#state.extras[subject.key] ?? []).filter((name) => subject.isExtra(name));
       this.#state = { ...this.#state, extras: { ...this.#state.extras, [subject.key]: extras } };
-      this.#tell(subject);
+      this.#findings.tell(subject, this.#state);
     }
-  }
-
-  #tell(subject: ScrubSubject): void {
-    const { key, name, remedy } = subject;
-    const { count: damaged, names } = subject.damage();
-    if (damaged === 0) this.#lacksRoom.delete(key);
-    const lacksRoom = this.#lacksRoom.get(key) ?? null;
-    const extras = this.#state.extras[key] ?? [];
-    tellSubject(this.#deps.alarms, { key, name, remedy, damaged, names, lacksRoom, extras });
-  }
-
-  #noteRoom({ key }: ScrubSubject, lacksRoom: string | null): void {
-    if (lacksRoom === null) this.#lacksRoom.delete(key);
-    else this.#lacksRoom.set(key, lacksRoom);
-  }
-
-  #result(): ScrubResult {
-    const { startedAt, readBytes, found, repaired, skipped, extras } = this.#state;
-    const subjects = this.#deps.subjects().map((subject) => {
-      const { count, names } = subject.damage();
-      return {
-        name: subject.name,
-        damaged: count,
-        lacksRoom: this.#lacksRoom.get(subject.key) ?? null,
-        files: names,
-        found: this.#found.get(subject.key) ?? [],
-        extras: (extras[subject.key] ?? []).map(displayExtra),
-      };
-    });
-    const damaged = subjects.reduce((sum, subject) => sum + subject.damaged, 0);
-    const shownSubjects = subjects.filter(
-      (subject) => subject.damaged + subject.found.length + subject.extras.length > 0,
-    );
-    return { startedAt, readBytes, found, repaired, damaged, subjects: shownSubjects, skipped };
   }
 
   async #pace(bytes: number, pass: number): Promise<void> {
@@ -395,8 +304,4 @@ export class Scrubber {
       alarms.raise('scrub memory', 'DISK_FAILED', `how far the scrub is cannot be kept: ${message}`);
     }
   }
-}
-
-function wholeBytes(subjects: readonly ScrubSubject[]): number {
-  return subjects.reduce((sum, subject) => sum + subject.bytes(), 0);
 }

@@ -52,8 +52,8 @@ export class BatchFilesThread implements BatchFiles {
     // whoever waits for a batch keeps the program running
     worker.unref();
     worker.on('message', (answer: BatchFilesAnswer) => this.#answered(answer));
-    worker.on('error', (error: Error) => this.#ended(error));
-    worker.on('exit', () => this.#ended(new Error('it has ended')));
+    worker.on('error', (error: Error) => this.#ended(worker, error));
+    worker.on('exit', () => this.#ended(worker, new Error('it has ended')));
     return worker;
   }
 
@@ -67,7 +67,9 @@ export class BatchFilesThread implements BatchFiles {
     }
   }
 
-  #ended(cause: Error): void {
+  #ended(worker: Worker, cause: Error): void {
+    // one that failed ends afterwards, and another one may be at work by then
+    if (this.#worker !== worker) return;
     this.#worker = null;
     const waiters = [...this.#waiters.values()];
     this.#waiters.clear();

@@ -7,8 +7,9 @@ import type { JournalEntry } from './journal-entry.ts';
 import { decodeJournalLine } from './journal-line.ts';
 import { committedBatches } from './journal-replay.ts';
 import { readSegment, segmentFile } from './journal.ts';
-import { MirrorIndex, type JournalMark } from './mirror-index.ts';
-import { unknownMark } from './salvage.ts';
+import type { JournalMark } from './index-meta.ts';
+import { MirrorIndex } from './mirror-index.ts';
+import { unknownMark } from './salvage-begin.ts';
 
 /** A journal that ends at `mark`, and the database of the same store. */
 export type BooksInput = {

@@ -2,7 +2,7 @@ import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { FileRecord, PathState } from '../../shared/records/file-record.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import type { BeginEntry } from './journal-entry.ts';
-import type { IndexMeta } from './mirror-index.ts';
+import type { IndexMeta } from './index-meta.ts';
 
 /**
  * Records up to a checkpoint of the agent; `missing`: announced in it and gone before their content was sent. `isHead`: the

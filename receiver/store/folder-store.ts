@@ -9,7 +9,8 @@ import { nextBegin } from './commit-batch.ts';
 import type { FreeSpace } from './free-space.ts';
 import { hashOf, sizeOf, type Holding } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
-import type { IndexMeta, MirrorIndex } from './mirror-index.ts';
+import type { IndexMeta } from './index-meta.ts';
+import type { MirrorIndex } from './mirror-index.ts';
 import type { PartialContent } from './partial-contents.ts';
 import type { Staging } from './staging.ts';
 import type { StoreLayout } from './store-layout.ts';
@@ -125,9 +126,12 @@ export class FolderStore<Parts extends FolderStoreParts> {
     this.#closed = true;
     await this.#last;
     this.#leaveQuota();
-    this.parts.journal.close();
-    this.parts.index.close();
-    this.parts.lock.release();
+    try {
+      this.parts.journal.close();
+    } finally {
+      this.parts.index.close();
+      this.parts.lock.release();
+    }
   }
 
   /**

@@ -2,7 +2,7 @@ import type { Disk, DiskPath } from '../../shared/io/disk.ts';
 import type { BeginEntry, ChangeEntry, CommitEntry, JournalEntry } from './journal-entry.ts';
 import { decodeJournalLine } from './journal-line.ts';
 import { readSegment } from './journal.ts';
-import type { JournalMark } from './mirror-index.ts';
+import type { JournalMark } from './index-meta.ts';
 import type { IntentBatch } from './tree-writer.ts';
 
 /** What the segments say, before anything is applied. */

@@ -4,7 +4,7 @@ import { crashPoint } from '../../shared/io/crash-point.ts';
 import type { Disk, DiskPath } from '../../shared/io/disk.ts';
 import type { HeaderEntry, JournalFormat, JournalEntry } from './journal-entry.ts';
 import { decodeJournalLine, encodeJournalLine } from './journal-line.ts';
-import type { JournalMark } from './mirror-index.ts';
+import type { JournalMark } from './index-meta.ts';
 
 /** About four times what a row takes in a snapshot. */
 const compactionBytesPerRow = 1600;

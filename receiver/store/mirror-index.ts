@@ -1,8 +1,8 @@
 import type Database from 'better-sqlite3';
 import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
-import type { FeedPosition } from '../../shared/records/feed-position.ts';
 import { corrupt, databaseError } from './index-errors.ts';
 import { DamageIndex, isWhole } from './damage-index.ts';
+import { formatIndexMeta, parseIndexMeta, type IndexMeta, type JournalMark } from './index-meta.ts';
 import { IntervalIndex, intervalQueries, intervalSchema, type MomentInterval } from './interval-index.ts';
 import {
   byPath,
@@ -16,21 +16,6 @@ import {
 } from './index-rows.ts';
 import type { BeginEntry, ChangeEntry, LiveState, Replaced } from './journal-entry.ts';
 import { SweepMemory } from './sweep-memory.ts';
-
-/** A byte offset in a journal segment up to which the index holds everything; `checksum`: of the line that ends there. */
-export type JournalMark = { segment: number; offset: number; checksum: string };
-
-export type IndexMeta = {
-  mark: JournalMark;
-  position: FeedPosition | null;
-  /** The index that has named every live path, if one has. */
-  completeIndexId: Buffer | null;
-  lastBatch: number;
-  lastBatchAt: number;
-  nextVersionId: number;
-  /** Lines of the journal were lost, and no index was complete since. */
-  doubtful: boolean;
-};
 
 export type StoreUsage = { files: number; bytes: number; versions: number; versionBytes: number };
 
@@ -108,21 +93,7 @@ export class MirrorIndex {
   /** Null in an index that nothing was applied to. */
   meta(): IndexMeta | null {
     const text = this.#run(() => this.#statements.meta.get()) as { value: string } | undefined;
-    if (text === undefined) return null;
-    const meta = JSON.parse(text.value) as StoredMeta;
-    const { position, completeIndexId } = meta;
-    return {
-      ...meta,
-      position:
-        position === null
-          ? null
-          : {
-              indexId: Buffer.from(position.indexId, 'hex'),
-              sequence: position.sequence,
-              token: Buffer.from(position.token, 'hex'),
-            },
-      completeIndexId: completeIndexId === null ? null : Buffer.from(completeIndexId, 'hex'),
-    };
+    return text === undefined ? null : parseIndexMeta(text.value);
   }
 
   live(path: RelativePath): LiveRow | null {
@@ -329,20 +300,8 @@ export class MirrorIndex {
     return (this.#statements.liveRows.get() as { count: number }).count;
   }
 
-  #writeMeta({ position, completeIndexId, ...rest }: IndexMeta): void {
-    const stored: StoredMeta = {
-      ...rest,
-      position:
-        position === null
-          ? null
-          : {
-              indexId: position.indexId.toString('hex'),
-              sequence: position.sequence,
-              token: position.token.toString('hex'),
-            },
-      completeIndexId: completeIndexId?.toString('hex') ?? null,
-    };
-    this.#statements.setMeta.run(JSON.stringify(stored));
+  #writeMeta(meta: IndexMeta): void {
+    this.#statements.setMeta.run(formatIndexMeta(meta));
   }
 
   #run<T>(action: () => T): T {
@@ -353,11 +312,6 @@ export class MirrorIndex {
     }
   }
 }
-
-type StoredMeta = Omit<IndexMeta, 'position' | 'completeIndexId'> & {
-  position: { indexId: string; sequence: number; token: string } | null;
-  completeIndexId: string | null;
-};
 
 function prepareStatements(database: Database.Database) {
   const marks = stateColumns.replaceAll(/\w+/g, '?');

@@ -25,8 +25,9 @@ import {
   segmentFile,
   writeWhole,
 } from './journal.ts';
-import { MirrorIndex, type JournalMark } from './mirror-index.ts';
-import { unknownMark } from './salvage.ts';
+import type { JournalMark } from './index-meta.ts';
+import { MirrorIndex } from './mirror-index.ts';
+import { unknownMark } from './salvage-begin.ts';
 import { snapshotEntries } from './snapshot-entries.ts';
 import { cleanIncoming } from './partial-contents.ts';
 import { Staging } from './staging.ts';
@@ -96,8 +97,10 @@ export async function openStore(
   }
   await makeDirectories(deps.disk, options.directory, layout);
   const lock = lockDirectory(options.directory);
+  let recovered: Recovered | null = null;
   try {
-    const { index, journal, namer, opened } = await recover(deps, options, kind);
+    recovered = await recover(deps, options, kind);
+    const { index, journal, namer, opened } = recovered;
     cleanIncoming(deps.disk, layout.incoming, deps.now(), options.partialDaysMax);
     const quota = deps.quota.forFolders(kind.folders);
     const freeSpace = new FreeSpace(
@@ -126,6 +129,8 @@ export async function openStore(
       opened,
     };
   } catch (error) {
+    recovered?.journal.close();
+    recovered?.index.close();
     lock.release();
     throw error;
   }
@@ -181,6 +186,7 @@ async function recover(deps: StoreDeps, options: StoreOptions, kind: StoreKind):
   }
 
   let index = openIndex(options.databasePath, logger) ?? resetIndex(options.databasePath);
+  let journal: Journal | null = null;
   try {
     const wanted = index.meta()?.mark ?? null;
     const examined = examineJournal(disk, layout.journal, segments, wanted);
@@ -188,7 +194,7 @@ async function recover(deps: StoreDeps, options: StoreOptions, kind: StoreKind):
     // a batch is in the journal, durably, before the database has it
     const isShort = !isNew && wanted !== null && (index.meta()?.lastBatch ?? 0) > examined.lastBatch;
     const isOrphaned = isShort || (isNew && (wanted !== null || kind.holdsFiles(disk)));
-    const journal = await continueJournal(disk, layout, segments, identity, options, examined);
+    journal = await continueJournal(disk, layout, segments, identity, options, examined);
     // Where all of the journal is gone, or its end, the database is all there is.
     if (wanted !== null && !examined.holdsMark && !isNew && !isShort) {
       index.close();
@@ -226,6 +232,7 @@ async function recover(deps: StoreDeps, options: StoreOptions, kind: StoreKind):
     if (damaged !== null) await rewriteJournal(recovered);
     return recovered;
   } catch (error) {
+    journal?.close();
     index.close();
     throw error;
   }

@@ -56,12 +56,18 @@ export function isContentAt(
   if (content === null) return false;
   try {
     if (content.size !== size) return false;
-    const hasher = createHash('sha256');
-    for (let offset = 0; offset < size; offset += hashBytes) hasher.update(content.read(offset, hashBytes));
-    return hasher.digest().equals(hash);
+    return contentHash(content).equals(hash);
   } finally {
     content.close();
   }
+}
+
+/** SHA-256 of all of it. @throws CodedError DISK_FAILED */
+export function contentHash(content: ReadableContent): Buffer {
+  const hasher = createHash('sha256');
+  for (let offset = 0; offset < content.size; offset += hashBytes)
+    hasher.update(content.read(offset, hashBytes));
+  return hasher.digest();
 }
 
 const emptyHash = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';

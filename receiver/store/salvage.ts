@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Disk, DiskStat } from '../../shared/io/disk.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { FileState } from '../../shared/records/file-record.ts';
@@ -6,21 +5,16 @@ import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { BeginEntry, ChangeEntry, Holding } from './journal-entry.ts';
 import { yieldToOthers } from './journal.ts';
 import type { LiveRow } from './index-rows.ts';
-import type { JournalMark, MirrorIndex } from './mirror-index.ts';
-import { openContent } from './readable-content.ts';
+import type { MirrorIndex } from './mirror-index.ts';
 import { laterMoment, momentOf, type Moment } from './moment.ts';
+import { plainFileState } from './plain-file-state.ts';
+import { salvageBegin, unknownIndexId, unknownMark } from './salvage-begin.ts';
 import { placeBelow, type StoreLayout } from './store-layout.ts';
 import { parseVersionName } from './version-name.ts';
 
 type Deps = { disk: Disk; logger: Logger; now: () => number };
 
-/** No journal has it: an index with this mark is made anew when the salvage does not come to its end. */
-export const unknownMark: JournalMark = { segment: 0, offset: 0, checksum: '' };
-
 const changesAtOnce = 1000;
-const hashBytes = 4 * 1024 * 1024;
-const unknownIndexId = Buffer.alloc(8);
-
 /**
  * Makes the index agree with the trees after journal lines were lost: what is in `current/` is the state, what is in
  * `versions/` and in no row becomes a version by its name, rows whose bytes are nowhere stay as history without bytes.
@@ -51,21 +45,9 @@ class Salvager {
     this.#disk = deps.disk;
     this.#layout = layout;
     this.#index = index;
-    const meta = index.meta();
     const latest = index.intervals.latest();
     this.#unknown = latest === null ? 0n : momentOf(latest.number, latest.reached);
-    this.#begin = {
-      type: 'begin',
-      batch: (meta?.lastBatch ?? 0) + 1,
-      at: Math.max(deps.now(), (meta?.lastBatchAt ?? 0) + 1),
-      nextVersionId: meta?.nextVersionId ?? 1,
-      position: null,
-      indexNumber: 0,
-      completes: false,
-      settles: false,
-      forgets: true,
-      doubtful: true,
-    };
+    this.#begin = salvageBegin(index, deps.now());
   }
 
   async run(): Promise<void> {
@@ -100,11 +82,12 @@ class Salvager {
   }
 
   async #findVersions(): Promise<void> {
-    for (const [name, stat] of this.#files(this.#layout.versions)) {
+    for (const [name] of this.#files(this.#layout.versions)) {
       if (this.#index.isVersionName(name)) continue;
       const told = parseVersionName(name);
       if (told === null) continue;
-      const state = this.#read(placeBelow(this.#layout.versions, name), stat);
+      const state = plainFileState(this.#disk, placeBelow(this.#layout.versions, name));
+      if (state === null) continue;
       const path = told.path as RelativePath;
       this.#found.set(path, [...(this.#found.get(path) ?? []), { name, at: told.at, state }]);
       await yieldToOthers();
@@ -119,8 +102,9 @@ class Salvager {
       const [size, seconds] =
         said?.kind === 'file' ? [said.size, said.mtimeNs / 1_000_000_000n] : [null, null];
       if (size === stat.size && seconds === stat.mtimeNs / 1_000_000_000n) continue;
-      const state = this.#read(placeBelow(this.#layout.current, path), stat);
+      const state = plainFileState(this.#disk, placeBelow(this.#layout.current, path));
       await yieldToOthers();
+      if (state === null) continue;
       if (said?.kind === 'file' && said.hash.equals(state.hash)) continue;
       const arrivedAt = this.#arrivedAt(path, stat);
       const ended = row === null ? null : this.#ended(row);
@@ -220,17 +204,6 @@ class Salvager {
   #nextId(): number {
     this.#begin.nextVersionId += 1;
     return this.#begin.nextVersionId - 1;
-  }
-
-  /** Mode and owner are unknown until the agent names the path again. */
-  #read(place: string, { size, mtimeNs }: DiskStat): FileState {
-    const hasher = createHash('sha256');
-    const content = openContent(this.#disk, place);
-    if (content !== null) {
-      for (let offset = 0; offset < size; offset += hashBytes) hasher.update(content.read(offset, hashBytes));
-      content.close();
-    }
-    return { kind: 'file', size, mtimeNs, mode: 0o644, uid: 0, gid: 0, hash: hasher.digest() };
   }
 
   *#files(base: string, below = ''): Generator<[name: string, stat: DiskStat]> {

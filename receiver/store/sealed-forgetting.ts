@@ -10,7 +10,8 @@ import type { SealedVersion } from './sealed-store.ts';
 import { packsOf } from './sealed-version-files.ts';
 import { versionKey, type VersionIndex } from './version-index.ts';
 
-type Deps = {
+/** By what versions and packs of a sealed folder are found and removed. */
+export type SealedRemoval = {
   index: MirrorIndex;
   versions: VersionIndex;
   held: HeldContent;
@@ -28,9 +29,9 @@ type Deps = {
  * still refers to is in its newest version).
  */
 export class SealedForgetting {
-  readonly #deps: Deps;
+  readonly #deps: SealedRemoval;
 
-  constructor(deps: Deps) {
+  constructor(deps: SealedRemoval) {
     this.#deps = deps;
   }
 

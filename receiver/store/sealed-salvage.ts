@@ -1,19 +1,15 @@
-import { createHash } from 'node:crypto';
 import type { Disk } from '../../shared/io/disk.ts';
-import type { FileState } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { parseSealedObjectName } from '../../shared/sealing/object-name.ts';
-import type { BeginEntry, ChangeEntry } from './journal-entry.ts';
+import type { ChangeEntry } from './journal-entry.ts';
 import { yieldToOthers } from './journal.ts';
 import type { MirrorIndex } from './mirror-index.ts';
 import type { StoreDeps } from './open-store.ts';
-import { openContent } from './readable-content.ts';
-import { unknownMark } from './salvage.ts';
+import { plainFileState } from './plain-file-state.ts';
+import { salvageBegin, unknownIndexId, unknownMark } from './salvage-begin.ts';
 import { placeBelow, type StoreLayout } from './store-layout.ts';
 
 const changesAtOnce = 1000;
-const hashBytes = 4 * 1024 * 1024;
-const unknownIndexId = Buffer.alloc(8);
 
 /** Paths of the files in `packs/` and `versions/` that have the name of an object. */
 export function* sealedObjects(disk: Disk, layout: StoreLayout): Generator<RelativePath> {
@@ -35,19 +31,7 @@ export async function salvageSealed(
   layout: StoreLayout,
   index: MirrorIndex,
 ): Promise<void> {
-  const meta = index.meta();
-  const begin: BeginEntry = {
-    type: 'begin',
-    batch: (meta?.lastBatch ?? 0) + 1,
-    at: Math.max(now(), (meta?.lastBatchAt ?? 0) + 1),
-    nextVersionId: meta?.nextVersionId ?? 1,
-    position: null,
-    indexNumber: 0,
-    completes: false,
-    settles: false,
-    forgets: true,
-    doubtful: true,
-  };
+  const begin = salvageBegin(index, now());
   let counted = 0;
   const apply = (changes: ChangeEntry[]): void => {
     counted += changes.filter(({ type }) => type !== 'expire').length;
@@ -60,7 +44,7 @@ export async function salvageSealed(
   for (const path of found) {
     if (index.live(path) !== null) continue;
     const place = placeBelow(layout.current, path);
-    const state = readState(disk, place);
+    const state = plainFileState(disk, place);
     const name = parseSealedObjectName(path);
     if (state === null || (name?.kind === 'pack' && !name.hash.equals(state.hash))) {
       logger.warn({ path }, 'a damaged object of a sealed folder is left out');
@@ -100,19 +84,4 @@ export async function salvageSealed(
 function arrivedAt(disk: Disk, place: string, nowMs: number): number {
   const stat = disk.stat(place);
   return stat === null ? nowMs : Math.min(nowMs, Number(stat.ctimeNs / 1_000_000n));
-}
-
-function readState(disk: Disk, place: string): FileState | null {
-  const stat = disk.stat(place);
-  const content = openContent(disk, place);
-  if (stat === null || content === null) return null;
-  try {
-    const hasher = createHash('sha256');
-    for (let offset = 0; offset < stat.size; offset += hashBytes)
-      hasher.update(content.read(offset, hashBytes));
-    const common = { size: stat.size, mtimeNs: stat.mtimeNs, mode: 0o644, uid: 0, gid: 0 };
-    return { kind: 'file', ...common, hash: hasher.digest() };
-  } finally {
-    content.close();
-  }
 }

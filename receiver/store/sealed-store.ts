@@ -12,17 +12,16 @@ import { assertInOrder, nextBegin, type CommitBatch } from './commit-batch.ts';
 import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
 import type { LiveRow } from './index-rows.ts';
-import { sizeOf, type BeginEntry, type ChangeEntry, type LiveState, type SetEntry } from './journal-entry.ts';
+import type { BeginEntry, ChangeEntry, LiveState, SetEntry } from './journal-entry.ts';
 import type { LackingPacks } from './lacking-packs.ts';
 import type { HeldCopy } from './readable-content.ts';
 import { recipientHistory, type RecipientHistory } from './recipient-history.ts';
 import { packArrivals } from './pack-arrivals.ts';
 import { readSealedRecord, type SealedRecord } from './sealed-record.ts';
-import { asReceived, fileRows, hashOf, packPath, setEntry } from './sealed-entry.ts';
+import { asReceived, hashOf, packPath, setEntry } from './sealed-entry.ts';
+import { SealedExpiry } from './sealed-expiry.ts';
 import { SealedForgetting } from './sealed-forgetting.ts';
-import { expiringSealedVersions } from './sealed-retention.ts';
 import { SealedDamage } from './sealed-damage.ts';
-import { packsOf } from './sealed-version-files.ts';
 import type { AcceptedVersion } from './version-chain.ts';
 import { versionKey, type HeldVersion, type VersionIndex } from './version-index.ts';
 import { VersionIntake, type RefusedVersion, type TakenVersions } from './version-intake.ts';
@@ -50,11 +49,6 @@ export type SealedStoreParts = FolderStoreParts & {
   lacking: LackingPacks;
 };
 
-/** Packs of a dump that was not finished stay so long after their receipt, for the next run to refer to. */
-const leaseMs = 7 * 86_400_000;
-const rowsAtOnce = 1000;
-const versionsAtOnce = 20;
-
 /**
  * What a receiver keeps of one sealed folder of one agent: packs under their hash, and signed version records. Nothing
  * that an agent says replaces or removes any of it. Made by `openSealedStore`; changes are carried out one after the
@@ -67,6 +61,7 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   readonly contentBetween = null;
   readonly #intake: VersionIntake;
   readonly #agentKeys: AgentKeyObjects;
+  readonly #expiry: SealedExpiry;
   readonly #forgetting: SealedForgetting;
   readonly #damage: SealedDamage;
 
@@ -78,12 +73,14 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
       booksProblem: async () => this.#damage.booksProblem(),
     });
     this.#agentKeys = new AgentKeyObjects(parts);
-    this.#forgetting = new SealedForgetting({
+    const removal = {
       ...parts,
       list: () => this.listVersions(),
-      oneByOne: async (action) => this.oneByOne(action),
-      removeRows: async (rows, onRemoved) => this.#remove(rows, onRemoved),
-    });
+      oneByOne: async (action: () => Promise<void>) => this.oneByOne(action),
+      removeRows: async (rows: readonly LiveRow[], onRemoved: () => void) => this.#remove(rows, onRemoved),
+    };
+    this.#expiry = new SealedExpiry(removal);
+    this.#forgetting = new SealedForgetting(removal);
     this.#damage = new SealedDamage(parts);
     this.#intake = new VersionIntake({
       ...parts,
@@ -230,35 +227,14 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
     return { entries: [...keys, ...entries], next };
   }
 
-  /**
-   * Removes versions that no kept point needs, by `expiringSealedVersions`, and then packs whose lease is over and that no
-   * version needs; durable when it resolves, in batches. Cut off, or stopped between two batches, the next call finds what is left. Nothing as long as a
-   * signer's key is not known: which packs versions need is not known then.
-   */
+  /** Removes what the rules let go, by `SealedExpiry`. Nothing as long as a signer's key is not known: which packs versions need is not known then. */
   async expire(
     nowMs: number,
     kept: KeptHistory,
     isStopped: () => boolean = () => false,
   ): Promise<{ versions: number; packs: number; bytes: number }> {
-    const removed = { versions: 0, packs: 0, bytes: 0 };
-    if (this.parts.signers().length === 0) return removed;
-    removed.versions = await this.#expireVersions(nowMs, kept, isStopped);
-    for (let after: RelativePath | null = null; ;) {
-      const rows: LiveRow[] = this.parts.index.liveAfter(after, rowsAtOnce);
-      if (rows.length === 0 || isStopped()) return removed;
-      after = rows.at(-1)?.path ?? null;
-      // which of them are still unneeded is asked when nothing else happens any more
-      await this.oneByOne(async () => {
-        const expiring = rows.filter(({ path }) => {
-          const row = this.parts.index.live(path);
-          return row !== null && this.#mayGo(row, nowMs);
-        });
-        if (expiring.length === 0) return;
-        await this.#remove(expiring);
-        removed.packs += expiring.length;
-        removed.bytes += expiring.reduce((sum, { holding }) => sum + sizeOf(holding), 0);
-      });
-    }
+    if (this.parts.signers().length === 0) return { versions: 0, packs: 0, bytes: 0 };
+    return this.#expiry.run(nowMs, kept, isStopped);
   }
 
   /** What `forget` would remove. */
@@ -275,28 +251,6 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
   ): Promise<ForgottenHistory> {
     if (this.parts.signers().length === 0) return { versions: 0, bytes: 0 };
     return this.#forgetting.remove(forgotten, kept);
-  }
-
-  /** How many went. */
-  async #expireVersions(nowMs: number, kept: KeptHistory, isStopped: () => boolean): Promise<number> {
-    const { held, index, lacking, versions } = this.parts;
-    const expiring = expiringSealedVersions(this.listVersions(), nowMs, kept);
-    let gone = 0;
-    for (let at = 0; at < expiring.length && !isStopped(); at += versionsAtOnce) {
-      await this.oneByOne(async () => {
-        const going = expiring.slice(at, at + versionsAtOnce).flatMap((version) => {
-          // what its packs are nobody can say of a damaged one: it stays until it is mended
-          const packs = packsOf(version, held);
-          return packs === null ? [] : [{ version, packs }];
-        });
-        const rows = going.flatMap(({ version }) => fileRows(version, index));
-        if (rows.length === 0) return;
-        await this.#remove(rows, () => versions.remove(going));
-        for (const { version } of going) lacking.forgetVersion(versionKey(version));
-        gone += going.length;
-      });
-    }
-    return gone;
   }
 
   /** Packs that go are reported as missing, so that the agent does not refer to them. */
@@ -324,11 +278,6 @@ export class SealedStore extends FolderStore<SealedStoreParts> {
       },
     );
     for (const hash of packs) this.parts.lacking.noteUnneeded(hash.toString('hex'));
-  }
-
-  #mayGo({ path, holding }: LiveRow, nowMs: number): boolean {
-    if (!path.startsWith('packs/') || holding.receivedAt + leaseMs > nowMs) return false;
-    return !this.parts.versions.needs(hashOf(holding.state));
   }
 
   #packEntries(records: readonly SealedRecord[], begin: BeginEntry): SetEntry[] {

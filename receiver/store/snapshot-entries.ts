@@ -1,7 +1,8 @@
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { Damage } from './damage-index.ts';
 import type { GapEntry, JournalEntry } from './journal-entry.ts';
-import type { IndexMeta, MirrorIndex } from './mirror-index.ts';
+import type { IndexMeta } from './index-meta.ts';
+import type { MirrorIndex } from './mirror-index.ts';
 
 const rowsAtOnce = 1000;
 

@@ -179,12 +179,11 @@ export class RangeFetcher {
     if (this.requests.size >= limits.requestsInFlightMax - 8) return null;
     for (const [folder, queue] of this.queues) {
       const jobs = this.takeJobs(queue);
+      // one for which there is no room keeps its turn: smaller ones of others would fill the window again and again
+      if (jobs.length === 0 && queue.length > 0) return null;
       this.queues.delete(folder);
       if (queue.length > 0) this.queues.set(folder, queue);
-      if (jobs.length === 0) {
-        if (queue.length > 0) return null;
-        continue;
-      }
+      if (jobs.length === 0) continue;
       const requestId = this.takeRequestId();
       const items = jobs.map((job) => ({ job, receivedBytes: 0, gathered: null }));
       this.requests.set(requestId, { items, openItems: items.length });

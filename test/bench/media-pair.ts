@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { remoteAgentCommands } from '../../agent/agent-commands.ts';
 import { callControl } from '../../shared/io/control-client.ts';
 import { homeAt } from '../../shared/io/home.ts';
 import {
@@ -41,12 +42,10 @@ export class MediaPair {
     this.#directory = directory;
     this.agent = new Device('agent', path.join(directory, 'agent-home'));
     this.receiver = new Device('receiver', path.join(directory, 'receiver-home'));
-    // as the units of README.md
-    const env = {
-      MALLOC_ARENA_MAX: '2',
-      NODE_COMPILE_CACHE: path.join(os.tmpdir(), 'mastokeep-bench-compiled'),
-    };
-    for (const device of [this.agent, this.receiver]) device.env = env;
+    for (const device of [this.agent, this.receiver]) {
+      device.env = environment;
+      device.compiled = true;
+    }
   }
 
   static async start(directory: string): Promise<MediaPair> {
@@ -87,6 +86,13 @@ export class MediaPair {
     );
     const wallMs = performance.now() - startedAt;
     return { wallMs, agent: agent.read(), receiver: receiver.read() };
+  }
+
+  /** The same without a program being started meanwhile, which would cost more than little, and without figures. */
+  async copyQuietly(root: string): Promise<void> {
+    const commands = remoteAgentCommands(homeAt(this.agent.home, 'agent.yaml'));
+    await commands.addFolder({ folder: { id: 'media', kind: 'mirror', path: root, ignore: [] } });
+    await commands.wait({ copies: 1, timeoutMs: longMs });
   }
 
   /** Waits until a full scan begun now has ended and all that it found is durable. */

@@ -48,27 +48,24 @@ const rsync: MediaPeer = {
   },
 };
 
-const restic: MediaPeer = {
-  title: 'restic, local',
-  program: 'restic',
+/** Into a new repository on the same disk, by `program` with those arguments and the path of the tree. */
+const localRepository = (
+  program: 'restic' | 'borg',
+  init: (directory: string) => { env: Record<string, string> },
+  args: readonly string[],
+): MediaPeer => ({
+  title: `${program}, local`,
+  program,
   leavesTree: false,
   copy: async ({ root }, directory) => {
-    const { env } = initRestic(directory);
-    const took = await measureProcess(['restic', 'backup', '--quiet', root], { env });
+    const { env } = init(directory);
+    const took = await measureProcess([program, ...args, root], { env });
     return peerRun({ ...took, daemonCpuMs: null });
   },
-};
+});
 
-const borg: MediaPeer = {
-  title: 'borg, local',
-  program: 'borg',
-  leavesTree: false,
-  copy: async ({ root }, directory) => {
-    const { env } = initBorg(directory);
-    const took = await measureProcess(['borg', 'create', '::first', root], { env });
-    return peerRun({ ...took, daemonCpuMs: null });
-  },
-};
+const restic = localRepository('restic', initRestic, ['backup', '--quiet']);
+const borg = localRepository('borg', initBorg, ['create', '::first']);
 
 const syncthing: MediaPeer = {
   title: 'Syncthing',

@@ -12,7 +12,7 @@ import { DatabaseDump } from './database-dump.ts';
 import { fileHash } from './file-hash.ts';
 import { lowerPriority } from './lower-priority.ts';
 import { measureProcess } from './measured-process.ts';
-import { MirrorPair } from './mirror-pair.ts';
+import { MediaPair } from './media-pair.ts';
 import {
   neighbourNames,
   neighbourResult,
@@ -113,11 +113,11 @@ const candidates: Readonly<
   Record<NeighbourName, (own: string, deps: Deps, measure: Measure) => Promise<Beside>>
 > = {
   copy: async (own, { media }, measure) => {
-    const pair = await MirrorPair.start(path.join(own, 'pair'));
+    const pair = await MediaPair.start(path.join(own, 'pair'));
     try {
       lowerPriority(pair.agent.daemon.pid);
-      const beside = await measure(async () => pair.copy(media));
-      checkCopy(media, await pair.copied());
+      const beside = await measure(async () => pair.copyQuietly(media));
+      checkCopy(media, pair.current);
       return beside;
     } finally {
       await pair.stop();
@@ -154,7 +154,10 @@ async function withDumps(
   use: (makeVersion: () => Promise<unknown>, pair: SealedPair) => Promise<Beside>,
 ): Promise<Beside> {
   const folder = { id: 'postgres', source: ['--postgres', database.connection()] };
-  const pair = await SealedPair.start(path.join(own, 'pair'), [folder], { countLink: false });
+  const pair = await SealedPair.start(path.join(own, 'pair'), [folder], {
+    countLink: false,
+    compiled: true,
+  });
   try {
     lowerPriority(pair.agent.daemon.pid);
     const commands = remoteAgentCommands(homeAt(pair.agent.home, 'agent.yaml'));

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { AgentCopies } from '../../receiver/agent-copies.ts';
 import { parseDeviceId } from '../../shared/identity/device-id.ts';
 import { limits } from '../../shared/protocol/limits.ts';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { memoryDirectory } from '../support/temporary-directory.ts';
 import { receiverCopies } from '../support/receiver-copies.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
@@ -15,7 +15,7 @@ let data: string;
 let copies: AgentCopies;
 
 beforeEach(() => {
-  scratch = temporaryDirectory();
+  scratch = memoryDirectory();
   data = path.join(scratch, 'data');
   fs.mkdirSync(data);
   copies = restarted();
@@ -42,7 +42,7 @@ it('begins no empty copy below the mount point of a disk that is not mounted', a
 
   fs.rmdirSync(data);
   fs.renameSync(`${data}.unmounted`, data);
-  expect(copies.vanished()).toEqual([]);
+  expect(copies.places.vanished()).toEqual([]);
   expect((await copies.open(agentId, 'media')).opened.rebuiltIndex).toBe(false);
 });
 
@@ -65,11 +65,9 @@ it('begins no new copy either where all others are missing, whoever it is for', 
   await copies.close();
   fs.renameSync(data, `${data}.unmounted`);
   copies = restarted();
-  expect(copies.isDiskGone()).toBe(true);
   const gone = { code: 'DISK_FAILED' };
   await expect(copies.open(otherAgentId, 'media')).rejects.toMatchObject(gone);
   fs.mkdirSync(data);
-  expect(copies.isDiskGone()).toBe(true);
   await expect(copies.open(otherAgentId, 'media')).rejects.toMatchObject(gone);
   await expect(copies.open(agentId, 'database', 'sealed')).rejects.toMatchObject(gone);
   expect(fs.readdirSync(data)).toEqual([]);
@@ -77,7 +75,6 @@ it('begins no new copy either where all others are missing, whoever it is for', 
 
   fs.rmdirSync(data);
   fs.renameSync(`${data}.unmounted`, data);
-  expect(copies.isDiskGone()).toBe(false);
   await copies.open(otherAgentId, 'media');
 });
 
@@ -87,9 +84,9 @@ it('begins empty copies in place of lost ones when a person asks for it', async 
   await copies.close();
   fs.rmSync(path.join(data, agentId), { recursive: true });
   const lost = ['media', 'other'].map((folder) => ({ agentId, folder }));
-  expect(copies.vanished()).toEqual(lost);
+  expect(copies.places.vanished()).toEqual(lost);
   for (const { folder } of lost) expect((await copies.reindex(agentId, folder)).position()).toBeNull();
-  expect(copies.vanished()).toEqual([]);
+  expect(copies.places.vanished()).toEqual([]);
 });
 
 it('opens no more folders than one agent may have, over all of its links', async () => {

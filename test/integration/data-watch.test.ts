@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { AgentCopies } from '../../receiver/agent-copies.ts';
 import { DataWatch } from '../../receiver/data-watch.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
@@ -53,6 +53,29 @@ it('leaves copies alone that are where they were', async () => {
   await watch.check();
   expect(copies.get(agentId, 'media')).toBe(store);
   expect(interrupted).toEqual([]);
+});
+
+it('goes on looking after a look that failed', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    let looks = 0;
+    const failing = Object.assign(Object.create(copies) as AgentCopies, {
+      agentIds: () => {
+        looks += 1;
+        throw new Error('the home cannot be read');
+      },
+    });
+    const withoutSession = async (): Promise<void> => {};
+    watch = new DataWatch({ copies: failing, alarms, logger: silentLogger, withoutSession });
+    watch.start();
+    for (const expected of [1, 2]) {
+      await vi.advanceTimersByTimeAsync(5000);
+      expect(looks).toBe(expected);
+    }
+    await watch.stop();
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 it('closes a copy whose directory is gone, alarms, and opens it when it is back', async () => {

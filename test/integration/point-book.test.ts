@@ -270,6 +270,34 @@ it('lets the owner forget a point whose files are damaged, and removes them', as
   expect(shown()).toEqual([[whole.id, null]]);
 });
 
+it('takes the files of a damaged point again where the agent still has them, and changes nothing else that is known of it', async () => {
+  const [pinned, forgotten] = [signer.point(1), signer.point(2)];
+  for (const one of [pinned, forgotten]) await take(one);
+  await book.pin(pinned.id, 'kept');
+  await book.close();
+  for (const { id } of [pinned, forgotten]) fs.writeFileSync(path.join(directory, `${id}.json`), 'damaged');
+  clock.retention += hourMs;
+  book = await open();
+  await book.forget([forgotten.id]);
+  isForgotten = true;
+  for (const one of [pinned, forgotten]) expect(await take(one)).toEqual({ held: true, code: null });
+  expect(book.needed().map(({ number }) => number)).toEqual([1]);
+  await reopen();
+  expect(book.list()).toMatchObject([
+    { id: pinned.id, receivedAt: 1_000_000, pin: { label: 'kept', by: 'owner' } },
+  ]);
+  expect([book.damaged, book.forgotten()]).toMatchObject([[], [{ id: forgotten.id, record: null }]]);
+});
+
+it('does not call a point pinned that has gone meanwhile, and goes on', async () => {
+  const [gone, held] = [signer.point(1), signer.point(2)];
+  for (const one of [gone, held]) await take(one);
+  await book.forget([gone.id]);
+  await expect(book.pin(gone.id, 'kept')).rejects.toMatchObject({ code: 'POINT_UNKNOWN' });
+  await book.pin(held.id, 'kept');
+  expect(shown()).toEqual([[held.id, 'kept']]);
+});
+
 it('writes damaged and lost files of points anew while it is open, and tells of files that nobody stored', async () => {
   const [one, two] = [signer.point(1), signer.point(2)];
   await take(one);

@@ -4,7 +4,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { parseTypedPath, type RelativePath } from '../../shared/records/relative-path.ts';
-import { openSourceFile, SourceOpener } from '../../agent/index/source-opener.ts';
+import { openSourceFile } from '../../agent/index/source-opener.ts';
 import { ContentReader } from '../../agent/watch/content-reader.ts';
 import { recordFile } from '../../agent/watch/file-scan.ts';
 import { createIgnoreRules } from '../../agent/ignore-rules.ts';
@@ -364,61 +364,6 @@ it('leaves out what is ignored, and deletes what becomes ignored', () => {
   replayed.follow(second.feed);
   expect([...replayed.states.keys()].sort()).toEqual(['', 'a.jpg']);
   second.close();
-});
-
-it('opens sources without following a link anywhere below the root', () => {
-  using setup = setUp();
-  const { root, at } = setup;
-  using outside = createTemporaryDirectory('outside');
-  fs.mkdirSync(path.join(outside.path, 'sub'));
-  fs.writeFileSync(path.join(outside.path, 'sub', 'secret'), 'secret');
-  fs.mkdirSync(at('sub'));
-  fs.writeFileSync(at('sub/secret'), 'mine');
-  const open = (name: string) => openSourceFile(root, parseTypedPath(name));
-  const file = open('sub/secret');
-  expect(file?.size).toBe(4);
-  file?.close();
-  fs.rmSync(at('sub'), { recursive: true });
-  fs.symlinkSync(path.join(outside.path, 'sub'), at('sub'));
-  fs.symlinkSync(path.join(outside.path, 'sub', 'secret'), at('link'));
-  for (const name of ['sub/secret', 'link', 'missing', 'sub']) expect(open(name)).toBeNull();
-  execFileSync('mkfifo', [at('fifo')]);
-  expect(open('fifo')).toBeNull();
-});
-
-it('opens one source after the other as the tree is then, whatever came into the place of a directory', () => {
-  using setup = setUp();
-  const { root, at } = setup;
-  using outside = createTemporaryDirectory('outside');
-  fs.writeFileSync(path.join(outside.path, 'secret'), 'secret');
-  const descriptors = (): number => fs.readdirSync('/proc/self/fd').length;
-  const before = descriptors();
-  const opener = new SourceOpener(root);
-  const sizeOf = (name: string): number | null => {
-    const file = opener.open(parseTypedPath(name));
-    file?.close();
-    return file?.size ?? null;
-  };
-  fs.mkdirSync(at('a/b/c'), { recursive: true });
-  fs.writeFileSync(at('a/b/c/deep'), 'deep');
-  fs.writeFileSync(at('a/high'), 'h');
-  fs.writeFileSync(at('top'), 'top!!');
-  expect(['a/b/c/deep', 'a/high', 'top', 'a/b/c/deep', 'a/b/lacking'].map(sizeOf)).toEqual([
-    4,
-    1,
-    5,
-    4,
-    null,
-  ]);
-  fs.renameSync(at('a/b'), at('moved'));
-  fs.mkdirSync(at('a/b'));
-  fs.writeFileSync(at('a/b/new'), 'n');
-  expect(sizeOf('a/b/new')).toBe(1);
-  fs.rmSync(at('a/b'), { recursive: true });
-  fs.symlinkSync(outside.path, at('a/b'));
-  expect(sizeOf('a/b/secret')).toBeNull();
-  opener.release();
-  expect(descriptors()).toBe(before);
 });
 
 it('does not leave the tree by a directory that becomes a link while it is walked', () => {

@@ -115,6 +115,7 @@ function start(delayMs = longMs, options: ScrubOptions = defaultScrubOptions): S
 }
 
 const codes = (): string[] => alarms.list().map(({ code }) => code);
+const iso = (at: number): string => new Date(at).toISOString();
 const readOf = (): number[][] => subjects.map((subject) => subject.pieces);
 
 it('gives others a turn between two steps that read nothing', async () => {
@@ -136,14 +137,14 @@ it('gives others a turn between two steps that read nothing', async () => {
 
 it('reads everything once and is covered since it began', async () => {
   const scrubber = start();
-  expect(scrubber.progress()).toMatchObject({ coveredAt: null, damaged: 0, wholeBytes: 5 * mebibyte });
+  expect(scrubber.status()).toMatchObject({ coveredAt: null, damaged: 0, wholeBytes: 5 * mebibyte });
   const result = await scrubber.run({ all: false }, never);
-  expect(result).toMatchObject({ readBytes: 5 * mebibyte, damaged: 0, subjects: [], skipped: false });
+  expect(result).toMatchObject({ readBytes: 5 * mebibyte, damaged: 0, folders: [], skipped: false });
   expect(readOf()).toEqual([
     [0, 1, 2],
     [0, 1],
   ]);
-  expect(scrubber.progress()).toMatchObject({ coveredAt: now, done: true });
+  expect(scrubber.status()).toMatchObject({ coveredAt: iso(now), done: true });
 });
 
 it('goes on behind what was read before a restart, and begins anew for --all', async () => {
@@ -194,16 +195,16 @@ it('stays where it is when a command is interrupted', async () => {
   const abort = new AbortController();
   abort.abort(new CodedError('LINK_CLOSED', 'the command was interrupted'));
   await expect(scrubber.run({ all: false }, abort.signal)).rejects.toMatchObject({ code: 'LINK_CLOSED' });
-  expect(scrubber.progress().coveredAt).toBeNull();
+  expect(scrubber.status().coveredAt).toBeNull();
   await scrubber.run({ all: false }, never);
   expect(subjects[1]?.pieces).toEqual([0, 1]);
 });
 
 it('does not let a command wait for a slow step', async () => {
   const scrubber = start(0, { ...defaultScrubOptions, bytesPerSecondMax: 100 });
-  await until('it reads', () => scrubber.progress().readBytes > 0);
+  await until('it reads', () => scrubber.status().readBytes > 0);
   await scrubber.run({ all: false }, never);
-  expect(scrubber.progress().done).toBe(true);
+  expect(scrubber.status().done).toBe(true);
 });
 
 it('alarms as long as something is damaged, and as long as there are files that nobody stored', async () => {
@@ -216,7 +217,7 @@ it('alarms as long as something is damaged, and as long as there are files that 
   const result = await scrubber.run({ all: true }, never);
   expect(result).toMatchObject({
     damaged: 1,
-    subjects: [{ name: 'folder one', damaged: 1, files: ['a.jpg'], found: [], extras: ['current/x'] }],
+    folders: [{ name: 'folder one', damaged: 1, files: ['a.jpg'], found: [], extras: ['current/x'] }],
   });
   expect(codes()).toEqual(['COPY_DAMAGED', 'FILE_UNKNOWN']);
   await scrubber.stop();
@@ -236,9 +237,9 @@ it('names what it found in a pass, whole again or not, until the next one begins
   const scrubber = start();
   expect(await scrubber.run({ all: true }, never)).toMatchObject({
     found: 1,
-    subjects: [{ name: 'folder one', damaged: 0, found: ['a.jpg (changed)'] }],
+    folders: [{ name: 'folder one', damaged: 0, found: ['a.jpg (changed)'] }],
   });
-  expect(await scrubber.run({ all: true }, never)).toMatchObject({ found: 0, subjects: [] });
+  expect(await scrubber.run({ all: true }, never)).toMatchObject({ found: 0, folders: [] });
 });
 
 it('says that there is no room to make whole what is damaged, until there is', async () => {
@@ -248,12 +249,12 @@ it('says that there is no room to make whole what is damaged, until there is', a
   one.damaged = 2;
   one.isFull = true;
   const why = 'the quota is used up';
-  expect(await scrubber.run({ all: true }, never)).toMatchObject({ subjects: [{ lacksRoom: why }] });
-  expect(scrubber.progress().lacksRoom).toBe(why);
+  expect(await scrubber.run({ all: true }, never)).toMatchObject({ folders: [{ lacksRoom: why }] });
+  expect(scrubber.status().lacksRoom).toBe(why);
   expect(alarms.list()[0]?.message).toContain(`no room to make them whole, which is tried again: ${why}`);
   one.isFull = false;
-  expect(await scrubber.run({ all: true }, never)).toMatchObject({ subjects: [{ lacksRoom: null }] });
-  expect([scrubber.progress().lacksRoom, codes()]).toEqual([null, ['COPY_DAMAGED']]);
+  expect(await scrubber.run({ all: true }, never)).toMatchObject({ folders: [{ lacksRoom: null }] });
+  expect([scrubber.status().lacksRoom, codes()]).toEqual([null, ['COPY_DAMAGED']]);
 });
 
 it('tries what is damaged again when a command asks, and the alarm is over', async () => {
@@ -263,7 +264,7 @@ it('tries what is damaged again when a command asks, and the alarm is over', asy
   const scrubber = start();
   expect(await scrubber.run({ all: true }, never)).toMatchObject({ damaged: 2 });
   one.mendable = true;
-  expect(await scrubber.run({ all: false }, never)).toMatchObject({ damaged: 0, subjects: [] });
+  expect(await scrubber.run({ all: false }, never)).toMatchObject({ damaged: 0, folders: [] });
   expect(codes()).toEqual([]);
 });
 
@@ -275,17 +276,17 @@ it('skips what cannot be read, with an alarm, and does not count it as covered',
   expect(await scrubber.run({ all: false }, never)).toMatchObject({ skipped: true });
   expect(two.pieces).toEqual([0, 1]);
   expect(codes()).toEqual(['DISK_FAILED']);
-  expect(scrubber.progress().coveredAt).toBeNull();
+  expect(scrubber.status().coveredAt).toBeNull();
   await scrubber.run({ all: true }, never);
   expect(codes()).toEqual([]);
-  expect(scrubber.progress().coveredAt).toBe(now);
+  expect(scrubber.status().coveredAt).toBe(iso(now));
 });
 
 it('calls nothing read through while something that is stored cannot be opened', async () => {
   isPartHidden = true;
   const scrubber = start();
   expect(await scrubber.run({ all: true }, never)).toMatchObject({ skipped: true });
-  expect(scrubber.progress().coveredAt).toBeNull();
+  expect(scrubber.status().coveredAt).toBeNull();
   isPartHidden = false;
   expect(await scrubber.run({ all: true }, never)).toMatchObject({ skipped: false });
 });
@@ -296,7 +297,7 @@ it('shows names of strangers so that a terminal does nothing but print them, and
   one.strangers = ['current/\u001B[2J\u00C3\u00BC'];
   two.strangers = Array.from({ length: 101 }, (_, at) => `current/${at}`);
   const result = await start().run({ all: true }, never);
-  expect(result.subjects[0]?.extras).toEqual(['current/\\x1b[2J\u00FC']);
+  expect(result.folders[0]?.extras).toEqual(['current/\\x1b[2J\u00FC']);
   expect(alarms.list().map(({ message }) => message)).toEqual([
     'folder one: a file is there that nobody stored: current/\\x1b[2J\u00FC; left alone',
     expect.stringContaining('at least 100 files are there'),
@@ -342,7 +343,7 @@ it('begins anew when its memory is damaged', async () => {
   await start().run({ all: false }, never);
   await scrubbers[0]?.stop();
   fs.writeFileSync(file, '{"startedAt": "no');
-  expect(start().progress()).toMatchObject({ coveredAt: null, readBytes: 0, done: false });
+  expect(start().status()).toMatchObject({ coveredAt: null, readBytes: 0, done: false });
 });
 
 it('takes nothing for read while the disk is not there, and goes on where it stood when it is back', async () => {
@@ -354,12 +355,12 @@ it('takes nothing for read while the disk is not there, and goes on where it sto
   now += 1000;
   const scrubber = start(0);
   await expect(scrubber.run({ all: true }, never)).rejects.toMatchObject({ code: 'DISK_FAILED' });
-  expect(scrubber.progress().coveredAt).toBeNull();
+  expect(scrubber.status().coveredAt).toBeNull();
   isHere = true;
   subjects = everything;
   const abort = new AbortController();
   const run = scrubber.run({ all: false }, abort.signal);
-  expect(scrubber.progress().coveredAt).toBe(coveredAt);
+  expect(scrubber.status().coveredAt).toBe(iso(coveredAt));
   await run;
-  expect(scrubber.progress().coveredAt).toBe(now);
+  expect(scrubber.status().coveredAt).toBe(iso(now));
 });

@@ -335,25 +335,38 @@ it('goes by what it knows, or by a second copy, while the file is damaged or gon
   fs.renameSync(path.join(scratch, 'away'), path.join(scratch, 'data', old.agent));
 });
 
-it('does not let another agent suffer from a damaged file, and gives a device that it may name no place of its own', async () => {
-  await leaveHistory();
-  await succeed(old.agent, next.agent);
-  await copies.open(third.agent, 'media', 'mirror');
-  await close();
-  fs.truncateSync(path.join(scratch, 'data', old.agent, 'succession.json'), 20);
-  fs.rmSync(path.join(scratch, 'home', 'db', old.agent, 'succession.json'));
-  copies = receiverCopies(scratch);
-  const { successions } = copies;
-  expect([successions.homeOf(third.agent), successions.successorOf(third.agent)]).toEqual([
-    third.agent,
-    null,
-  ]);
-  const unreadable = expect.objectContaining({ code: 'HOME_INVALID' }) as Error;
-  expect(() => successions.homeOf(next.agent)).toThrow(unreadable);
-  expect(() => successions.successorOf(old.agent)).toThrow(unreadable);
-  fs.rmSync(path.join(scratch, 'data', old.agent, 'succession.json'));
-  await open();
-});
+it.each<[string, (file: string) => void]>([
+  ['a damaged file', (file) => fs.truncateSync(file, 20)],
+  [
+    'a directory in its place',
+    (file) => {
+      fs.rmSync(file);
+      fs.mkdirSync(file);
+    },
+  ],
+])(
+  'does not let another agent suffer from %s, and gives a device that it may name no place of its own',
+  async (_, spoil) => {
+    await leaveHistory();
+    await succeed(old.agent, next.agent);
+    await copies.open(third.agent, 'media', 'mirror');
+    await close();
+    const file = path.join(scratch, 'data', old.agent, 'succession.json');
+    spoil(file);
+    fs.rmSync(path.join(scratch, 'home', 'db', old.agent, 'succession.json'));
+    copies = receiverCopies(scratch);
+    const { successions } = copies;
+    expect([successions.homeOf(third.agent), successions.successorOf(third.agent)]).toEqual([
+      third.agent,
+      null,
+    ]);
+    const unreadable = expect.objectContaining({ code: 'HOME_INVALID' }) as Error;
+    expect(() => successions.homeOf(next.agent)).toThrow(unreadable);
+    expect(() => successions.successorOf(old.agent)).toThrow(unreadable);
+    fs.rmSync(file, { recursive: true });
+    await open();
+  },
+);
 
 it('lets nothing go while the key of an earlier device is lost, as nobody knows then what its dumps need', async () => {
   await leaveHistory();

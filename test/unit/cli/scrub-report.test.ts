@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { formatScrubReport, scrubExitCode } from '../../../receiver/cli/scrub-command.ts';
-import type { ScrubReport } from '../../../receiver/receiver-commands.ts';
+import type { ScrubReport } from '../../../receiver/scrub/scrub-report.ts';
 
 const clean: ScrubReport = {
   startedAt: '2026-11-21T12:00:00.000Z',

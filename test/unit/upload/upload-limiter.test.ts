@@ -126,6 +126,21 @@ it('gives at once to others what was claimed and did not go out', async () => {
   expect(granted).toBe(16 * kib);
 });
 
+it('gives nothing back for what a link had claimed when it ended', async () => {
+  const { limiter, clock } = setUp({ total: 8 });
+  const gone = limiter.pace(nas);
+  gone.sent(0, 80 * kib);
+  void gone.claim(mib).then((bytes) => gone.sent(bytes, 0));
+  await clock.pass(1000);
+  gone.end();
+  await clock.pass(0);
+  const sender = sendAlways(limiter, nas);
+  await clock.pass(5000);
+  expect(sender.bytes).toBe(0);
+  sender.ended = true;
+  await clock.pass(60_000);
+});
+
 it('keeps nobody waiting whose link has ended, and gives its place to others', async () => {
   const { limiter, clock } = setUp({ total: 8 });
   const gone = limiter.pace(nas);

@@ -160,6 +160,18 @@ it('counts what went without a turn, and what was larger than granted', () => {
   expect(turns.grant(2100).turns).toHaveLength(1);
 });
 
+it('holds nobody up for what went while nothing was limited', () => {
+  const { turns, ids } = world(null, [{ own: null }, { own: null }]);
+  const [busy, other] = ids as [DeviceId, DeviceId];
+  turns.charge(busy, 50 * mib, 0);
+  turns.setRates({ total: 100, ofReceiver: () => null }, 0);
+  const everybody = [busy, other].map((receiver) => ({ receiver, wants: [mib], uses: [1] }));
+  const sent = simulate(turns, everybody, 10_000);
+  const bytesOf = (receiver: DeviceId): number =>
+    sent.filter((one) => one.receiver === receiver).reduce((sum, { bytes }) => sum + bytes, 0);
+  expect(Math.abs(bytesOf(busy) - bytesOf(other))).toBeLessThanOrEqual(burstBytes(100));
+});
+
 it('saves up no more than a burst while nobody sends', () => {
   const { turns, ids } = world(100, [{ own: null }]);
   const [only] = ids as [DeviceId];
