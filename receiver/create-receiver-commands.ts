@@ -1,4 +1,3 @@
-import type { PointListing } from '../shared/cli/point-listing.ts';
 import type { DaemonLife } from '../shared/cli/run-daemon.ts';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import {
@@ -14,7 +13,9 @@ import type { PairingDesk } from '../shared/link/pairing-desk.ts';
 import type { PeerBook } from '../shared/link/peer-book.ts';
 import type { PeerGrant } from '../shared/link/peer.ts';
 import { programVersion } from '../shared/program-version.ts';
+import { limits } from '../shared/protocol/limits.ts';
 import { parseFolderId } from '../shared/records/folder-id.ts';
+import { parseRelativePath } from '../shared/records/relative-path.ts';
 import type { AgentCopies } from './agent-copies.ts';
 import type { AgentGuards } from './agent-guards.ts';
 import { readReceiverConfig } from './config.ts';
@@ -23,7 +24,7 @@ import type { PointBooks } from './point-books.ts';
 import type { PointForgetting } from './point-forgetting.ts';
 import { succeedDevice } from './succeed-device.ts';
 import type { Successions } from './successions.ts';
-import { listPoint } from './point-listing.ts';
+import { listPoints } from './point-listing.ts';
 import type { ForgetListing, ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
 import { freezeOf } from './receiver-status.ts';
 import type { Scrubber } from './scrub/scrubber.ts';
@@ -111,15 +112,13 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       const agentNow = copies.successions.currentOf(agentId);
       return { agent: agentNow, ...listVersions(copies.get(agentId, parseFolderId(folder)), folder, path) };
     },
-    points: async ({ agent }) => {
+    points: async ({ agent, point }) =>
+      listPoints(await deps.points(), agent === null ? await knownAgents() : [await agentFor(agent)], point),
+    lacking: async ({ point, folder, after }) => {
       const points = await deps.points();
-      const listed: PointListing[] = [];
-      const damaged: { id: string; agent: string }[] = [];
-      for (const agentId of agent === null ? await knownAgents() : [await agentFor(agent)]) {
-        for (const point of await points.list(agentId)) listed.push(listPoint(point));
-        for (const id of points.opened(agentId)?.damaged ?? []) damaged.push({ id, agent: agentId });
-      }
-      return { points: listed.toSorted((a, b) => (a.receivedAt < b.receivedAt ? 1 : -1)), damaged };
+      const { agentId, id } = await points.find(point, await knownAgents());
+      const path = after === null ? null : parseRelativePath(Buffer.from(after, 'latin1'));
+      return points.lacking(agentId, { point: id, folder, after: path, limit: limits.lackingPageMax });
     },
     pin: async ({ point, label }) => {
       const { book, id, point: held } = await (await deps.points()).find(point, await knownAgents());

@@ -4,6 +4,7 @@ import { CodedError } from '../shared/errors/coded-error.ts';
 import { shortDeviceId, type DeviceId } from '../shared/identity/device-id.ts';
 import type { Disk } from '../shared/io/disk.ts';
 import type { Logger } from '../shared/io/logger.ts';
+import type { RelativePath } from '../shared/records/relative-path.ts';
 import type { PointRecord } from '../shared/sealing/point-record.ts';
 import type { AgentCopies } from './agent-copies.ts';
 import { provePoint, type PointPart, type PointProof } from './points/folder-evidence.ts';
@@ -97,6 +98,31 @@ export class PointBooks {
       if (files === null) continue;
       yield { point: Object.assign(point, { proof: this.#prove(agentId, point.record) }), files };
     }
+  }
+
+  /**
+   * A page of the files that one of the agent's points lacks of a mirror folder now, in byte order, after the path; nothing of a
+   * sealed folder, or where nothing is held of it. @throws CodedError POINT_UNKNOWN, FOLDER_UNKNOWN
+   */
+  async lacking(
+    agentId: DeviceId,
+    {
+      point,
+      folder,
+      after,
+      limit,
+    }: { point: string; folder: string; after: RelativePath | null; limit: number },
+  ): Promise<{ paths: RelativePath[]; next: RelativePath | null }> {
+    const held = (await this.of(agentId)).get(point);
+    if (held === null) throw new CodedError('POINT_UNKNOWN', `no restore point ${point} is held any more`);
+    const part = held.record.folders.find(({ id }) => id === folder);
+    if (part === undefined)
+      throw new CodedError('FOLDER_UNKNOWN', `restore point ${point} has no folder "${folder}"`);
+    const store = new Map(this.#deps.copies.foldersOf(agentId)).get(folder);
+    if (part.kind !== 'mirror' || store?.kind !== 'mirror') return { paths: [], next: null };
+    const interval = { indexId: Buffer.from(part.index, 'hex'), from: part.from, to: part.to };
+    const paths = store.lackingBetween(interval, after, limit);
+    return { paths, next: paths.length < limit ? null : (paths.at(-1) ?? null) };
   }
 
   /** The point that a text stands for, among those of these agents, damaged ones included. @throws CodedError POINT_UNKNOWN */

@@ -37,6 +37,7 @@ export function pointPagesOf(
       }
       return { agentKey: keyOf(last?.signer), points: held, next: null };
     },
+    lacking: (query) => points.lacking(agentId, query),
   };
 }
 

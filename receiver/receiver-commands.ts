@@ -4,6 +4,7 @@ import type { Alarm } from '../shared/alarm-board.ts';
 import type { ErrorCode } from '../shared/errors/error-table.ts';
 import { controlCommands } from '../shared/io/control-client.ts';
 import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts';
+import type { RelativePath } from '../shared/records/relative-path.ts';
 import { pinLabelSchema } from '../shared/sealing/point-record.ts';
 import type { Home } from '../shared/io/home.ts';
 import type { ScrubReport, ScrubStatus } from './scrub/scrub-report.ts';
@@ -140,7 +141,8 @@ const inputs = {
   unpair: z.strictObject({ deviceId: z.string() }),
   status: z.strictObject({}),
   versions: z.strictObject({ folder: z.string(), path: z.string().nullable(), agent }),
-  points: z.strictObject({ agent }),
+  points: z.strictObject({ agent, point: z.string().min(1).nullable() }),
+  lacking: z.strictObject({ point: z.string().min(1), folder: z.string(), after: z.string().nullable() }),
   pin: z.strictObject({ point: z.string().min(1), label: pinLabelSchema }),
   unpin: z.strictObject({ point: z.string().min(1) }),
   release: z.strictObject({ agent }),
@@ -185,11 +187,18 @@ export type ReceiverCommands = {
     | { agent: string; kind: 'mirror'; versions: VersionListing[] }
     | { agent: string; kind: 'sealed'; versions: SealedVersionListing[] }
   >;
-  /** Restore points, the last received first; `agent` null: of all agents. @throws CodedError DEVICE_UNKNOWN */
-  /** `damaged`: points whose own files are damaged or gone, so that nothing can be restored from them. */
+  /**
+   * Restore points, the last received first; `agent` null: of all agents; `point`: only that one, may be shortened. `damaged`:
+   * points whose own files are damaged or gone, so that nothing can be restored from them.
+   * @throws CodedError DEVICE_UNKNOWN, POINT_UNKNOWN
+   */
   points: (
     input: Input<'points'>,
   ) => Promise<{ points: PointListing[]; damaged: { id: string; agent: string }[] }>;
+  /** A page of the files that a point lacks of a mirror folder. @throws CodedError POINT_UNKNOWN, FOLDER_UNKNOWN, PATH_INVALID */
+  lacking: (
+    input: Input<'lacking'>,
+  ) => Promise<{ paths: readonly RelativePath[]; next: RelativePath | null }>;
   /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */
   pin: (input: Input<'pin'>) => Promise<{ id: string }>;
   /** `point` may be shortened. @throws CodedError POINT_UNKNOWN */

@@ -32,7 +32,10 @@ export type FolderFeed = {
   completeThrough(): number | null;
   /** True when this position was given out in this index and is still known; sequence 0 of the current index always is. */
   matches(position: FeedPosition): boolean;
-  /** Resolves when a new indexId is durable; the full scan that completes it is then under way. */
+  /**
+   * Asks for a new indexId. Durable when it resolves, and the full scan that completes it is then under way; but where no full
+   * scan has ended since the start, it comes with the end of the first one. Listeners are told.
+   */
   renewIndex(reason: string): Promise<void>;
   /**
    * Opens a regular file without following any link below the root; null when it is not there as a regular file any

@@ -76,6 +76,7 @@ class FolderRestore {
   readonly #tree: TargetTree;
   readonly #writer: FolderWriter;
   readonly #result: FolderResult;
+  readonly #failed = new Set<string>();
   readonly #running = new Set<Promise<void>>();
   #large = 0;
   #onFree: () => void = () => {};
@@ -249,7 +250,10 @@ class FolderRestore {
     }
   }
 
+  /** Of one path the first reason: what is known to be lacking is also not given when it is asked for. */
   #fail(failure: PathFailure): void {
+    if (this.#failed.has(failure.path)) return;
+    this.#failed.add(failure.path);
     this.#result.failed.push(failure);
     this.#deps.progress.failed += 1;
     this.#deps.onProgress();

@@ -39,8 +39,8 @@ export function parseMoment(text: string, nowMs: number): number | null {
     parseAgo(words, nowMs) ??
     parseClock(words, nowMs);
   if (momentMs === null || !Number.isFinite(momentMs)) {
-    throw new CodedError('USAGE', `"${text}" is not a time`, {
-      hint: 'write 2026-11-20T14:00, "2 hours ago", "yesterday 14:00" or latest',
+    throw new CodedError('USAGE', `"${text}" is neither a time nor a restore point`, {
+      hint: 'write 2026-11-20T14:00, "2 hours ago", "yesterday 14:00", latest, or a name that "mastokeep-agent points" lists',
     });
   }
   if (momentMs > nowMs) {

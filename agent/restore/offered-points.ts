@@ -94,10 +94,7 @@ function readPoint(
     return { part, ...said };
   });
   const isKnown = proved.every(({ state }) => state !== 'unknown');
-  const lacking = proved.reduce(
-    (sum, { state, files }) => sum + (state === 'incomplete' ? Math.max(1, files) : 0),
-    0,
-  );
+  const lacking = proved.reduce((sum, part) => sum + lackingFiles(part), 0);
   return {
     id: pointId(record, bytes),
     record,
@@ -107,6 +104,10 @@ function readPoint(
     incompleteFiles: isKnown ? lacking : null,
     parts: proved,
   };
+}
+
+function lackingFiles({ state, files }: Pick<OfferedPart, 'state' | 'files'>): number {
+  return state === 'incomplete' ? Math.max(1, files) : 0;
 }
 
 /** Names rise from page to page, so that no listing can go on for ever unnoticed. */
@@ -147,8 +148,9 @@ export function listOffered({
     incompleteFiles,
     pinned: pin !== null,
     pin: pin === null ? null : { label: pin, by: null },
-    folders: parts.map(({ part, state, bytes, lacking }) => {
-      const common = { id: part.id, state, bytes, lacking: lacking.map(displayPath) };
+    folders: parts.map(({ part, state, files, bytes, lacking }) => {
+      const incompleteFiles = state === 'unknown' ? null : lackingFiles({ state, files });
+      const common = { id: part.id, state, incompleteFiles, bytes, lacking: lacking.map(displayPath) };
       return part.kind === 'sealed'
         ? { ...common, version: part.number }
         : { ...common, from: part.from, to: part.to };

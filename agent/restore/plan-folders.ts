@@ -1,8 +1,9 @@
 import path from 'node:path';
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import { rootPath } from '../../shared/records/relative-path.ts';
+import { lackingPaths } from '../../shared/cli/lacking-listing.ts';
 import type { UnsealerSource } from './command-unsealers.ts';
 import { describePoint, findPoint, pointBefore } from './chosen-point.ts';
+import { lackingPagesOf } from './lacking-pages.ts';
 import { browsePoints, type OfferedPart, type OfferedPoint } from './offered-points.ts';
 import { describeSealedFolder, openSealedFolder, type OpenedSealedFolder } from './open-sealed-folder.ts';
 import { concernsFolderOnly, failedFolder } from './passed-over.ts';
@@ -47,7 +48,8 @@ export async function planFolders(deps: Deps, options: Options, filter: PathFilt
     if (kind === 'mirror') {
       const entries = await browseFolder(deps.link, id, { at: listing.at, ...intervalOf(part) }, filter);
       const plan = planFolder(id, entries, filter);
-      if (part !== null) plan.failures.push(...lackingOf(part, filter));
+      if (point !== null && part !== null)
+        plan.failures = plan.failures.concat(await lackingOf(deps.link, point, part, filter));
       plans.push({ target, plan, sealed: null });
       continue;
     }
@@ -130,16 +132,19 @@ function versionOf(part: OfferedPart | null): { epoch: string; number: number; r
 }
 
 /** Files of which the receiver knows that the point had them, or another content of them, and that never came. */
-function lackingOf({ state, files, lacking }: OfferedPart, filter: PathFilter): FolderPlan['failures'] {
+async function lackingOf(
+  link: RestoreLink,
+  point: OfferedPoint,
+  { part, state, files, lacking }: OfferedPart,
+  filter: PathFilter,
+): Promise<FolderPlan['failures']> {
   if (state !== 'incomplete') return [];
-  const message = 'the receiver never got it as it was then: it was replaced or deleted too soon';
-  const named = lacking
-    .filter((path) => filter(path, false))
-    .map((path) => ({ path, code: 'CONTENT_GONE' as const, message }));
-  const more = files - lacking.length;
-  if (more <= 0) return named;
-  const rest = { path: rootPath, code: 'CONTENT_GONE' as const, message: `so it is with ${more} more` };
-  return [...named, rest];
+  const message = 'the receiver never got it as it was then, or its copy is damaged';
+  const failures: FolderPlan['failures'] = [];
+  const pages = files <= lacking.length ? [lacking] : lackingPaths(part.id, lackingPagesOf(link, point));
+  for await (const paths of pages)
+    for (const path of paths) if (filter(path, false)) failures.push({ path, code: 'CONTENT_GONE', message });
+  return failures;
 }
 
 /** Parts of the point of which nothing is held at all. */

@@ -4,6 +4,7 @@ import type { Channel } from '../../shared/link/channel.ts';
 import type { Browse } from '../../shared/protocol/browse.ts';
 import type { Entries } from '../../shared/protocol/entries.ts';
 import type { HeldPoints } from '../../shared/protocol/held-points.ts';
+import type { LackingPaths } from '../../shared/protocol/lacking-paths.ts';
 import { limits } from '../../shared/protocol/limits.ts';
 import type { Refuse } from '../../shared/protocol/refuse.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
@@ -26,6 +27,7 @@ export class ReceiverSession {
   readonly #link: AskingLink;
   readonly #browses: PageRequests<Entries>;
   readonly #pointPages: PageRequests<HeldPoints>;
+  readonly #lackingPages: PageRequests<LackingPaths>;
   #endReason: CodedError | null = null;
 
   /** Takes over the channel. */
@@ -39,6 +41,7 @@ export class ReceiverSession {
     });
     this.#browses = new PageRequests(this.#link.deadline, 'entries');
     this.#pointPages = new PageRequests(this.#link.deadline, 'restore points');
+    this.#lackingPages = new PageRequests(this.#link.deadline, 'paths');
     this.fetcher = this.#link.fetcher;
     this.ended = this.#run();
   }
@@ -56,11 +59,8 @@ export class ReceiverSession {
     const page = await this.#browses.ask(requestId, async () =>
       this.#link.send({ type: 'browse', requestId, ...query, between, limit: limits.entriesPageMax }),
     );
-    const problem = pageProblem(page, query);
-    if (problem === null) return page;
-    const violation = new CodedError('PROTOCOL_VIOLATION', `the receiver answered with ${problem}`);
-    this.close(violation);
-    throw violation;
+    this.#assertNone(pageProblem(page, query));
+    return page;
   }
 
   /** A page of the restore points whose names sort later; not checked yet. @throws CodedError as `browse` */
@@ -70,6 +70,29 @@ export class ReceiverSession {
     return this.#pointPages.ask(requestId, async () =>
       this.#link.send({ type: 'browsePoints', requestId, after, limit: limits.pointsPageMax }),
     );
+  }
+
+  /** A page of the files that a point lacks of a mirror folder; checked against what was asked. @throws CodedError as `browse`, POINT_UNKNOWN */
+  async browseLacking(query: {
+    point: string;
+    folder: string;
+    after: RelativePath | null;
+  }): Promise<Omit<LackingPaths, 'requestId'>> {
+    if (this.#endReason !== null) throw this.#endReason;
+    const requestId = this.fetcher.takeRequestId();
+    const page = await this.#lackingPages.ask(requestId, async () =>
+      this.#link.send({ type: 'browseLacking', requestId, ...query, limit: limits.lackingPageMax }),
+    );
+    this.#assertNone(orderProblem(page.paths, page.next, query.after));
+    return page;
+  }
+
+  /** What the receiver answered with that cannot be ends the link. */
+  #assertNone(problem: string | null): void {
+    if (problem === null) return;
+    const violation = new CodedError('PROTOCOL_VIOLATION', `the receiver answered with ${problem}`);
+    this.close(violation);
+    throw violation;
   }
 
   close(reason?: CodedError): void {
@@ -95,6 +118,9 @@ export class ReceiverSession {
       case 'heldPoints':
         this.#pointPages.take(message);
         return;
+      case 'lackingPaths':
+        this.#lackingPages.take(message);
+        return;
       case 'refuse':
         throw refusal(message);
       case 'offer':
@@ -109,6 +135,7 @@ export class ReceiverSession {
       case 'wantChunks':
       case 'browse':
       case 'browsePoints':
+      case 'browseLacking':
         throw new CodedError('PROTOCOL_VIOLATION', `the receiver sent ${message.type} to a restore`);
     }
   }
@@ -119,11 +146,12 @@ export class ReceiverSession {
     this.#link.end(reason, told);
     this.#browses.fail(reason);
     this.#pointPages.fail(reason);
+    this.#lackingPages.fail(reason);
     return reason;
   }
 }
 
-/** Why a page cannot be the answer, or null. Paths must rise from page to page, so that no listing can go on for ever unnoticed. */
+/** Why a page cannot be the answer, or null. */
 function pageProblem(
   page: Entries,
   query: { folder: string | null; at: number | null; after: RelativePath | null },
@@ -135,21 +163,31 @@ function pageProblem(
   }
   if (page.folders !== null) return 'folders where entries were asked for';
   if (query.at !== null && page.at !== query.at) return 'the state of another moment';
-  let last = query.after;
-  for (const { path } of page.entries) {
+  return orderProblem(
+    page.entries.map(({ path }) => path),
+    page.next,
+    query.after,
+  );
+}
+
+/** Paths must rise from page to page, so that no listing can go on for ever unnoticed. */
+function orderProblem(
+  paths: readonly RelativePath[],
+  next: RelativePath | null,
+  after: RelativePath | null,
+): string | null {
+  let last = after;
+  for (const path of paths) {
     if (last !== null && path <= last) return 'entries that are not in order';
     last = path;
   }
-  if (page.next !== null && (page.entries.length === 0 || page.next !== last))
-    return 'a listing that does not go on';
-  return null;
+  return next !== null && (paths.length === 0 || next !== last) ? 'a listing that does not go on' : null;
 }
 
 function refusal({ code, message, hint }: Refuse): CodedError {
   const known: ErrorCode | null = Object.hasOwn(errorTable, code) ? (code as ErrorCode) : null;
-  return new CodedError(
-    known !== null && errorTable[known].crossesWire ? known : 'PROTOCOL_VIOLATION',
-    `the receiver refused: ${message}`,
-    hint === null ? {} : { hint },
-  );
+  const told = known !== null && errorTable[known].crossesWire ? known : 'PROTOCOL_VIOLATION';
+  const otherVersion = 'the programs here and there may be of different versions: update the older one';
+  const help = hint ?? (told === 'PROTOCOL_VIOLATION' ? otherVersion : null);
+  return new CodedError(told, `the receiver refused: ${message}`, help === null ? {} : { hint: help });
 }

@@ -7,7 +7,7 @@ import type { RestoreLink } from './restore-link.ts';
 import type { RestoreEntry } from './restore-plan.ts';
 
 /** A listing that goes on for longer than any real folder is no listing; about 10 GB of memory. */
-const entriesMax = 30_000_000;
+export const entriesMax = 30_000_000;
 
 export type FolderListing = {
   folders: { id: string; kind: 'mirror' | 'sealed'; files: number; bytes: number }[];

@@ -112,8 +112,8 @@ export async function runRestore(deps: RunRestoreDeps, options: RunRestoreOption
       options,
       createPathFilter(options.paths),
     );
-    if (untouched.length === 0 && plans.every(({ plan }) => isEmpty(plan))) {
-      throw await nothingFound(link, listing);
+    if (untouched.every(heldNothing) && plans.every(({ plan }) => isEmpty(plan))) {
+      throw await nothingFound(link, listing, plans);
     }
     const restored = options.dryRun
       ? plans.map(listPlan)
@@ -181,14 +181,22 @@ function versionOf({ sealed }: TargetedPlan): { version?: ChosenVersion } {
   return sealed === null ? {} : { version: sealed.version };
 }
 
+/** A sealed folder of which there was no version then. */
+function heldNothing({ failed }: RestoreResult['folders'][number]): boolean {
+  return failed.some(({ code }) => code === 'RESTORE_NOTHING_FOUND');
+}
+
 /** Tells a moment at which nothing was held at all from paths that match nothing. */
 async function nothingFound(
   link: RestoreLink,
   { at, folders, available }: FolderListing,
+  plans: readonly TargetedPlan[],
 ): Promise<CodedError> {
   const state = `the state of ${formatMoment(at)}`;
   const there = `folders there: ${available.join(', ') || 'none'}`;
-  for (const { id } of folders) {
+  for (const { id, kind } of folders) {
+    // of a sealed folder the key is listed at any time; it has a plan where a version was held
+    if (kind === 'sealed' && !plans.some(({ plan }) => plan.folder === id)) continue;
     const { entries } = await link.run((session) => session.browse({ folder: id, at, after: null }));
     if (entries.length > 0) {
       return new CodedError('RESTORE_NOTHING_FOUND', `nothing matches in ${state}`, { hint: there });

@@ -182,6 +182,8 @@ export class ServeSession {
       case 'entries':
       case 'browsePoints':
       case 'heldPoints':
+      case 'browseLacking':
+      case 'lackingPaths':
         throw new CodedError('PROTOCOL_VIOLATION', `a receiver does not send ${message.type}`);
     }
   }
@@ -197,10 +199,13 @@ export class ServeSession {
     const doubt = this.doubtOf(feed, position);
     if (doubt !== null) {
       const fields = { folder, peerId: this.channel.peerId, sequence: position?.sequence };
-      this.logger.warn(fields, 'the index was rolled back and is renewed: a receiver knows of a later one');
+      this.logger.warn(
+        fields,
+        'the index was rolled back and will be renewed: a receiver knows of a later one',
+      );
       this.streams.delete(folder);
       await feed.renewIndex(doubt);
-      // a new offer goes out, and the receiver subscribes to the new index
+      // a new offer goes out, now or after the first full scan, and the receiver subscribes to the new index
       this.requestPump();
       return;
     }

@@ -30,6 +30,11 @@ export class FolderIndexer {
   private nextFullScanMs: number;
   private nextHotScanMs: number;
   private told = '';
+  /**
+   * Why the first full scan ends in a new index; null where it does not. An index that was rolled back knows of files as
+   * they were: announced before the scan, they would replace what receivers got later, or come to life again there.
+   */
+  private renewal: string | null = null;
 
   constructor(deps: FolderIndexerDeps, folder: IndexedFolder, options: IndexerOptions) {
     this.deps = deps;
@@ -44,6 +49,7 @@ export class FolderIndexer {
         rules: this.rules,
         takesLooks: () => this.state === 'idle',
         requireSource: () => this.requireSource(),
+        beforeComplete: () => this.renewNow(),
         onScanned: () => this.scanned(),
       },
       folder,
@@ -118,12 +124,21 @@ export class FolderIndexer {
     if (this.index.indexId.equals(position.indexId)) this.index.acknowledge(receiverId, position.sequence);
   }
 
+  /** A new index: at once where a full scan has ended since the start, otherwise at the end of the first one. */
   renew(reason: string): void {
+    if (!this.scanner.hasScanned) {
+      this.renewal ??= reason;
+      return;
+    }
     this.finishBatch();
-    this.deps.logger.warn({ folder: this.folder.id, reason }, 'index renewed');
-    this.index.renew();
+    this.beginIndex(reason);
     this.scanner.restartScan();
     this.deps.onChange();
+  }
+
+  private beginIndex(reason: string): void {
+    this.deps.logger.warn({ folder: this.folder.id, reason }, 'index renewed');
+    this.index.renew();
   }
 
   /** Works until the slice is over. Gives whether there is more to do at once. */
@@ -188,6 +203,12 @@ export class FolderIndexer {
     const look = this.lookAtSource();
     if (look.problem !== null) throw this.stoppedError(look.reason);
     return look;
+  }
+
+  private renewNow(): void {
+    if (this.renewal === null) return;
+    this.beginIndex(this.renewal);
+    this.renewal = null;
   }
 
   private scanned(): void {

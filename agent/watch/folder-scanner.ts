@@ -40,6 +40,8 @@ export type FolderScannerDeps = FolderThread & {
   takesLooks(): boolean;
   /** @throws CodedError SOURCE_STOPPED when the source is not what it was */
   requireSource(): IntactSource;
+  /** A full scan has committed what it found; its end is not in the index yet. */
+  beforeComplete(): void;
   /** A full scan found everything and is committed. */
   onScanned(): void;
 };
@@ -76,6 +78,7 @@ export class FolderScanner {
   private lastSpecials = 0;
   private oldestChangeMs = 0;
   private seeded = false;
+  private hasEnded = false;
   private slices = 0;
   /** Whether a look, not the walk, found something that waits for its commit. */
   private urgent = false;
@@ -114,6 +117,11 @@ export class FolderScanner {
 
   get isScanning(): boolean {
     return this.scan !== null;
+  }
+
+  /** Whether a full scan has ended since the start. */
+  get hasScanned(): boolean {
+    return this.hasEnded;
   }
 
   get watchStatus(): WatchStatus {
@@ -228,6 +236,8 @@ export class FolderScanner {
 
   private finishScan(scan: FullScan, unsettled: ReadonlySet<RelativePath>): void {
     this.commit();
+    this.deps.beforeComplete();
+    this.hasEnded = true;
     const unnamed = [...unsettled].some((path) => this.index.get(path) === null);
     this.index.finishScan(this.deps.clock.wallMs(), !scan.incomplete && !unnamed);
     this.index.pruneCheckpoints();

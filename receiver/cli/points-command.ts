@@ -1,25 +1,29 @@
 import type { Command } from 'commander';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
 import { parsePinLabel } from '../../shared/cli/pin-label.ts';
-import { formatPoints } from '../../shared/cli/point-listing.ts';
+import { namesNoPoint, printLacking, type LackingPages } from '../../shared/cli/lacking-listing.ts';
+import { formatPoint, formatPoints } from '../../shared/cli/point-listing.ts';
+import { CodedError } from '../../shared/errors/coded-error.ts';
 import { shortDeviceId, type DeviceId } from '../../shared/identity/device-id.ts';
+import type { ReceiverCommands } from '../receiver-commands.ts';
 import { withReceiver } from './with-receiver.ts';
 
-type PointsOptions = { agent?: string; json?: true };
+type PointsOptions = { agent?: string; lacking?: true; json?: true };
+
+const listCommand = 'mastokeep-receiver points';
 
 /** `points`, `pin`, `unpin`: the restore points that are held. */
 export function addPointsCommands(program: Command): void {
   program
     .command('points')
     .description('list the restore points that are held, newest first')
+    .argument('[POINT]', 'only this one, with what it lacks; the beginning of its name will do')
     .option('--agent <DEVICE-ID>', 'only of this agent')
+    .option('--lacking', 'name every file that POINT lacks')
     .option('--json', 'print JSON')
-    .action(async (options: PointsOptions, command: Command) => {
-      const listing = await withReceiver(command, async (commands) =>
-        commands.points({ agent: options.agent ?? null }),
-      );
-      if (options.json === true) printJson(listing);
-      else printText(formatPoints(listing.points), ...listing.damaged.map(describeDamagedPoint));
+    .action(async (point: string | undefined, options: PointsOptions, command: Command) => {
+      if (options.lacking === true && point === undefined) throw namesNoPoint();
+      await withReceiver(command, async (commands) => printPoints(commands, point ?? null, options));
     });
   program
     .command('pin')
@@ -42,6 +46,23 @@ export function addPointsCommands(program: Command): void {
       if (options.json === true) printJson({ id, wasPinned });
       else printText(describeUnpinned({ id, wasPinned }));
     });
+}
+
+async function printPoints(
+  commands: ReceiverCommands,
+  point: string | null,
+  { agent, lacking, json }: PointsOptions,
+): Promise<void> {
+  const listing = await commands.points({ agent: agent ?? null, point });
+  const damaged = listing.damaged.map(describeDamagedPoint);
+  const [only] = point === null ? [] : listing.points;
+  if (lacking === true) {
+    if (only === undefined) throw new CodedError('POINT_UNKNOWN', damaged.join());
+    const pages: LackingPages = async (folder, after) => commands.lacking({ point: only.id, folder, after });
+    await printLacking(only, pages, json === true);
+  } else if (json === true) printJson(listing);
+  else if (only !== undefined) printText(formatPoint(only, listCommand));
+  else printText(...(point === null ? [formatPoints(listing.points, listCommand)] : []), ...damaged);
 }
 
 /** For people. */

@@ -17,7 +17,13 @@ export function addReleaseCommand(program: Command): void {
       );
       if (options.json === true) printJson(done);
       else printText(describeRelease(done));
+      process.exitCode = releaseExitCode(done);
     });
+}
+
+/** 3: the agent stays frozen, whatever of it was released. */
+export function releaseExitCode({ frozen }: { frozen: boolean }): 0 | 3 {
+  return frozen ? 3 : 0;
 }
 
 /** What was released, for people. */

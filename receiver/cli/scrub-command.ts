@@ -75,10 +75,14 @@ function showProgress(commands: Pick<ReceiverCommands, 'scrubStatus'>): () => vo
     }
   };
   const timer = setInterval(() => void show(), progressIntervalMs);
+  const clear = (): void => void process.stderr.write('\r\u001B[K');
+  // where it is interrupted as well: the shell's prompt comes behind it
+  process.once('exit', clear);
   return () => {
     ended = true;
     clearInterval(timer);
-    process.stderr.write('\r\u001B[K');
+    process.off('exit', clear);
+    clear();
   };
 }
 

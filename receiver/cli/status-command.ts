@@ -31,7 +31,7 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
     formatAgents(status.agents, moment),
     ...status.agents.flatMap(formatFormerly),
     ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatRecipients(folder, moment))),
-    ...status.agents.flatMap((agent) => agent.folders.flatMap((folder) => formatGoneBy(folder, agent))),
+    ...formatGoneBy(status.agents),
     ...formatFreezes(status.agents, moment),
     ...status.agents.flatMap(formatForgotten),
   ];
@@ -56,17 +56,21 @@ function formatScrub(scrub: ReceiverStatus['scrub'], moment: (at: string | null)
 }
 
 /** For those who have to answer for how long deleted files are kept. */
-function formatGoneBy(
-  { id, kind, deletedGoneBy }: ReceiverAgentStatus['folders'][number],
-  { frozen }: ReceiverAgentStatus,
-): string[] {
-  if (kind === 'sealed') return [];
-  if (frozen) return [`\na file of ${id} that is deleted today stays here as long as the agent is frozen\n`];
-  const when =
-    deletedGoneBy === null
-      ? 'may stay here for ever'
-      : `has left here by ${deletedGoneBy.slice(0, 10)} at the latest`;
-  return [`\na file of ${id} that is deleted today ${when}, pinned restore points apart\n`];
+function formatGoneBy(agents: readonly ReceiverAgentStatus[]): string[] {
+  const lines = agents.flatMap(({ folders, frozen }) =>
+    folders
+      .filter(({ kind }) => kind === 'mirror')
+      .map(
+        ({ id, deletedGoneBy }) => `a file of ${id} that is deleted today ${goneBy(deletedGoneBy, frozen)}\n`,
+      ),
+  );
+  return lines.length === 0 ? [] : ['\n', ...lines];
+}
+
+function goneBy(at: string | null, frozen: boolean): string {
+  if (frozen) return 'stays here as long as the agent is frozen';
+  if (at === null) return 'may stay here for ever';
+  return `has left here by ${at.slice(0, 10)} at the latest, pinned restore points apart`;
 }
 
 /** That nothing expires, and how to go on; what was found is in the alarms. */
@@ -79,7 +83,8 @@ function formatFreezes(
     if (!frozen) return [];
     const name = names.get(deviceId) ?? deviceId;
     const found = freezes.map(
-      ({ folder, code, since }) => `${folder ?? 'agent'} ${code}, found ${moment(since)}`,
+      ({ folder, code, since }) =>
+        `${folder ?? 'agent'} ${code}, found ${since.slice(0, 19)}Z, ${moment(since)}`,
     );
     const why = found.length === 0 ? 'what came of it cannot be judged' : found.join('; ');
     return [

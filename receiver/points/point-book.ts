@@ -137,6 +137,12 @@ export class PointBook {
     return points.sort((a, b) => a.receivedAt - b.receivedAt);
   }
 
+  /** Null of one that is not held. */
+  get(id: string): HeldPoint | null {
+    const [facts, held] = [this.#store.known.points.get(id), this.#store.records.get(id)];
+    return facts === undefined || held === undefined ? null : { id, record: held.record, ...facts };
+  }
+
   /** What must be kept for points now: those held, and one that is about to be. The same array until that changes. */
   needed(): readonly PointRecord[] {
     this.#needed ??= [

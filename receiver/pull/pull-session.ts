@@ -148,6 +148,8 @@ export class PullSession {
       case 'entries':
       case 'browsePoints':
       case 'heldPoints':
+      case 'browseLacking':
+      case 'lackingPaths':
         throw new CodedError('PROTOCOL_VIOLATION', `an agent does not send ${message.type}`);
     }
   }

@@ -1,5 +1,7 @@
 import type { DirectoryState, FileState, SymlinkState } from '../../shared/records/file-record.ts';
+import type { BrowseLacking } from '../../shared/protocol/browse-lacking.ts';
 import type { HeldPoints } from '../../shared/protocol/held-points.ts';
+import type { LackingPaths } from '../../shared/protocol/lacking-paths.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { ContentSource } from '../../shared/transfer/content-source.ts';
 import { HeldContentSource, type PlacedCopy } from './held-content.ts';
@@ -31,6 +33,11 @@ export type RestoreFolder = {
 export type RestorePoints = {
   /** At most `limit` of those whose names sort later than `after`, with what can be proved of each now. */
   page(after: string | null, limit: number): Promise<Omit<HeldPoints, 'requestId'>>;
+  /**
+   * A page of the files that a point lacks of a mirror folder now; nothing of a sealed one.
+   * @throws CodedError POINT_UNKNOWN, FOLDER_UNKNOWN: it is none of that agent, or has no such folder
+   */
+  lacking(query: Omit<BrowseLacking, 'requestId'>): Promise<Omit<LackingPaths, 'requestId'>>;
 };
 
 /** All that one receiver holds of one agent. */

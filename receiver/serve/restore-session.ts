@@ -3,10 +3,12 @@ import type { DeviceId } from '../../shared/identity/device-id.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import type { Browse } from '../../shared/protocol/browse.ts';
+import type { BrowseLacking } from '../../shared/protocol/browse-lacking.ts';
 import type { BrowsePoints } from '../../shared/protocol/browse-points.ts';
 import type { Message } from '../../shared/protocol/codec.ts';
 import type { Entries } from '../../shared/protocol/entries.ts';
 import type { HeldPoints } from '../../shared/protocol/held-points.ts';
+import type { LackingPaths } from '../../shared/protocol/lacking-paths.ts';
 import { recordWireBytesMax } from '../../shared/protocol/records.ts';
 import { ContentServer } from '../../shared/transfer/content-server.ts';
 import { asCoded, MessageLink } from '../../shared/transfer/message-link.ts';
@@ -114,6 +116,10 @@ class RestoreSession {
         await this.#send({ type: 'heldPoints', ...(await this.#browsePoints(message)) });
         this.#onProgress();
         return;
+      case 'browseLacking':
+        await this.#send({ type: 'lackingPaths', ...(await this.#browseLacking(message)) });
+        this.#onProgress();
+        return;
       case 'want':
         this.#folder(message.folder);
         this.#server.want(message);
@@ -137,6 +143,7 @@ class RestoreSession {
       case 'chunks':
       case 'entries':
       case 'heldPoints':
+      case 'lackingPaths':
         throw new CodedError('ROLE_REFUSED', `a restore may not send ${message.type}`);
     }
   }
@@ -168,6 +175,10 @@ class RestoreSession {
   async #browsePoints({ requestId, after, limit }: BrowsePoints): Promise<HeldPoints> {
     const { agentKey, points, next } = await this.#points.page(after, limit);
     return { requestId, agentKey, points, next };
+  }
+
+  async #browseLacking({ requestId, point, folder, after, limit }: BrowseLacking): Promise<LackingPaths> {
+    return { requestId, ...(await this.#points.lacking({ point, folder, after, limit })) };
   }
 
   #pageBetween(

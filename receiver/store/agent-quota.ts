@@ -1,3 +1,4 @@
+import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 
 /** What a record costs of the quota besides its content, so that records without bytes cannot grow without end. */
@@ -59,8 +60,10 @@ export class AgentQuota {
     this.#giveUp(lacking);
     const used = this.usedBytes();
     if (used + bytes <= bytesMax) return;
-    const reserve = reservedBytes === 0 ? '' : `, of which ${reservedBytes} are kept for sealed folders`;
-    throw new CodedError('QUOTA_REACHED', `the agent uses ${used} of its ${this.#bytesMax} bytes${reserve}`, {
+    const reserve =
+      reservedBytes === 0 ? '' : `, of which ${formatByteSize(reservedBytes)} are kept for sealed folders`;
+    const what = `the agent uses ${formatByteSize(used)} of its quota of ${formatByteSize(this.#bytesMax)}${reserve}: ${formatByteSize(bytes)} more do not fit`;
+    throw new CodedError('QUOTA_REACHED', what, {
       hint: 'raise the quota of this agent; nothing that is stored was removed',
       context: { usedBytes: used, quotaBytes: this.#bytesMax, reservedBytes, wantedBytes: bytes },
     });

@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3';
 import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
-import type { MomentInterval } from './interval-index.ts';
+import { lackingRows, type MomentInterval } from './interval-index.ts';
 import type { ChangeEntry, DamageEntry, DamageKind } from './journal-entry.ts';
 
 /** A stored file that is damaged: the live one of the path (`id` null), or that version's; `foundAt` in ms. */
@@ -51,16 +51,18 @@ export class DamageIndex {
     return (this.#statements.after.all(...key, limit) as Row[]).map(readDamage);
   }
 
-  /** Paths of which the content that an interval has is damaged, in byte order. */
-  between({ from, to }: MomentInterval, limit: number): RelativePath[] {
+  /** Paths of which the content that an interval has is damaged, in byte order, after the path. */
+  between({ from, to }: MomentInterval, after: RelativePath | null, limit: number): RelativePath[] {
     if (this.#count === 0) return [];
-    const rows = this.#statements.between.all({ from, to, limit }) as { path: Buffer }[];
+    const key = after === null ? -1 : encodeRelativePath(after);
+    const rows = this.#statements.between.all({ from, to, after: key, limit }) as { path: Buffer }[];
     return rows.map(({ path }) => path.toString('latin1') as RelativePath);
   }
 
+  /** How many there are beside those whose content is not known for sure anyway. */
   countBetween({ from, to }: MomentInterval): number {
     if (this.#count === 0) return 0;
-    return (this.#statements.countBetween.get({ from, to }) as { count: number }).count;
+    return (this.#statements.countBetween.get({ from, to, after: -1 }) as { count: number }).count;
   }
 
   set({ path, id, found, foundAt, aside }: DamageEntry): void {
@@ -103,15 +105,13 @@ function readDamage({ path, id, found, found_at: foundAt, aside }: Row): Damage 
 }
 
 /** Of each path the interval has the content that came last in it: see `intervalQueries`. */
-const betweenRows = `FROM (
-    SELECT d.path FROM damaged AS d CROSS JOIN live AS l ON l.path = d.path
-    WHERE d.id = ${liveId} AND l.begun <= @to
+const betweenRows = `SELECT d.path FROM damaged AS d CROSS JOIN live AS l ON l.path = d.path
+    WHERE d.path > @after AND d.id = ${liveId} AND l.begun <= @to
     UNION
     SELECT d.path FROM damaged AS d CROSS JOIN versions AS v ON v.id = d.id
-    WHERE d.id <> ${liveId} AND v.begun <= @to AND v.ended > @from
+    WHERE d.path > @after AND d.id <> ${liveId} AND v.begun <= @to AND v.ended > @from
       AND NOT EXISTS (SELECT 1 FROM live WHERE path = d.path AND begun <= @to)
-      AND NOT EXISTS (SELECT 1 FROM versions AS w WHERE w.path = d.path AND w.begun <= @to AND (w.begun, w.id) > (v.begun, v.id))
-  )`;
+      AND NOT EXISTS (SELECT 1 FROM versions AS w WHERE w.path = d.path AND w.begun <= @to AND (w.begun, w.id) > (v.begun, v.id))`;
 
 /** SQL: the file of a row of `live` (its id: 0) or `versions` is not known to be damaged. */
 export function isWhole(table: 'live' | 'versions', id: string): string {
@@ -123,8 +123,10 @@ function prepareStatements(database: Database.Database) {
     count: database.prepare('SELECT count(*) AS count FROM damaged'),
     get: database.prepare('SELECT * FROM damaged WHERE path = ? AND id = ?'),
     after: database.prepare('SELECT * FROM damaged WHERE (path, id) > (?, ?) ORDER BY path, id LIMIT ?'),
-    between: database.prepare(`SELECT path ${betweenRows} ORDER BY path LIMIT @limit`),
-    countBetween: database.prepare(`SELECT count(*) AS count ${betweenRows}`),
+    between: database.prepare(`${betweenRows} ORDER BY 1 LIMIT @limit`),
+    countBetween: database.prepare(
+      `SELECT count(*) AS count FROM (${betweenRows}) WHERE path NOT IN (SELECT g.path ${lackingRows})`,
+    ),
     add: database.prepare('INSERT INTO damaged (path, id, found, found_at, aside) VALUES (?, ?, ?, ?, ?)'),
     move: database.prepare('UPDATE OR REPLACE damaged SET id = ? WHERE path = ? AND id = ?'),
     drop: database.prepare('DELETE FROM damaged WHERE path = ? AND id = ?'),

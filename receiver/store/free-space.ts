@@ -1,3 +1,4 @@
+import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Disk, DiskPath } from '../../shared/io/disk.ts';
 
@@ -65,7 +66,7 @@ export class FreeSpace {
     const what =
       wantedBytes === 0
         ? `the disk has less than ${percent} % free`
-        : `${wantedBytes} bytes more would leave less than ${percent} % of the disk free`;
+        : `${formatByteSize(wantedBytes)} more would leave less than ${percent} % of the disk free`;
     return new CodedError('STORE_FULL', what, {
       hint: 'free some space or move the data directory to a larger disk; nothing that is stored was removed',
       context: { floorBytes: this.#floorBytes, spareBytes: this.#spareBytes, wantedBytes },

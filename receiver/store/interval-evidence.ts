@@ -9,7 +9,7 @@ export type SequenceInterval = { indexId: Buffer; from: number; to: number };
 /**
  * What can be proved of an interval. `reached`: everything up to its end has come. `intact`: no lines of the journal were
  * lost that may have told of it. `lacking`: how many paths may have had another content than the one that is here, or one
- * where none is; `paths`: the first of them, in byte order.
+ * where none is, or one that is here and damaged; `paths`: the first of them, in byte order.
  */
 export type IntervalEvidence = {
   reached: boolean;
@@ -29,29 +29,36 @@ export function momentsOf(
   return { from: momentOf(index.number, from), to: momentOf(index.number, to) };
 }
 
+/** What is proved with. */
+type Index = { damage: DamageIndex; intervals: IntervalIndex };
+
 /** What the index can prove of the interval now. */
-export function evidenceOf(intervals: IntervalIndex, interval: SequenceInterval): IntervalEvidence {
+export function evidenceOf({ damage, intervals }: Index, interval: SequenceInterval): IntervalEvidence {
   const index = intervals.byId(interval.indexId);
   const moments = momentsOf(intervals, interval);
   if (index === null || moments === null)
     return { reached: false, intact: true, lacking: { count: 0, paths: [] } };
   const { settled, complete, provenFrom } = index;
+  const count = intervals.countLacking(moments) + damage.countBetween(moments);
+  const paths = count === 0 ? [] : lackingIn({ damage, intervals }, interval, null, lackingShownMax);
   return {
     reached: complete && settled !== null && settled >= interval.to,
     intact: provenFrom !== null && provenFrom <= interval.from,
-    lacking: {
-      count: intervals.countLacking(moments),
-      paths: intervals.lacking(moments, null, lackingShownMax),
-    },
+    lacking: { count, paths },
   };
 }
 
-/** Of how many paths the content that the interval has is damaged, and the first of them. */
-export function damagedIn(
-  { damage, intervals }: { damage: DamageIndex; intervals: IntervalIndex },
+/** All paths that count as lacking, in byte order, after the path. */
+export function lackingIn(
+  { damage, intervals }: Index,
   interval: SequenceInterval,
-): IntervalEvidence['lacking'] {
+  after: RelativePath | null,
+  limit: number,
+): RelativePath[] {
   const moments = momentsOf(intervals, interval);
-  if (moments === null) return { count: 0, paths: [] };
-  return { count: damage.countBetween(moments), paths: damage.between(moments, lackingShownMax) };
+  if (moments === null) return [];
+  const missed = intervals.lacking(moments, after, limit);
+  const damaged = damage.between(moments, after, limit);
+  if (damaged.length === 0) return missed;
+  return [...new Set([...missed, ...damaged])].sort().slice(0, limit);
 }

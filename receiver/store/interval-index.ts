@@ -116,9 +116,12 @@ export class IntervalIndex {
 
   /** Paths whose content in the interval is not known for sure, in byte order, after the path. */
   lacking({ from, to }: MomentInterval, after: RelativePath | null, limit: number): RelativePath[] {
-    const key = after === null ? -1 : encodeRelativePath(after);
-    const rows = this.#statements.lacking.all({ from, to, after: key, limit }) as { path: Buffer }[];
-    return rows.map(({ path }) => path.toString('latin1') as RelativePath);
+    const { firstLacking, nextLacking } = this.#statements;
+    const rows =
+      after === null
+        ? firstLacking.all({ from, to, limit })
+        : nextLacking.all({ from, to, after: encodeRelativePath(after), limit });
+    return (rows as { path: Buffer }[]).map(({ path }) => path.toString('latin1') as RelativePath);
   }
 
   countLacking({ from, to }: MomentInterval): number {
@@ -247,13 +250,14 @@ function readIndex(row: RawIndex | undefined): MetIndex | null {
  * A gap says nothing where it was over within the interval and a content is known from there on: one that came later, or the
  * one of before, which was there again when the gap was over.
  */
-const lackingRows = `FROM gaps AS g INDEXED BY gaps_by_end WHERE g.ended > @from AND g.begun <= @to
-  AND (g.ended > @to OR (
+const isLacking = `g.begun <= @to AND (g.ended > @to OR (
     NOT EXISTS (SELECT 1 FROM live WHERE path = g.path AND begun <= @to)
     AND NOT EXISTS (
       SELECT 1 FROM versions AS v WHERE v.path = g.path AND v.begun <= @to AND (v.begun >= g.ended OR v.ended > g.ended)
     )
   ))`;
+/** SQL: those of an interval, each as often as it has gaps; never reads what was over before the interval. */
+export const lackingRows = `FROM gaps AS g INDEXED BY gaps_by_end WHERE g.ended > @from AND ${isLacking}`;
 
 /** What an interval is read with: a page of rows, and gaps. */
 export const intervalQueries = {
@@ -269,7 +273,10 @@ export const intervalQueries = {
     SELECT v.* FROM paths CROSS JOIN versions AS v ON v.id = (
       SELECT id FROM versions WHERE path = paths.path AND begun <= @to ORDER BY begun DESC, id DESC LIMIT 1
     ) WHERE v.ended > @from LIMIT @limit`,
-  lacking: `SELECT DISTINCT path ${lackingRows} AND path > @after ORDER BY path LIMIT @limit`,
+  firstLacking: `SELECT DISTINCT path ${lackingRows} ORDER BY path LIMIT @limit`,
+  // in the order of the table: all pages together read each gap once
+  nextLacking: `SELECT DISTINCT path FROM gaps AS g WHERE g.path > @after AND g.ended > @from AND ${isLacking}
+    ORDER BY path LIMIT @limit`,
   ended:
     'SELECT * FROM versions WHERE (ended, id) > (@ended, @id) AND ended <= @to ORDER BY ended, id LIMIT @limit',
   replaced:
@@ -325,7 +332,8 @@ function prepareIntervals(database: Database.Database) {
     gapsAfter: exact('SELECT * FROM gaps WHERE (path, begun) > (?, ?) ORDER BY path, begun LIMIT ?'),
     gapEnd: exact('SELECT ended FROM gaps WHERE path = ? AND ended < ? ORDER BY begun DESC LIMIT 1'),
     versionEnd: exact('SELECT ended FROM versions WHERE path = ? ORDER BY begun DESC, id DESC LIMIT 1'),
-    lacking: exact(intervalQueries.lacking),
+    firstLacking: exact(intervalQueries.firstLacking),
+    nextLacking: exact(intervalQueries.nextLacking),
     countLacking: exact(intervalQueries.countLacking),
   };
 }

@@ -11,8 +11,8 @@ import { FolderStore, type FolderStoreParts } from './folder-store.ts';
 import type { HeldContent } from './held-content.ts';
 import { FolderPast } from './folder-past.ts';
 import {
-  damagedIn,
   evidenceOf,
+  lackingIn,
   momentsOf,
   type IntervalEvidence,
   type SequenceInterval,
@@ -181,10 +181,8 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
     const { reached, intact, lacking } = this.evidence({ indexId: Buffer.from(index, 'hex'), from, to });
     if (!reached || !intact) return { state: 'unknown', bytes: null };
     const bytes = this.#partBytes.of(part);
-    const damaged = damagedIn(this.parts.index, { indexId: Buffer.from(index, 'hex'), from, to });
-    const files = lacking.count + damaged.count;
-    if (files === 0) return { state: 'complete', bytes };
-    return { state: 'incomplete', files, paths: [...lacking.paths, ...damaged.paths], bytes };
+    if (lacking.count === 0) return { state: 'complete', bytes };
+    return { state: 'incomplete', files: lacking.count, paths: lacking.paths, bytes };
   }
 
   /** Has `provePart` tell the bytes of these parts from now on. In time proportional to all that is kept, once. */
@@ -242,13 +240,12 @@ export class MirrorStore extends FolderStore<MirrorStoreParts> {
 
   /** What can be proved of the interval now. Later records may still show that a path is lacking. */
   evidence(interval: SequenceInterval): IntervalEvidence {
-    return evidenceOf(this.parts.index.intervals, interval);
+    return evidenceOf(this.parts.index, interval);
   }
 
   /** All paths that `evidence` counts as lacking, in byte order, page by page. */
   lackingBetween(interval: SequenceInterval, after: RelativePath | null, limit: number): RelativePath[] {
-    const moments = momentsOf(this.parts.index.intervals, interval);
-    return moments === null ? [] : this.parts.index.intervals.lacking(moments, after, limit);
+    return lackingIn(this.parts.index, interval, after, limit);
   }
 
   /** Since when, and until when, contents of paths were missed; by path and begin, after the last one of a page. */

@@ -3,12 +3,14 @@ import { formatTable } from './table.ts';
 import { shortDeviceId, type DeviceId } from '../identity/device-id.ts';
 
 /**
- * What a point brings back of one folder. `state`: whether that is proved; `bytes`: of a sealed folder what a restore
- * reads, null where it is not counted; `lacking`: the first of the files that are not all there.
+ * What a point brings back of one folder. `state`: whether that is proved; `incompleteFiles`: 0 when complete, of a sealed
+ * folder at most 1, null when it is not known; `bytes`: of a sealed folder what a restore reads, null where it is not
+ * counted; `lacking`: the first of the files that are not all there.
  */
 type ListedPart = {
   id: string;
   state: 'complete' | 'incomplete' | 'unknown';
+  incompleteFiles: number | null;
   bytes: number | null;
   lacking: string[];
 } & ({ version: number } | { from: number; to: number });
@@ -29,9 +31,29 @@ export type PointListing = {
   folders: ListedPart[];
 };
 
-/** The points for people, in the order given. */
-export function formatPoints(points: readonly PointListing[]): string {
+/** The points for people, in the order given. `command`: what lists them, for a hint. */
+export function formatPoints(points: readonly PointListing[], command: string): string {
   if (points.length === 0) return 'no restore point is held yet\n';
+  const isLacking = points.some(({ incompleteFiles }) => incompleteFiles !== 0);
+  return isLacking ? `${formatRows(points)}what one of them lacks: ${command} POINT\n` : formatRows(points);
+}
+
+/** One point for people, with the first files that it lacks of each folder. */
+export function formatPoint(point: PointListing, command: string): string {
+  const lines = point.folders.flatMap((folder) => {
+    if (folder.state === 'complete') return [];
+    if (folder.state === 'unknown') return [`folder ${folder.id} is not proved yet`];
+    if ('version' in folder) return [`version ${folder.version} of folder ${folder.id} is not whole`];
+    const { id, incompleteFiles, lacking } = folder;
+    const more = (incompleteFiles ?? 0) - lacking.length;
+    const named = lacking.map((path) => `  ${id}/${path}`);
+    const rest = more > 0 ? [`  and ${more} more: ${command} ${point.id} --lacking`] : [];
+    return [`lacking of folder ${id}:`, ...named, ...rest];
+  });
+  return [formatRows([point]), ...lines.map((line) => `${line}\n`)].join('');
+}
+
+function formatRows(points: readonly PointListing[]): string {
   const rows = points.map(({ id, agent, at, receivedAt, folders, pin, ...point }) => [
     id,
     toSeconds(at),

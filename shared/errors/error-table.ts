@@ -91,7 +91,7 @@ export const errorTable = {
   }),
   POINT_PINNED: entry('the restore point is pinned, and pinned ones are not forgotten'),
   POINT_TOO_LATE: entry('a restore point needs what was let go before the point came', { crossesWire: true }),
-  POINT_UNKNOWN: entry('no such restore point is held here', { exitCode: 2 }),
+  POINT_UNKNOWN: entry('no such restore point is held here', { exitCode: 2, crossesWire: true }),
   PROTOCOL_VIOLATION: entry('the other side sent what the protocol does not allow', { crossesWire: true }),
   QUOTA_REACHED: entry('the agent has reached its quota on this receiver', {
     retryable: true,

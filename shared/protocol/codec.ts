@@ -1,5 +1,6 @@
 import { CodedError } from '../errors/coded-error.ts';
 import { browseMessage, type Browse } from './browse.ts';
+import { browseLackingMessage, type BrowseLacking } from './browse-lacking.ts';
 import { browsePointsMessage, type BrowsePoints } from './browse-points.ts';
 import { chunksMessage, type Chunks } from './chunks.ts';
 import { contentMessage, type Content } from './content.ts';
@@ -9,6 +10,7 @@ import { goneMessage, type Gone } from './gone.ts';
 import { heldPointsMessage, type HeldPoints } from './held-points.ts';
 import { helloMessage, type Hello } from './hello.ts';
 import { indexEndMessage, type IndexEnd } from './index-end.ts';
+import { lackingPathsMessage, type LackingPaths } from './lacking-paths.ts';
 import { limits } from './limits.ts';
 import { missingMessage, type Missing } from './missing.ts';
 import { offerMessage, type Offer } from './offer.ts';
@@ -40,7 +42,9 @@ export type Message =
   | ({ type: 'browse' } & Browse)
   | ({ type: 'entries' } & Entries)
   | ({ type: 'browsePoints' } & BrowsePoints)
-  | ({ type: 'heldPoints' } & HeldPoints);
+  | ({ type: 'heldPoints' } & HeldPoints)
+  | ({ type: 'browseLacking' } & BrowseLacking)
+  | ({ type: 'lackingPaths' } & LackingPaths);
 
 /** The definitions of all messages by name, in the order of their type bytes. */
 export const messageDefinitions = {
@@ -63,6 +67,8 @@ export const messageDefinitions = {
   entries: entriesMessage,
   browsePoints: browsePointsMessage,
   heldPoints: heldPointsMessage,
+  browseLacking: browseLackingMessage,
+  lackingPaths: lackingPathsMessage,
 } as const;
 
 type AnyDefinition = {

@@ -54,8 +54,10 @@ export const limits = {
   entriesPageMax: 1024,
   /** Restore points on one page of their listing: with the largest ones a receiver gives fewer. */
   pointsPageMax: 64,
-  /** Paths that a listing names as lacking, of one restore point. */
+  /** Paths that a listing of points names as lacking, of one restore point. */
   lackingPathsMax: 20,
+  /** Paths on one page of all that a restore point lacks of a folder: 1024 longest paths fit a message. */
+  lackingPageMax: 1024,
   /** A device's public key, SPKI in DER: 91 bytes for P-256. */
   publicKeyBytesMax: 256,
 } as const;

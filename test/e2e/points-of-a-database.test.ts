@@ -89,6 +89,17 @@ async function pointOfStarved(): Promise<string> {
   return point;
 }
 
+/** By both programs, without a limit. */
+async function expectAllNamed(point: string, lacking: readonly string[]): Promise<void> {
+  const text = await sealed.bench.receiver.must(['points', point, '--lacking']);
+  const lines = text.trimEnd().split('\n');
+  expect(lines).toEqual(expect.arrayContaining(lacking.map((file) => `media/${file}`)));
+  expect(lines).toHaveLength((await listPoints()).find(({ id }) => id === point)?.incompleteFiles ?? 0);
+  const told = await sealed.onRestorer(['points', point.slice(0, 20), '--lacking', '--json']);
+  const { lacking: named } = JSON.parse(told.stdout) as { lacking: { folder: string; path: string }[] };
+  expect(named.map(({ folder, path: file }) => `${folder}/${file}`)).toEqual(lines);
+}
+
 it('holds in a restore point every file that the rows of its dump name, though files come and go while it is made', async () => {
   const stopped = new AbortController();
   const churning = rows.churn(stopped.signal);
@@ -109,17 +120,14 @@ it('holds in a restore point every file that the rows of its dump name, though f
     stopped.abort();
     await churning;
   }
-  const seen = { named: 0, goneSince: 0, short: 0, announced: 0, lacking: 0 };
+  const seen = { named: 0, goneSince: 0, short: 0, announced: 0, lacking: 0, starved: [] as string[] };
   const listed = await listPoints();
   const starved = points.at(-1);
   for (const point of points) {
     const to = sealed.target(point);
     const { stdout, stderr } = await sealed.restore(['--at', point, '--to', to, '--json', ...sealed.withKey]);
     const { folders } = JSON.parse(stdout) as RestoreResult;
-    // one without a path counts those that are not named
-    const failed = new Set(
-      folders.flatMap((folder) => folder.failed.flatMap(({ path: name }) => (name === '' ? [] : [name]))),
-    );
+    const failed = new Set(folders.flatMap((folder) => folder.failed.map(({ path: name }) => name)));
     const named = namedIn(path.join(to, 'database/database.dump'));
     expect(named.length, stderr).toBeGreaterThan(50);
     for (const file of named) {
@@ -139,15 +147,14 @@ it('holds in a restore point every file that the rows of its dump name, though f
       seen.announced += 1;
       return !fs.existsSync(path.join(to, 'media', file));
     });
-    // counted are all of them, and what came and went unseen behind the point; named are the first of those
+    // and what came and went unseen behind the point
     seen.lacking += lacking.length;
-    const counted = told?.incompleteFiles ?? 0;
-    expect(counted, `${point} lacks ${lacking.join()}`).toBeGreaterThanOrEqual(lacking.length);
-    const last = [...failed].sort().at(-1) ?? '';
-    for (const file of lacking)
-      if (counted <= failed.size || file <= last) expect(failed, `${file} of ${point}`).toContain(file);
+    if (point === starved) seen.starved = lacking;
+    expect(told?.incompleteFiles ?? 0).toBe(failed.size);
+    for (const file of lacking) expect(failed, `${file} of ${point}`).toContain(file);
   }
   expect(points).toHaveLength(dumps + 1);
+  await expectAllNamed(starved ?? '', seen.starved);
   expect(seen.lacking).toBeGreaterThan(0);
   expect(seen.goneSince).toBeGreaterThan(20);
   expect(seen.announced).toBeGreaterThan(seen.named);

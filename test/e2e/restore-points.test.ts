@@ -168,6 +168,21 @@ it('takes all folders back to a restore point by command, also what was deleted 
   expect(readTree(bench.data)).toEqual(before);
 });
 
+it('tells of one point what it lacks, and says what is wrong with the question', async () => {
+  const { receiver } = sealed.bench;
+  const [point] = await points();
+  const id = point?.id ?? '';
+  const shown = await receiver.must(['points', id.slice(0, 20), '--json']);
+  expect(JSON.parse(shown)).toEqual({ points: [point], damaged: [] });
+  const { stdout, stderr } = await sealed.onRestorer(['points', id, '--lacking']);
+  expect(stdout).toBe('');
+  expect(stderr).toContain(`restore point ${id} is complete: it lacks nothing`);
+  const unnamed = await receiver.run(['points', '--lacking']);
+  expect([unnamed.code, unnamed.stderr]).toEqual([2, expect.stringContaining('error USAGE')]);
+  const unknown = await sealed.onRestorer(['points', '1999', '--lacking']);
+  expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('error POINT_UNKNOWN')]);
+});
+
 it('restores one folder of a point, and says what is wrong with a point or a folder that is none', async () => {
   const [point] = await points();
   const to = sealed.target('one');

@@ -270,6 +270,7 @@ async function tryToReadBack(): Promise<Message[]> {
     { type: 'browse', ...about, at: null, between: null, after: null, limit: 10 },
     { type: 'browse', ...about, folder: null, at: null, between: null, after: null, limit: 10 },
     { type: 'browsePoints', requestId: 1, after: null, limit: 10 },
+    { type: 'browseLacking', ...about, point: '20261121-140000-0a1b2c3d', after: null, limit: 10 },
     {
       type: 'want',
       ...about,

@@ -33,13 +33,15 @@ it.each([
 ])('begins what is gone from the disk anew, as the error says that it does: %s', async (_, gone) => {
   for (const folder of gone)
     fs.rmSync(path.join(scratch, 'data', sealedAgentId, folder), { recursive: true });
-  await expect(offline(async (commands) => commands.points({ agent: null }))).rejects.toMatchObject({
+  await expect(
+    offline(async (commands) => commands.points({ agent: null, point: null })),
+  ).rejects.toMatchObject({
     code: 'DISK_FAILED',
     hint: expect.stringContaining('"reindex" begins') as string,
   });
   const done = await offline(async (commands) => commands.reindex({}));
   expect(done.folders.map(({ id }) => id).sort()).toEqual(folders);
-  expect(await offline(async (commands) => commands.points({ agent: null }))).toEqual({
+  expect(await offline(async (commands) => commands.points({ agent: null, point: null }))).toEqual({
     points: [],
     damaged: [],
   });

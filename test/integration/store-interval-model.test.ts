@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { IntervalHistory, type HistoryIndex } from '../support/interval-history.ts';
+import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { sendHistory } from '../support/send-history.ts';
 import { sha256, storeFixture } from '../support/store-fixture.ts';
 import { removeDatabase } from '../support/store-harness.ts';
@@ -123,6 +124,10 @@ function expectTruth(
       expect(evidence.intact).toBe(true);
       const lacking = store.lackingBetween({ indexId, from, to }, null, 100) as string[];
       expect(evidence.lacking).toEqual({ count: lacking.length, paths: lacking });
+      const oneByOne = lacking.flatMap((_, at) =>
+        store.lackingBetween({ indexId, from, to }, (lacking[at - 1] ?? null) as RelativePath | null, 1),
+      );
+      expect(oneByOne).toEqual(lacking);
       const held = new Map<string, string>();
       for (const { path, state } of store.contentBetween({ indexId, from, to }, null, 100).entries) {
         expect(held.has(path)).toBe(false);

@@ -50,7 +50,7 @@ it('refuses below the free-space floor and goes on when there is room again', as
   expect(() => store.stage(sha256('more'), Buffer.from('more'))).toThrowError(
     expect.objectContaining({
       code: 'STORE_FULL',
-      message: '4 bytes more would leave less than 5 % of the disk free',
+      message: '4 B more would leave less than 5 % of the disk free',
     }),
   );
   await feed.send({ a: null });
@@ -170,7 +170,7 @@ it('refuses mirrors first: the reserve of the quota is for sealed folders', asyn
   const sealed = await sealedStoreFixture(undefined, { quota }).open();
   try {
     await feed.send({ a: 'a'.repeat(90_000 - recordBytes) });
-    const more = { code: 'QUOTA_REACHED', message: expect.stringContaining('10000 are kept') as unknown };
+    const more = { code: 'QUOTA_REACHED', message: expect.stringContaining('9.77 KiB are kept') as unknown };
     await expect(feed.send({ b: symlinkState('x') })).rejects.toMatchObject(more);
     expect(() => store.assertRoom(1)).toThrowError(expect.objectContaining(more));
     expect(() => store.openPartial(sha256('large'), 1)).toThrowError(expect.objectContaining(more));
@@ -180,4 +180,26 @@ it('refuses mirrors first: the reserve of the quota is for sealed folders', asyn
   } finally {
     await sealed.close();
   }
+});
+
+it('says at the quota in sizes that people read what is used, what is kept for dumps, and what does not fit', () => {
+  const quota = new AgentQuota({ bytesMax: 5_000_000, sealedReserve: 0.1 });
+  for (const kind of ['mirror', 'sealed'] as const)
+    quota.forFolders(kind).add({ usedBytes: () => 2_000_000, giveUp: () => {} });
+  const messageOf = (kind: 'mirror' | 'sealed', bytes: number): string => {
+    try {
+      quota.forFolders(kind).assertRoom(bytes);
+      return 'fits';
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  expect([500_000, 500_001].map((bytes) => messageOf('mirror', bytes))).toEqual([
+    'fits',
+    'the agent uses 3.81 MiB of its quota of 4.77 MiB, of which 488 KiB are kept for sealed folders: 488 KiB more do not fit',
+  ]);
+  expect([1_000_000, 1_000_001].map((bytes) => messageOf('sealed', bytes))).toEqual([
+    'fits',
+    'the agent uses 3.81 MiB of its quota of 4.77 MiB: 977 KiB more do not fit',
+  ]);
 });

@@ -265,4 +265,24 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     },
     plain,
   ),
+  fc.record(
+    {
+      type: fc.constant('browseLacking' as const),
+      requestId: uint32,
+      point: pointName,
+      folder,
+      after: nullable(anyPath),
+      limit: fc.integer({ min: 1, max: 1024 }),
+    },
+    plain,
+  ),
+  fc.record(
+    {
+      type: fc.constant('lackingPaths' as const),
+      requestId: uint32,
+      paths: fc.array(anyPath, { maxLength: 8 }),
+      next: nullable(anyPath),
+    },
+    plain,
+  ),
 );

@@ -3,92 +3,39 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { browsePoints } from '../../../agent/restore/offered-points.ts';
 import { RestoreLink } from '../../../agent/restore/restore-link.ts';
-import type { AgentCopies } from '../../../receiver/agent-copies.ts';
-import { PointBooks } from '../../../receiver/point-books.ts';
 import { pointPagesOf } from '../../../receiver/point-pages.ts';
-import { historyOfStores, type RestorePoints } from '../../../receiver/serve/restore-history.ts';
-import { RestoreLeases } from '../../../receiver/serve/restore-lease.ts';
-import { serveRestore } from '../../../receiver/serve/restore-session.ts';
-import type { MirrorStore } from '../../../receiver/store/mirror-store.ts';
-import { silentLogger } from '../../../shared/io/logger.ts';
-import { nodeDisk } from '../../../shared/io/node-disk.ts';
-import type { Channel } from '../../../shared/link/channel.ts';
 import type { HeldPoints } from '../../../shared/protocol/held-points.ts';
 import { parseTypedPath } from '../../../shared/records/relative-path.ts';
-import { createChannelPair } from '../../support/channel-pair.ts';
+import { PointBench } from '../../support/point-bench.ts';
 import { PointSigner } from '../../support/point-fixture.ts';
-import { receiverCopies } from '../../support/receiver-copies.ts';
 import { restoreFrom } from '../../support/restore-bench.ts';
-import { FeedFake, fileState, indexA, readTree, sha256 } from '../../support/store-fixture.ts';
-import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { fileState, indexA, readTree, sha256 } from '../../support/store-fixture.ts';
 
-const signer = new PointSigner();
 const stranger = new PointSigner();
-let scratch: string;
-let copies: AgentCopies;
-let books: PointBooks;
-let store: MirrorStore;
-let feed: FeedFake;
+let bench: PointBench;
+let books: PointBench['books'];
+let store: PointBench['store'];
+let feed: PointBench['feed'];
+let takePoint: PointBench['takePoint'];
 
 beforeEach(async () => {
-  scratch = temporaryDirectory();
-  fs.mkdirSync(path.join(scratch, 'data'));
-  copies = receiverCopies(scratch);
-  copies.learnKey(signer.agent, signer.publicKey.export({ type: 'spki', format: 'der' }));
-  const now = (): number => Date.now();
-  books = new PointBooks({
-    copies,
-    dataDirectory: path.join(scratch, 'data'),
-    disk: nodeDisk,
-    logger: silentLogger,
-    retentionNow: now,
-    now,
-    steadyNow: now,
-  });
-  store = (await copies.open(signer.agent, 'media', 'mirror')) as MirrorStore;
-  feed = new FeedFake(() => store);
+  bench = await PointBench.create();
+  ({ books, store, feed } = bench);
+  takePoint = bench.takePoint.bind(bench);
 });
 
-afterEach(async () => {
-  await books.close();
-  await copies.close();
-});
+afterEach(async () => bench.close());
 
-/** A receiver of that agent's history; `lie` changes each page of its points. */
-function receiver(
-  lie: (page: Omit<HeldPoints, 'requestId'>, after: string | null) => Omit<HeldPoints, 'requestId'> = (
-    page,
-  ) => page,
-) {
-  const grant = { role: 'restore', agentId: signer.agent } as const;
-  const truth = pointPagesOf({ points: books, copies }, signer.agent);
-  const points: RestorePoints = { page: async (after, limit) => lie(await truth.page(after, limit), after) };
-  return {
-    notes: [] as string[],
-    onState: () => {},
-    nextChannel: async (): Promise<Channel> => {
-      const [restorer, served] = createChannelPair({ firstGrant: grant, secondGrant: grant });
-      void serveRestore({
-        channel: served,
-        openHistory: async () => historyOfStores(new Map([['media', store]]), points),
-        leases: new RestoreLeases(Date.now),
-        now: Date.now,
-        programVersion: 'test',
-        logger: silentLogger,
-      });
-      return restorer;
-    },
-  };
+type Page = Omit<HeldPoints, 'requestId'>;
+
+/** `lie` changes each page of the receiver's points. */
+function receiver(lie: (page: Page, after: string | null) => Page = (page) => page) {
+  return bench.receiver((truth) => ({
+    page: async (after, limit) => lie(await truth.page(after, limit), after),
+  }));
 }
 
-async function takePoint(number: number, from: number, to: number): Promise<string> {
-  const part = { id: 'media', kind: 'mirror' as const, index: indexA.toString('hex'), from, to };
-  const point = signer.point(number, { folders: [part] });
-  await books.take(signer.agent, point.record, point.signature);
-  return point.id;
-}
-
-const target = (): string => path.join(scratch, 'restored');
+const target = (): string => path.join(bench.scratch, 'restored');
 const restored = (): Record<string, string> =>
   Object.fromEntries(
     [...readTree(path.join(target(), 'media'))].map(([name, bytes]) => [name, bytes.toString()]),
@@ -100,8 +47,8 @@ it('brings back what a point contains, with the last content of each path, and s
   await feed.complete();
   const first = await takePoint(1, 3, 3);
   const second = await takePoint(2, 3, 5);
-  const result = await restoreFrom(receiver(), { to: target(), point: first, agentId: signer.agent });
-  const listed = (await books.held(signer.agent)).find(({ id }) => id === first);
+  const result = await restoreFrom(receiver(), { to: target(), point: first, agentId: bench.signer.agent });
+  const listed = (await books.held(bench.signer.agent)).find(({ id }) => id === first);
   const receivedAt = new Date(listed?.wallAt ?? 0).toISOString();
   expect(result.point).toEqual({ id: first, receivedAt, complete: true, incompleteFiles: 0 });
   expect(restored()).toEqual({ kept: 'one', deleted: 'two', replaced: 'old' });
@@ -117,9 +64,12 @@ it('says how many bytes a point brings back', async () => {
   await takePoint(1, 2, 2);
   await takePoint(2, 2, 3);
   await takePoint(3, 3, 3);
-  const points = await books.list(signer.agent);
+  const points = await books.list(bench.signer.agent);
   expect(points.map(({ proof }) => proof.parts[0]?.proof.bytes)).toEqual([14, 6, 6]);
-  const { points: told } = await pointPagesOf({ points: books, copies }, signer.agent).page(null, 9);
+  const { points: told } = await pointPagesOf(
+    { points: books, copies: bench.copies },
+    bench.signer.agent,
+  ).page(null, 9);
   expect(told.map(({ parts }) => parts[0]?.bytes)).toEqual([14, 6, 6]);
 });
 
@@ -192,7 +142,7 @@ it('puts points in the order in which the receiver got them, of the same moment 
   expect(points.map(({ id }) => id)).toEqual([0, 1, 3, 2].map((at) => made[at]));
 });
 
-it.each<[string, (page: Omit<HeldPoints, 'requestId'>) => Omit<HeldPoints, 'requestId'>, string]>([
+it.each<[string, (page: Page) => Page, string]>([
   [
     'another key',
     (page) => ({ ...page, agentKey: stranger.publicKey.export({ type: 'spki', format: 'der' }) }),
@@ -244,7 +194,7 @@ it.each<[string, (page: Omit<HeldPoints, 'requestId'>) => Omit<HeldPoints, 'requ
   await feed.complete();
   const id = await takePoint(1, 1, 1);
   await expect(
-    restoreFrom(receiver(lie), { to: target(), point: id, agentId: signer.agent }),
+    restoreFrom(receiver(lie), { to: target(), point: id, agentId: bench.signer.agent }),
   ).rejects.toMatchObject({ code });
   expect(fs.existsSync(target())).toBe(false);
 });

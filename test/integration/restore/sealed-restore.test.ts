@@ -162,6 +162,23 @@ describe('who restores everything gets the other folders', () => {
     await expect(bench.restore()).rejects.toMatchObject({ code });
   });
 
+  it('but is told that there was nothing at all, or that nothing matches, and then no directory is made', async () => {
+    const everything = { folders: [], beside: [media] };
+    for (const unsealers of [null, bench.unsealers(keys.pair)]) {
+      await expect(bench.restore({ ...everything, unsealers, at: 0 })).rejects.toMatchObject({
+        code: 'RESTORE_NOTHING_FOUND',
+        message: 'nothing was held in the state of 1970-01-01T00:00:00Z',
+      });
+    }
+    for (const folders of [everything, {}]) {
+      await expect(bench.restore({ ...folders, paths: ['nothing'] })).rejects.toMatchObject({
+        code: 'RESTORE_NOTHING_FOUND',
+        message: expect.stringMatching(/^nothing matches in /) as string,
+      });
+    }
+    expect(fs.existsSync(bench.target)).toBe(false);
+  });
+
   it('but not where a record is not of the agent', async () => {
     await addForgedVersion();
     const everything = bench.restore({ folders: [], beside: [media] });

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { describeDone, describePlan } from '../../../receiver/cli/forget-command.ts';
 import { describeUnpinned } from '../../../receiver/cli/points-command.ts';
-import { describeRelease } from '../../../receiver/cli/release-command.ts';
+import { describeRelease, releaseExitCode } from '../../../receiver/cli/release-command.ts';
 import { describeSucceeded } from '../../../receiver/cli/succeed-command.ts';
 import type { ForgetListing } from '../../../receiver/receiver-commands.ts';
 import { PointSigner } from '../../support/point-fixture.ts';
@@ -49,6 +49,7 @@ it('release names what it released, and says of an agent that is not frozen that
   expect(describeRelease({ agent: first, released, frozen: false })).toBe(
     `what is due of agent ${name} expires again; released:\n  MASS_CHANGE: gone`,
   );
+  expect([false, true].map((frozen) => releaseExitCode({ frozen }))).toEqual([0, 3]);
   expect(describeRelease({ agent: first, released: [], frozen: false })).toBe(`agent ${name} is not frozen`);
   expect(describeRelease({ agent: null, released: [], frozen: false })).toBe('no agent is frozen');
   const stays = `agent ${name} stays frozen, because what came of it cannot be judged`;

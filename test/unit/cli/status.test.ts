@@ -271,7 +271,7 @@ folder database is readable with keys AAAAAAAAAAAAAAAA, BBBBBBBBBBBBBBBB
 
 a file of media that is deleted today stays here as long as the agent is frozen
 
-agent AAAAAAA is frozen (media MASS_CHANGE, found 60 minutes ago): nothing of it expires
+agent AAAAAAA is frozen (media MASS_CHANGE, found 2026-11-21T11:00:00Z, 60 minutes ago): nothing of it expires
   look at the server first; when all is well: mastokeep-receiver release --agent AAAAAAA
 
 2 restore points are forgotten, but not all of what only that held is removed yet: tried again every ten minutes, when no restore reads
@@ -282,6 +282,15 @@ what is stored is being read through: 3 GiB of 8 GiB, the first time, 2 damaged 
   if (agent === undefined) throw new Error('no agent');
   const thawed = { ...status, agents: [{ ...agent, frozen: false, freezes: [] }, ...others] };
   expect(formatReceiverStatus(thawed, now)).toContain(
-    '\na file of media that is deleted today has left here by 2027-11-21 at the latest, pinned restore points apart\n',
+    '\n\na file of media that is deleted today has left here by 2027-11-21 at the latest, pinned restore points apart\n\n',
+  );
+  const [media, ...rest] = agent.folders;
+  if (media === undefined) throw new Error('no folder');
+  const folders = [{ ...media, deletedGoneBy: null }, { ...media, id: 'emoji' }, ...rest];
+  expect(
+    formatReceiverStatus({ ...thawed, agents: [{ ...agent, frozen: false, freezes: [], folders }] }, now),
+  ).toContain(
+    '\n\na file of media that is deleted today may stay here for ever\n' +
+      'a file of emoji that is deleted today has left here by 2027-11-21 at the latest, pinned restore points apart\n\n',
   );
 });
