@@ -54,8 +54,9 @@ it('never says of an interval that it is all here when it is not, and says so wh
     }),
     { numRuns: 40, ...(seed === undefined ? {} : { seed: Number(seed) }) },
   );
-  expect(proved).toBeGreaterThan(1000);
-  expect(lacking).toBeGreaterThan(100);
+  // Whether anything was looked at all: a run finds 800 to 4,000 of the one and 300 to 1,700 of the other.
+  expect(proved).toBeGreaterThan(200);
+  expect(lacking).toBeGreaterThan(20);
 }, 300_000);
 
 async function follow(commands: readonly Command[]): Promise<{ proved: number; lacking: number }> {
