@@ -1,9 +1,10 @@
 import path from 'node:path';
-import { parseDocument, isSeq, YAMLSeq } from 'yaml';
+import type { YAMLSeq } from 'yaml';
 import { z } from 'zod';
 import { addressListValue, byteSizeValue, durationValue } from '../shared/cli/config-value.ts';
 import { CodedError } from '../shared/errors/coded-error.ts';
 import { parseConfig, readConfigText } from '../shared/io/config-file.ts';
+import { yamlLibrary } from '../shared/io/yaml-library.ts';
 import type { Home } from '../shared/io/home.ts';
 import { defaultPort, formatAddress, type Address } from '../shared/link/address.ts';
 import { limits } from '../shared/protocol/limits.ts';
@@ -258,7 +259,7 @@ upload:
 #   schedule  of a sealed folder: when it is dumped, a cron expression; "${defaultSchedule}" is hourly at :40
 folders: []
 `;
-  const document = parseDocument(text);
+  const document = yamlLibrary().parseDocument(text);
   if (options.listen.length > 0) document.set('listen', addressesValue(options.listen));
   if (options.advertise.length > 0) document.set('advertise', options.advertise.map(formatAddress));
   let edited = document.toString({ lineWidth: 120 });
@@ -282,10 +283,11 @@ export function addFolderText(text: string, file: string, folder: FolderConfig):
       hint: `take one that is not needed any more out of ${file}`,
     });
   }
-  const document = parseDocument(text);
+  const yaml = yamlLibrary();
+  const document = yaml.parseDocument(text);
   let list = document.get('folders');
-  if (!isSeq(list)) {
-    list = new YAMLSeq();
+  if (!yaml.isSeq(list)) {
+    list = new yaml.YAMLSeq();
     document.set('folders', list);
   }
   const sequence = list as YAMLSeq;

@@ -1,10 +1,10 @@
 import path from 'node:path';
-import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { addressListValue, byteSizeValue, durationValue } from '../shared/cli/config-value.ts';
 import { isCoded } from '../shared/errors/coded-error.ts';
 import { resolveDeviceId } from '../shared/identity/device-id.ts';
 import { parseConfig, readConfigText } from '../shared/io/config-file.ts';
+import { yamlLibrary } from '../shared/io/yaml-library.ts';
 import { formatAddress, type Address } from '../shared/link/address.ts';
 import { folderIdPattern } from '../shared/records/folder-id.ts';
 import type { GuardRules } from './guard/guard-rules.ts';
@@ -184,8 +184,8 @@ export function receiverConfigText(options: {
   listen: readonly Address[];
   advertise: readonly Address[];
 }): string {
-  const document =
-    parseDocument(`# Configuration of mastokeep-receiver. Changes take effect with "mastokeep-receiver reload";
+  const document = yamlLibrary()
+    .parseDocument(`# Configuration of mastokeep-receiver. Changes take effect with "mastokeep-receiver reload";
 # "mastokeep-receiver config check" says whether they make sense.
 
 # The directory that holds all copies: <data>/<agent>/<folder>/current/ and versions/ below it.

@@ -4,10 +4,8 @@ import path from 'node:path';
 import { canAsk } from '../../shared/cli/prompt.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { requireMemoryPath, writeMemoryFile } from '../../shared/io/memory-file.ts';
-import { generateKeyPair } from '../../shared/sealing/key-pair.ts';
 import { loadRecipients, type KeyFile } from '../../shared/sealing/recipient.ts';
 import { Sealer } from '../../shared/sealing/sealer.ts';
-import { openKeyUnsealer } from '../../shared/sealing/unsealer.ts';
 
 /** Where a private key goes: a new file in memory, or `-`, the terminal. */
 export type KeyDestination = string;
@@ -38,6 +36,7 @@ export async function handOverNewKey(
   owner: { name: string; passphrase: string },
 ): Promise<HandedKey> {
   requireKeyDestination(destination);
+  const { generateKeyPair } = await import('../../shared/sealing/key-pair.ts');
   const pair = await generateKeyPair({ name: owner.name }, owner.passphrase);
   const publicKey = { name: `the new key ${pair.fingerprint}`, content: pair.publicArmored };
   if (destination === '-') {
@@ -73,6 +72,7 @@ export async function handOverNewKey(
 async function proveGivenOut(given: string, publicKey: KeyFile, passphrase: string): Promise<void> {
   const secret = randomBytes(32);
   const sealer = await Sealer.toRecipients(await loadRecipients([publicKey]));
+  const { openKeyUnsealer } = await import('../../shared/sealing/unsealer.ts');
   const unsealer = await openKeyUnsealer(given, passphrase);
   const opened = await unsealer.unsealMessage(await sealer.sealMessage(secret), secret.length);
   if (!opened.equals(secret)) throw new CodedError('KEY_WRONG', 'the private key that was given out fails');

@@ -1,7 +1,6 @@
 import fs from 'node:fs';
 import { askText, canAsk, reportMistake } from '../../shared/cli/prompt.ts';
 import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
-import { checkKeyAnswer, createKeyChallenge } from '../../shared/sealing/key-challenge.ts';
 import type { Recipient } from '../../shared/sealing/recipient.ts';
 import { Sealer } from '../../shared/sealing/sealer.ts';
 
@@ -23,6 +22,7 @@ export async function proveKeys(recipients: readonly Recipient[], options: KeyPr
       hint: options.withoutPerson,
     });
   }
+  const { checkKeyAnswer, createKeyChallenge } = await import('../../shared/sealing/key-challenge.ts');
   const challenge = await createKeyChallenge(await Sealer.toRecipients(recipients));
   const { challengeFile } = options;
   const remove = (): void => {

@@ -1,7 +1,7 @@
 import { createHash, hash } from 'node:crypto';
 import fs from 'node:fs';
 import { ChunkListBuilder, type ChunkList } from '../../shared/chunking/chunk-list.ts';
-import { fileChunking } from '../../shared/chunking/chunking-parameters.ts';
+import { fileChunking, type ChunkingParameters } from '../../shared/chunking/chunking-parameters.ts';
 import { chunkedAboveBytes } from '../index/chunk-list-blob.ts';
 
 /** What was read of a file: SHA-256 of all bytes up to its end, their number, and the chunks where there are more than 1 MiB. */
@@ -14,6 +14,11 @@ export type ReadContent = { hash: Buffer; size: number; chunks: ChunkList | null
  */
 export class ContentReader {
   private readonly piece = Buffer.allocUnsafeSlow(chunkedAboveBytes + 1);
+  private readonly chunking: ChunkingParameters;
+
+  constructor(chunking = fileChunking) {
+    this.chunking = chunking;
+  }
 
   /** Stops soon behind `expectedBytes`: a file that grows faster is not read for ever. Throws the system error of a failed read; the descriptor stays open. */
   *read(fd: number, expectedBytes: number): Generator<undefined, ReadContent> {
@@ -22,7 +27,7 @@ export class ContentReader {
       return { hash: hash('sha256', first, 'buffer'), size: first.length, chunks: null };
     }
     const whole = createHash('sha256');
-    const chunks = new ChunkListBuilder(fileChunking);
+    const chunks = new ChunkListBuilder(this.chunking);
     let size = 0;
     for (let piece = first; piece.length > 0 && size <= expectedBytes; piece = this.fill(fd, size)) {
       whole.update(piece);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { stringify } from 'yaml';
 import type { Home } from '../io/home.ts';
+import { yamlLibrary } from '../io/yaml-library.ts';
 import { printJson, printText } from './command-output.ts';
 
 /** The configuration of one program, for the commands about it. */
@@ -36,6 +36,6 @@ export function addConfigCommands<Config>(program: Command, access: ConfigAccess
     .action((options: { json?: true }, command: Command) => {
       const shown = access.shown(access.read(access.home(command)));
       if (options.json === true) printJson(shown);
-      else printText(stringify(shown));
+      else printText(yamlLibrary().stringify(shown));
     });
 }

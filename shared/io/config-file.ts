@@ -1,8 +1,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
+import type { Document, LineCounter } from 'yaml';
 import type { z } from 'zod';
 import { CodedError, systemErrorCode } from '../errors/coded-error.ts';
+import { yamlLibrary } from './yaml-library.ts';
 
 /** One thing that is wrong in a configuration file; `line` counts from 1, null where it has no place. */
 type ConfigProblem = { line: number | null; message: string };
@@ -28,8 +29,9 @@ export function readConfigText(file: string): string {
  * @throws CodedError CONFIG_INVALID that names the lines; `context.problems` holds all of them (ConfigProblem[])
  */
 export function parseConfig<Config>(text: string, file: string, schema: z.ZodType<Config>): Config {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
+  const yaml = yamlLibrary();
+  const lines = new yaml.LineCounter();
+  const document = yaml.parseDocument(text, { lineCounter: lines });
   if (document.errors.length > 0) {
     throw configError(
       file,
@@ -62,6 +64,7 @@ function problemOf(issue: z.core.$ZodIssue, document: Document, lines: LineCount
 
 /** The line of the value at `keys`, or of the nearest thing around it that is written down. */
 function lineOf(document: Document, keys: readonly PropertyKey[], lines: LineCounter): number | null {
+  const { isNode } = yamlLibrary();
   for (let length = keys.length; length >= 0; length -= 1) {
     const node = document.getIn(keys.slice(0, length), true);
     if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
@@ -75,6 +78,7 @@ function lineOfKey(
   key: string,
   lines: LineCounter,
 ): number | null {
+  const { isMap, isScalar } = yamlLibrary();
   const map = document.getIn(keys, true);
   if (!isMap(map)) return null;
   const pair = map.items.find((item) => isScalar(item.key) && item.key.value === key);

@@ -1,4 +1,4 @@
-import http from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { CodedError, isCoded, systemErrorCode } from '../errors/coded-error.ts';
@@ -6,6 +6,9 @@ import { errorTable, type ErrorCode } from '../errors/error-table.ts';
 import { lockHome, type HomeLock } from './home-lock.ts';
 import type { Home } from './home.ts';
 import { openSocketPath } from './socket-path.ts';
+
+// Without `import`, which would also load all that `fetch` consists of.
+const http = process.getBuiltinModule('node:http');
 
 const answerSchema = z.union([
   z.object({ result: z.unknown() }).strict(),
@@ -76,7 +79,7 @@ async function post(home: Home, command: string, body: string): Promise<string> 
     throw notRunning(error);
   }
   try {
-    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const request = http.request(
         {
           socketPath: socketPath.path,

@@ -1,5 +1,6 @@
-import { pino } from 'pino';
-import pretty from 'pino-pretty';
+import { createRequire } from 'node:module';
+import type * as Pino from 'pino';
+import type PinoPretty from 'pino-pretty';
 
 /** A static message with fields whose names end in their unit. `warn`: we recovered; `error`: someone must act. */
 export type Logger = {
@@ -10,8 +11,12 @@ export type Logger = {
   child(fields: Record<string, unknown>): Logger;
 };
 
+const require = createRequire(import.meta.url);
+
 /** Readable lines on a terminal, JSON lines otherwise; to stderr. Level: `MASTOKEEP_LOG` (debug, info, warn, error), default info. */
 export function createLogger(): Logger {
+  // Loaded only now, and for people the second only: most commands log nothing, and both take their time.
+  const { pino } = require('pino') as typeof Pino;
   const options = {
     level: process.env['MASTOKEEP_LOG'] ?? 'info',
     base: null,
@@ -19,6 +24,7 @@ export function createLogger(): Logger {
     formatters: { level: (label: string) => ({ level: label }) },
   };
   if (process.stderr.isTTY) {
+    const pretty = require('pino-pretty') as typeof PinoPretty;
     const readable = pretty({
       destination: 2,
       sync: true,

@@ -1,4 +1,4 @@
-import http, { type IncomingMessage } from 'node:http';
+import type { IncomingMessage, Server as HttpServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import tls, { type TLSSocket } from 'node:tls';
@@ -16,6 +16,9 @@ import type { PeerBook } from './peer-book.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { joinAlpn, linkAlpn, subprotocol, tlsOptions, verifiedDeviceId } from './tls-peer.ts';
 import { WebSocketChannel } from './web-socket-channel.ts';
+
+// Without `import`, which would also load all that `fetch` consists of.
+const http = process.getBuiltinModule('node:http');
 
 type Deps = {
   identity: DeviceIdentity;
@@ -35,7 +38,7 @@ export class LinkServer {
   readonly #deps: Deps;
   readonly #options: { address: Address; limits: LinkLimits };
   readonly #tlsServer: tls.Server;
-  readonly #httpServer: http.Server;
+  readonly #httpServer: HttpServer;
   readonly #webSocketServer: WebSocketServer;
   readonly #arrivals: Arrivals;
   readonly #refusals: RefusalLog;
@@ -171,7 +174,7 @@ export class LinkServer {
   }
 
   /** It never listens itself: it gets only sockets of paired devices, and the arrival's time bounds its headers. */
-  #createHttpServer(): http.Server {
+  #createHttpServer(): HttpServer {
     const server = http.createServer({ maxHeaderSize: this.#options.limits.httpHeaderBytesMax });
     const refuse = (socket: Duplex, what: string) => {
       const arrival = this.#verified.get(socket);

@@ -1,4 +1,4 @@
-import { enums, readKeys, unarmor, type Key, type Subkey } from 'openpgp';
+import type { Key, Subkey } from 'openpgp';
 import { CodedError } from '../errors/coded-error.ts';
 import { readPacketHeader, tagPublicKey, tagSecretKey } from './packet-header.ts';
 import { sealedLimits } from './sealed-limits.ts';
@@ -81,6 +81,7 @@ async function readBlocks(name: string, bytes: Buffer): Promise<Uint8Array[]> {
   )) {
     refuseArmorOfOtherKinds(name, kind);
     const whole = `${block.replace(/-----END PGP $/, '')}-----END PGP ${kind}-----\n`;
+    const { unarmor } = await import('openpgp');
     try {
       const { data } = await unarmor(whole);
       // typed as a stream, which it is only for streams
@@ -94,6 +95,8 @@ async function readBlocks(name: string, bytes: Buffer): Promise<Uint8Array[]> {
 
 /** The keys of a block: all of them, or an error, so that no recipient gets lost silently. */
 async function readBlock(block: Uint8Array): Promise<Key[]> {
+  // Loaded only now: no command but those that read keys needs it.
+  const { readKeys } = await import('openpgp');
   const keys = await readKeys({ binaryKeys: block });
   const expected = countPrimaryKeys(Buffer.from(block));
   if (keys.length !== expected) {
@@ -172,13 +175,14 @@ async function toRecipient(key: Key, fileName: string, nowMs: number): Promise<R
     userIds: key.getUserIDs(),
     expiresAt: expiries.length === 0 ? null : Math.min(...expiries),
     checkedAt: nowMs,
-    readableByGpg: [key, encryptionKey].every(knownToGpg),
+    readableByGpg: (await knownToGpg(key)) && (await knownToGpg(encryptionKey)),
     armored: key.toPublic().armor(),
   };
 }
 
 /** GnuPG 2.2 knows version 4 keys with the algorithms that existed before RFC 9580. */
-function knownToGpg(key: Key | Subkey): boolean {
+async function knownToGpg(key: Key | Subkey): Promise<boolean> {
+  const { enums } = await import('openpgp');
   const algorithms: ReadonlySet<number> = new Set([
     enums.publicKey.x25519,
     enums.publicKey.x448,

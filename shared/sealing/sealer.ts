@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { encryptSessionKey, readKey, type KeyID, type PublicKey } from 'openpgp';
+import type { KeyID, PublicKey } from 'openpgp';
 import { encryptMessage, type MessageRoom } from './encrypt-message.ts';
-import { sealingSettings } from './openpgp-settings.ts';
 import { packContent, type PackEffort } from './pack.ts';
 import { passphrasePacket } from './passphrase-packet.ts';
 import type { Recipient } from './recipient.ts';
@@ -64,6 +63,8 @@ export class Sealer {
     if (target.kind === 'passphrase') {
       return { sessionKey, packets: passphrasePacket(target.passphrase, sessionKey) };
     }
+    const { encryptSessionKey } = await import('openpgp');
+    const { sealingSettings } = await import('./openpgp-settings.ts');
     const packets: Uint8Array[] = [];
     for (const { key, keyId, date } of target.keys) {
       const recipient = { encryptionKeys: key, encryptionKeyIDs: keyId, date };
@@ -81,6 +82,8 @@ export class Sealer {
 }
 
 async function readRecipientKey({ armored, encryptionKeyId, checkedAt }: Recipient): Promise<RecipientKey> {
+  // Loaded only now: an agent that seals nothing to keys does without.
+  const { readKey } = await import('openpgp');
   const key = await readKey({ armoredKey: armored });
   const keyId = [key, ...key.subkeys]
     .map((part) => part.getKeyID())

@@ -51,7 +51,7 @@ describe(`20,000 files, two programs, a bad network (seed "${seed}")`, () => {
   let beforeChangesAt: Date;
 
   beforeAll(async () => {
-    bench = await Workbench.create('journey', { proxySeed: seed });
+    bench = await Workbench.create('journey', { proxySeed: seed, dataOnDisk: true });
     if (bench.proxy === null) throw new Error('no proxy');
     proxy = bench.proxy;
     before = path.join(bench.directory, 'before');
@@ -105,7 +105,7 @@ describe(`20,000 files, two programs, a bad network (seed "${seed}")`, () => {
       ],
       ['one more post there', () => firstFile(tree.addUpload({ bytes: 300_000, extension: 'mp3' }))],
     ];
-    const yardstick = new Yardstick(bench.directory);
+    const yardstick = new Yardstick(path.dirname(bench.data));
     await yardstick.calibrate();
     const took: { what: string; ms: number; takenAwayMs: number }[] = [];
     for (const [what, write] of trials) {

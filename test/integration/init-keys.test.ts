@@ -9,7 +9,7 @@ import { decodePack } from '../../shared/sealing/pack.ts';
 import { openKeyUnsealer, unsealPack } from '../../shared/sealing/unsealer.ts';
 import { GpgHome } from '../support/gpg-home.ts';
 import { runCommand, type CommandResult } from '../support/program.ts';
-import { memoryDirectory, temporaryDirectory } from '../support/temporary-directory.ts';
+import { diskDirectory, memoryDirectory } from '../support/temporary-directory.ts';
 
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`../fixtures/openpgp-keys/${name}`, import.meta.url));
@@ -29,7 +29,7 @@ afterAll(() => {
 });
 
 beforeEach(() => {
-  directory = temporaryDirectory();
+  directory = diskDirectory();
   home = path.join(directory, 'home');
 });
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { GpgHome } from '../support/gpg-home.ts';
 import { runCommand, type CommandResult } from '../support/program.ts';
-import { memoryDirectory, temporaryDirectory } from '../support/temporary-directory.ts';
+import { diskDirectory, memoryDirectory } from '../support/temporary-directory.ts';
 import { until } from '../support/until.ts';
 import { keys, TerminalSession } from '../support/terminal-session.ts';
 
@@ -23,7 +23,7 @@ afterAll(() => {
 });
 
 beforeEach(() => {
-  directory = temporaryDirectory();
+  directory = diskDirectory();
   home = path.join(directory, 'home');
   fs.writeFileSync(at('admin.asc'), gpg.run(['--armor', '--export', 'admin@example.org']));
 });

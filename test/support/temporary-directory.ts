@@ -13,6 +13,11 @@ export function temporaryDirectory(base = os.tmpdir()): string {
   return directory;
 }
 
+/** On a disk also where `os.tmpdir()` is in memory, for tests that say something about one. @see scratch-place.ts */
+export function diskDirectory(): string {
+  return temporaryDirectory(process.env['MASTOKEEP_TEST_DISK']);
+}
+
 /** In memory where the system has that, for tests that make thousands of stores and do not rely on a disk. */
 export function memoryDirectory(): string {
   return temporaryDirectory(fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir());

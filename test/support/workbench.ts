@@ -5,6 +5,7 @@ import { loadDeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { currentDirectory, Device, versionsDirectory, type Agent, type Receiver } from './device.ts';
 import { formatEndpoint, freePort, LinkProxy } from './link-proxy.ts';
 import { killPrograms } from './program.ts';
+import { diskDirectory } from './temporary-directory.ts';
 
 type WorkbenchOptions = {
   /** A proxy between the two: the agent advertises its address. */
@@ -13,6 +14,8 @@ type WorkbenchOptions = {
   ignore?: string[];
   /** Let the receiver listen too, for restores that dial it. */
   receiverListens?: boolean;
+  /** The receiver's data on a disk, also where all else is in memory: what "durable" costs is part of the test. */
+  dataOnDisk?: boolean;
   /** More arguments for the agent's `init`. */
   agentInit?: readonly string[];
 };
@@ -30,17 +33,19 @@ export class Workbench {
   proxy: LinkProxy | null = null;
   agentId = '';
 
-  private constructor(directory: string) {
+  private constructor(directory: string, data: string) {
     this.directory = directory;
     this.source = path.join(directory, 'source');
-    this.data = path.join(directory, 'data');
+    this.data = data;
     this.agent = new Device('agent', path.join(directory, 'agent-home'));
     this.receiver = new Device('receiver', path.join(directory, 'receiver-home'));
   }
 
   /** Both homes are initialised and the agent has the mirror folder `media`; nothing runs yet. */
   static async create(name: string, options: WorkbenchOptions = {}): Promise<Workbench> {
-    const bench = new Workbench(fs.mkdtempSync(path.join(os.tmpdir(), `mastokeep-${name}-`)));
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), `mastokeep-${name}-`));
+    const data = path.join(options.dataOnDisk === true ? diskDirectory() : directory, 'data');
+    const bench = new Workbench(directory, data);
     fs.mkdirSync(bench.source, { recursive: true });
     const host = options.host ?? '127.0.0.1';
     const listen = { host, port: await freePort(host) };
@@ -115,6 +120,8 @@ export class Workbench {
     killPrograms(this.directory);
     await this.proxy?.stop();
     if (process.env['MASTOKEEP_KEEP'] === '1') console.log(`kept: ${this.directory}`);
-    else fs.rmSync(this.directory, { recursive: true, force: true });
+    else {
+      for (const made of [this.directory, this.data]) fs.rmSync(made, { recursive: true, force: true });
+    }
   }
 }
