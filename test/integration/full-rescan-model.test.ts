@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { awaitFileClock } from '../support/file-clock.ts';
 import { FolderBench } from '../support/folder-bench.ts';
 import { compareWithTree, ReplayedFeed } from '../support/replayed-feed.ts';
 import { createTemporaryDirectory, describeTree } from '../support/source-tree.ts';
@@ -47,16 +48,6 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** Waits until the file system gives other times than before: an ordinary clock of a kernel ticks every few milliseconds. */
-function tick(file: string): void {
-  const time = () => {
-    fs.writeFileSync(file, '');
-    return fs.statSync(file, { bigint: true }).ctimeNs;
-  };
-  const before = time();
-  while (time() === before);
-}
-
 class World {
   readonly #home: string;
   readonly #root: string;
@@ -91,7 +82,7 @@ class World {
     expect(compareWithTree(replayed, describeTree(this.#root))).toEqual([]);
     expect(this.#bench.feed.folder().complete_through).toBe(replayed.through);
     expect(report).toMatchObject({ unreadable: 0, skippedSpecial: specials(this.#root) });
-    tick(path.join(this.#home, 'tick'));
+    awaitFileClock(this.#home);
   }
 
   close(): void {
@@ -106,7 +97,7 @@ class World {
       this.#bench.close();
       this.#bench = new FolderBench(this.#home, this.#root, { stepsPerSlice: 4 });
     }
-    tick(path.join(this.#home, 'tick'));
+    awaitFileClock(this.#home);
   }
 
   #tell(at: string): void {
