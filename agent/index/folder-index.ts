@@ -2,9 +2,11 @@ import type Database from 'better-sqlite3';
 import { randomBytes } from 'node:crypto';
 import type { ChunkList } from '../../shared/chunking/chunk-list.ts';
 import type { FileRecord, PathState } from '../../shared/records/file-record.ts';
-import type { RelativePath } from '../../shared/records/relative-path.ts';
+import { parentPath, rootPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import { chunkedAboveBytes, encodeChunkList } from './chunk-list-blob.ts';
-import { decodeState, directoryKey, encodeState, keyPath, pathKey, sameState } from './index-row.ts';
+import { DirectoryTable, type DirectoryNote } from './directory-table.ts';
+import { decodeRow, decodeState, directoryKey, encodeState, keyPath } from './index-row.ts';
+import { pathKey, rangeEnd, sameState } from './index-row.ts';
 import type { IndexRow, StateColumns } from './index-row.ts';
 import { firstToken, nextToken } from './position-token.ts';
 import { prepareIndexStatements, type IndexStatements } from './index-statements.ts';
@@ -22,16 +24,6 @@ export type PathChange = {
 };
 
 type Head = { indexId: Buffer; nextSequence: number; token: Buffer; files: number; bytes: number };
-
-/** One row of a listing; the paths below a directory come in the order of their keys. */
-type KeyedRow = StateColumns & {
-  parent: Buffer;
-  name: Buffer;
-  sequence: bigint;
-  ctime_ns: bigint;
-  ino: bigint;
-  dirty: bigint;
-};
 
 /**
  * One folder's index on the only connection that writes.
@@ -53,6 +45,7 @@ export class FolderIndex {
   private readonly database: Database.Database;
   private readonly statements: IndexStatements;
   private readonly id: number;
+  readonly directories: DirectoryTable;
   private head: Head;
 
   /** Finds the folder's index or begins one, with a new random indexId. */
@@ -65,6 +58,7 @@ export class FolderIndex {
     const row = this.statements.folder.get(folderId);
     if (row === undefined) throw new Error(`folder ${folderId} was not made`);
     this.id = row.id;
+    this.directories = new DirectoryTable(database, row.id);
     this.head = {
       indexId: row.index_id,
       nextSequence: row.next_sequence,
@@ -137,11 +131,13 @@ export class FolderIndex {
   /**
    * Commits what was found, at most `checkpointRecordsMax` records to a transaction; each of them ends at a checkpoint.
    * Durable when it returns. States that are already announced take no sequence, unless the path is dirty.
+   * `directories`: what is noted of directories, together with the last of the changes.
    */
-  commit(changes: readonly PathChange[]): { records: number } {
+  commit(changes: readonly PathChange[], directories: readonly DirectoryNote[] = []): { records: number } {
     let records = 0;
-    for (let from = 0; from < changes.length; from += checkpointRecordsMax) {
-      records += this.commitPart(changes.slice(from, from + checkpointRecordsMax));
+    for (let from = 0; from === 0 || from < changes.length; from += checkpointRecordsMax) {
+      const end = from + checkpointRecordsMax;
+      records += this.commitPart(changes.slice(from, end), end < changes.length ? [] : directories);
     }
     return { records };
   }
@@ -233,7 +229,7 @@ export class FolderIndex {
     });
   }
 
-  private commitPart(changes: readonly PathChange[]): number {
+  private commitPart(changes: readonly PathChange[], directories: readonly DirectoryNote[]): number {
     const head = { ...this.head };
     const records: FileRecord[] = [];
     this.transaction(() => {
@@ -241,6 +237,10 @@ export class FolderIndex {
         const record = this.apply(change, head);
         if (record !== null) records.push(record);
       }
+      for (const parent of new Set(changes.map(({ path }) => parentPath(path) ?? rootPath))) {
+        this.directories.disturb(directoryKey(parent));
+      }
+      this.directories.take(directories);
       if (records.length > 0) {
         head.token = nextToken(head.token, head.nextSequence - 1, records);
         this.statements.addCheckpoint.run(this.id, head.nextSequence - 1, head.token);
@@ -320,20 +320,4 @@ export function decodeLive(
     replaces: row.replaces === null ? null : Number(row.replaces),
     state: decodeState(row),
   };
-}
-
-function decodeRow(row: Omit<KeyedRow, 'parent'>): IndexRow {
-  return {
-    name: row.name.toString('latin1'),
-    sequence: Number(row.sequence),
-    state: decodeState(row),
-    ctimeNs: row.ctime_ns,
-    ino: row.ino,
-    dirty: row.dirty === 1n,
-  };
-}
-
-/** The first directory key behind all that lie below `directory`; no name has more than 255 bytes. */
-function rangeEnd(directory: RelativePath): Buffer {
-  return directory === '' ? Buffer.alloc(256, 0xff) : directoryKey(`${directory}\u0001`);
 }

@@ -1,13 +1,28 @@
 import type Database from 'better-sqlite3';
 import { openSchemaDatabase, type DatabaseSchema } from '../../shared/io/schema-database.ts';
 
+/** `directories` belongs to `DirectoryTable`; its path is a key as in `records.parent`. */
+const directoryTables = `
+  CREATE TABLE directories (
+    folder INTEGER NOT NULL REFERENCES folders(id),
+    path BLOB NOT NULL,
+    dev INTEGER,
+    ino INTEGER,
+    mtime_ns INTEGER,
+    ctime_ns INTEGER,
+    PRIMARY KEY (folder, path)
+  ) WITHOUT ROWID;
+  ALTER TABLE folders ADD COLUMN directory_scope TEXT;
+`;
+
 /**
  * `records` holds live paths only, `tombstones` the deletions announced in the current indexId; both are read together
  * in the order of their sequences. A path is kept as its directory and its name, as bytes, so that one range of the
  * primary key is one directory. Rows are tight: an ordinary file costs about 350 bytes with both trees.
  */
 const schema: DatabaseSchema = {
-  version: 1,
+  version: 2,
+  upgrades: new Map([[1, directoryTables]]),
   sql: `
   CREATE TABLE folders (
     id INTEGER PRIMARY KEY,
@@ -69,7 +84,7 @@ const schema: DatabaseSchema = {
     chunks BLOB NOT NULL
   );
   CREATE INDEX chunk_lists_unused ON chunk_lists (id) WHERE uses <= 0;
-`,
+${directoryTables}`,
 };
 
 /** Rows are read and written directory by directory, so that more pages in memory save no reads. */

@@ -22,6 +22,15 @@ export type StateColumns = {
   content: Buffer | null;
 };
 
+/** All columns of a live row but where it lies. */
+export type RowColumns = StateColumns & {
+  name: Buffer;
+  sequence: bigint;
+  ctime_ns: bigint;
+  ino: bigint;
+  dirty: bigint;
+};
+
 /** Numbers of the `kind` column; 0 stands for a deletion in the encoding of a batch. */
 export const kindNumber = { deleted: 0, file: 1, symlink: 2, directory: 3 } as const;
 
@@ -45,6 +54,18 @@ export function decodeState(row: StateColumns): IndexRow['state'] {
     default:
       return { kind: 'directory', mode: Number(row.mode), ...owner };
   }
+}
+
+/** What a row of `records` says of its path. */
+export function decodeRow(row: RowColumns): IndexRow {
+  return {
+    name: row.name.toString('latin1'),
+    sequence: Number(row.sequence),
+    state: decodeState(row),
+    ctimeNs: row.ctime_ns,
+    ino: row.ino,
+    dirty: row.dirty === 1n,
+  };
 }
 
 /** The columns of a state, in the order kind, size, mtime_ns, mode, uid, gid, content. */
@@ -86,6 +107,11 @@ export function sameState(a: PathState, b: PathState): boolean {
  */
 export function directoryKey(directory: string): Buffer {
   return Buffer.from(directory.replaceAll('/', '\0'), 'latin1');
+}
+
+/** The first directory key behind all that lie below `directory`; no name has more than 255 bytes. */
+export function rangeEnd(directory: string): Buffer {
+  return directory === '' ? Buffer.alloc(256, 0xff) : directoryKey(`${directory}\u0001`);
 }
 
 /** The two key columns of a path; the root is the nameless entry of itself. */

@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3';
 import { chunkedAboveBytes } from './chunk-list-blob.ts';
-import type { StateColumns } from './index-row.ts';
+import type { RowColumns, StateColumns } from './index-row.ts';
 
 type Folder = {
   id: number;
@@ -15,7 +15,6 @@ type Folder = {
   last_scan_at: number | null;
 };
 type Key = { parent: Buffer; name: Buffer };
-type Row = StateColumns & { name: Buffer; sequence: bigint; ctime_ns: bigint; ino: bigint; dirty: bigint };
 
 /** A live row in the order of sequences, as it goes to receivers. */
 export type LiveRow = StateColumns & Key & { sequence: bigint; replaces: bigint | null };
@@ -64,10 +63,10 @@ export function prepareIndexStatements(database: Database.Database) {
        coalesce((SELECT max(sequence) FROM checkpoints WHERE folder = folders.id), 0) WHERE id = ?`,
     ),
     anyLive: sql<[number]>("SELECT 1 FROM records WHERE folder = ? AND (parent, name) > (x'', x'') LIMIT 1"),
-    row: exact<[number, Buffer, Buffer], Row>(
+    row: exact<[number, Buffer, Buffer], RowColumns>(
       `SELECT ${rowColumns} WHERE folder = ? AND parent = ? AND name = ?`,
     ),
-    children: exact<[number, Buffer, Buffer, number], Row>(
+    children: exact<[number, Buffer, Buffer, number], RowColumns>(
       `SELECT ${rowColumns} WHERE folder = ? AND parent = ? AND name > ? ORDER BY name LIMIT ?`,
     ),
     nextParent: sql<[number, Buffer, Buffer], { parent: Buffer }>(
@@ -157,6 +156,7 @@ export function prepareIndexStatements(database: Database.Database) {
       sql<[number]>('DELETE FROM tombstones WHERE folder = ?'),
       sql<[number]>('DELETE FROM checkpoints WHERE folder = ?'),
       sql<[number]>('DELETE FROM acknowledgements WHERE folder = ?'),
+      sql<[number]>('DELETE FROM directories WHERE folder = ?'),
       sql<[number]>('DELETE FROM folders WHERE id = ?'),
     ],
   };

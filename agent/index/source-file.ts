@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
-import type { RelativePath } from '../../shared/records/relative-path.ts';
+import { fsPath, type RelativePath } from '../../shared/records/relative-path.ts';
 
 /** An open regular file of the source; `size` is what fstat said when it was opened. */
 export type SourceFile = { readonly fd: number; readonly size: number; close(): void };
@@ -16,6 +16,11 @@ export function openRoot(root: string): number {
 export function entryPath(directoryFd: number, name: string): string | Buffer {
   const text = `/proc/self/fd/${directoryFd}/${name}`;
   return isAscii(name) ? text : Buffer.from(text, 'latin1');
+}
+
+/** Names a path below a root; links on the way are followed. */
+export function pathBelow(root: string, path: RelativePath): string | Buffer {
+  return isAscii(path) ? `${root}/${path}` : fsPath(root, path);
 }
 
 /** Opens a directory inside an open directory without following a link. The caller closes the descriptor. */

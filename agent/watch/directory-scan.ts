@@ -1,10 +1,12 @@
 import fs, { type BigIntStats } from 'node:fs';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import type { PathState } from '../../shared/records/file-record.ts';
-import { pathBytesMax, type RelativePath } from '../../shared/records/relative-path.ts';
+import { childPath, pathBytesMax, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { IndexRow } from '../index/index-row.ts';
 import { sameState } from '../index/index-row.ts';
+import type { DirectoryTimes } from '../index/directory-table.ts';
 import { entryPath, isAbsence, openDirectoryIn } from '../index/source-file.ts';
+import { hasTimes, quietEntriesMax, timesOfStill } from './directory-times.ts';
 import { recordFile, recordSymlink } from './file-scan.ts';
 import type { ScanSink } from './scan-sink.ts';
 import { settle } from './settle.ts';
@@ -16,6 +18,8 @@ export type OpenDirectory = {
   fd: number;
   stat: BigIntStats;
   parentStat: BigIntStats | null;
+  /** What looks had found when the index had nothing below it: as long as they find no more it still has nothing. */
+  emptyAsOf?: number | null;
 };
 
 type Listing = {
@@ -36,30 +40,46 @@ const rowsHeldMax = 4096;
 /** A directory whose own size is larger is listed piece by piece. */
 const listedAtOnceBytesMax = 256n * 1024n;
 
-/** A directory under way: `children` are those to be entered, `owned` says that the walk opened it. */
-type Frame = { directory: OpenDirectory; children: string[]; owned: boolean };
+/**
+ * Which directories below are entered: all; or, asked once about each in the first: it is entered now, it is compared by
+ * itself later, or neither, so that all that is recorded of it is what the directory that holds it tells.
+ */
+export type Entering =
+  | 'all'
+  | ((path: RelativePath, name: string, stat: BigIntStats) => 'now' | 'later' | 'never');
 
 /**
- * Compares a directory with the index, and those below it: all of them, or those named in `into` and those that the
- * index does not know. Deletions of what stands in the way come before what takes its place.
+ * What came of one directory: the names to enter, last one first, its times, where nothing is left to do in it, and what
+ * looks had found when they were taken.
+ */
+type Compared = { children: string[]; times: DirectoryTimes | null; foundByLooks: number };
+
+/** A directory under way; `owned` says that the walk opened it. */
+type Frame = Compared & { directory: OpenDirectory; owned: boolean };
+
+/**
+ * Compares a directory with the index, and those below it that are entered; each is noted after all that are below it.
+ * Deletions of what stands in the way come before what takes its place.
  * A generator: it yields whenever the slice is over. The caller closes the descriptor.
  */
 export function* scanDirectory(
   sink: ScanSink,
   directory: OpenDirectory,
-  into: 'all' | ReadonlySet<string>,
+  entering: Entering,
 ): Generator<undefined, void> {
   // A stack of our own: trees may be deeper than the call stack.
   const frames: Frame[] = [];
   try {
-    frames.push({ directory, children: yield* compareDirectory(sink, directory, into), owned: false });
+    frames.push({ directory, ...(yield* compareDirectory(sink, directory, entering)), owned: false });
     for (let frame = frames.at(-1); frame !== undefined; frame = frames.at(-1)) {
       const name = frame.children.pop();
       if (name === undefined) {
+        const times = timesAfter(sink, frame);
         frames.pop();
         if (frame.owned) fs.closeSync(frame.directory.fd);
+        sink.note({ type: 'compared', path: frame.directory.path, times });
       } else {
-        yield* enterChild(sink, frames, frame.directory, name);
+        yield* enterChild(sink, frames, frame, name);
       }
       if (sink.sliceIsOver()) yield;
     }
@@ -68,49 +88,72 @@ export function* scanDirectory(
   }
 }
 
-/** Everything of one directory itself. Gives the names to enter, last one first. */
+/** A look that found a change here while the walk was below has recorded another state than the one compared. */
+function timesAfter(sink: ScanSink, { directory, times, foundByLooks }: Frame): DirectoryTimes | null {
+  if (sink.foundByLooks() === foundByLooks) return times;
+  return times !== null && hasTimes(fs.fstatSync(directory.fd, { bigint: true }), times) ? times : null;
+}
+
+/** Everything of one directory itself. */
 function* compareDirectory(
   sink: ScanSink,
   directory: OpenDirectory,
-  into: 'all' | ReadonlySet<string>,
-): Generator<undefined, string[]> {
+  entering: Entering,
+): Generator<undefined, Compared> {
   sink.beforeDirectory(directory.path);
-  const listing = yield* compareEntries(sink, directory, into === 'all');
+  const [doubts, foundByLooks] = [sink.doubts(), sink.foundByLooks()];
+  const times = timesOfStill(directory.stat, sink.nowMs());
+  const listing = yield* compareEntries(sink, directory, entering === 'all');
   sink.listed(directory.path, listing.newestNs, listing.names.size);
   yield* deleteVanished(sink, directory, listing);
   recordDirectory(sink, directory, listing.present.size > 0);
   const children: string[] = [];
   for (const [name, stat] of listing.directories) {
     const path = childPath(directory.path, name);
-    if (stat === null || into === 'all' || into.has(name) || isUnknown(sink, path)) children.push(name);
-    else recordDirectory(sink, { path, fd: -1, stat, parentStat: directory.stat }, true);
+    const when = stat === null || entering === 'all' ? 'now' : entering(path, name, stat);
+    if (when === 'now') children.push(name);
+    else if (when === 'never' && stat !== null)
+      recordDirectory(sink, { path, fd: -1, stat, parentStat: directory.stat }, true);
     if (sink.sliceIsOver()) yield;
   }
-  return children.toReversed();
+  const isQuiet = sink.doubts() === doubts && listing.names.size <= quietEntriesMax;
+  return { children: children.toReversed(), times: isQuiet ? times : null, foundByLooks };
 }
 
 /** Opens a child and compares it; what is below it follows by its frame. */
 function* enterChild(
   sink: ScanSink,
   frames: Frame[],
-  parent: OpenDirectory,
+  parent: Frame,
   name: string,
 ): Generator<undefined, void> {
-  const path = childPath(parent.path, name);
+  const path = childPath(parent.directory.path, name);
   let fd: number | null = null;
   try {
-    fd = openDirectoryIn(parent.fd, name);
+    fd = openDirectoryIn(parent.directory.fd, name);
     const stat = fs.fstatSync(fd, { bigint: true });
-    const directory = { path, fd, stat, parentStat: parent.stat };
-    frames.push({ directory, children: yield* compareDirectory(sink, directory, 'all'), owned: true });
+    const emptyAsOf = isEmptyInIndex(sink, parent.directory) ? sink.foundByLooks() : askIfEmpty(sink, path);
+    const directory = { path, fd, stat, parentStat: parent.directory.stat, emptyAsOf };
+    frames.push({ directory, ...(yield* compareDirectory(sink, directory, 'all')), owned: true });
     fd = null;
   } catch (error) {
     if (!isSystemError(error)) throw error;
-    if (isAbsence(error)) sink.lookAgain(parent.path);
+    parent.times = null;
+    if (isAbsence(error)) sink.lookAgain(parent.directory.path);
     else sink.unreadable(path, error, false);
   } finally {
     if (fd !== null) fs.closeSync(fd);
   }
+}
+
+/** Whether the index has nothing below the directory, and need not be asked about what is there. */
+function isEmptyInIndex(sink: ScanSink, { emptyAsOf }: OpenDirectory): boolean {
+  return emptyAsOf === sink.foundByLooks();
+}
+
+function askIfEmpty(sink: ScanSink, path: RelativePath): number | null {
+  sink.beforeDirectory(path);
+  return sink.index.below(path, null, 1).length === 0 ? sink.foundByLooks() : null;
 }
 
 function* compareEntries(
@@ -119,7 +162,7 @@ function* compareEntries(
   entersAll: boolean,
 ): Generator<undefined, Listing> {
   const names = yield* listNames(sink, directory);
-  const rows = names.size <= rowsHeldMax ? readRows(sink, directory.path) : null;
+  const rows = names.size <= rowsHeldMax ? readRows(sink, directory) : null;
   const listing: Listing = {
     names,
     present: new Set(),
@@ -174,7 +217,8 @@ function* compareEntry(
   }
   listing.present.add(name);
   if (stat.ctimeNs > listing.newestNs) listing.newestNs = stat.ctimeNs;
-  if (row === null || row.state.kind === 'directory') yield* deleteBelow(sink, path);
+  if ((row === null && !isEmptyInIndex(sink, directory)) || row?.state.kind === 'directory')
+    yield* deleteBelow(sink, path);
   if (stat.isFile()) yield* recordFile(sink, directory.fd, { name, path, row }, stat);
   else recordSymlink(sink, directory.fd, { name, path, row }, stat);
 }
@@ -196,6 +240,7 @@ function* deleteVanished(
     }
     if (sink.sliceIsOver()) yield;
   }
+  if (isEmptyInIndex(sink, directory)) return;
   let name = sink.index.nextChildDirectory(directory.path, null);
   while (name !== null) {
     if (!listing.present.has(name) && isGone(sink, directory, listing, name)) {
@@ -301,15 +346,9 @@ function* namesInIndex(sink: ScanSink, directory: RelativePath): Generator<strin
   for (const row of rowsInIndex(sink, directory)) yield row.name;
 }
 
-function readRows(sink: ScanSink, directory: RelativePath): Map<string, IndexRow> {
-  return new Map(rowsInIndex(sink, directory).map((row) => [row.name, row]));
-}
-
-/** Whether the index has nothing of the directory: nothing at all, or a file or link that stood in its place. */
-function isUnknown(sink: ScanSink, directory: RelativePath): boolean {
-  return (
-    sink.index.get(directory)?.state.kind !== 'directory' && sink.index.below(directory, null, 1).length === 0
-  );
+function readRows(sink: ScanSink, directory: OpenDirectory): Map<string, IndexRow> {
+  if (isEmptyInIndex(sink, directory)) return new Map();
+  return new Map(rowsInIndex(sink, directory.path).map((row) => [row.name, row]));
 }
 
 function directoryState(stat: BigIntStats): Extract<PathState, { kind: 'directory' }> {
@@ -324,11 +363,7 @@ function deletion(path: RelativePath) {
   return { path, state: { kind: 'deleted' } as const, ctimeNs: 0n, ino: 0n, chunks: null };
 }
 
-/** Joins without checking: names come from a listing. */
-function childPath(directory: RelativePath, name: string): RelativePath {
-  return (directory === '' ? name : `${directory}/${name}`) as RelativePath;
-}
-
-function isSystemError(error: unknown): boolean {
+/** Thrown by a call of the system. */
+export function isSystemError(error: unknown): boolean {
   return error instanceof Error && 'syscall' in error;
 }

@@ -64,7 +64,7 @@ export class FolderIndexer {
     return {
       state: this.state === 'idle' && this.scanner.isScanning ? 'scanning' : this.state,
       stateReason: this.stateReason,
-      ...this.scanner.lastScan,
+      ...this.scanner.lastScan.condition,
       // Nothing is watched while the source is away.
       ...(this.state === 'stopped' ? { watching: 'off', reason: null } : this.scanner.watchStatus),
     };

@@ -1,23 +1,23 @@
-import fs from 'node:fs';
 import type { CodedError } from '../../shared/errors/coded-error.ts';
 import type { Logger } from '../../shared/io/logger.ts';
-import { displayPath, parentPath, rootPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import { parentPath, rootPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import type { DirectoryNote } from '../index/directory-table.ts';
 import { checkpointRecordsMax, type FolderIndex, type PathChange } from '../index/folder-index.ts';
-import { openDirectoryBelow } from '../index/source-file.ts';
 import { ChangeBatch } from './change-batch.ts';
 import type { Clock } from './clock.ts';
 import type { ContentReader } from './content-reader.ts';
-import { scanDirectory } from './directory-scan.ts';
 import type { CreateDirectoryWatcher } from './directory-watcher.ts';
 import { FolderLooks } from './folder-looks.ts';
 import { FolderWatch, type LookRequest, type WatchStatus } from './folder-watch.ts';
 import { FullScan, type ScanReport, type ScanWaiter } from './full-scan.ts';
 import type { IgnoreRules } from '../ignore-rules.ts';
 import type { IndexedFolder, IndexerOptions } from './indexer-options.ts';
+import { LastScan } from './last-scan.ts';
 import type { ScanSink } from './scan-sink.ts';
 import { QuietDirectories } from './quiet-directories.ts';
 import { signatureOf } from './signature.ts';
 import type { IntactSource } from './source-guard.ts';
+import { TreeWalk } from './tree-walk.ts';
 
 /** What the folders of a thread are worked on with. */
 export type FolderThread = {
@@ -50,7 +50,8 @@ const lookAgainMs = 100;
 const commitDelayMs = 500;
 /** What a look found waits for other looks no longer than this. */
 const urgentDelayMs = 20;
-const pathsReportedMax = 20;
+/** Notes on directories that wait for a commit. */
+const notesMax = 4096;
 const pathsKeptMax = 10_000;
 
 /**
@@ -59,6 +60,7 @@ const pathsKeptMax = 10_000;
  * nothing uncommitted is lost by it but time.
  */
 export class FolderScanner {
+  readonly lastScan = new LastScan();
   private readonly folder: IndexedFolder;
   private readonly deps: FolderScannerDeps;
   private readonly options: IndexerOptions;
@@ -67,15 +69,14 @@ export class FolderScanner {
   private readonly sink: ScanSink;
   private readonly looks: FolderLooks;
   private readonly quiet: QuietDirectories;
-  private realRoot: string;
   private readonly batch = new ChangeBatch();
   private readonly touched = new Set<RelativePath>();
   private scan: FullScan | null = null;
   private nextWaiters: ScanWaiter[] = [];
   private wantsScan = true;
-  private network = false;
-  private lastUnreadable: ReadonlySet<RelativePath> = new Set();
-  private lastSpecials = 0;
+  private source: Pick<IntactSource, 'network' | 'keepsTimes' | 'realRoot'>;
+  private foundByLooks = 0;
+  private readonly doubts = { look: 0, walk: 0 };
   private oldestChangeMs = 0;
   private seeded = false;
   private hasEnded = false;
@@ -89,7 +90,7 @@ export class FolderScanner {
     this.folder = folder;
     this.options = options;
     this.index = deps.index;
-    this.realRoot = folder.root;
+    this.source = { network: false, keepsTimes: false, realRoot: folder.root };
     this.quiet = new QuietDirectories(deps.index, () => deps.clock.wallMs());
     this.watch = new FolderWatch(
       {
@@ -102,9 +103,9 @@ export class FolderScanner {
     this.sink = this.createSink();
     this.looks = new FolderLooks({
       clock: deps.clock,
-      isNetwork: () => this.network,
+      isNetwork: () => this.source.network,
       quiet: this.quiet,
-      realRoot: () => this.realRoot,
+      realRoot: () => this.source.realRoot,
       root: folder.root,
       sink: this.sink,
       requestLook: (request) => this.requestLook(request),
@@ -126,15 +127,6 @@ export class FolderScanner {
 
   get watchStatus(): WatchStatus {
     return this.watch.status;
-  }
-
-  /** What the last full scan could not read, and how many sockets, FIFOs and devices it left out. */
-  get lastScan(): { unreadable: number; unreadablePaths: string[]; skippedSpecial: number } {
-    return {
-      unreadable: this.lastUnreadable.size,
-      unreadablePaths: [...this.lastUnreadable].slice(0, pathsReportedMax).map((path) => displayPath(path)),
-      skippedSpecial: this.lastSpecials,
-    };
   }
 
   /** A full scan that begins after this call; the waiter is told how it ended. */
@@ -197,26 +189,20 @@ export class FolderScanner {
     this.wantsScan = false;
     const known = this.index.readSource();
     if (known.baseline !== baseline) this.index.writeSource(baseline, known.acceptEmpty);
+    // notes of a walk that was given up are not to come between those of this one
+    this.commit();
+    const scope = JSON.stringify({ ignore: this.folder.ignore, baseline });
+    this.index.directories.keepWithin(this.source.keepsTimes ? scope : null);
     this.scan = new FullScan({
       waiters: this.nextWaiters,
       startedAtMs: this.deps.clock.monotonicMs(),
-      walk: this.walkAll(),
+      walk: new TreeWalk(this.sink, this.folder.root, this.source.realRoot).run(),
       recentMax: this.options.hotDirectoriesMax,
       entriesPerSecond: this.options.scanEntriesPerSecond,
     });
     this.nextWaiters = [];
     this.deps.logger.debug({ folder: this.folder.id }, 'full scan begins');
     return true;
-  }
-
-  private *walkAll(): Generator<undefined, void> {
-    const fd = openDirectoryBelow(this.folder.root, rootPath);
-    try {
-      const stat = fs.fstatSync(fd, { bigint: true });
-      yield* scanDirectory(this.sink, { path: rootPath, fd, stat, parentStat: null }, 'all');
-    } finally {
-      fs.closeSync(fd);
-    }
   }
 
   /** Goes on with the full scan; false when it waits for files to settle, or goes no faster. */
@@ -243,8 +229,8 @@ export class FolderScanner {
     this.index.pruneCheckpoints();
     this.scan = null;
     const now = this.deps.clock.monotonicMs();
-    this.reportUnreadable(scan);
-    this.lastSpecials = scan.specials;
+    const fresh = this.lastScan.replace(scan);
+    if (fresh !== null) this.deps.logger.warn({ folder: this.folder.id, ...fresh }, 'paths cannot be read');
     this.watch.madeGood();
     if (!this.seeded) this.watch.touched(scan.recentDirectories());
     this.seeded = true;
@@ -265,21 +251,13 @@ export class FolderScanner {
     for (const waiter of scan.waiters) waiter.resolve(report);
   }
 
-  private reportUnreadable(scan: FullScan): void {
-    const fresh = [...scan.unreadable].filter((path) => !this.lastUnreadable.has(path));
-    if (fresh.length > 0) {
-      const paths = fresh.slice(0, pathsReportedMax).map((path) => displayPath(path));
-      this.deps.logger.warn({ folder: this.folder.id, count: fresh.length, paths }, 'paths cannot be read');
-    }
-    this.lastUnreadable = scan.unreadable;
-  }
-
   /** Commits what was found. @throws CodedError SOURCE_STOPPED, and nothing is recorded, when the source has vanished meanwhile */
   commit(): void {
-    if (this.batch.size === 0) return;
+    if (this.batch.size === 0 && this.batch.noted === 0) return;
     this.checkSource();
     this.urgent = false;
-    const { records } = this.index.commit(this.batch.take());
+    const { changes, notes } = this.batch.take();
+    const { records } = this.index.commit(changes, notes);
     const touched = [...this.touched];
     this.touched.clear();
     if (records === 0) return;
@@ -289,12 +267,11 @@ export class FolderScanner {
   }
 
   private checkSource(): IntactSource['current'] {
-    const { network, realRoot, current } = this.deps.requireSource();
-    this.network = network;
-    if (realRoot !== this.realRoot) this.quiet.clear();
-    this.realRoot = realRoot;
-    this.watch.setRoot(realRoot);
-    return current;
+    const source = this.deps.requireSource();
+    if (source.realRoot !== this.source.realRoot) this.quiet.clear();
+    this.source = source;
+    this.watch.setRoot(source.realRoot);
+    return source.current;
   }
 
   /** Drops work and uncommitted findings; the index and the tree still differ there, so a later scan finds them. */
@@ -335,9 +312,8 @@ export class FolderScanner {
     }
     if (this.deps.takesLooks()) this.looks.glance(this.watch.hotDirectories);
     this.deps.wake();
-    for (const path of this.index.dirtyPaths(this.options.settlingMax)) {
+    for (const path of this.index.dirtyPaths(this.options.settlingMax))
       this.looks.settle(path, '', 0, Number.POSITIVE_INFINITY);
-    }
   }
 
   private requestLook(request: LookRequest): void {
@@ -352,7 +328,10 @@ export class FolderScanner {
 
   private addChange(change: PathChange): void {
     if (this.batch.has(change.path) || this.batch.size >= checkpointRecordsMax) this.commit();
-    if (this.current === 'look') this.urgent = true;
+    if (this.current === 'look') {
+      this.urgent = true;
+      this.foundByLooks += 1;
+    }
     if (this.batch.size === 0) this.oldestChangeMs = this.deps.clock.monotonicMs();
     this.batch.add(change);
     if (change.state.kind === 'deleted') return;
@@ -363,7 +342,15 @@ export class FolderScanner {
     if (change.state.kind === 'directory') this.touched.add(change.path);
   }
 
+  /** Not by a look, which does not come to all that are below. */
+  private addNote(note: DirectoryNote): void {
+    if (this.current === 'look' || !this.source.keepsTimes) return;
+    this.batch.note(note);
+    if (this.batch.noted >= notesMax) this.commit();
+  }
+
   private queue(path: RelativePath, signature: string, delayMs: number): void {
+    this.doubts[this.current] += 1;
     if (this.looks.settle(path, signature, delayMs, this.options.settlingMax)) return;
     this.wantsScan = true;
     if (this.scan !== null) this.scan.incomplete = true;
@@ -378,33 +365,34 @@ export class FolderScanner {
       index: this.index,
       rules: this.deps.rules,
       reader: this.deps.reader,
-      isNetwork: () => this.network,
+      isNetwork: () => this.source.network,
       nowMs: () => this.deps.clock.wallMs(),
       sliceIsOver: () => this.deps.sliceIsOver() || (this.current === 'walk' && this.walkRests()),
       beforeDirectory: (directory) => {
         if (this.batch.concerns(directory)) this.commit();
       },
       change: (change) => this.addChange(change),
+      doubts: () => this.doubts[this.current],
+      foundByLooks: () => this.foundByLooks,
+      note: (note) => this.addNote(note),
       unsettled: (path, stat, lookAgainInMs) =>
-        this.queue(path, signatureOf(stat, this.network), lookAgainInMs),
+        this.queue(path, signatureOf(stat, this.source.network), lookAgainInMs),
       lookAgain: (directory) => this.queue(directory, '', lookAgainMs),
       unreadable: (path, _error, named) => {
+        this.doubts[this.current] += 1;
         this.quiet.disturb(path);
         if (this.scan === null) return;
         if (!named) this.scan.incomplete = true;
         if (this.scan.unreadable.size < pathsKeptMax) this.scan.unreadable.add(path);
       },
       special: () => {
+        this.doubts[this.current] += 1;
         if (this.scan !== null && this.current === 'walk') this.scan.specials += 1;
       },
       listed: (directory, newestNs, entries) => {
         if (this.current === 'walk') this.scan?.countEntries(entries + 1);
-        this.noteListed(directory, newestNs);
+        if (!this.seeded) this.scan?.noteDirectory(directory, newestNs);
       },
     };
-  }
-
-  private noteListed(directory: RelativePath, newestNs: bigint): void {
-    if (!this.seeded) this.scan?.noteDirectory(directory, newestNs);
   }
 }

@@ -42,6 +42,28 @@ export function isNetworkType(type: string): boolean {
   return networkTypes.has(type) || type === 'fuse' || type.startsWith('fuse.');
 }
 
+const timeKeepingTypes = new Set([
+  'bcachefs',
+  'btrfs',
+  'ext2',
+  'ext3',
+  'ext4',
+  'f2fs',
+  'jfs',
+  'overlay',
+  'tmpfs',
+  'xfs',
+  'zfs',
+]);
+
+/**
+ * File systems that give a directory a new time with every change of its names, whoever made it: FAT keeps none for its
+ * root, and others may have been written by another system.
+ */
+export function keepsTimes(type: string): boolean {
+  return timeKeepingTypes.has(type);
+}
+
 function contains(directory: string, path: string): boolean {
   return directory === '/' || path === directory || path.startsWith(`${directory}/`);
 }

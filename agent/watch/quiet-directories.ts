@@ -1,12 +1,7 @@
-import fs, { type BigIntStats } from 'node:fs';
-import { fsPath, joinPath, parentPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import { parentPath, type RelativePath } from '../../shared/records/relative-path.ts';
+import type { DirectoryTimes } from '../index/directory-table.ts';
 import type { FolderIndex } from '../index/folder-index.ts';
-import { isKnown } from './signature.ts';
-
-/** Rows of one directory that a glance compares; above it the directory is looked at. */
-const rowsMax = 1000;
-/** A directory that changed less long ago may change again without its times telling. */
-const stillMs = 2000;
+import { hasTimes, newestOfKnown, quietEntriesMax, statOrNull, timesOfStill } from './directory-times.ts';
 
 /**
  * Directories that were compared with the index; what was found in them is recorded, or settles and has its own time. As
@@ -17,9 +12,9 @@ const stillMs = 2000;
 export class QuietDirectories {
   private readonly index: FolderIndex;
   private readonly nowMs: () => number;
-  private readonly quiet = new Map<RelativePath, string>();
+  private readonly quiet = new Map<RelativePath, DirectoryTimes>();
   /** The look under way; `isClean` until it leaves something to do. */
-  private look: { directory: RelativePath; times: string; isClean: boolean } | null = null;
+  private look: { directory: RelativePath; times: DirectoryTimes; isClean: boolean } | null = null;
 
   constructor(index: FolderIndex, nowMs: () => number) {
     this.index = index;
@@ -30,27 +25,18 @@ export class QuietDirectories {
   has(root: string, directory: RelativePath): boolean {
     const times = this.quiet.get(directory);
     if (times === undefined) return false;
-    const stat = statOrNull(fsPath(root, directory));
-    if (stat === null || timesOf(stat) !== times) return false;
-    const rows = this.index.children(directory, '', rowsMax);
-    return (
-      rows.length < rowsMax &&
-      rows.every((row) => {
-        // A directory below has times of its own, and a link cannot change in its place.
-        if (row.state.kind !== 'file') return !row.dirty;
-        const file = statOrNull(fsPath(root, joinPath(directory, row.name)));
-        return file !== null && file.isFile() && isKnown(row, file, false);
-      })
-    );
+    const stat = statOrNull(root, directory);
+    if (stat === null || !hasTimes(stat, times)) return false;
+    const rows = this.index.children(directory, '', quietEntriesMax);
+    return rows.length < quietEntriesMax && newestOfKnown(root, directory, rows) !== null;
   }
 
   /** A look at the whole directory begins. */
   begin(root: string, directory: RelativePath): void {
     this.quiet.delete(directory);
-    const stat = statOrNull(fsPath(root, directory));
-    const newestNs = stat === null || stat.ctimeNs > stat.mtimeNs ? stat?.ctimeNs : stat.mtimeNs;
-    const isStill = newestNs !== undefined && this.nowMs() - Number(newestNs / 1_000_000n) > stillMs;
-    this.look = stat === null || !isStill ? null : { directory, times: timesOf(stat), isClean: true };
+    const stat = statOrNull(root, directory);
+    const times = stat === null ? null : timesOfStill(stat, this.nowMs());
+    this.look = times === null ? null : { directory, times, isClean: true };
   }
 
   /** Something at the path could not be read: its directory is to be looked at again, whatever its times say. */
@@ -77,17 +63,5 @@ export class QuietDirectories {
   clear(): void {
     this.quiet.clear();
     this.look = null;
-  }
-}
-
-function timesOf({ ino, mtimeNs, ctimeNs }: BigIntStats): string {
-  return `${ino}:${mtimeNs}:${ctimeNs}`;
-}
-
-function statOrNull(path: Buffer): BigIntStats | null {
-  try {
-    return fs.lstatSync(path, { bigint: true });
-  } catch {
-    return null;
   }
 }

@@ -1,5 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
+import type { DirectoryNote } from '../index/directory-table.ts';
 import type { FolderIndex, PathChange } from '../index/folder-index.ts';
 import type { ContentReader } from './content-reader.ts';
 import type { IgnoreRules } from '../ignore-rules.ts';
@@ -14,6 +15,12 @@ export type ScanSink = {
   nowMs(): number;
   /** True when the thread has been kept long enough; the look yields then. */
   sliceIsOver(): boolean;
+  /** How often this walk, or these looks, could not say all of what they met: how often `unsettled`, `lookAgain`, `unreadable` and `special` were called. */
+  doubts(): number;
+  /** How many changes looks have found since the beginning. */
+  foundByLooks(): number;
+  /** A walk's knowledge of directories; it is committed after the changes that were found before. */
+  note(note: DirectoryNote): void;
   /** Called before a directory's rows are read: what was found in or below it, but is not committed yet, must be by then. */
   beforeDirectory(directory: RelativePath): void;
   /** A change to commit; changes are committed in this order. */
@@ -26,6 +33,6 @@ export type ScanSink = {
   unreadable(path: RelativePath, error: unknown, named: boolean): void;
   /** A socket, FIFO or device. */
   special(path: RelativePath): void;
-  /** A directory was listed and its entries were looked at; `newestNs` is the latest change time in it. */
+  /** The entries of a directory were looked at; `newestNs` is the latest change time in it. */
   listed(directory: RelativePath, newestNs: bigint, entries: number): void;
 };

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { systemErrorCode } from '../../shared/errors/coded-error.ts';
 import { parseRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
-import { isNetworkType, mountsBelow, parseMountTable, type Mount } from './mount-table.ts';
+import { isNetworkType, keepsTimes, mountsBelow, parseMountTable, type Mount } from './mount-table.ts';
 
 type MountKind = { type: string; source: string };
 
@@ -13,8 +13,17 @@ export type SourceBaseline = { root: string; mount: MountKind; below: Record<str
 
 type SourceProblem = 'missing' | 'unreadable' | 'empty' | 'mount' | 'root';
 
-/** `current` is the baseline as of now; on a `network` only size and mtime are compared. */
-export type IntactSource = { problem: null; current: SourceBaseline; network: boolean; realRoot: string };
+/**
+ * `current` is the baseline as of now; on a `network` only size and mtime are compared. `keepsTimes`: wherever in it, a
+ * directory gets other times with every change of its names.
+ */
+export type IntactSource = {
+  problem: null;
+  current: SourceBaseline;
+  network: boolean;
+  keepsTimes: boolean;
+  realRoot: string;
+};
 
 /** A look at a source: `problem` says why nothing may be recorded from it. */
 export type SourceLook =
@@ -75,7 +84,14 @@ function judge(expected: SourceExpectation, fd: number, empty: boolean): SourceL
   if (empty && hasLivePaths && !expected.acceptEmpty) {
     return stop('empty', `${root} is empty, and the index still has files of it`);
   }
-  return { problem: null, current, network: isNetworkType(current.mount.type), realRoot };
+  const types = [current.mount, ...mountsBelow(realRoot, mounts)].map(({ type }) => type);
+  return {
+    problem: null,
+    current,
+    network: isNetworkType(current.mount.type),
+    keepsTimes: types.every(keepsTimes),
+    realRoot,
+  };
 }
 
 /** What is mounted otherwise than before, in words; null when the same. Mounts that were added below are no reason to stop. */

@@ -37,7 +37,9 @@ export function* lookAtDirectory(
   }
   try {
     const stat = fs.fstatSync(fd, { bigint: true });
-    yield* scanDirectory(context.sink, { path: directory, fd, stat, parentStat }, into);
+    const entering = (path: RelativePath, name: string) =>
+      into.has(name) || isUnknown(context.sink, path) ? 'now' : 'never';
+    yield* scanDirectory(context.sink, { path: directory, fd, stat, parentStat }, entering);
   } catch (error) {
     if (!(error instanceof Error && 'syscall' in error)) throw error;
     lookFailed(context, directory, error);
@@ -79,6 +81,13 @@ export function* lookAtPath(context: LookContext, path: RelativePath): Generator
   } finally {
     fs.closeSync(directoryFd);
   }
+}
+
+/** Whether the index has nothing of the directory: nothing at all, or a file or link that stood in its place. */
+function isUnknown(sink: ScanSink, directory: RelativePath): boolean {
+  return (
+    sink.index.get(directory)?.state.kind !== 'directory' && sink.index.below(directory, null, 1).length === 0
+  );
 }
 
 function lookFailed(context: LookContext, directory: RelativePath, error: unknown): void {

@@ -2,8 +2,11 @@ import type Database from 'better-sqlite3';
 import { CodedError, systemErrorCode } from '../errors/coded-error.ts';
 import { openDatabase } from './sqlite.ts';
 
-/** The tables of a database, and their number, which grows with every change of them. */
-export type DatabaseSchema = { version: number; sql: string };
+/**
+ * The tables of a database, and their number, which grows with every change of them. `upgrades`: by the number of older
+ * tables, what makes those of the next number of them; tables that none leads from are damage.
+ */
+export type DatabaseSchema = { version: number; sql: string; upgrades?: ReadonlyMap<number, string> };
 
 /**
  * Opens a database for its only writer, with its tables, making it where there is none.
@@ -19,7 +22,7 @@ export function openSchemaDatabase(
     database = openDatabase(file, options);
     const found = Number(database.pragma('user_version', { simple: true }));
     if (found === 0) createSchema(database, schema);
-    else if (found !== schema.version) throw otherVersion(file, found, schema.version);
+    else if (found !== schema.version) upgradeSchema(database, schema, found);
     return database;
   } catch (error) {
     database?.close();
@@ -37,6 +40,22 @@ export function isDamage(error: unknown): boolean {
 function createSchema(database: Database.Database, { version, sql }: DatabaseSchema): void {
   database.transaction(() => {
     database.exec(sql);
+    database.pragma(`user_version = ${version}`);
+  })();
+}
+
+/** All steps or none. @throws CodedError DATABASE_CORRUPT where none leads to the tables of today */
+function upgradeSchema(
+  database: Database.Database,
+  { version, upgrades }: DatabaseSchema,
+  found: number,
+): void {
+  database.transaction(() => {
+    for (let at = found; at !== version; at += 1) {
+      const step = upgrades?.get(at);
+      if (step === undefined) throw otherVersion(database.name, found, version);
+      database.exec(step);
+    }
     database.pragma(`user_version = ${version}`);
   })();
 }

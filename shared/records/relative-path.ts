@@ -48,6 +48,11 @@ export function joinPath(directory: RelativePath, name: string): RelativePath {
   return parseRelativePath(Buffer.from(directory === '' ? name : `${directory}/${name}`, 'latin1'));
 }
 
+/** The same for a name from a listing or the index, which is one: it is not checked again. */
+export function childPath(directory: RelativePath, name: string): RelativePath {
+  return (directory === '' ? name : `${directory}/${name}`) as RelativePath;
+}
+
 /** The directory that holds the path, or null for the root. */
 export function parentPath(path: RelativePath): RelativePath | null {
   if (path === '') return null;

@@ -13,6 +13,12 @@ export function mountTmpfs(
   return mounted(directory);
 }
 
+/** Mounts a file system of which little is known until its `using` variable ends. */
+export function mountRamfs(directory: string): { [Symbol.dispose](): void } {
+  execFileSync('mount', ['-t', 'ramfs', 'ramfs', directory]);
+  return mounted(directory);
+}
+
 /** Shows `from` at `directory` until its `using` variable ends. */
 export function mountBind(
   from: string,
