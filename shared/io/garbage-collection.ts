@@ -10,13 +10,13 @@ import { setFlagsFromString } from 'node:v8';
  *   growth, and marked a heap of 28 MB anew for each 10 MB that were sent.
  * - It is marked and scavenged by the thread that it belongs to: helper threads took as much processor time again, which
  *   is another program's on a server with two cores.
- * - It is marked at once, which takes some 30 ms. In steps between other work it took longer in all, and what arrived in
- *   the meantime stayed until the end: a receiver that takes a first copy needs 75 MB less.
+ *
+ * Not `--no-incremental-marking`, with which a first copy needs 75 MB less: threads that compile then wait for the main
+ * one to collect garbage before they allocate, and where that one has begun to exit it waits for them, for ever.
  */
 export function tuneGarbageCollection({ growthPercent }: { growthPercent: number }): void {
   setFlagsFromString('--semi-space-growth-factor=1');
   setFlagsFromString(`--heap-growing-percent=${growthPercent}`);
   setFlagsFromString('--no-concurrent-marking');
-  setFlagsFromString('--no-incremental-marking');
   setFlagsFromString('--no-parallel-scavenge');
 }
