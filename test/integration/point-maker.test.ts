@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { PointLedger } from '../../agent/points/point-ledger.ts';
 import { PointMaker } from '../../agent/points/point-maker.ts';
 import { createDeviceIdentity } from '../../shared/identity/device-identity.ts';
@@ -9,22 +9,28 @@ import { SealedSchedule } from '../support/sealed-schedule.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { until } from '../support/until.ts';
 
+const minuteMs = 60_000;
+
 let agent: SealedSchedule;
 let ledger: PointLedger;
 let maker: PointMaker;
 /** Ends of the full scans that were begun, in order. */
 let scans: (() => void)[];
+/** Where the mirror folder stands. */
+let media: { index: string; sequence: number };
 
 beforeEach(async () => {
+  vi.stubEnv('TZ', 'UTC');
   const directory = temporaryDirectory();
   agent = await SealedSchedule.create(directory, Date.parse('2026-11-21T08:00:00Z'));
   const deps = { steadyNow: () => 0, after: () => {} };
   ledger = new PointLedger(deps, { directory: path.join(directory, 'points'), pointsMax: 9 });
   scans = [];
+  media = { index: '00000000000000aa', sequence: 5 };
   maker = new PointMaker({
     ledger,
     identity: await createDeviceIdentity(directory),
-    positions: () => new Map([['media', { index: '00000000000000aa', sequence: 5 }]]),
+    positions: () => new Map([['media', media]]),
     scan: async () => new Promise((resolve) => scans.push(resolve)),
     newestVersions: () => agent.folders.newestVersions(),
     now: () => agent.nowMs,
@@ -36,6 +42,7 @@ afterEach(async () => {
   maker.pause(true);
   await agent.folders.stop();
   await maker.stop();
+  vi.unstubAllEnvs();
 });
 
 it('gives the versions of a dump back while the full scan for its restore point still runs', async () => {
@@ -80,4 +87,46 @@ it('tells at once that a dump failed, makes the point of what is there, and begi
   await next;
   expect(ledger.latest()).toMatchObject({ number: 1, folders: [{ id: 'media' }] });
   expect(agent.versions('clock')).toEqual([1]);
+});
+
+it('makes the point of a scheduled dump, and one of its own an hour after the last', async () => {
+  agent.add('clock', { command: 'date +%N' }, '40 8 * * *');
+  agent.folders.start();
+  maker.tick();
+  await until('the scan of the first point has begun', () => scans.length === 1);
+  media = { ...media, sequence: 6 };
+  scans[0]?.();
+  await until('the first point is made', () => ledger.latest());
+  expect(ledger.latest()).toMatchObject({
+    number: 1,
+    cause: 'hourly',
+    folders: [{ id: 'media', from: 5, to: 6 }],
+  });
+  await agent.pass(41 * minuteMs);
+  expect(agent.versions('clock')).toEqual([1]);
+  scans[1]?.();
+  await until('the point of the dump is made', () => ledger.latest()?.number === 2);
+  expect(ledger.latest()).toMatchObject({ cause: 'dump', folders: [{ id: 'media' }, { number: 1 }] });
+  await agent.pass(60 * minuteMs);
+  maker.tick();
+  maker.tick();
+  await agent.pass(minuteMs);
+  expect(scans).toHaveLength(2);
+  maker.tick();
+  maker.tick();
+  await until('the scan of the third point has begun', () => scans.length === 3);
+  scans[2]?.();
+  await until('the third point is made', () => ledger.latest()?.number === 3);
+  expect(ledger.latest()).toMatchObject({ cause: 'hourly' });
+  await maker.stop();
+  expect(scans).toHaveLength(3);
+});
+
+it('names of an index that began meanwhile all that it has', async () => {
+  maker.tick();
+  await until('the scan has begun', () => scans.length === 1);
+  media = { index: '00000000000000bb', sequence: 9 };
+  scans[0]?.();
+  await until('the point is made', () => ledger.latest());
+  expect(ledger.latest()).toMatchObject({ folders: [{ index: '00000000000000bb', from: 0, to: 9 }] });
 });

@@ -89,6 +89,9 @@ it('holds of an interval what was alive at its begin or came in it, and of one p
   const page = store.contentBetween({ indexId: indexA, from: 3, to: 6 }, null, 3);
   expect([page.entries.length, page.next]).toEqual([3, 'later']);
   expect(store.contentBetween({ indexId: indexA, from: 3, to: 6 }, page.next, 3).entries).toHaveLength(1);
+  await send(7, [['replaced', null, 4]]);
+  await send(8, [['kept', 'five', 1]]);
+  expect(held(3, 6)).toEqual({ kept: 'one', replaced: 'three', deleted: 'two', later: 'four' });
 });
 
 it('holds of a file and what is below its path the one that came later', async () => {
