@@ -98,7 +98,7 @@ export class FolderJudge {
     const held = await this.#heldAt(key, store, from);
     if (!isMassChange({ ...gone, held }, rule)) return [];
     const { deleted, rewritten } = gone;
-    const what = `of the ${held.files} files (${formatByteSize(held.bytes)}) that folder ${judged.folder} had at ${momentOf(from)}, ${countOf(deleted)} were deleted and ${countOf(rewritten)} rewritten`;
+    const what = `of the ${held.files} files (${formatByteSize(held.bytes)}) that folder ${judged.folder} had at ${momentOf(from)}, ${countOf(deleted)} were deleted and ${countOf(rewritten)} rewritten until ${momentOf(store.changedAt())}`;
     return [this.#hit(judged, 'MASS_CHANGE', from, what)];
   }
 

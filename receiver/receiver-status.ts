@@ -34,6 +34,8 @@ type Deps = {
   pointRules: PointRules;
   /** ms, by the clock that ages are counted by. */
   retentionNow: () => number;
+  /** ms by the wall clock. */
+  now: () => number;
   dataDirectory: string;
   listening: readonly string[];
 };
@@ -59,7 +61,7 @@ export function receiverStatus(deps: Deps): ReceiverStatus {
 }
 
 function agentStatus(
-  { book, links, copies, points, guards, sessions, pointRules, retentionNow }: Deps,
+  { book, links, copies, points, guards, sessions, pointRules, retentionNow, now }: Deps,
   agentId: DeviceId,
 ): ReceiverAgentStatus {
   const frozen = guards.isFrozen(agentId);
@@ -105,7 +107,13 @@ function agentStatus(
         lastDurableAt: durableAt === null ? null : new Date(durableAt).toISOString(),
         deletedGoneBy: frozen
           ? null
-          : goneBy(latestRemovalMs(retentionNow(), copies.retentionOf(agentId, id), pointRules)),
+          : goneBy(
+              latestRemovalMs(
+                Math.max(now(), retentionNow(), store.changedAt()),
+                copies.retentionOf(agentId, id),
+                pointRules,
+              ),
+            ),
         recipients: null,
       };
     }),

@@ -128,6 +128,7 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
     alarms,
     pointRules: config.points,
     retentionNow: () => clock.nowMs(),
+    now,
     listening,
     dataDirectory: config.data,
   };

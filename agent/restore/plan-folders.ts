@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { CodedError } from '../../shared/errors/coded-error.ts';
 import { lackingPaths } from '../../shared/cli/lacking-listing.ts';
+import { rootPath } from '../../shared/records/relative-path.ts';
 import type { UnsealerSource } from './command-unsealers.ts';
 import { describePoint, findPoint, pointBefore } from './chosen-point.ts';
 import { lackingPagesOf } from './lacking-pages.ts';
@@ -131,14 +132,21 @@ function versionOf(part: OfferedPart | null): { epoch: string; number: number; r
   return part?.part.kind === 'sealed' ? part.part : null;
 }
 
-/** Files of which the receiver knows that the point had them, or another content of them, and that never came. */
+/**
+ * Files of which the receiver knows that the point had them, or another content of them, and that never came; the root
+ * where it cannot prove the one or the other.
+ */
 async function lackingOf(
   link: RestoreLink,
   point: OfferedPoint,
   { part, state, files, lacking }: OfferedPart,
   filter: PathFilter,
 ): Promise<FolderPlan['failures']> {
-  if (state !== 'incomplete') return [];
+  if (state === 'unknown') {
+    const message = `whether this is all that the restore point has of it is not proved: it may not all have come yet, or lines of the receiver's journal were lost; what was there at a time: --folder ${part.id} --at TIME`;
+    return [{ path: rootPath, code: 'RESTORE_INCOMPLETE', message }];
+  }
+  if (state === 'complete') return [];
   const message = 'the receiver never got it as it was then, or its copy is damaged';
   const failures: FolderPlan['failures'] = [];
   const pages = files <= lacking.length ? [lacking] : lackingPaths(part.id, lackingPagesOf(link, point));

@@ -130,10 +130,16 @@ export class PointFiles {
     crashPoint('points.facts-replaced');
   }
 
-  /** Gives the journal a second name, under which it stays when facts take its place; the first such file is kept. */
-  keepDamagedJournal(): void {
-    const kept = this.#file(damagedJournalName);
-    if (this.#disk.stat(kept) === null) this.#disk.link(this.#file('facts.journal'), kept);
+  /**
+   * Gives the journal a second name, under which it stays when facts take its place; the first such file is kept. Of a
+   * journal that is gone it is empty.
+   */
+  async keepDamagedJournal(): Promise<void> {
+    const [journal, kept] = [this.#file('facts.journal'), this.#file(damagedJournalName)];
+    if (this.#disk.stat(kept) !== null) return;
+    if (this.#disk.stat(journal) === null)
+      await writeWhole(this.#disk, this.#directory, kept, Buffer.alloc(0));
+    else this.#disk.link(journal, kept);
   }
 
   /** The path of that file, for people; null where there is none. */

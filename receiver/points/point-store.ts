@@ -85,10 +85,6 @@ export class PointStore {
     }
     for (const fact of facts) learnFact(this.#known, fact);
     this.#factCount = facts.length;
-    if (damaged > 0) {
-      logger.error({ damaged }, 'the journal of restore points has damaged lines');
-      this.#files.keepDamagedJournal();
-    }
     await this.#removeFiles();
     let adopted = 0;
     for (const id of this.#files.list()) {
@@ -96,6 +92,12 @@ export class PointStore {
       if (record === null || this.#known.points.has(id) || this.#known.forgotten.has(id)) continue;
       learnFact(this.#known, adopt(id, record));
       adopted += 1;
+    }
+    // a kill leaves one point of which no fact is written, and that behind the header
+    const isCut = adopted > (owner === undefined ? 0 : 1);
+    if (damaged > 0 || isCut) {
+      logger.error({ damaged, adopted }, 'lines of the journal of restore points are damaged or lost');
+      await this.#files.keepDamagedJournal();
     }
     const worthwhile = this.#factCount > 2 * this.#known.points.size + 1000;
     if (owner === undefined || damaged > 0 || worthwhile || adopted > 0) await this.#replaceFacts();

@@ -48,7 +48,7 @@ describe('a mirror folder', () => {
       since: new Date(bench.now).toISOString(),
     });
     expect(hit?.what).toBe(
-      'of the 40 files (550 B) that folder media had at 2026-11-02 00:00 UTC, 10 (130 B) were deleted and 0 (0 B) rewritten',
+      'of the 40 files (550 B) that folder media had at 2026-11-02 00:00 UTC, 10 (130 B) were deleted and 0 (0 B) rewritten until 2026-11-03 00:31 UTC',
     );
     expect(bench.alarms.list()).toMatchObject([{ code: 'MASS_CHANGE' }]);
     expect(bench.alarms.list()[0]?.message).toContain(

@@ -177,6 +177,26 @@ it('counts points as received now, with the pins that they ask for, where the jo
       [points[1]?.id, [undefined, clock.retention]],
     ]),
   );
+  expect(fs.readFileSync(book.damagedJournal ?? '', 'utf8')).toBe('');
+});
+
+it('has a person look at the pins where the end of the journal is lost, and not after a kill in the middle of a point', async () => {
+  const file = path.join(directory, 'facts.journal');
+  const lengths: number[] = [];
+  for (const number of [1, 2, 3]) {
+    await take(signer.point(number));
+    lengths.push(fs.statSync(file).size);
+  }
+  await book.close();
+  const whole = fs.readFileSync(file);
+  fs.writeFileSync(file, whole.subarray(0, lengths[1]));
+  book = await open();
+  expect([shown().length, book.damagedJournal]).toEqual([3, null]);
+  await book.close();
+  fs.writeFileSync(file, whole.subarray(0, lengths[0]));
+  book = await open();
+  expect([shown().length, book.damagedJournal]).toEqual([3, `${file}.damaged`]);
+  expect(fs.readFileSync(`${file}.damaged`)).toEqual(whole.subarray(0, lengths[0]));
 });
 
 it('goes on behind a torn end of its journal, and tells of points whose files are damaged', async () => {

@@ -96,6 +96,19 @@ it('names the files that an incomplete point lacks, and brings back the others',
   expect(from.notes.join()).toContain('incomplete (1 file)');
 });
 
+it('does not say of a point that all of it is back where that is not proved', async () => {
+  await feed.send({ kept: 'one' });
+  await feed.complete();
+  const id = await takePoint(1, 1, 7);
+  const result = await restoreFrom(receiver(), { to: target(), point: id });
+  expect(result.point).toMatchObject({ id, complete: false, incompleteFiles: null });
+  expect(result.folders).toMatchObject([
+    { id: 'media', files: 1, failed: [{ path: '', code: 'RESTORE_INCOMPLETE' }] },
+  ]);
+  expect(result.folders[0]?.failed[0]?.message).toContain('--folder media --at TIME');
+  expect(restored()).toEqual({ kept: 'one' });
+});
+
 it('brings back whole what was a file and became a directory, and the reverse, while the point was made', async () => {
   await feed.send({ avatar: 'a file', 'header/small': 'below', kept: 'one' });
   await feed.complete();

@@ -5,7 +5,7 @@ import { defaultPointRules } from '../../../../receiver/retention/point-retentio
 const [hourMs, dayMs] = [3_600_000, 86_400_000];
 const deletedAt = Date.parse('2026-01-01T00:00:00Z');
 const daysUntil = (latest: number | null): number | null =>
-  latest === null ? null : (latest - deletedAt - 2 * hourMs) / dayMs;
+  latest === null ? null : (latest - deletedAt - 26 * hourMs) / dayMs;
 
 it('tells by which date a deleted file has left, or that the rule keeps some for ever', () => {
   const latest = (retention: Parameters<typeof latestRemovalMs>[1]): number | null =>
