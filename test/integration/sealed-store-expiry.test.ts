@@ -70,6 +70,12 @@ it('lets a version go that no kept point names, with the packs that it alone nee
   expect((await store.expire(now, { ...nothingKept, newestComplete: 0 })).versions).toBe(0);
 });
 
+it('keeps a pack of a dump that was not finished for seven days', async () => {
+  await feed.send([root, a]);
+  expect(await store.expire(now + 7 * dayMs - 1000, nothingKept)).toMatchObject({ packs: 0 });
+  expect(await store.expire(now + 7 * dayMs + 1000, nothingKept)).toMatchObject({ packs: 2 });
+});
+
 it('lets versions go, and one that a kept point names stays with its packs', async () => {
   await sendThree();
   now += 10 * dayMs;

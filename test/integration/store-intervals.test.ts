@@ -12,6 +12,8 @@ import { nothingKept } from '../support/kept-history.ts';
 import { fileState, indexA, indexB, sha256, storeFixture } from '../support/store-fixture.ts';
 import { removeDatabase } from '../support/store-harness.ts';
 
+const dayMs = 86_400_000;
+
 let store: MirrorStore;
 
 afterEach(async () => {
@@ -476,6 +478,24 @@ it('lets versions go by when they ended, and gaps by when they were over, and kn
     [],
     1,
   ]);
+});
+
+it.each([
+  { kind: 'simple', keep: 0, cleanoutDays: 1, floorDays: 3 },
+  { kind: 'trashcan', cleanoutDays: 1, floorDays: 3 },
+  { kind: 'staggered', maxAgeDays: 1, floorDays: 3 },
+  { kind: 'points', floorDays: 3 },
+] as const)('lets no version go that is younger than the floor: %o', async (retention) => {
+  let now = 1_800_000_000_000;
+  store = await storeFixture(undefined, { now: () => now }, { retention }).open();
+  await send(1, [['a', 'one']]);
+  await complete();
+  await send(2, [['a', 'two', 1]]);
+  const changed = now;
+  now = changed + 3 * dayMs - 1000;
+  expect((await store.expire(now, nothingKept)).versions).toBe(0);
+  now = changed + 3 * dayMs + 1000;
+  expect((await store.expire(now, nothingKept)).versions).toBe(1);
 });
 
 it('tells of a part that begins before something was let go, also after a rebuild from a snapshot', async () => {

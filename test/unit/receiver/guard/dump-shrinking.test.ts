@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { shrunkenDump } from '../../../../receiver/guard/dump-shrinking.ts';
+import { defaultGuardRules } from '../../../../receiver/guard/guard-rules.ts';
 import { earlierDumps, usualDumpBytes, type DumpFact } from '../../../../receiver/guard/usual-dump.ts';
 
 /** Powers of two, which change no digit of a number. */
@@ -126,4 +127,14 @@ it('is the same in any unit and in any order', () => {
       expect(again?.dump.bytes).toBe(found === null ? undefined : found.dump.bytes * unit);
     }),
   );
+});
+
+it('hits by default at half, of at least 16 MiB', () => {
+  const { shrinking } = defaultGuardRules;
+  if (shrinking === null) throw new Error('the guard is off by default');
+  const mib = 1024 * 1024;
+  const hits = (usual: number, bytes: number): boolean =>
+    shrunkenDump([...daily(usual), dump(0.5, bytes)], history, shrinking) !== null;
+  expect([hits(40 * mib, 20 * mib), hits(40 * mib, 20 * mib + 1)]).toEqual([true, false]);
+  expect([hits(16 * mib, 0), hits(16 * mib - 1, 0)]).toEqual([true, false]);
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { ChangeRule } from '../../../../receiver/guard/guard-rules.ts';
+import { defaultGuardRules, type ChangeRule } from '../../../../receiver/guard/guard-rules.ts';
 import { isMassChange, mayBeMassChange, type FolderChange } from '../../../../receiver/guard/mass-change.ts';
 
 /** Powers of two, which change no digit of a number. */
@@ -113,4 +113,23 @@ it('does not need what was held to know that too little is gone', () => {
       expect(isMassChange(facts, anyOne) && !mayBeMassChange(facts, anyOne)).toBe(false);
     }),
   );
+});
+
+it('hits by default at a quarter, of at least a hundred files or a hundred MiB', () => {
+  const { changes } = defaultGuardRules;
+  if (changes === null) throw new Error('the guard is off by default');
+  const mib = 1024 * 1024;
+  const hits = (gone: number, held: number, unit: 'files' | 'bytes'): boolean =>
+    isMassChange(change({ deleted: gone, held }, unit), changes);
+  expect([hits(100, 400, 'files'), hits(100, 401, 'files'), hits(99, 99, 'files')]).toEqual([
+    true,
+    false,
+    false,
+  ]);
+  expect([hits(100 * mib, 400 * mib, 'bytes'), hits(100 * mib, 400 * mib + 1, 'bytes')]).toEqual([
+    true,
+    false,
+  ]);
+  expect(hits(100 * mib - 1, 100 * mib, 'bytes')).toBe(false);
+  expect(hits(1_000_000, 1_000_000_000, 'files')).toBe(false);
 });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { defaultGuardRules } from '../../../../receiver/guard/guard-rules.ts';
 import { packSurge } from '../../../../receiver/guard/pack-surge.ts';
 
 /** Powers of two, which change no digit of a number. */
@@ -55,4 +56,15 @@ it('finds nothing where nothing came, and still what it found when more comes; t
       expect(packSurge(scaled, dump * unit, scaledRule) !== null).toBe(found);
     }),
   );
+});
+
+it('hits by default above ten times what is usual and two dumps, of at least a GiB', () => {
+  const { surge } = defaultGuardRules;
+  if (surge === null) throw new Error('the guard is off by default');
+  const gib = 1024 ** 3;
+  const hits = (received: number, usualBytes: number, dumpBytes: number): boolean =>
+    packSurge({ received, earlier: [usualBytes, usualBytes, usualBytes] }, dumpBytes, surge) !== null;
+  expect([hits(gib, 1, 1), hits(gib - 1, 1, 1)]).toEqual([true, false]);
+  expect([hits(10 * gib + 1, gib, gib), hits(10 * gib, gib, gib)]).toEqual([true, false]);
+  expect([hits(20 * gib + 1, gib, 10 * gib), hits(20 * gib, gib, 10 * gib)]).toEqual([true, false]);
 });

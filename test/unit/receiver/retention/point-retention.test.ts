@@ -161,6 +161,22 @@ it('begins a week on Monday and a month on its first day, by UTC', () => {
   expect(keptOf([february, march, later], now, { ...none, monthlyMonths: 12 })).toEqual([february, march]);
 });
 
+it.each<[keyof PointRules, number]>([
+  ['hourlyDays', 2],
+  ['dailyDays', 30],
+  ['weeklyWeeks', 12 * 7],
+  ['monthlyMonths', 365],
+])('keeps a point for just so long by %s', (name, days) => {
+  const none = { ...noFloors, hourlyDays: 0, dailyDays: 0, weeklyWeeks: 0, monthlyMonths: 0 };
+  const rules = { ...none, [name]: defaultPointRules[name] };
+  const point = { receivedAt: start, missingFiles: 0, pinned: false };
+  expect(keptOf([point], start + days * dayMs - 1, rules)).toEqual([point]);
+  expect(keptOf([point], start + days * dayMs, rules)).toEqual([]);
+  // what came second does not take its place then
+  const second = { ...point, receivedAt: start + minuteMs };
+  expect(keptOf([point, second], start + days * dayMs, rules)).toEqual([]);
+});
+
 it('says how long a point is kept at most', () => {
   fc.assert(
     fc.property(anyPoints, anyRules, (points, rules) => {
