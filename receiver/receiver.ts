@@ -75,12 +75,19 @@ export async function startReceiver(home: Home, logger: Logger, life: DaemonLife
   }
   for (const agentId of copies.agentIds()) {
     for (const [folder, { opened }] of copies.foldersOf(agentId)) {
-      if (opened.damagedJournal === null) continue;
-      alarms.raise(
-        `folder ${agentId}/${folder} journal`,
-        'JOURNAL_DAMAGED',
-        `the journal of folder ${folder} of agent ${shortDeviceId(agentId)} was damaged, and was written anew from the database or the plain files`,
-      );
+      const about = `of folder ${folder} of agent ${shortDeviceId(agentId)} was damaged`;
+      if (opened.damagedDatabase)
+        alarms.raise(
+          `folder ${agentId}/${folder} database`,
+          'DATABASE_CORRUPT',
+          `the database ${about}, and was made anew from the journal or the plain files`,
+        );
+      if (opened.damagedJournal !== null)
+        alarms.raise(
+          `folder ${agentId}/${folder} journal`,
+          'JOURNAL_DAMAGED',
+          `the journal ${about}, and was written anew from the database or the plain files`,
+        );
     }
   }
   const { points, clock } = createPointBooks({ copies, logger }, { dataDirectory: config.data });

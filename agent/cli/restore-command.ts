@@ -79,7 +79,7 @@ export function addRestoreCommand(program: Command): void {
       const result = await (options.pgRestore === undefined
         ? restore(options, command)
         : restoreIntoPostgres(options, options.pgRestore, command));
-      const failed = result.folders.reduce((sum, folder) => sum + folder.failed.length, 0);
+      const failed = result.folders.flatMap((folder) => folder.failed);
       if (options.json === true) printJson(result);
       else {
         printText(...describeRestore(result));
@@ -89,9 +89,10 @@ export function addRestoreCommand(program: Command): void {
           printText(...describeNextSteps(result, options.pgRestore === undefined ? null : database(result)));
         }
       }
-      if (failed > 0) {
-        const what = failed === 1 ? 'one of the files' : `${failed} of the files`;
-        throw new CodedError('RESTORE_INCOMPLETE', `${what} could not be restored`, {
+      if (failed.length > 0) {
+        const what = failed.every(({ path }) => path === '') ? 'folders' : 'files';
+        const many = failed.length === 1 ? 'one' : String(failed.length);
+        throw new CodedError('RESTORE_INCOMPLETE', `${many} of the ${what} could not be restored whole`, {
           hint: 'everything else is in its place; run the same command again to try these again',
         });
       }

@@ -45,7 +45,7 @@ export function parseMoment(text: string, nowMs: number): number | null {
   }
   if (momentMs > nowMs) {
     throw new CodedError('USAGE', `"${text}" is in the future (${formatMoment(momentMs)})`, {
-      hint: 'use latest for the newest state',
+      hint: 'use latest for the newest state, or the name of a restore point',
     });
   }
   return momentMs;

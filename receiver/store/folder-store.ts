@@ -18,9 +18,13 @@ import type { StorePlace } from './store-place.ts';
 import { StoreScrub, type ScrubbedKind } from './store-scrub.ts';
 import type { VersionNamer } from './version-namer.ts';
 
-/** What opening a store had to do. `damagedJournal`: where the journal was damaged; the agent is asked for everything again. */
+/**
+ * What opening a store had to do. `damagedDatabase`: the database could not be used, not only because another version made it;
+ * `damagedJournal`: where the journal was damaged; the agent is asked for everything again.
+ */
 export type StoreOpening = {
   rebuiltIndex: boolean;
+  damagedDatabase: boolean;
   finishedBatch: boolean;
   damagedJournal: { segment: number; offset: number } | null;
 };

@@ -1,8 +1,10 @@
 import { CodedError, systemErrorCode } from '../../shared/errors/coded-error.ts';
 
-export function corrupt(why: string): CodedError {
+/** `isOutdated`: it is whole, and another version of the program made its tables. */
+export function corrupt(why: string, { isOutdated } = { isOutdated: false }): CodedError {
   return new CodedError('DATABASE_CORRUPT', `the database of the store cannot be used: ${why}`, {
     hint: 'it is a cache: it is made anew from the journal when the store opens',
+    context: { isOutdated },
   });
 }
 

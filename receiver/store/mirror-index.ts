@@ -57,7 +57,7 @@ export class MirrorIndex {
     try {
       const found = Number(database.pragma('user_version', { simple: true }));
       if (found === 0) database.exec(schema);
-      else if (found !== schemaVersion) throw corrupt(`its schema version is ${found}`);
+      else if (found !== schemaVersion) throw corrupt(`its schema version is ${found}`, { isOutdated: true });
       if (database.pragma('quick_check(1)', { simple: true }) !== 'ok')
         throw corrupt('it fails the quick check');
       this.damage = new DamageIndex(database);

@@ -169,7 +169,12 @@ async function recover(deps: StoreDeps, options: StoreOptions, kind: StoreKind):
   const { disk, logger } = deps;
   const { layout } = kind;
   const identity = { format: kind.format, agent: options.agentId, folder: options.folderId };
-  const opened: StoreOpening = { rebuiltIndex: false, finishedBatch: false, damagedJournal: null };
+  const opened: StoreOpening = {
+    rebuiltIndex: false,
+    damagedDatabase: false,
+    finishedBatch: false,
+    damagedJournal: null,
+  };
   for (const name of disk.list(layout.journal)) {
     if (name.endsWith('.tmp')) disk.unlink(`${layout.journal}/${name}`);
   }
@@ -185,7 +190,9 @@ async function recover(deps: StoreDeps, options: StoreOptions, kind: StoreKind):
     if (header !== null) assertIdentity(header, identity);
   }
 
-  let index = openIndex(options.databasePath, logger) ?? resetIndex(options.databasePath);
+  const found = openIndex(options.databasePath, logger);
+  opened.damagedDatabase = found === 'damaged';
+  let index = found instanceof MirrorIndex ? found : resetIndex(options.databasePath);
   let journal: Journal | null = null;
   try {
     const wanted = index.meta()?.mark ?? null;
@@ -327,15 +334,14 @@ async function rewriteJournal({ index, journal }: Recovered): Promise<void> {
   index.moveMark(journal.mark);
 }
 
-/** Null where the database cannot be used. */
-function openIndex(databasePath: string, logger: Logger): MirrorIndex | null {
+function openIndex(databasePath: string, logger: Logger): MirrorIndex | 'outdated' | 'damaged' {
   fs.mkdirSync(path.dirname(databasePath), { recursive: true, mode: 0o750 });
   try {
     return new MirrorIndex(openDatabase(databasePath));
   } catch (error) {
     if (!isCoded(error, 'DATABASE_CORRUPT') && !isNotDatabase(error)) throw error;
     logger.warn({ code: 'DATABASE_CORRUPT', databasePath }, 'the database of a store is made anew');
-    return null;
+    return isCoded(error) && error.context['isOutdated'] === true ? 'outdated' : 'damaged';
   }
 }
 

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import Database from 'better-sqlite3';
 import { afterEach, expect, it } from 'vitest';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
@@ -98,6 +99,39 @@ it('resumes where it was after a restart, with and without its database', async 
   expect([store.position(), store.usage(), store.listVersions(parseTypedPath('a'))]).toEqual(before);
   await feed.send({ b: 'four' });
   expect(text(readTree(`${root}/current`))).toEqual({ a: 'three', b: 'four' });
+});
+
+it('tells a database that is damaged from one that another version made, and makes both anew', async () => {
+  const { open, databasePath } = storeFixture();
+  store = await open();
+  await new FeedFake(() => store).send({ a: 'one' });
+  const before = store.position();
+  const breaks: [boolean, () => void][] = [
+    [false, () => {}],
+    [true, () => fs.truncateSync(databasePath, 5000)],
+    [
+      true,
+      () =>
+        fs.writeFileSync(
+          databasePath,
+          'not a database, and longer than its header of a hundred bytes'.repeat(9),
+        ),
+    ],
+    [
+      false,
+      () => {
+        const database = new Database(databasePath);
+        database.pragma('user_version = 1');
+        database.close();
+      },
+    ],
+  ];
+  for (const [isDamaged, harm] of breaks) {
+    await store.close();
+    harm();
+    store = await open();
+    expect([store.opened.damagedDatabase, store.position()]).toEqual([isDamaged, before]);
+  }
 });
 
 it('deletes what a complete new index did not name, and nothing before it is complete', async () => {

@@ -1,3 +1,4 @@
+import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { PointLedger } from '../../agent/points/point-ledger.ts';
@@ -11,6 +12,7 @@ import { until } from '../support/until.ts';
 
 const minuteMs = 60_000;
 
+let directory: string;
 let agent: SealedSchedule;
 let ledger: PointLedger;
 let maker: PointMaker;
@@ -21,7 +23,7 @@ let media: { index: string; sequence: number };
 
 beforeEach(async () => {
   vi.stubEnv('TZ', 'UTC');
-  const directory = temporaryDirectory();
+  directory = temporaryDirectory();
   agent = await SealedSchedule.create(directory, Date.parse('2026-11-21T08:00:00Z'));
   const deps = { steadyNow: () => 0, after: () => {} };
   ledger = new PointLedger(deps, { directory: path.join(directory, 'points'), pointsMax: 9 });
@@ -55,6 +57,19 @@ it('gives the versions of a dump back while the full scan for its restore point 
     cause: 'asked',
     folders: [{ id: 'media' }, { id: 'clock', number: 1 }],
   });
+});
+
+it('begins the full scan when the dump gives its first bytes, not before', async () => {
+  const [begun, gate] = ['begun', 'gate'].map((name) => path.join(directory, name)) as [string, string];
+  agent.add('clock', {
+    command: `echo > ${begun}; while [ ! -e ${gate} ]; do sleep 0.02; done; date +%N`,
+  });
+  const dumping = agent.folders.dump(null, null);
+  await until('the dump has begun', () => fs.existsSync(begun));
+  expect(scans).toHaveLength(0);
+  fs.writeFileSync(gate, '');
+  await dumping;
+  expect(scans).toHaveLength(1);
 });
 
 it('waits for the restore point of a dump that shall be pinned, and gives its name', async () => {

@@ -22,7 +22,7 @@ afterEach(async () => {
   await receiver.kill().catch(() => {});
 });
 
-it('alarms where the journal of a copy was damaged, until the next start finds it whole', async () => {
+it('alarms where the journal or the database of a copy was damaged, until the next start finds it whole', async () => {
   const directory = path.join(data, agentId, 'media');
   const options = {
     directory,
@@ -39,6 +39,15 @@ it('alarms where the journal of a copy was damaged, until the next start finds i
   await receiver.start();
   expect((await receiver.status()).alarms).toMatchObject([
     { code: 'JOURNAL_DAMAGED', message: expect.stringContaining('folder media') as string },
+  ]);
+  expect(await receiver.stop()).toBe(0);
+  await receiver.start();
+  expect((await receiver.status()).alarms).toEqual([]);
+  expect(await receiver.stop()).toBe(0);
+  fs.truncateSync(options.databasePath, 5000);
+  await receiver.start();
+  expect((await receiver.status()).alarms).toMatchObject([
+    { code: 'DATABASE_CORRUPT', message: expect.stringContaining('folder media') as string },
   ]);
   expect(await receiver.stop()).toBe(0);
   await receiver.start();

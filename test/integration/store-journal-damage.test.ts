@@ -42,7 +42,12 @@ it('cuts off the torn end of the last write', async () => {
   const { open, root } = await closedStore();
   fs.appendFileSync(segment(root), '00000000 {"type":"torn');
   store = await open();
-  expect(store.opened).toEqual({ rebuiltIndex: false, finishedBatch: false, damagedJournal: null });
+  expect(store.opened).toEqual({
+    rebuiltIndex: false,
+    damagedDatabase: false,
+    finishedBatch: false,
+    damagedJournal: null,
+  });
   expect(store.position()?.sequence).toBe(6);
   expect(fs.readFileSync(segment(root), 'utf8')).not.toContain('torn');
 });
