@@ -59,15 +59,18 @@ it('gives the versions of a dump back while the full scan for its restore point 
   });
 });
 
-it('begins the full scan when the dump gives its first bytes, not before', async () => {
-  const [begun, gate] = ['begun', 'gate'].map((name) => path.join(directory, name)) as [string, string];
+it('begins the full scan when the dump gives its first bytes, neither before nor when it is through', async () => {
+  const file = (name: string): string => path.join(directory, name);
+  const waitFor = (name: string): string => `while [ ! -e ${file(name)} ]; do sleep 0.02; done`;
   agent.add('clock', {
-    command: `echo > ${begun}; while [ ! -e ${gate} ]; do sleep 0.02; done; date +%N`,
+    command: `echo > ${file('begun')}; ${waitFor('output')}; date +%N; ${waitFor('end')}`,
   });
   const dumping = agent.folders.dump(null, null);
-  await until('the dump has begun', () => fs.existsSync(begun));
+  await until('the dump has begun', () => fs.existsSync(file('begun')));
   expect(scans).toHaveLength(0);
-  fs.writeFileSync(gate, '');
+  fs.writeFileSync(file('output'), '');
+  await until('the scan has begun', () => scans.length === 1);
+  fs.writeFileSync(file('end'), '');
   await dumping;
   expect(scans).toHaveLength(1);
 });
