@@ -34,6 +34,7 @@ export function formatReceiverStatus(status: ReceiverStatus, nowMs: number): str
     ...formatGoneBy(status.agents),
     ...formatFreezes(status.agents, moment),
     ...status.agents.flatMap(formatForgotten),
+    ...status.agents.flatMap(formatRefused),
   ];
   parts.push(formatScrub(status.scrub, moment));
   for (const alarm of status.alarms)
@@ -107,6 +108,14 @@ function formatForgotten({ points: { forgotten } }: ReceiverAgentStatus): string
   return [
     `\n${what} forgotten, but not all of what only that held is removed yet: tried again every ten minutes, when no restore reads\n`,
   ];
+}
+
+/** A flood of them is a sign of wrong hands. */
+function formatRefused({ deviceId, points: { refused } }: ReceiverAgentStatus): string[] {
+  if (refused === 0) return [];
+  const what = refused === 1 ? 'a restore point was' : `${refused.toLocaleString('en')} restore points were`;
+  const name = shortDeviceId(deviceId as DeviceId);
+  return [`\n${what} refused of agent ${name} so far: too many at once, too late, or not what they claim\n`];
 }
 
 /** Who can read a sealed folder, and the latest change of that. */

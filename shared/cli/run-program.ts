@@ -44,12 +44,21 @@ export async function runProgram(program: Command, argv: readonly string[]): Pro
   process.on('SIGTERM', () => interrupt());
   // Whoever reads our output may stop early (`… | head`).
   process.stdout.on('error', () => process.exit(1));
+  let exitCode: number | null = null;
   try {
     await program.parseAsync(argv);
   } catch (error) {
-    process.exit(endWith(error));
+    exitCode = endWith(error);
   }
-  process.exit(process.exitCode ?? 0);
+  for (const stream of [process.stdout, process.stderr]) await allTaken(stream);
+  process.exit(exitCode ?? process.exitCode ?? 0);
+}
+
+/** Resolves when the reader has all that was written: a pipe takes some 64 KiB at a time, and the rest ends with the process. */
+async function allTaken(stream: NodeJS.WriteStream): Promise<void> {
+  await new Promise<void>((resolve) => {
+    stream.write('', () => resolve());
+  });
 }
 
 function endWith(error: unknown): number {

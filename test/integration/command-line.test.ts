@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { until } from '../support/until.ts';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { homeAt } from '../../shared/io/home.ts';
@@ -34,6 +35,23 @@ function expectError(result: CommandResult, code: string, exitCode: number): voi
   expect(result.stdout).toBe('');
   expect(result.code).toBe(exitCode);
 }
+
+it.each([
+  ['ends well', '', 0],
+  ['fails', "throw new Error('in the end');", 1],
+])('gives all of a long output to a pipe before it %s', async (_name, last, exitCode) => {
+  const entry = pathToFileURL(path.resolve(import.meta.dirname, '../../shared/cli/run-program.ts')).href;
+  const script = `
+    import { createProgram, runProgram } from ${JSON.stringify(entry)};
+    const program = createProgram('name', 'description', '/home');
+    program.command('print').action(() => { process.stdout.write('x'.repeat(5_000_000)); ${last} });
+    await runProgram(program, ['node', 'name', 'print']);`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script]);
+  let length = 0;
+  child.stdout.on('data', (bytes: Buffer) => (length += bytes.length));
+  const [code] = (await once(child, 'close')) as [number];
+  expect([length, code]).toEqual([5_000_000, exitCode]);
+});
 
 describe.each<ProgramName>(['agent', 'receiver'])('usage of %s', (name) => {
   it.each([

@@ -190,7 +190,7 @@ it('shows a receiver to people: what is held of whom, quota, versions, disk', ()
         ],
         quotaBytes: 2 ** 40,
         usedBytes: 4 * 2 ** 30,
-        points: { count: 0, latestAt: null, oldestAt: null, refused: 0, forgotten: 2 },
+        points: { count: 0, latestAt: null, oldestAt: null, refused: 9976, forgotten: 2 },
         folders: [
           {
             id: 'media',
@@ -275,6 +275,8 @@ agent AAAAAAA is frozen (media MASS_CHANGE, found 2026-11-21T11:00:00Z, 60 minut
   look at the server first; when all is well: mastokeep-receiver release --agent AAAAAAA
 
 2 restore points are forgotten, but not all of what only that held is removed yet: tried again every ten minutes, when no restore reads
+
+9,976 restore points were refused of agent AAAAAAA so far: too many at once, too late, or not what they claim
 
 what is stored is being read through: 3 GiB of 8 GiB, the first time, 2 damaged and no room to make them whole
 `);
