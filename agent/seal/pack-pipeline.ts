@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import { collectEvery } from '../../shared/io/garbage-collection.ts';
 import { workerEntry } from '../../shared/io/worker-entry.ts';
 import type { Sealer } from '../../shared/sealing/sealer.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
@@ -47,8 +48,8 @@ export class PackPipeline {
   readonly #cutter: Worker;
   readonly #sealingThread: Worker;
   readonly #sealer: Sealer;
-  readonly #collect = garbageCollector();
-  #bytesSinceCollected = 0;
+  /** Told of bytes that went through this thread, and left as much garbage. */
+  readonly #passed = collectEvery(collectEveryBytes, garbageCollector());
   /** Gathers pieces of the file, so that threads hand over few large messages; `#gathered` bytes are in it. */
   #batch: Uint8Array<ArrayBuffer> | null = null;
   #gathered = 0;
@@ -222,14 +223,6 @@ export class PackPipeline {
 
   #post(request: CutRequest, transfer: ArrayBuffer[] = []): void {
     this.#cutter.postMessage(request, transfer);
-  }
-
-  /** So many bytes went through this thread, and left as much garbage. */
-  #passed(bytes: number): void {
-    this.#bytesSinceCollected += bytes;
-    if (this.#bytesSinceCollected < collectEveryBytes) return;
-    this.#bytesSinceCollected = 0;
-    this.#collect();
   }
 
   #fail(error: Error): void {
