@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
-import { constants, PerformanceObserver } from 'node:perf_hooks';
+import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
@@ -59,9 +59,8 @@ describe('a channel', () => {
     const { served, dialled } = await startPair();
     let collections = 0;
     const observer = new PerformanceObserver((list) => {
-      for (const { detail } of list.getEntries()) {
-        const { flags } = detail as { flags: number };
-        if ((flags & constants.NODE_PERFORMANCE_GC_FLAGS_FORCED) !== 0) collections += 1;
+      for (const entry of list.getEntries() as (PerformanceEntry & { detail: { flags: number } })[]) {
+        if ((entry.detail.flags & constants.NODE_PERFORMANCE_GC_FLAGS_FORCED) !== 0) collections += 1;
       }
     });
     observer.observe({ entryTypes: ['gc'] });
