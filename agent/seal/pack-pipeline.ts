@@ -15,8 +15,8 @@ import { SealingThreads } from './sealing-threads.ts';
 export type SpooledSeal = { id: number; hash: Buffer; bytes: number; chunkList: Buffer | null };
 
 export type PackPipelineDeps = {
-  /** Resolves when the spool has room for so many bytes. */
-  waitForRoom(bytes: number): Promise<void>;
+  /** Resolves when the spool has room for as many bytes as `bytesNeeded` says then. */
+  waitForRoom(bytesNeeded: () => number): Promise<void>;
   /**
    * A pack is durable in the spool; when this returns, it is in the database. True when the chunks of this one and all
    * before it can be found there.
@@ -111,7 +111,7 @@ export class PackPipeline {
   /** Seals a root message, which the caller adds to the database. Call it behind a flush. */
   async sealRoot(content: Uint8Array<ArrayBuffer>): Promise<SpooledSeal> {
     const id = -1;
-    await this.#deps.waitForRoom(sealedBytesMax(content.length));
+    await this.#deps.waitForRoom(() => sealedBytesMax(content.length));
     const key = await this.#sealer.createMessageKey();
     this.#sealers.seal({ kind: 'root', id, content, key });
     await this.#until(() => this.#sealed.has(id));
@@ -165,7 +165,7 @@ export class PackPipeline {
   }
 
   async #seal({ pack, content, chunks }: FilledPack): Promise<void> {
-    await this.#deps.waitForRoom(this.#unsealedBytesMax() + sealedBytesMax(content.length));
+    await this.#deps.waitForRoom(() => this.#unsealedBytesMax() + sealedBytesMax(content.length));
     const key = await this.#sealer.createMessageKey();
     if (this.#failure !== null || this.#closing) return;
     this.#packs.set(pack, { plainBytes: content.length, chunks: Buffer.from(chunks) });
