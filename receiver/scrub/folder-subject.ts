@@ -5,7 +5,9 @@ import type { BooksInput, BooksVerdict } from '../store/books-check.ts';
 import { bytesPerFile, type Pace } from '../store/content-check.ts';
 import type { Damage } from '../store/damage-index.ts';
 import { yieldToOthers } from '../store/journal.ts';
-import type { FoundDamage, ScrubPage, StoreScrub } from '../store/store-scrub.ts';
+import type { HalfLook } from '../store/long-check.ts';
+import type { FoundDamage, ScrubPage, ScrubPlace, StoreScrub } from '../store/store-scrub.ts';
+import { inFile, type ScrubPosition } from './scrub-position.ts';
 import { lacksRoom, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
 
 type Deps = {
@@ -22,7 +24,7 @@ type Deps = {
   onBooks: (code: 'JOURNAL_DAMAGED' | 'DATABASE_CORRUPT', what: string) => () => void;
 };
 
-const nothing = { found: [], repaired: 0, lacksRoom: null, extras: [] };
+const nothing = { found: [], repaired: 0, lacksRoom: null, extras: [], again: 0 };
 const mendsAtOnce = 100;
 const namesShownMax = 20;
 
@@ -47,20 +49,21 @@ export class FolderSubject implements ScrubSubject {
     return bytes + versionBytes + (files + versions) * bytesPerFile;
   }
 
-  async read(at: string | null, pace: Pace): Promise<ScrubStep> {
+  async read(at: ScrubPosition | null, pace: Pace): Promise<ScrubStep> {
     const { scrub } = this.#deps.store;
-    const [stage, after] = splitAt(at);
+    const half = typeof at === 'string' ? null : at;
+    const [stage, name] = splitAt(typeof at === 'string' ? at : (at?.in ?? null));
     switch (stage) {
       case 'files': {
-        const page = await scrub.files(after as RelativePath | null, pace);
-        return this.#step(page, page.next === null ? 'versions' : `files:${page.next}`);
+        const page = await scrub.files(placeOf(name as RelativePath | null, half), pace);
+        return this.#step(page, nextOf(page, 'files', 'versions'));
       }
       case 'versions': {
-        const page = await scrub.versions(after === null ? null : Number(after), pace);
-        return this.#step(page, page.next === null ? 'extras' : `versions:${page.next}`);
+        const page = await scrub.versions(placeOf(name === null ? null : Number(name), half), pace);
+        return this.#step(page, nextOf(page, 'versions', 'extras'));
       }
       case 'extras': {
-        const { next, extras } = await scrub.extras(after, pace);
+        const { next, extras } = await scrub.extras(name, pace);
         return { ...nothing, extras, next: next === null ? null : `extras:${next}` };
       }
       default:
@@ -92,9 +95,10 @@ export class FolderSubject implements ScrubSubject {
     return this.#deps.store.scrub.isExtra(name);
   }
 
-  async #step({ found }: ScrubPage<unknown>, next: string): Promise<ScrubStep> {
-    if (found.length === 0) return { ...nothing, next };
-    return { ...nothing, found: found.map(describeDamage), ...(await this.#repairWhereRoom()), next };
+  async #step({ found, again }: ScrubPage<unknown>, next: ScrubPosition): Promise<ScrubStep> {
+    const step = { ...nothing, again, next };
+    if (found.length === 0) return step;
+    return { ...step, found: found.map(describeDamage), ...(await this.#repairWhereRoom()) };
   }
 
   /** What lacks room is tried again later; reading goes on. */
@@ -149,8 +153,18 @@ const describeFound = {
   unreadable: 'unreadable',
 } as const;
 
-/** `after`: null at the beginning of a stage; the root of a folder has the path ''. */
-function splitAt(at: string | null): [stage: string, after: string | null] {
+/** `half`: in the middle of what has the name; null: behind it. */
+function placeOf<At>(name: At | null, half: HalfLook | null): ScrubPlace<At> {
+  return half === null || name === null ? { behind: name } : { in: name, half };
+}
+
+function nextOf({ next }: ScrubPage<string | number>, stage: string, following: string): ScrubPosition {
+  if (next === null) return following;
+  return 'in' in next ? inFile(`${stage}:${next.in}`, next.half) : `${stage}:${next.behind}`;
+}
+
+/** `name`: null at the beginning of a stage; the root of a folder has the path ''. */
+function splitAt(at: string | null): [stage: string, name: string | null] {
   if (at === null) return ['books', null];
   const colon = at.indexOf(':');
   return colon < 0 ? [at, null] : [at.slice(0, colon), at.slice(colon + 1)];

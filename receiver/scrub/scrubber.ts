@@ -68,7 +68,8 @@ export class Scrubber {
   /** Whether the state is what the memory had. */
   #recalled = false;
   readonly #findings: ScrubFindings;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Set<PromiseWithResolvers<void>>();
+
   constructor(deps: Deps, options: ScrubOptions) {
     this.#deps = deps;
     this.#options = options;
@@ -84,14 +85,14 @@ export class Scrubber {
     this.#running ??= this.#loop(delayMs);
   }
 
-  /** Where it stands is durable when it resolves. */
+  /** Where it stands is durable when it resolves. A `run` under way rejects. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#wake();
     this.#deps.onStop();
     await this.#running;
     this.#store(true);
-    for (const resolve of this.#waiting) resolve();
+    for (const { reject } of this.#waiting) reject(stopped());
   }
 
   status(): ScrubStatus {
@@ -100,9 +101,10 @@ export class Scrubber {
 
   /**
    * Reads on at full speed until the pass is through; `all`: a new one, from the beginning.
-   * @throws CodedError DISK_FAILED (the disk is not there), the reason of the signal
+   * @throws CodedError DISK_FAILED (the disk is not there), NOT_RUNNING (it was stopped before that), the reason of the signal
    */
   async run({ all }: { all: boolean }, signal: AbortSignal): Promise<ScrubReport> {
+    if (this.#stopped) throw stopped();
     if (!this.#recall()) throw new CodedError('DISK_FAILED', 'the disk with the copies is not there');
     if (all || this.#state.done) this.#beginAnew();
     this.#hurried += 1;
@@ -123,15 +125,15 @@ export class Scrubber {
   }
 
   async #passEnded(signal: AbortSignal): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const abort = (): void => reject(signal.reason as Error);
-    this.#waiting.add(resolve);
+    const ended = Promise.withResolvers<void>();
+    const abort = (): void => ended.reject(signal.reason as Error);
+    this.#waiting.add(ended);
     signal.addEventListener('abort', abort, { once: true });
     if (signal.aborted) abort();
     try {
-      await promise;
+      await ended.promise;
     } finally {
-      this.#waiting.delete(resolve);
+      this.#waiting.delete(ended);
       signal.removeEventListener('abort', abort);
     }
   }
@@ -176,7 +178,7 @@ export class Scrubber {
   async #advance(): Promise<void> {
     if (this.#state.done) this.#beginAnew();
     const pass = this.#pass;
-    const { subject: wanted, at } = this.#state;
+    const { subject: wanted, at, readBytes } = this.#state;
     const subjects = this.#deps.subjects();
     const subject = subjects.find(({ key }) => wanted === null || key >= wanted);
     if (subject === undefined) return this.#end();
@@ -187,18 +189,21 @@ export class Scrubber {
       this.#failures = 0;
       this.#deps.alarms.clear(`scrub ${subject.key}`);
     } catch (error) {
+      // what the step has read will be read again
+      if (pass === this.#pass) this.#state = { ...this.#state, readBytes };
       if (this.#stopped || error instanceof ScrubInterrupted) return;
       await this.#fail(subject, error);
     }
   }
 
   #take(subject: ScrubSubject, step: ScrubStep): void {
-    const { next, found, repaired, extras } = step;
+    const { next, found, repaired, extras, again } = step;
     this.#findings.note(subject, step);
     const known = this.#state.extras[subject.key] ?? [];
     const all = [...new Set([...known, ...extras])].slice(0, extrasMax);
     this.#state = {
       ...this.#state,
+      readBytes: this.#state.readBytes - again,
       found: this.#state.found + found.length,
       repaired: this.#state.repaired + repaired,
       subject: subject.key,
@@ -237,7 +242,7 @@ export class Scrubber {
       'everything that is stored has been read',
     );
     this.#store(true);
-    for (const resolve of this.#waiting) resolve();
+    for (const { resolve } of this.#waiting) resolve();
   }
 
   /** What damaged files there are is tried again, and alarms are told anew or end. */
@@ -304,4 +309,10 @@ export class Scrubber {
       alarms.raise('scrub memory', 'DISK_FAILED', `how far the scrub is cannot be kept: ${message}`);
     }
   }
+}
+
+function stopped(): CodedError {
+  return new CodedError('NOT_RUNNING', 'the program was stopped before everything was read', {
+    hint: 'say "mastokeep-receiver scrub" again: it goes on where this one stood',
+  });
 }

@@ -15,7 +15,7 @@ import type { PartialContent } from './partial-contents.ts';
 import type { Staging } from './staging.ts';
 import type { StoreLayout } from './store-layout.ts';
 import type { StorePlace } from './store-place.ts';
-import { StoreScrub, type ScrubbedKind } from './store-scrub.ts';
+import { StoreScrub, type ScrubbedKind, type ScrubLimits } from './store-scrub.ts';
 import type { VersionNamer } from './version-namer.ts';
 
 /** What opening a store had to do. `damagedJournal`: where the journal was damaged; the agent is asked for everything again. */
@@ -42,6 +42,7 @@ export type FolderStoreParts = {
   place: StorePlace;
   /** Content that arrived in part is kept so long for another attempt. */
   partialDaysMax: number;
+  scrubLimits: ScrubLimits;
   opened: StoreOpening;
 };
 

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import fc from 'fast-check';
 import Database from 'better-sqlite3';
 import { expect, it } from 'vitest';
+import type { ScrubPosition } from '../../receiver/scrub/scrub-position.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
@@ -71,7 +72,7 @@ class Bench {
   readonly #alive = new Map<string, string>();
   readonly strangers = new Set<string>();
   #now = 1_800_000_000_000;
-  #at: string | null = null;
+  #at: ScrubPosition | null = null;
   found = 0;
 
   constructor() {

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { ScrubMemory } from '../../receiver/scrub/scrub-memory.ts';
+import type { ScrubPosition } from '../../receiver/scrub/scrub-position.ts';
 import { defaultScrubOptions, type ScrubOptions } from '../../receiver/scrub/scrub-state.ts';
 import type { ScrubSubject } from '../../receiver/scrub/scrub-subject.ts';
 import { Scrubber } from '../../receiver/scrub/scrubber.ts';
@@ -44,7 +45,7 @@ class FakeSubject implements ScrubSubject {
     return this.#count * mebibyte;
   }
 
-  async read(at: string | null, pace: (bytes: number) => Promise<void>) {
+  async read(at: ScrubPosition | null, pace: (bytes: number) => Promise<void>) {
     if (this.failures > 0) {
       this.failures -= 1;
       throw new CodedError('DISK_FAILED', 'the disk is out of order');
@@ -53,7 +54,14 @@ class FakeSubject implements ScrubSubject {
     await pace(mebibyte);
     this.pieces.push(piece);
     const next = piece + 1 < this.#count ? String(piece + 1) : null;
-    return { next, found: this.rotten.splice(0), repaired: 0, lacksRoom: null, extras: this.strangers };
+    return {
+      next,
+      found: this.rotten.splice(0),
+      repaired: 0,
+      lacksRoom: null,
+      extras: this.strangers,
+      again: 0,
+    };
   }
 
   async repair(): Promise<number> {
@@ -124,7 +132,7 @@ it('gives others a turn between two steps that read nothing', async () => {
   endless.read = async () => {
     steps += 1;
     const next = turns > 3 || steps > 1_000_000 ? null : 'on';
-    return { next, found: [], repaired: 0, lacksRoom: null, extras: [] };
+    return { next, found: [], repaired: 0, lacksRoom: null, extras: [], again: 0 };
   };
   subjects = [endless];
   const scrubber = start(0);
