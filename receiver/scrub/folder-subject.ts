@@ -153,9 +153,10 @@ const describeFound = {
   unreadable: 'unreadable',
 } as const;
 
-/** `half`: in the middle of what has the name; null: behind it. */
-function placeOf<At>(name: At | null, half: HalfLook | null): ScrubPlace<At> {
-  return half === null || name === null ? { behind: name } : { in: name, half };
+/** `name` null: before everything; `half`: in the middle of what has the name; null: behind it. */
+function placeOf<At>(name: At | null, half: HalfLook | null): ScrubPlace<At> | null {
+  if (name === null) return null;
+  return half === null ? { behind: name } : { in: name, half };
 }
 
 function nextOf({ next }: ScrubPage<string | number>, stage: string, following: string): ScrubPosition {

@@ -12,10 +12,11 @@ import type { Journal } from './journal.ts';
 import type { IndexMeta } from './index-meta.ts';
 import type { MirrorIndex } from './mirror-index.ts';
 import type { PartialContent } from './partial-contents.ts';
+import type { ScrubLimits } from './scrub-limits.ts';
 import type { Staging } from './staging.ts';
 import type { StoreLayout } from './store-layout.ts';
 import type { StorePlace } from './store-place.ts';
-import { StoreScrub, type ScrubbedKind, type ScrubLimits } from './store-scrub.ts';
+import { StoreScrub, type ScrubbedKind } from './store-scrub.ts';
 import type { VersionNamer } from './version-namer.ts';
 
 /** What opening a store had to do. `damagedJournal`: where the journal was damaged; the agent is asked for everything again. */

@@ -10,6 +10,7 @@ import type { BeginEntry, DamageEntry, DamageKind } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
 import { checkLong, checkTwice, type HalfLook, type LongCheck } from './long-check.ts';
 import type { MirrorIndex } from './mirror-index.ts';
+import type { ScrubLimits } from './scrub-limits.ts';
 import type { Staging } from './staging.ts';
 import { placeBelow, type StoreLayout } from './store-layout.ts';
 import type { StorePlace } from './store-place.ts';
@@ -55,14 +56,14 @@ type Deps = ScrubbedKind & {
   claim: (contents: readonly StagedContent[]) => Promise<number>;
 };
 
-/** Behind something (null: before everything), or in the middle of a long file. */
-export type ScrubPlace<At> = { behind: At | null } | { in: At; half: HalfLook };
+/** Behind something, or in the middle of it, which is a long file. */
+export type ScrubPlace<At> = { behind: At } | { in: At; half: HalfLook };
 /**
  * `next`: where the next page begins; null: there is none. `found`: the files that are damaged and of which nobody knew.
  * `again`: so many of the bytes that were read in this pass count for nothing: they are read once more.
  */
 export type ScrubPage<At> = {
-  next: Exclude<ScrubPlace<At>, { behind: null }> | null;
+  next: ScrubPlace<At> | null;
   found: readonly FoundDamage[];
   again: number;
 };
@@ -77,19 +78,6 @@ type Looked = {
   found: readonly FoundDamage[];
   again: number;
 };
-
-/** How files are read, in bytes; tests make them small. */
-export type ScrubLimits = {
-  /**
-   * From this size on a file is read so that reading can go on in its middle. Shorter ones are through in a minute at
-   * the slowest, and their hash takes a fifth of the processor time.
-   */
-  longFile: number;
-  /** After so much a page ends, so that little is read again after a kill. */
-  page: number;
-};
-
-export const defaultScrubLimits: ScrubLimits = { longFile: 64 * 1024 * 1024, page: 16 * 1024 * 1024 };
 
 const rowsAtOnce = 64;
 const namesAtOnce = 500;
@@ -120,24 +108,28 @@ export class StoreScrub {
     return this.#deps.index.damage.after(after, limit);
   }
 
-  /** Live files from there on. @throws CodedError DISK_FAILED, STORE_FULL */
-  async files(from: ScrubPlace<RelativePath>, pace: Pace): Promise<ScrubPage<RelativePath>> {
+  /** Live files from there on (null: from the first one on). @throws CodedError DISK_FAILED, STORE_FULL */
+  async files(from: ScrubPlace<RelativePath> | null, pace: Pace): Promise<ScrubPage<RelativePath>> {
     const { index } = this.#deps;
-    const items =
-      'in' in from ? [liveItemAt(index, from.in)] : index.liveAfter(from.behind, rowsAtOnce).map(liveItem);
-    const { last, ...page } = await this.#look(items, from, pace);
-    return pageOf(page, 'in' in from ? from.in : (last?.path ?? null));
+    if (from !== null && 'in' in from) {
+      const page = await this.#look([liveItemAt(index, from.in)], from.half, pace);
+      return pageOf(page, from.in);
+    }
+    const rows = index.liveAfter(from?.behind ?? null, rowsAtOnce);
+    const { last, ...page } = await this.#look(rows.map(liveItem), null, pace);
+    return pageOf(page, last?.path ?? null);
   }
 
   /** Files of versions from there on, by id. @throws CodedError DISK_FAILED, STORE_FULL */
-  async versions(from: ScrubPlace<number>, pace: Pace): Promise<ScrubPage<number>> {
-    const { index } = this.#deps;
-    const items =
-      'in' in from
-        ? [versionItemAt(index, from.in)]
-        : index.intervals.versionsWithFiles(from.behind ?? 0, rowsAtOnce).map(versionItem);
-    const { last, ...page } = await this.#look(items, from, pace);
-    return pageOf(page, 'in' in from ? from.in : (last?.id ?? null));
+  async versions(from: ScrubPlace<number> | null, pace: Pace): Promise<ScrubPage<number>> {
+    const { intervals } = this.#deps.index;
+    if (from !== null && 'in' in from) {
+      const page = await this.#look([versionItemAt(this.#deps.index, from.in)], from.half, pace);
+      return pageOf(page, from.in);
+    }
+    const rows = intervals.versionsWithFiles(from?.behind ?? 0, rowsAtOnce);
+    const { last, ...page } = await this.#look(rows.map(versionItem), null, pace);
+    return pageOf(page, last?.id ?? null);
   }
 
   /** Files behind that path of the store's directory that the index does not know; they are left alone. */
@@ -228,7 +220,8 @@ export class StoreScrub {
     await this.#deps.oneByOne(async () => this.#deps.writer.renewJournal());
   }
 
-  async #look(items: readonly (StoredItem | null)[], from: ScrubPlace<unknown>, pace: Pace): Promise<Looked> {
+  /** `half`: how far the looking at the only one of them is; null: at each from its beginning. */
+  async #look(items: readonly (StoredItem | null)[], half: HalfLook | null, pace: Pace): Promise<Looked> {
     const { index, scrubLimits } = this.#deps;
     const [suspects, whole]: [Suspect[], StoredItem[]] = [[], []];
     const looked = { last: null as StoredItem | null, half: null as HalfLook | null, again: 0 };
@@ -238,7 +231,7 @@ export class StoreScrub {
       looked.last = item;
       const state = item === null ? null : fileOf(item.holding);
       if (item === null || state === null) continue;
-      const check = await this.#check(item, state, 'in' in from ? from.half : null, pace);
+      const check = await this.#check(item, state, half, pace);
       read += state.size;
       looked.again += check.again;
       looked.half = check.half;

@@ -76,7 +76,11 @@ class Bench {
   found = 0;
 
   constructor() {
-    const options = { retention: { kind: 'points' as const, floorDays: 3 }, journalSegmentBytesMax: 4000 };
+    const options = {
+      retention: { kind: 'points' as const, floorDays: 3 },
+      journalSegmentBytesMax: 4000,
+      scrubLimits: { longFile: 10, page: 5 },
+    };
     this.#fixture = storeFixture(this.directory, { now: () => this.#now }, options);
   }
 

@@ -208,6 +208,41 @@ it('stays where it is when a command is interrupted', async () => {
   expect(subjects[1]?.pieces).toEqual([0, 1]);
 });
 
+it('ends a command with an error when the program stops before everything was read', async () => {
+  const scrubber = start();
+  const [one] = subjects;
+  if (one === undefined) throw new Error('no subject');
+  const { read } = one;
+  one.read = async (at, pace) => {
+    if (at === '1') void scrubber.stop();
+    return read.call(one, at, pace);
+  };
+  await expect(scrubber.run({ all: false }, never)).rejects.toMatchObject({ code: 'NOT_RUNNING' });
+  await scrubber.stop();
+  await expect(scrubber.run({ all: false }, never)).rejects.toMatchObject({ code: 'NOT_RUNNING' });
+  one.read = read;
+  expect(await start().run({ all: false }, never)).toMatchObject({ readBytes: 5 * mebibyte });
+  expect(readOf()).toEqual([
+    [0, 1, 2],
+    [0, 1],
+  ]);
+});
+
+it('counts what a step read that failed once only', async () => {
+  const [one] = subjects;
+  if (one === undefined) throw new Error('no subject');
+  const { read } = one;
+  let failures = 2;
+  one.read = async (at, pace) => {
+    const step = await read.call(one, at, pace);
+    if (at !== '1' || failures === 0) return step;
+    failures -= 1;
+    throw new CodedError('DISK_FAILED', 'the disk is out of order');
+  };
+  expect(await start().run({ all: false }, never)).toMatchObject({ readBytes: 5 * mebibyte, skipped: false });
+  expect(one.pieces).toEqual([0, 1, 1, 1, 2]);
+});
+
 it('does not let a command wait for a slow step', async () => {
   const scrubber = start(0, { ...defaultScrubOptions, bytesPerSecondMax: 100 });
   await until('it reads', () => scrubber.status().readBytes > 0);
