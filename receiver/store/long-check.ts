@@ -15,7 +15,7 @@ import { resumableSha256, type ResumableSha256 } from './resumable-sha256.ts';
 import { placeBelow } from './store-layout.ts';
 
 /** What is looked at once more before it is told. */
-export type Doubtful = Exclude<DamageKind, 'missing'>;
+type Doubtful = Exclude<DamageKind, 'missing'>;
 
 /** A look at a long file that has come to its middle: all that is needed to go on, for another process too. */
 export type HalfLook = {

@@ -334,7 +334,7 @@ it('finds in stretches, with whatever stops, what reading in one go finds, and r
       }
       let readAgain = 0;
       for (let isOver = false; !isOver;) {
-        const what = stops.next().value;
+        const what: unknown = stops.next().value;
         if (what === 'restart') await bench.restart();
         if (what !== 'stop within') isOver = !(await bench.step());
         else {

@@ -212,10 +212,10 @@ it('ends a command with an error when the program stops before everything was re
   const scrubber = start();
   const [one] = subjects;
   if (one === undefined) throw new Error('no subject');
-  const { read } = one;
+  const read = one.read.bind(one);
   one.read = async (at, pace) => {
     if (at === '1') void scrubber.stop();
-    return read.call(one, at, pace);
+    return read(at, pace);
   };
   await expect(scrubber.run({ all: false }, never)).rejects.toMatchObject({ code: 'NOT_RUNNING' });
   await scrubber.stop();
@@ -231,10 +231,10 @@ it('ends a command with an error when the program stops before everything was re
 it('counts what a step read that failed once only', async () => {
   const [one] = subjects;
   if (one === undefined) throw new Error('no subject');
-  const { read } = one;
+  const read = one.read.bind(one);
   let failures = 2;
   one.read = async (at, pace) => {
-    const step = await read.call(one, at, pace);
+    const step = await read(at, pace);
     if (at !== '1' || failures === 0) return step;
     failures -= 1;
     throw new CodedError('DISK_FAILED', 'the disk is out of order');
