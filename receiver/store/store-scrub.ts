@@ -227,7 +227,7 @@ export class StoreScrub {
     const looked = { last: null as StoredItem | null, half: null as HalfLook | null, again: 0 };
     let read = 0;
     for (const item of items) {
-      if (read >= scrubLimits.page || looked.half !== null) break;
+      if (read >= scrubLimits.page) break;
       looked.last = item;
       const state = item === null ? null : fileOf(item.holding);
       if (item === null || state === null) continue;
@@ -236,7 +236,8 @@ export class StoreScrub {
       looked.again += check.again;
       looked.half = check.half;
       this.#deps.writer.assertUsable();
-      if (check.half !== null || check.verdict === 'changing') continue;
+      if (check.half !== null) break;
+      if (check.verdict === 'changing') continue;
       const { found, identity } = check.verdict;
       const known = index.damage.get(item.path, item.id);
       if (found === null) {

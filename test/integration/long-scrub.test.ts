@@ -103,6 +103,13 @@ describe('of a long file', () => {
     expect(damaged()).toEqual([['long', null, 'missing']]);
   });
 
+  it('what is cut off before its first byte is read is damage', async () => {
+    bench.at = 'files:before';
+    await bench.step(async () => fs.truncateSync(bench.place(name), 0));
+    await bench.finish();
+    expect(damaged()).toEqual([['long', null, 'size']]);
+  });
+
   it('what is cut off while it is read is damage', async () => {
     await bench.stepInto('files:long', 1024);
     let cut = false;
@@ -132,7 +139,11 @@ describe('a long file that is half read', () => {
     expect(bench.counted).toBeGreaterThanOrEqual(0);
   });
 
-  it('and then replaced while its second look is under way is no damage', async () => {
+  it.each([
+    ['', false],
+    [' on a file system whose times tell nothing', true],
+  ])('and then replaced while its second look is under way is no damage%s', async (_, isTimeless) => {
+    bench.rotting.isTimeless = isTimeless;
     bench.rotting.rot.set(name, { wrongAt: [3] });
     await bench.stepInto('files:long', 1024, 'content');
     bench.rotting.rot.clear();
@@ -154,7 +165,7 @@ describe('a long file that is half read', () => {
   it('keeps nothing behind it from being read when it is changed again and again', async () => {
     let touched = 0;
     for (;;) {
-      if (isIn(bench.at)) fs.utimesSync(bench.place(name), (touched += 1), 1);
+      if (isIn(bench.at)) fs.utimesSync(bench.place(name), 1, (touched += 1));
       if (!(await bench.step())) break;
     }
     expect(touched).toBe(3);
@@ -169,7 +180,7 @@ describe('a long file that is half read', () => {
     fs.writeFileSync(bench.place(name), long);
     bench.at = 'files';
     for (let touched = 1; ; touched += 1) {
-      if (isIn(bench.at)) fs.utimesSync(bench.place(name), touched, 1);
+      if (isIn(bench.at)) fs.utimesSync(bench.place(name), 1, touched);
       if (!(await bench.step())) break;
     }
     expect(damaged()).toEqual([['long', null, 'content']]);

@@ -30,12 +30,18 @@ export class RottingDisk {
   readonly read = new Map<string, number>();
   readonly rot = new Map<string, Rot>();
   readonly disk: Disk;
+  /** Whether its file system gives all files the same times. */
+  isTimeless = false;
   /** Told of each reading before it. */
   onRead: (name: string, position: number) => void = () => {};
 
   /** `root`: names are told below it. */
   constructor(root: () => string) {
     this.disk = { ...nodeDisk };
+    this.disk.stat = (place) => {
+      const stat = nodeDisk.stat(place);
+      return stat === null || !this.isTimeless ? stat : { ...stat, mtimeNs: 0n, ctimeNs: 0n };
+    };
     this.disk.readLater = async (fd, target, position) => {
       const place = fs.readlinkSync(`/proc/self/fd/${fd}`);
       const name = place.slice(root().length + 1);
