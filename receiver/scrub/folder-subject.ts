@@ -8,7 +8,7 @@ import { yieldToOthers } from '../store/journal.ts';
 import type { HalfLook } from '../store/long-check.ts';
 import type { FoundDamage, ScrubPage, ScrubPlace, StoreScrub } from '../store/store-scrub.ts';
 import { inFile, type ScrubPosition } from './scrub-position.ts';
-import { lacksRoom, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
+import { lacksRoom, ScrubInterrupted, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
 
 type Deps = {
   store: {
@@ -56,11 +56,11 @@ export class FolderSubject implements ScrubSubject {
     switch (stage) {
       case 'files': {
         const page = await scrub.files(placeOf(name as RelativePath | null, half), pace);
-        return this.#step(page, nextOf(page, 'files', 'versions'));
+        return this.#step(page, nextOf(page, 'files', 'versions'), pace);
       }
       case 'versions': {
         const page = await scrub.versions(placeOf(name === null ? null : Number(name), half), pace);
-        return this.#step(page, nextOf(page, 'versions', 'extras'));
+        return this.#step(page, nextOf(page, 'versions', 'extras'), pace);
       }
       case 'extras': {
         const { next, extras } = await scrub.extras(name, pace);
@@ -71,13 +71,18 @@ export class FolderSubject implements ScrubSubject {
     }
   }
 
-  async repair(): Promise<number> {
+  async repair(between: () => Promise<void>): Promise<number> {
     const { scrub } = this.#deps.store;
     const before = scrub.damagedCount;
     let after: Damage | null = null;
     while (scrub.damagedCount > 0) {
-      const { lacking, next }: Awaited<ReturnType<StoreScrub['mend']>> = await scrub.mend(after, mendsAtOnce);
-      if (lacking.length > 0 && (await this.#fetchAgain(lacking))) await scrub.mend(after, mendsAtOnce);
+      const { lacking, next }: Awaited<ReturnType<StoreScrub['mend']>> = await scrub.mend(
+        after,
+        mendsAtOnce,
+        between,
+      );
+      if (lacking.length > 0 && (await this.#fetchAgain(lacking)))
+        await scrub.mend(after, mendsAtOnce, between);
       if (next === null) break;
       after = next;
       await yieldToOthers();
@@ -95,18 +100,20 @@ export class FolderSubject implements ScrubSubject {
     return this.#deps.store.scrub.isExtra(name);
   }
 
-  async #step({ found, again }: ScrubPage<unknown>, next: ScrubPosition): Promise<ScrubStep> {
+  async #step({ found, again }: ScrubPage<unknown>, next: ScrubPosition, pace: Pace): Promise<ScrubStep> {
     const step = { ...nothing, again, next };
     if (found.length === 0) return step;
-    return { ...step, found: found.map(describeDamage), ...(await this.#repairWhereRoom()) };
+    return { ...step, found: found.map(describeDamage), ...(await this.#repairWhereRoom(pace)) };
   }
 
   /** What lacks room is tried again later; reading goes on. */
-  async #repairWhereRoom(): Promise<Pick<ScrubStep, 'repaired' | 'lacksRoom'>> {
+  async #repairWhereRoom(pace: Pace): Promise<Pick<ScrubStep, 'repaired' | 'lacksRoom'>> {
     try {
-      return { repaired: await this.repair(), lacksRoom: null };
+      return { repaired: await this.repair(async () => pace(0)), lacksRoom: null };
     } catch (error) {
       if (lacksRoom(error)) return { repaired: 0, lacksRoom: error.message };
+      // what was found counts all the same
+      if (error instanceof ScrubInterrupted) return { repaired: 0, lacksRoom: null };
       throw error;
     }
   }

@@ -29,12 +29,15 @@ export type ScrubSubject = {
   bytes(): number;
   /** Reads on from there; null: from the beginning. */
   read(at: ScrubPosition | null, pace: Pace): Promise<ScrubStep>;
-  /** Tries once more to make damaged files whole; how many are. */
-  repair(): Promise<number>;
+  /** Tries once more to make damaged files whole; how many are. What `between` rejects with ends it between two pieces of a file. */
+  repair(between: () => Promise<void>): Promise<number>;
   /** How many files are damaged, and the first of them for people. */
   damage(): { count: number; names: readonly string[] };
   isExtra(name: string): boolean;
 };
+
+/** Ends a step when the program stops, or a pass begins anew. */
+export class ScrubInterrupted extends Error {}
 
 /** Whether a repair failed for want of room: it is tried again later. */
 export function lacksRoom(error: unknown): error is CodedError {

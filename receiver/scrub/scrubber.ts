@@ -14,7 +14,7 @@ import {
   type ScrubOptions,
   type ScrubState,
 } from './scrub-state.ts';
-import type { ScrubStep, ScrubSubject } from './scrub-subject.ts';
+import { ScrubInterrupted, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
 import { extrasMax } from './subject-alarms.ts';
 
 type Deps = {
@@ -42,9 +42,6 @@ const wholeIntervalMs = 60_000;
 const retryMs = 60_000;
 const attemptsMax = 3;
 const shortestRestMs = 5;
-
-/** Ends a step when the program stops, or a pass begins anew. */
-class ScrubInterrupted extends Error {}
 
 /**
  * Reads everything that is stored again and again, each time within the period, as slowly as that allows; a command may
@@ -248,9 +245,13 @@ export class Scrubber {
   /** What damaged files there are is tried again, and alarms are told anew or end. */
   async #repair(): Promise<void> {
     this.#repairedAt = this.#deps.steadyNow();
+    const between = async (): Promise<void> => {
+      if (this.#stopped) throw new ScrubInterrupted();
+      await yieldToOthers();
+    };
     for (const subject of this.#deps.subjects()) {
       if (this.#stopped) return;
-      await this.#findings.repair(subject);
+      await this.#findings.repair(subject, between);
       const extras = (this.#state.extras[subject.key] ?? []).filter((name) => subject.isExtra(name));
       this.#state = { ...this.#state, extras: { ...this.#state.extras, [subject.key]: extras } };
       this.#findings.tell(subject, this.#state);

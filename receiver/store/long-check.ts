@@ -64,7 +64,7 @@ export async function checkLong(file: LongFile, half: HalfLook | null, pace: Pac
     const verdict: ContentCheck = { found: 'missing', identity: stat?.identity ?? null };
     return { half: null, verdict, first: null, again: 0 };
   }
-  const identity = identify(file.wanted.hash, stat);
+  const identity = identifyFile(file.wanted.hash, stat);
   const isSame = half?.identity === identity && sha256.accepts(Buffer.from(half.hash, 'base64'));
   const begun = { identity, offset: 0, hash: toBase64(sha256.begin()), first: null };
   const look: HalfLook = isSame ? half : { ...begun, starts: (half?.starts ?? 0) + 1 };
@@ -129,8 +129,8 @@ async function readOn(
   return outcome(sha256.digest(state).equals(wanted.hash) ? null : 'content');
 }
 
-/** Not the number of the device, which may be another one after a restart of the machine. */
-function identify(hash: Buffer, { size, mtimeNs, ctimeNs }: DiskStat): string {
+/** Tells a stored file from what it was or will be. Not by the number of the device, which may be another one after a restart of the machine. */
+export function identifyFile(hash: Buffer, { size, mtimeNs, ctimeNs }: DiskStat): string {
   return `${hash.toString('hex')} ${size} ${mtimeNs} ${ctimeNs}`;
 }
 

@@ -4,12 +4,13 @@ import type { FileRecord, FileState } from '../../shared/records/file-record.ts'
 import { displayPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { BatchWriter, StagedContent } from './batch-writer.ts';
 import type { BooksInput, BooksVerdict } from './books-check.ts';
-import { checkContent, type Pace } from './content-check.ts';
+import type { Pace } from './content-check.ts';
 import type { Damage } from './damage-index.ts';
 import type { BeginEntry, DamageEntry, DamageKind } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
 import { checkLong, checkTwice, type HalfLook, type LongCheck } from './long-check.ts';
 import type { MirrorIndex } from './mirror-index.ts';
+import { PutBackFiles } from './put-back-files.ts';
 import type { ScrubLimits } from './scrub-limits.ts';
 import type { Staging } from './staging.ts';
 import { placeBelow, type StoreLayout } from './store-layout.ts';
@@ -93,9 +94,11 @@ const bytesPerName = 4096;
  */
 export class StoreScrub {
   readonly #deps: Deps;
+  readonly #putBack: PutBackFiles;
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#putBack = new PutBackFiles(deps.disk);
   }
 
   /** How many stored files are known to be damaged. */
@@ -156,12 +159,13 @@ export class StoreScrub {
 
   /**
    * Makes damaged files whole of which the content is held in another place, or has been staged. `lacking`: live files whose
-   * content only the agent can give.
+   * content only the agent can give. What `between` throws ends it between two pieces of a file.
    * @throws CodedError QUOTA_REACHED, STORE_FULL, DISK_FAILED
    */
   async mend(
     after: Damage | null,
     limit: number,
+    between: () => Promise<void>,
   ): Promise<{ mended: number; lacking: FileRecord[]; next: Damage | null }> {
     const { index, stageHeld } = this.#deps;
     const damaged = index.damage.after(after, limit);
@@ -175,7 +179,7 @@ export class StoreScrub {
       const item = itemAt(this.#deps.index, damage);
       const state = item === null ? null : fileOf(item.holding);
       if (item === null || state === null) continue;
-      if (await this.#isWhole(item, state)) whole.push(item);
+      if (await this.#putBack.isWhole(...this.#placeOf(item), state, between)) whole.push(item);
       else if (await stageHeld(state.hash, state.size)) staged.push(item);
       else if (item.id === null) page.lacking.push(recordOf(item, state));
     }
@@ -262,12 +266,6 @@ export class StoreScrub {
     else if (check.verdict.found === null && check.first !== null)
       logger.warn({ path: name, found: check.first }, 'a file was read wrong once and right then');
     return check;
-  }
-
-  async #isWhole(item: StoredItem, state: FileState): Promise<boolean> {
-    const [base, name] = this.#placeOf(item);
-    const check = await checkContent(this.#deps.disk, base, name, state, async () => {});
-    return check.found === null;
   }
 
   /** Writes down what is damaged and what is whole again; gives what was damaged that nobody knew of. */

@@ -126,7 +126,7 @@ class Bench {
         await this.step(false);
         return;
       case 'repair':
-        await subjectOf(this.open).repair();
+        await subjectOf(this.open).repair(async () => {});
         return;
       case 'flip':
       case 'cut':
@@ -146,7 +146,7 @@ class Bench {
 
   /** With an agent that gives what it has. */
   async repair(): Promise<void> {
-    await subjectOf(this.open, this.#options(true)).repair();
+    await subjectOf(this.open, this.#options(true)).repair(async () => {});
   }
 
   async scrubAll(asks: boolean) {

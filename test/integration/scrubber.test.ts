@@ -64,7 +64,7 @@ class FakeSubject implements ScrubSubject {
     };
   }
 
-  async repair(): Promise<number> {
+  async repair(_between: () => Promise<void>): Promise<number> {
     if (this.isFull) throw new CodedError('QUOTA_REACHED', 'the quota is used up');
     if (!this.mendable) return 0;
     const mended = this.damaged;
@@ -226,6 +226,18 @@ it('ends a command with an error when the program stops before everything was re
     [0, 1, 2],
     [0, 1],
   ]);
+});
+
+it('ends a repair that reads long when the program stops', async () => {
+  const scrubber = start();
+  const [one] = subjects;
+  if (one === undefined) throw new Error('no subject');
+  one.repair = async (between) => {
+    void scrubber.stop();
+    for (;;) await between();
+  };
+  await expect(scrubber.run({ all: false }, never)).rejects.toMatchObject({ code: 'NOT_RUNNING' });
+  expect(readOf()).toEqual([[], []]);
 });
 
 it('counts what a step read that failed once only', async () => {

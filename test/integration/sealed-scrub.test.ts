@@ -134,7 +134,7 @@ it.each([
   if (record === undefined) throw new Error('nothing was asked for');
   expect(store.need(record)).toBe('fetch');
   store.stage(sha256(object.content), object.content);
-  expect(await subjectOf(store).repair()).toBe(1);
+  expect(await subjectOf(store).repair(async () => {})).toBe(1);
   expect(versions()).toEqual([
     [1, true],
     [2, true],
