@@ -8,7 +8,7 @@ import type { ScrubSubject } from '../../receiver/scrub/scrub-subject.ts';
 import { Scrubber } from '../../receiver/scrub/scrubber.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import { silentLogger } from '../../shared/io/logger.ts';
+import { silentLogger, type Logger } from '../../shared/io/logger.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { until } from '../support/until.ts';
 
@@ -83,6 +83,7 @@ class FakeSubject implements ScrubSubject {
 
 let file: string;
 let alarms: AlarmBoard;
+let logger: Logger;
 let now: number;
 let isHere: boolean;
 let isPartHidden: boolean;
@@ -94,6 +95,7 @@ beforeEach(() => {
   now = 1_800_000_000_000;
   isHere = true;
   isPartHidden = false;
+  logger = silentLogger;
   alarms = new AlarmBoard({ logger: silentLogger, now: () => now });
   subjects = [new FakeSubject('one', 3), new FakeSubject('two', 2)];
 });
@@ -111,7 +113,7 @@ function start(delayMs = longMs, options: ScrubOptions = defaultScrubOptions): S
       isHere: () => isHere,
       isPartHidden: () => isPartHidden,
       alarms,
-      logger: silentLogger,
+      logger,
       onStop: () => {},
       ...clocks,
     },
@@ -229,6 +231,10 @@ it('ends a command with an error when the program stops before everything was re
 });
 
 it('ends a repair that reads long when the program stops', async () => {
+  const warnings: unknown[] = [];
+  logger = Object.assign(Object.create(silentLogger) as Logger, {
+    warn: (fields: unknown) => warnings.push(fields),
+  });
   const scrubber = start();
   const [one] = subjects;
   if (one === undefined) throw new Error('no subject');
@@ -238,6 +244,7 @@ it('ends a repair that reads long when the program stops', async () => {
   };
   await expect(scrubber.run({ all: false }, never)).rejects.toMatchObject({ code: 'NOT_RUNNING' });
   expect(readOf()).toEqual([[], []]);
+  expect(warnings).toEqual([]);
 });
 
 it('counts what a step read that failed once only', async () => {

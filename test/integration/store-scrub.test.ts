@@ -180,6 +180,7 @@ describe('a current file', () => {
     const { found, next } = await subjectOf(store).read('files:d/same', pace);
     expect(found).toEqual(['same (changed)']);
     expect(next).toBe('files:same');
+    expect(damaged().map(([path]) => path)).toEqual(['b', 'same']);
   });
 
   it('that the disk refuses to read is damaged, while the others are read', async () => {
