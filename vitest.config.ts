@@ -36,8 +36,8 @@ export default defineConfig({
     reporters: ['default', new ClosingLineReporter()],
     projects: [
       // Pure functions: their files share a process, because loading the same modules again took half of the time.
-      project('unit', 30_000, { isolate: false }),
-      project('integration', 60_000),
+      project('unit', 60_000, { isolate: false }),
+      project('integration', 240_000),
       project('fault', 300_000),
       project('e2e', 600_000),
     ],

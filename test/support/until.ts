@@ -11,7 +11,7 @@ export async function until<T>(
   probe: () => T | null | undefined | false | Promise<T | null | undefined | false>,
   options: UntilOptions = {},
 ): Promise<T> {
-  const { timeoutMs = 30_000, everyMs = 50, explain = () => '' } = options;
+  const { timeoutMs = 120_000, everyMs = 50, explain = () => '' } = options;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const found = await probe();
