@@ -158,4 +158,4 @@ it('holds in a restore point every file that the rows of its dump name, though f
   expect(seen.lacking).toBeGreaterThan(0);
   expect(seen.goneSince).toBeGreaterThan(20);
   expect(seen.announced).toBeGreaterThan(seen.named);
-}, 300_000);
+});

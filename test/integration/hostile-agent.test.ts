@@ -285,7 +285,7 @@ it('ends the link on content that is out of order or longer than asked for, and 
     await expectEnd('PROTOCOL_VIOLATION');
     expect(store.stagedHashes).toEqual([]);
   }
-}, 5000);
+});
 
 it('takes a content once: the second answer to an item ends the link', async () => {
   await subscribed();

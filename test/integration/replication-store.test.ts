@@ -3,10 +3,11 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
-import { ReplicationLink, until } from '../support/replication-bench.ts';
+import { ReplicationLink } from '../support/replication-bench.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
 import { readTree, storeFixture } from '../support/store-fixture.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { until } from '../support/until.ts';
 
 const mib = 1024 * 1024;
 let directory: string;
@@ -40,8 +41,8 @@ async function pull(feed: FakeFolderFeed, store: MirrorStore, cutAt = Infinity):
     { onMessage: (message) => (count++ === cutAt ? null : message) },
   );
   if (cutAt === Infinity) {
-    await until(() => link.progress('media')?.complete === true, 'the index is complete');
-    await until(() => feed.batchAfter(store.position()?.sequence ?? 0) === null, 'everything is durable');
+    await until('the index is complete', () => link.progress('media')?.complete === true);
+    await until('everything is durable', () => feed.batchAfter(store.position()?.sequence ?? 0) === null);
     await link.close();
   }
   await link.ended;

@@ -125,7 +125,7 @@ it('restores each of 24 dumps with churn byte for byte, over restarts, and sends
   // everything was taken: nothing waits any more
   bench.sealed.keeper.settle();
   expect(bench.spoolNames()).toEqual([]);
-}, 240_000);
+});
 
 it('makes no version of a source that fails, and the next run sends only the rest', async () => {
   const content = seededBytes('large', 40 * mib);

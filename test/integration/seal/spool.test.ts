@@ -10,8 +10,8 @@ import {
   SealedBench,
   type TestKey,
 } from '../../support/sealed-bench.ts';
-import { until } from '../../support/replication-bench.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
+import { until } from '../../support/until.ts';
 
 const mib = 1024 * 1024;
 const spoolBytesMax = 4 * mib;
@@ -228,7 +228,7 @@ it('drops what a dump that broke off left in the spool once a version does witho
   const content = seededBytes('broke off', 2 * mib);
   bench.content = async function* () {
     yield content;
-    await until(() => bench.sealed.index.objects.spooled().length > 0, 'a pack is sealed');
+    await until('a pack is sealed', () => bench.sealed.index.objects.spooled().length > 0);
     throw new Error('the source failed');
   };
   await expect(bench.sealed.dump(new AbortController().signal)).rejects.toThrowError('the source failed');
