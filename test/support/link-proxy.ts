@@ -186,7 +186,7 @@ async function drainOrClose(socket: net.Socket): Promise<void> {
 
 const portsFrom = 20_000;
 const ports = 12_000;
-let nextPort = (process.pid * 997) % ports;
+let nextPort = (process.pid * 7417) % ports;
 
 /**
  * A TCP port of `host` that nobody listens on at this moment. It is none of those that the kernel gives to connections
