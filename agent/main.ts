@@ -4,7 +4,7 @@ import { nodeVersionProblem } from '../shared/node-version.ts';
 
 const problem = nodeVersionProblem(process.versions.node, 'mastokeep-agent');
 if (problem === null) {
-  tuneGarbageCollection({ growthPercent: 100 });
+  tuneGarbageCollection();
   // Loaded only now: what it imports cannot be loaded by an older Node.js.
   const { runAgentProgram } = await import('./cli/program.ts');
   await runAgentProgram(process.argv);

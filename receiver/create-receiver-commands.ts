@@ -27,6 +27,7 @@ import type { Successions } from './successions.ts';
 import { listPoints } from './point-listing.ts';
 import type { ForgetListing, ReceiverCommands, ReceiverStatus } from './receiver-commands.ts';
 import { freezeOf } from './receiver-status.ts';
+import { reindexCopies } from './reindex-copies.ts';
 import type { Scrubber } from './scrub/scrubber.ts';
 
 /** What only a running receiver can do. */
@@ -168,7 +169,10 @@ export function createReceiverCommands(deps: Deps): ReceiverCommands {
       return scrubber.run({ all }, signal ?? new AbortController().signal);
     },
     scrubStatus: async () => (await deps.scrubber()).status(),
-    reindex: async () => ({ folders: await reindexAll(await deps.copiesOnDisk(), deps.running) }),
+    reindex: async () =>
+      reindexCopies(await deps.copiesOnDisk(), async (agentId, action) =>
+        deps.running === null ? action() : deps.running.withoutSession(agentId, action),
+      ),
   };
 }
 
@@ -242,22 +246,4 @@ function agentWithFolder(copies: AgentCopies, folder: string): DeviceId {
   throw new CodedError('FOLDER_UNKNOWN', `no folder "${folder}" is held here`, {
     hint: known.length === 0 ? 'nothing is held yet' : `there is ${known.join(', ')}`,
   });
-}
-
-async function reindexAll(copies: AgentCopies, running: RunningReceiver | null) {
-  const done: { agent: string; id: string; files: number | null; versions: number }[] = [];
-  const vanished = copies.places.vanished();
-  for (const agentId of new Set([...copies.agentIds(), ...vanished.map((copy) => copy.agentId)])) {
-    const reindex = async (): Promise<void> => {
-      const lost = vanished.filter((copy) => copy.agentId === agentId).map(({ folder }) => folder);
-      for (const id of [...copies.foldersOf(agentId).map(([folder]) => folder), ...lost]) {
-        const store = await copies.reindex(agentId, id);
-        const files = store.kind === 'sealed' ? null : store.usage().files;
-        done.push({ agent: agentId, id, files, versions: store.usage().versions });
-      }
-    };
-    if (running === null) await reindex();
-    else await running.withoutSession(agentId, reindex);
-  }
-  return done;
 }

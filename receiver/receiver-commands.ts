@@ -7,6 +7,7 @@ import { controlRoutes, type ControlRoute } from '../shared/io/control-route.ts'
 import type { RelativePath } from '../shared/records/relative-path.ts';
 import { pinLabelSchema } from '../shared/sealing/point-record.ts';
 import type { Home } from '../shared/io/home.ts';
+import type { Reindexed } from './reindex-copies.ts';
 import type { ScrubReport, ScrubStatus } from './scrub/scrub-report.ts';
 import type { Succeeded } from './succeed-device.ts';
 
@@ -222,10 +223,7 @@ export type ReceiverCommands = {
   scrub: (input: Input<'scrub'>, signal?: AbortSignal) => Promise<ScrubReport>;
   scrubStatus: (input: Input<'scrubStatus'>) => Promise<ScrubStatus>;
   /** Builds the databases again from the plain files. */
-  reindex: (
-    input: Input<'reindex'>,
-    signal?: AbortSignal,
-  ) => Promise<{ folders: { agent: string; id: string; files: number | null; versions: number }[] }>;
+  reindex: (input: Input<'reindex'>, signal?: AbortSignal) => Promise<Reindexed>;
 };
 
 /** The routes by which the control socket offers the commands. */

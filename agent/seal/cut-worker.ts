@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { collectEvery } from '../../shared/io/garbage-collection.ts';
 import { openDatabase } from '../../shared/io/sqlite.ts';
 import { lowerThreadPriority } from '../../shared/io/thread-priority.ts';
 import { ChunkLookup } from './chunk-lookup.ts';
@@ -15,9 +16,8 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
   const chunking = chunkingByName(data.chunking);
   if (chunking === null) throw new Error(`no chunking ${data.chunking}`);
   const database = openDatabase(data.databaseFile, { readonly: true });
-  const collect = garbageCollector();
+  const collect = collectEvery(collectEveryBytes, garbageCollector());
   const spare: ArrayBuffer[] = [];
-  let bytesSinceCollected = 0;
   const lookup = new ChunkLookup(database, (pack) => filler.isUsable(pack));
   const filler: PackFiller = new PackFiller(
     {
@@ -43,10 +43,7 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
       case 'bytes':
         filler.write(new Uint8Array(request.buffer, 0, request.length));
         post({ type: 'taken', buffer: request.buffer }, [request.buffer]);
-        bytesSinceCollected += request.length;
-        if (bytesSinceCollected < collectEveryBytes) return;
-        bytesSinceCollected = 0;
-        collect();
+        collect(request.length);
         return;
       case 'endFile': {
         const file = filler.endFile();

@@ -136,7 +136,7 @@ export class Dumper {
     const budget = index.lastVersion()?.new_bytes ?? 0;
     return new PackPipeline(
       {
-        waitForRoom: async (bytes) => bound.waitForRoom(bytes, signal),
+        waitForRoom: async (bytesNeeded) => bound.waitForRoom(bytesNeeded, signal),
         onPack: ({ id, hash, bytes, chunkList }, plainBytes, chunks) => {
           const object = {
             id,
@@ -269,7 +269,7 @@ export class Dumper {
     });
     const signature = signRecord(record, identity.keyPem);
     const name = { number, epoch: epoch.name };
-    await bound.waitForRoom(record.length + signature.length, signal);
+    await bound.waitForRoom(() => record.length + signature.length, signal);
     spool.write(versionSignatureName(name), signature);
     crashPoint('seal.signature-written');
     spool.write(versionName(name), record);

@@ -1,5 +1,4 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { exposedCollector } from '../../shared/io/garbage-collection.ts';
 
 /** How much this thread may hold outside of V8's heap beyond what the last full collection left. */
 const growthBytesMax = 10 * 1024 * 1024;
@@ -10,9 +9,7 @@ const growthBytesMax = 10 * 1024 * 1024;
  * gigabyte. A full collection takes several ms, so it is not done for buffers that it would not free.
  */
 export function garbageCollector(): () => void {
-  setFlagsFromString('--expose-gc');
-  const gc: unknown = runInNewContext('gc');
-  if (typeof gc !== 'function') return () => {};
+  const gc = exposedCollector();
   let leftBytes = 0;
   return () => {
     gc({ type: 'minor' });

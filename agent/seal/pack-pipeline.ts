@@ -1,6 +1,6 @@
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import { collectEvery } from '../../shared/io/garbage-collection.ts';
 import { workerEntry } from '../../shared/io/worker-entry.ts';
 import type { Sealer } from '../../shared/sealing/sealer.ts';
 import { sealedLimits } from '../../shared/sealing/sealed-limits.ts';
@@ -8,14 +8,15 @@ import { sealedBytesMax } from '../../shared/sealing/sealed-bytes.ts';
 import type { CutEvent, CutRequest, CutWorkerData } from './cut-message.ts';
 import { garbageCollector } from './garbage-collector.ts';
 import type { CutFile, FilledPack, FillerStats, FlatExtents } from './pack-filler.ts';
-import type { SealEvent, SealRequest, SealWorkerData } from './seal-message.ts';
+import type { SealedEvent, SealWorkerData } from './seal-message.ts';
+import { SealingThreads } from './sealing-threads.ts';
 
 /** An object that lies in the spool, durable, and is not in the database yet. */
 export type SpooledSeal = { id: number; hash: Buffer; bytes: number; chunkList: Buffer | null };
 
 export type PackPipelineDeps = {
-  /** Resolves when the spool has room for so many bytes. */
-  waitForRoom(bytes: number): Promise<void>;
+  /** Resolves when the spool has room for as many bytes as `bytesNeeded` says then. */
+  waitForRoom(bytesNeeded: () => number): Promise<void>;
   /**
    * A pack is durable in the spool; when this returns, it is in the database. True when the chunks of this one and all
    * before it can be found there.
@@ -32,23 +33,20 @@ const batchBytes = 512 * 1024;
 /** So much keeps the cutting thread busy while this one serves receivers or writes the database: up to 15 ms. */
 const batchesMax = 8;
 const collectEveryBytes = 6 * 1024 * 1024;
-const packsUnderWayMax = 2;
-/** With the sealing thread: one that is being sealed and one to go on with. */
-const packsAtSealingMax = 2;
 /** A quarter of what a pack may hold: sealing takes about ten times that in memory. */
 const packBytesDefault = sealedLimits.packPlainBytesMax / 4;
 
 /**
- * Two threads: one cuts, hashes and looks up, one compresses, seals and writes. At most a few megabytes of the stream
- * and three packs are in memory at any time. One call is under way at a time.
+ * One thread cuts, hashes and looks up, others compress, seal and write. At most a few megabytes of the stream and a pack
+ * more than the threads seal at once are in memory besides the one that is being filled. One call is under way at a time.
  */
 export class PackPipeline {
   readonly #deps: PackPipelineDeps;
   readonly #cutter: Worker;
-  readonly #sealingThread: Worker;
+  readonly #sealers: SealingThreads;
   readonly #sealer: Sealer;
-  readonly #collect = garbageCollector();
-  #bytesSinceCollected = 0;
+  /** Told of bytes that went through this thread, and left as much garbage. */
+  readonly #passed = collectEvery(collectEveryBytes, garbageCollector());
   /** Gathers pieces of the file, so that threads hand over few large messages; `#gathered` bytes are in it. */
   #batch: Uint8Array<ArrayBuffer> | null = null;
   #gathered = 0;
@@ -61,6 +59,8 @@ export class PackPipeline {
   readonly #sealed = new Map<number, SpooledSeal>();
   readonly #packs = new Map<number, { plainBytes: number; chunks: Buffer }>();
   #wake: () => void = () => {};
+  /** Of the one that waits to hand a pack to the sealing threads. */
+  #wakeSealing: () => void = () => {};
   #sealing: Promise<void> = Promise.resolve();
 
   constructor(deps: PackPipelineDeps, options: PackPipelineOptions) {
@@ -69,10 +69,13 @@ export class PackPipeline {
     this.#sealer = sealer;
     const cutData: CutWorkerData = { packBytesMax: packBytesDefault, ...cut };
     const sealData: SealWorkerData = { spoolDirectory, nothingKnown: cut.known.length === 0 };
-    this.#cutter = this.#thread('cut-worker', cutData);
-    this.#sealingThread = this.#thread('seal-worker', sealData);
+    this.#cutter = this.#startCutter(cutData);
     this.#cutter.on('message', (event: CutEvent) => this.#cutEvent(event));
-    this.#sealingThread.on('message', (event: SealEvent) => this.#sealEvent(event));
+    this.#sealers = new SealingThreads(sealData, {
+      onSealed: (event) => this.#sealedEvent(event),
+      onFailed: (event) => this.#fail(sealingFailure(event)),
+      onEnded: (error) => this.#fail(error),
+    });
   }
 
   /** Takes a piece of the file; resolves when it was copied. @throws CodedError SPOOL_FULL, DISK_FAILED */
@@ -108,28 +111,28 @@ export class PackPipeline {
   /** Seals a root message, which the caller adds to the database. Call it behind a flush. */
   async sealRoot(content: Uint8Array<ArrayBuffer>): Promise<SpooledSeal> {
     const id = -1;
-    await this.#deps.waitForRoom(sealedBytesMax(content.length));
+    await this.#deps.waitForRoom(() => sealedBytesMax(content.length));
     const key = await this.#sealer.createMessageKey();
-    this.#sealingThread.postMessage({ kind: 'root', id, content, key } satisfies SealRequest);
+    this.#sealers.seal({ kind: 'root', id, content, key });
     await this.#until(() => this.#sealed.has(id));
     return this.#sealed.get(id) as SpooledSeal;
   }
 
-  /** Ends both threads; whatever is under way is dropped. */
+  /** Ends the threads; whatever is under way is dropped. */
   async close(): Promise<void> {
     this.#closing = true;
-    this.#wake();
-    await Promise.all([this.#cutter.terminate(), this.#sealingThread.terminate()]);
+    this.#wakeAll();
+    await Promise.all([this.#cutter.terminate(), this.#sealers.close()]);
   }
 
-  #thread(name: string, workerData: object): Worker {
-    const worker = new Worker(workerEntry(name, import.meta.url), {
+  #startCutter(workerData: CutWorkerData): Worker {
+    const worker = new Worker(workerEntry('cut-worker', import.meta.url), {
       workerData,
       resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     worker.on('error', (error: Error) => this.#fail(error));
     worker.on('exit', () => {
-      if (!this.#closing) this.#fail(new Error(`the ${name} ended`));
+      if (!this.#closing) this.#fail(new Error('the cut-worker ended'));
     });
     return worker;
   }
@@ -162,29 +165,30 @@ export class PackPipeline {
   }
 
   async #seal({ pack, content, chunks }: FilledPack): Promise<void> {
-    await this.#deps.waitForRoom(this.#unsealedBytesMax() + sealedBytesMax(content.length));
+    await this.#deps.waitForRoom(() => this.#unsealedBytesMax() + sealedBytesMax(content.length));
     const key = await this.#sealer.createMessageKey();
     if (this.#failure !== null || this.#closing) return;
     this.#packs.set(pack, { plainBytes: content.length, chunks: Buffer.from(chunks) });
-    const request: SealRequest = { kind: 'pack', id: pack, content, key };
-    this.#sealingThread.postMessage(request, [content.buffer]);
-    while (this.#packs.size >= packsAtSealingMax && this.#failure === null && !this.#closing)
-      await once(this.#sealingThread, 'message');
+    this.#sealers.seal({ kind: 'pack', id: pack, content, key });
+    while (this.#packs.size >= this.#sealers.requestsMax && this.#failure === null && !this.#closing) {
+      await new Promise<void>((resolve) => {
+        this.#wakeSealing = resolve;
+      });
+    }
   }
 
-  /** What the packs with the sealing thread may come to in the spool. */
+  /** What the packs with the sealing threads may come to in the spool. */
   #unsealedBytesMax(): number {
     return this.#packs.values().reduce((sum, { plainBytes }) => sum + sealedBytesMax(plainBytes), 0);
   }
 
-  #sealEvent(event: SealEvent): void {
-    if (event.type === 'failed') this.#fail(sealingFailure(event));
-    else if (!this.#closing && this.#failure === null) {
+  #sealedEvent(event: SealedEvent): void {
+    if (!this.#closing && this.#failure === null) {
       const { id, bytes } = event;
       const chunkList = event.chunkList === null ? null : Buffer.from(event.chunkList);
       this.#take({ id, hash: Buffer.from(event.hash), bytes, chunkList }, event.buffer);
     }
-    this.#wake();
+    this.#wakeAll();
   }
 
   #take(sealed: SpooledSeal, buffer: ArrayBuffer): void {
@@ -208,7 +212,7 @@ export class PackPipeline {
   }
 
   async #emptyBatch(): Promise<Uint8Array<ArrayBuffer>> {
-    await this.#until(() => this.#emptyBatches.length > 0 && this.#packsUnderWay < packsUnderWayMax);
+    await this.#until(() => this.#emptyBatches.length > 0 && this.#packsUnderWay < this.#sealers.requestsMax);
     return new Uint8Array(this.#emptyBatches.pop() as ArrayBuffer);
   }
 
@@ -224,17 +228,14 @@ export class PackPipeline {
     this.#cutter.postMessage(request, transfer);
   }
 
-  /** So many bytes went through this thread, and left as much garbage. */
-  #passed(bytes: number): void {
-    this.#bytesSinceCollected += bytes;
-    if (this.#bytesSinceCollected < collectEveryBytes) return;
-    this.#bytesSinceCollected = 0;
-    this.#collect();
-  }
-
   #fail(error: Error): void {
     this.#failure ??= error;
+    this.#wakeAll();
+  }
+
+  #wakeAll(): void {
     this.#wake();
+    this.#wakeSealing();
   }
 
   async #until(condition: () => boolean): Promise<void> {

@@ -6,14 +6,14 @@ export type SealTo =
   | { kind: 'recipients'; recipients: Recipient[] }
   | { kind: 'passphrase'; passphrase: string };
 
-/** What the sealing thread begins with. */
+/** What a sealing thread begins with. */
 export type SealWorkerData = {
   spoolDirectory: string;
   /** No chunk may be referred to yet: a first dump. */
   nothingKnown: boolean;
 };
 
-/** To the sealing thread: `pack` holds chunks to be compressed and padded, `root` a root message as it is. */
+/** To a sealing thread: `pack` holds chunks to be compressed and padded, `root` a root message as it is. */
 export type SealRequest = {
   kind: 'pack' | 'root';
   id: number;
@@ -23,7 +23,7 @@ export type SealRequest = {
 };
 
 /** Sealed, and durable in the spool under its name. */
-type SealedEvent = {
+export type SealedEvent = {
   type: 'sealed';
   id: number;
   hash: Uint8Array;

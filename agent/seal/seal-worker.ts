@@ -7,6 +7,7 @@ import { lowerThreadPriority } from '../../shared/io/thread-priority.ts';
 import { encryptMessage } from '../../shared/sealing/encrypt-message.ts';
 import { packName } from '../../shared/sealing/object-name.ts';
 import { packContent } from '../../shared/sealing/pack.ts';
+import { releaseMemory } from '../../shared/sealing/released-memory.ts';
 import { nameSealed } from '../../shared/sealing/sealed-pack.ts';
 import { chunkedAboveBytes, encodeChunkList } from '../index/chunk-list-blob.ts';
 import { garbageCollector } from './garbage-collector.ts';
@@ -45,6 +46,7 @@ function runSealer(port: NonNullable<typeof parentPort>, data: SealWorkerData): 
     takenBytes += content.length;
     const pieces = kind === 'pack' ? packContent(content, effort) : [content];
     const { hash, bytes } = nameSealed(encryptMessage(key.packets, key.sessionKey, pieces, room));
+    if (kind === 'pack') pieces.forEach(releaseMemory);
     const { buffer } = content;
     const chunkList = chunkListOf(bytes);
     const event = { type: 'sealed', id, hash, bytes: bytes.length, chunkList, buffer } as const;

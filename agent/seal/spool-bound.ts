@@ -59,21 +59,34 @@ export class SpoolBound {
   }
 
   /**
-   * Resolves when `bytes` more may come into the spool.
+   * Resolves when as many more may come into the spool as `bytesNeeded` says then.
    * @throws CodedError SPOOL_FULL after the longest wait, the signal's reason
    */
-  async waitForRoom(bytes: number, signal: AbortSignal): Promise<void> {
+  async waitForRoom(bytesNeeded: () => number, signal: AbortSignal): Promise<void> {
     const until = this.#now() + this.#options.waitMsMax;
-    while (!this.#makeRoom(bytes)) {
+    while (!this.#makeRoom(bytesNeeded())) {
       if (this.#now() >= until) {
-        throw new CodedError(
-          'SPOOL_FULL',
-          `the spool has reached ${this.bytesMax()} bytes, and no receiver holds any of it yet`,
-          { hint: 'connect a receiver, or allow a larger spool with spool.bytesMax' },
-        );
+        throw this.#fullError(bytesNeeded());
       }
       await delay(pollMs, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
+  }
+
+  #fullError(bytesNeeded: number): CodedError {
+    const bytesMax = this.bytesMax();
+    return bytesNeeded > bytesMax
+      ? new CodedError(
+          'SPOOL_FULL',
+          `the spool may have ${bytesMax} bytes, and one pack needs ${bytesNeeded}`,
+          {
+            hint: 'allow a larger spool with spool.bytesMax, or free some of the disk',
+          },
+        )
+      : new CodedError(
+          'SPOOL_FULL',
+          `the spool has reached ${bytesMax} bytes, and no receiver holds any of it yet`,
+          { hint: 'connect a receiver, or allow a larger spool with spool.bytesMax' },
+        );
   }
 
   #makeRoom(bytes: number): boolean {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { formatByteSize } from '../../shared/cli/byte-size.ts';
 import { printJson, printText } from '../../shared/cli/command-output.ts';
+import { interruptedExitCode, takeInterrupts } from '../../shared/cli/run-program.ts';
 import type { ReceiverCommands } from '../receiver-commands.ts';
 import type { ScrubReport, ScrubStatus } from '../scrub/scrub-report.ts';
 import { withReceiver } from './with-receiver.ts';
@@ -17,14 +18,18 @@ export function addScrubCommand(program: Command): void {
     .option('--all', 'begin anew, so that everything is read')
     .option('--json', 'print JSON')
     .action(async (options: { all?: true; json?: true }, command: Command) => {
+      // without the running receiver this process is what has to note how far it came
+      const interrupted = Promise.withResolvers<null>();
+      takeInterrupts(() => interrupted.resolve(null));
       const report = await withReceiver(command, async (commands) => {
         const endProgress = options.json !== true && process.stderr.isTTY ? showProgress(commands) : () => {};
         try {
-          return await commands.scrub({ all: options.all === true });
+          return await Promise.race([commands.scrub({ all: options.all === true }), interrupted.promise]);
         } finally {
           endProgress();
         }
       });
+      if (report === null) process.exit(interruptedExitCode);
       if (options.json === true) printJson(report);
       else printText(...formatScrubReport(report));
       process.exitCode = scrubExitCode(report);

@@ -5,8 +5,10 @@ import type { BooksInput, BooksVerdict } from '../store/books-check.ts';
 import { bytesPerFile, type Pace } from '../store/content-check.ts';
 import type { Damage } from '../store/damage-index.ts';
 import { yieldToOthers } from '../store/journal.ts';
-import type { FoundDamage, ScrubPage, StoreScrub } from '../store/store-scrub.ts';
-import { lacksRoom, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
+import type { HalfLook } from '../store/long-check.ts';
+import type { FoundDamage, ScrubPage, ScrubPlace, StoreScrub } from '../store/store-scrub.ts';
+import { inFile, type ScrubPosition } from './scrub-position.ts';
+import { lacksRoom, ScrubInterrupted, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
 
 type Deps = {
   store: {
@@ -22,7 +24,7 @@ type Deps = {
   onBooks: (code: 'JOURNAL_DAMAGED' | 'DATABASE_CORRUPT', what: string) => () => void;
 };
 
-const nothing = { found: [], repaired: 0, lacksRoom: null, extras: [] };
+const nothing = { found: [], repaired: 0, lacksRoom: null, extras: [], again: 0 };
 const mendsAtOnce = 100;
 const namesShownMax = 20;
 
@@ -47,20 +49,21 @@ export class FolderSubject implements ScrubSubject {
     return bytes + versionBytes + (files + versions) * bytesPerFile;
   }
 
-  async read(at: string | null, pace: Pace): Promise<ScrubStep> {
+  async read(at: ScrubPosition | null, pace: Pace): Promise<ScrubStep> {
     const { scrub } = this.#deps.store;
-    const [stage, after] = splitAt(at);
+    const half = typeof at === 'string' ? null : at;
+    const [stage, name] = splitAt(typeof at === 'string' ? at : (at?.in ?? null));
     switch (stage) {
       case 'files': {
-        const page = await scrub.files(after as RelativePath | null, pace);
-        return this.#step(page, page.next === null ? 'versions' : `files:${page.next}`);
+        const page = await scrub.files(placeOf(name as RelativePath | null, half), pace);
+        return this.#step(page, nextOf(page, 'files', 'versions'), pace);
       }
       case 'versions': {
-        const page = await scrub.versions(after === null ? null : Number(after), pace);
-        return this.#step(page, page.next === null ? 'extras' : `versions:${page.next}`);
+        const page = await scrub.versions(placeOf(name === null ? null : Number(name), half), pace);
+        return this.#step(page, nextOf(page, 'versions', 'extras'), pace);
       }
       case 'extras': {
-        const { next, extras } = await scrub.extras(after, pace);
+        const { next, extras } = await scrub.extras(name, pace);
         return { ...nothing, extras, next: next === null ? null : `extras:${next}` };
       }
       default:
@@ -68,13 +71,18 @@ export class FolderSubject implements ScrubSubject {
     }
   }
 
-  async repair(): Promise<number> {
+  async repair(between: () => Promise<void>): Promise<number> {
     const { scrub } = this.#deps.store;
     const before = scrub.damagedCount;
     let after: Damage | null = null;
     while (scrub.damagedCount > 0) {
-      const { lacking, next }: Awaited<ReturnType<StoreScrub['mend']>> = await scrub.mend(after, mendsAtOnce);
-      if (lacking.length > 0 && (await this.#fetchAgain(lacking))) await scrub.mend(after, mendsAtOnce);
+      const { lacking, next }: Awaited<ReturnType<StoreScrub['mend']>> = await scrub.mend(
+        after,
+        mendsAtOnce,
+        between,
+      );
+      if (lacking.length > 0 && (await this.#fetchAgain(lacking)))
+        await scrub.mend(after, mendsAtOnce, between);
       if (next === null) break;
       after = next;
       await yieldToOthers();
@@ -92,17 +100,20 @@ export class FolderSubject implements ScrubSubject {
     return this.#deps.store.scrub.isExtra(name);
   }
 
-  async #step({ found }: ScrubPage<unknown>, next: string): Promise<ScrubStep> {
-    if (found.length === 0) return { ...nothing, next };
-    return { ...nothing, found: found.map(describeDamage), ...(await this.#repairWhereRoom()), next };
+  async #step({ found, again }: ScrubPage<unknown>, next: ScrubPosition, pace: Pace): Promise<ScrubStep> {
+    const step = { ...nothing, again, next };
+    if (found.length === 0) return step;
+    return { ...step, found: found.map(describeDamage), ...(await this.#repairWhereRoom(pace)) };
   }
 
   /** What lacks room is tried again later; reading goes on. */
-  async #repairWhereRoom(): Promise<Pick<ScrubStep, 'repaired' | 'lacksRoom'>> {
+  async #repairWhereRoom(pace: Pace): Promise<Pick<ScrubStep, 'repaired' | 'lacksRoom'>> {
     try {
-      return { repaired: await this.repair(), lacksRoom: null };
+      return { repaired: await this.repair(async () => pace(0)), lacksRoom: null };
     } catch (error) {
       if (lacksRoom(error)) return { repaired: 0, lacksRoom: error.message };
+      // what was found counts all the same
+      if (error instanceof ScrubInterrupted) return { repaired: 0, lacksRoom: null };
       throw error;
     }
   }
@@ -149,8 +160,19 @@ const describeFound = {
   unreadable: 'unreadable',
 } as const;
 
-/** `after`: null at the beginning of a stage; the root of a folder has the path ''. */
-function splitAt(at: string | null): [stage: string, after: string | null] {
+/** `name` null: before everything; `half`: in the middle of what has the name; null: behind it. */
+function placeOf<At>(name: At | null, half: HalfLook | null): ScrubPlace<At> | null {
+  if (name === null) return null;
+  return half === null ? { behind: name } : { in: name, half };
+}
+
+function nextOf({ next }: ScrubPage<string | number>, stage: string, following: string): ScrubPosition {
+  if (next === null) return following;
+  return 'in' in next ? inFile(`${stage}:${next.in}`, next.half) : `${stage}:${next.behind}`;
+}
+
+/** `name`: null at the beginning of a stage; the root of a folder has the path ''. */
+function splitAt(at: string | null): [stage: string, name: string | null] {
   if (at === null) return ['books', null];
   const colon = at.indexOf(':');
   return colon < 0 ? [at, null] : [at.slice(0, colon), at.slice(colon + 1)];

@@ -22,7 +22,7 @@ export function pointsSubject(
     bytes: () => 0,
     read: async () => {
       const { mended, extras: found } = await scrub();
-      return { next: null, found: mended, repaired: mended.length, lacksRoom: null, extras: found };
+      return { next: null, found: mended, repaired: mended.length, lacksRoom: null, extras: found, again: 0 };
     },
     repair: async () => 0,
     damage: () => ({ count: damaged().length, names: damaged().map((id) => `${id}.json`) }),

@@ -2,7 +2,7 @@ import type { AlarmBoard } from '../../shared/alarm-board.ts';
 import type { Logger } from '../../shared/io/logger.ts';
 import type { ScrubReport, ScrubStatus } from './scrub-report.ts';
 import type { ScrubState } from './scrub-state.ts';
-import { lacksRoom, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
+import { lacksRoom, ScrubInterrupted, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
 import { displayExtra, tellSubject } from './subject-alarms.ts';
 
 const foundShownMax = 20;
@@ -41,11 +41,12 @@ export class ScrubFindings {
   }
 
   /** Damaged files of it are tried again. Never rejects: what fails is tried at the next call. */
-  async repair(subject: ScrubSubject): Promise<void> {
+  async repair(subject: ScrubSubject, between: () => Promise<void>): Promise<void> {
     try {
-      await subject.repair();
+      await subject.repair(between);
       this.#noteRoom(subject, null);
     } catch (error) {
+      if (error instanceof ScrubInterrupted) return;
       if (lacksRoom(error)) this.#noteRoom(subject, error.message);
       this.#deps.logger.warn({ subject: subject.key, err: error }, 'damaged files cannot be made whole now');
     }

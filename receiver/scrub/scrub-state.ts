@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { scrubPositionSchema } from './scrub-position.ts';
 
 const dayMs = 86_400_000;
 /** What is left of the period when a pass is through, so that a night without power does not make it late. */
@@ -21,7 +22,7 @@ export const scrubStateSchema = z.strictObject({
   repaired: z.int().min(0),
   /** What is being read, and where it stands; null at the beginning of a pass. */
   subject: z.string().nullable(),
-  at: z.string().nullable(),
+  at: scrubPositionSchema.nullable(),
   /** Something could not be read in this pass. */
   skipped: z.boolean(),
   /** Of each subject, the first files that nobody knows. */

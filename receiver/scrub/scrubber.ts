@@ -14,7 +14,7 @@ import {
   type ScrubOptions,
   type ScrubState,
 } from './scrub-state.ts';
-import type { ScrubStep, ScrubSubject } from './scrub-subject.ts';
+import { ScrubInterrupted, type ScrubStep, type ScrubSubject } from './scrub-subject.ts';
 import { extrasMax } from './subject-alarms.ts';
 
 type Deps = {
@@ -43,9 +43,6 @@ const retryMs = 60_000;
 const attemptsMax = 3;
 const shortestRestMs = 5;
 
-/** Ends a step when the program stops, or a pass begins anew. */
-class ScrubInterrupted extends Error {}
-
 /**
  * Reads everything that is stored again and again, each time within the period, as slowly as that allows; a command may
  * have it done at once. Where it stands survives a restart.
@@ -68,7 +65,8 @@ export class Scrubber {
   /** Whether the state is what the memory had. */
   #recalled = false;
   readonly #findings: ScrubFindings;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Set<PromiseWithResolvers<void>>();
+
   constructor(deps: Deps, options: ScrubOptions) {
     this.#deps = deps;
     this.#options = options;
@@ -84,14 +82,14 @@ export class Scrubber {
     this.#running ??= this.#loop(delayMs);
   }
 
-  /** Where it stands is durable when it resolves. */
+  /** Where it stands is durable when it resolves. A `run` under way rejects. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#wake();
     this.#deps.onStop();
     await this.#running;
     this.#store(true);
-    for (const resolve of this.#waiting) resolve();
+    for (const { reject } of this.#waiting) reject(stopped());
   }
 
   status(): ScrubStatus {
@@ -100,9 +98,10 @@ export class Scrubber {
 
   /**
    * Reads on at full speed until the pass is through; `all`: a new one, from the beginning.
-   * @throws CodedError DISK_FAILED (the disk is not there), the reason of the signal
+   * @throws CodedError DISK_FAILED (the disk is not there), NOT_RUNNING (it was stopped before that), the reason of the signal
    */
   async run({ all }: { all: boolean }, signal: AbortSignal): Promise<ScrubReport> {
+    if (this.#stopped) throw stopped();
     if (!this.#recall()) throw new CodedError('DISK_FAILED', 'the disk with the copies is not there');
     if (all || this.#state.done) this.#beginAnew();
     this.#hurried += 1;
@@ -123,15 +122,15 @@ export class Scrubber {
   }
 
   async #passEnded(signal: AbortSignal): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const abort = (): void => reject(signal.reason as Error);
-    this.#waiting.add(resolve);
+    const ended = Promise.withResolvers<void>();
+    const abort = (): void => ended.reject(signal.reason as Error);
+    this.#waiting.add(ended);
     signal.addEventListener('abort', abort, { once: true });
     if (signal.aborted) abort();
     try {
-      await promise;
+      await ended.promise;
     } finally {
-      this.#waiting.delete(resolve);
+      this.#waiting.delete(ended);
       signal.removeEventListener('abort', abort);
     }
   }
@@ -176,7 +175,7 @@ export class Scrubber {
   async #advance(): Promise<void> {
     if (this.#state.done) this.#beginAnew();
     const pass = this.#pass;
-    const { subject: wanted, at } = this.#state;
+    const { subject: wanted, at, readBytes } = this.#state;
     const subjects = this.#deps.subjects();
     const subject = subjects.find(({ key }) => wanted === null || key >= wanted);
     if (subject === undefined) return this.#end();
@@ -187,18 +186,21 @@ export class Scrubber {
       this.#failures = 0;
       this.#deps.alarms.clear(`scrub ${subject.key}`);
     } catch (error) {
+      // what the step has read will be read again
+      if (pass === this.#pass) this.#state = { ...this.#state, readBytes };
       if (this.#stopped || error instanceof ScrubInterrupted) return;
       await this.#fail(subject, error);
     }
   }
 
   #take(subject: ScrubSubject, step: ScrubStep): void {
-    const { next, found, repaired, extras } = step;
+    const { next, found, repaired, extras, again } = step;
     this.#findings.note(subject, step);
     const known = this.#state.extras[subject.key] ?? [];
     const all = [...new Set([...known, ...extras])].slice(0, extrasMax);
     this.#state = {
       ...this.#state,
+      readBytes: this.#state.readBytes - again,
       found: this.#state.found + found.length,
       repaired: this.#state.repaired + repaired,
       subject: subject.key,
@@ -237,15 +239,19 @@ export class Scrubber {
       'everything that is stored has been read',
     );
     this.#store(true);
-    for (const resolve of this.#waiting) resolve();
+    for (const { resolve } of this.#waiting) resolve();
   }
 
   /** What damaged files there are is tried again, and alarms are told anew or end. */
   async #repair(): Promise<void> {
     this.#repairedAt = this.#deps.steadyNow();
+    const between = async (): Promise<void> => {
+      if (this.#stopped) throw new ScrubInterrupted();
+      await yieldToOthers();
+    };
     for (const subject of this.#deps.subjects()) {
       if (this.#stopped) return;
-      await this.#findings.repair(subject);
+      await this.#findings.repair(subject, between);
       const extras = (this.#state.extras[subject.key] ?? []).filter((name) => subject.isExtra(name));
       this.#state = { ...this.#state, extras: { ...this.#state.extras, [subject.key]: extras } };
       this.#findings.tell(subject, this.#state);
@@ -304,4 +310,10 @@ export class Scrubber {
       alarms.raise('scrub memory', 'DISK_FAILED', `how far the scrub is cannot be kept: ${message}`);
     }
   }
+}
+
+function stopped(): CodedError {
+  return new CodedError('NOT_RUNNING', 'the program was stopped before everything was read', {
+    hint: 'say "mastokeep-receiver scrub" again: it goes on where this one stood',
+  });
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isCoded } from '../../shared/errors/coded-error.ts';
-import type { Disk, DiskPath } from '../../shared/io/disk.ts';
+import type { Disk, DiskPath, DiskStat } from '../../shared/io/disk.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import type { DamageKind } from './journal-entry.ts';
 import { openIfThere } from './readable-content.ts';
@@ -16,7 +16,7 @@ export type Pace = (bytes: number) => Promise<void>;
 /** What opening a file costs a disk with a moving head, in bytes that it reads in that time. */
 export const bytesPerFile = 64 * 1024;
 /** Small enough that a write waits for one of them only. */
-const pieceBytes = 256 * 1024;
+export const pieceBytes = 256 * 1024;
 
 /** Reads a stored file and compares it with what it has to be, a piece at a time. @throws CodedError DISK_FAILED (not of the file) */
 export async function checkContent(
@@ -26,22 +26,24 @@ export async function checkContent(
   wanted: { size: number; hash: Buffer },
   pace: Pace,
 ): Promise<ContentCheck> {
-  if (!isPlainWay(disk, base, path)) return { found: 'missing', identity: null };
-  const place = placeBelow(base, path);
-  const stat = disk.stat(place);
-  if (stat === null) return { found: 'missing', identity: null };
+  const stat = statFile(disk, base, path);
+  if (stat?.kind !== 'file') return { found: 'missing', identity: stat?.identity ?? null };
   const { identity } = stat;
-  if (stat.kind !== 'file') return { found: 'missing', identity };
   if (stat.size !== wanted.size) return { found: 'size', identity };
   await pace(bytesPerFile);
   try {
-    const hash = await hashFile(disk, place, pace);
+    const hash = await hashFile(disk, placeBelow(base, path), pace);
     if (hash === null) return { found: 'missing', identity: null };
     return { found: hash.equals(wanted.hash) ? null : 'content', identity };
   } catch (error) {
     if (!isCoded(error, 'DISK_FAILED')) throw error;
     return { found: 'unreadable', identity };
   }
+}
+
+/** What is there; null where nothing is, or the way to it leads over a link. */
+export function statFile(disk: Disk, base: DiskPath, path: RelativePath | string): DiskStat | null {
+  return isPlainWay(disk, base, path) ? disk.stat(placeBelow(base, path)) : null;
 }
 
 /** Null where no file is there any more. */

@@ -12,6 +12,7 @@ import type { Journal } from './journal.ts';
 import type { IndexMeta } from './index-meta.ts';
 import type { MirrorIndex } from './mirror-index.ts';
 import type { PartialContent } from './partial-contents.ts';
+import type { ScrubLimits } from './scrub-limits.ts';
 import type { Staging } from './staging.ts';
 import type { StoreLayout } from './store-layout.ts';
 import type { StorePlace } from './store-place.ts';
@@ -42,6 +43,7 @@ export type FolderStoreParts = {
   place: StorePlace;
   /** Content that arrived in part is kept so long for another attempt. */
   partialDaysMax: number;
+  scrubLimits: ScrubLimits;
   opened: StoreOpening;
 };
 

@@ -30,6 +30,7 @@ import { MirrorIndex } from './mirror-index.ts';
 import { unknownMark } from './salvage-begin.ts';
 import { snapshotEntries } from './snapshot-entries.ts';
 import { cleanIncoming } from './partial-contents.ts';
+import { defaultScrubLimits, type ScrubLimits } from './scrub-limits.ts';
 import { Staging } from './staging.ts';
 import type { StoreLayout } from './store-layout.ts';
 import { StorePlace } from './store-place.ts';
@@ -61,6 +62,8 @@ export type StoreOptions = {
   partialDaysMax: number;
   /** A journal segment past this size gets a successor. Default 8 MiB; tests make it small. */
   journalSegmentBytesMax?: number;
+  /** Tests make them small. */
+  scrubLimits?: ScrubLimits;
 };
 
 /** What differs between the kinds of stores when one is opened. */
@@ -111,7 +114,7 @@ export async function openStore(
     const place = new StorePlace(deps, layout.root);
     const files = deps.files ?? batchFilesOn(deps.disk);
     const writer = new BatchWriter({ ...deps, files, index, journal, namer, place }, layout);
-    const { partialDaysMax } = options;
+    const { partialDaysMax, scrubLimits = defaultScrubLimits } = options;
     return {
       ...deps,
       layout,
@@ -126,6 +129,7 @@ export async function openStore(
       lock,
       place,
       partialDaysMax,
+      scrubLimits,
       opened,
     };
   } catch (error) {

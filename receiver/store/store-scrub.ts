@@ -4,14 +4,28 @@ import type { FileRecord, FileState } from '../../shared/records/file-record.ts'
 import { displayPath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { BatchWriter, StagedContent } from './batch-writer.ts';
 import type { BooksInput, BooksVerdict } from './books-check.ts';
-import { checkContent, type Pace } from './content-check.ts';
+import type { Pace } from './content-check.ts';
 import type { Damage } from './damage-index.ts';
-import type { BeginEntry, DamageEntry, DamageKind, Holding } from './journal-entry.ts';
+import type { BeginEntry, DamageEntry, DamageKind } from './journal-entry.ts';
 import type { Journal } from './journal.ts';
+import { checkLong, checkTwice, type HalfLook, type LongCheck } from './long-check.ts';
 import type { MirrorIndex } from './mirror-index.ts';
+import { PutBackFiles } from './put-back-files.ts';
+import type { ScrubLimits } from './scrub-limits.ts';
 import type { Staging } from './staging.ts';
 import { placeBelow, type StoreLayout } from './store-layout.ts';
 import type { StorePlace } from './store-place.ts';
+import {
+  damageEntry,
+  fileOf,
+  itemAt,
+  liveItem,
+  liveItemAt,
+  recordOf,
+  versionItem,
+  versionItemAt,
+  type StoredItem,
+} from './stored-item.ts';
 import { walkTree } from './tree-walk.ts';
 import { freeNameBelow, isPlainWay } from './version-namer.ts';
 
@@ -36,24 +50,37 @@ type Deps = ScrubbedKind & {
   staging: Staging;
   place: StorePlace;
   logger: Logger;
+  scrubLimits: ScrubLimits;
   oneByOne: <T>(action: () => Promise<T>) => Promise<T>;
   begin: () => BeginEntry;
   /** Fills in `temp` of each from what is staged; the bytes. */
   claim: (contents: readonly StagedContent[]) => Promise<number>;
 };
 
-/** `next`: where the next page begins; null: there is none. `found`: the files that are damaged and of which nobody knew. */
-export type ScrubPage<At> = { next: At | null; found: readonly FoundDamage[] };
+/** Behind something, or in the middle of it, which is a long file. */
+export type ScrubPlace<At> = { behind: At } | { in: At; half: HalfLook };
+/**
+ * `next`: where the next page begins; null: there is none. `found`: the files that are damaged and of which nobody knew.
+ * `again`: so many of the bytes that were read in this pass count for nothing: they are read once more.
+ */
+export type ScrubPage<At> = {
+  next: ScrubPlace<At> | null;
+  found: readonly FoundDamage[];
+  again: number;
+};
 /** `id`: of a version; null for the live file of the path. */
 export type FoundDamage = { path: RelativePath; id: number | null; found: DamageKind };
 
-/** A stored file: the live one of a path (`id` and `name` null), or that of a version. */
-type StoredItem = { path: RelativePath; id: number | null; name: string | null; holding: Holding };
 type Suspect = StoredItem & { found: DamageKind; identity: string | null };
+/** `last`: what was looked at last, as far as `half` says (null: it is through). */
+type Looked = {
+  last: StoredItem | null;
+  half: HalfLook | null;
+  found: readonly FoundDamage[];
+  again: number;
+};
 
 const rowsAtOnce = 64;
-/** After so much a page ends, so that little is read again after a kill. */
-const pageBytes = 16 * 1024 * 1024;
 const namesAtOnce = 500;
 /** Directories that nobody has looked at for a month keep a disk busy, and the program waits for it. */
 const namesPerPace = 16;
@@ -67,9 +94,11 @@ const bytesPerName = 4096;
  */
 export class StoreScrub {
   readonly #deps: Deps;
+  readonly #putBack: PutBackFiles;
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#putBack = new PutBackFiles(deps.disk);
   }
 
   /** How many stored files are known to be damaged. */
@@ -82,20 +111,28 @@ export class StoreScrub {
     return this.#deps.index.damage.after(after, limit);
   }
 
-  /** Live files behind the path. @throws CodedError DISK_FAILED, STORE_FULL */
-  async files(after: RelativePath | null, pace: Pace): Promise<ScrubPage<RelativePath>> {
-    const rows = this.#deps.index.liveAfter(after, rowsAtOnce);
-    const items = rows.map(({ path, holding }) => ({ path, id: null, name: null, holding }));
-    const { last, ...page } = await this.#look(items, pace);
-    return { ...page, next: last?.path ?? null };
+  /** Live files from there on (null: from the first one on). @throws CodedError DISK_FAILED, STORE_FULL */
+  async files(from: ScrubPlace<RelativePath> | null, pace: Pace): Promise<ScrubPage<RelativePath>> {
+    const { index } = this.#deps;
+    if (from !== null && 'in' in from) {
+      const page = await this.#look([liveItemAt(index, from.in)], from.half, pace);
+      return pageOf(page, from.in);
+    }
+    const rows = index.liveAfter(from?.behind ?? null, rowsAtOnce);
+    const { last, ...page } = await this.#look(rows.map(liveItem), null, pace);
+    return pageOf(page, last?.path ?? null);
   }
 
-  /** Files of versions behind that id. @throws CodedError DISK_FAILED, STORE_FULL */
-  async versions(after: number | null, pace: Pace): Promise<ScrubPage<number>> {
-    const rows = this.#deps.index.intervals.versionsWithFiles(after ?? 0, rowsAtOnce);
-    const items = rows.map(({ path, replaced: { id, name, holding } }) => ({ path, id, name, holding }));
-    const { last, ...page } = await this.#look(items, pace);
-    return { ...page, next: last?.id ?? null };
+  /** Files of versions from there on, by id. @throws CodedError DISK_FAILED, STORE_FULL */
+  async versions(from: ScrubPlace<number> | null, pace: Pace): Promise<ScrubPage<number>> {
+    const { intervals } = this.#deps.index;
+    if (from !== null && 'in' in from) {
+      const page = await this.#look([versionItemAt(this.#deps.index, from.in)], from.half, pace);
+      return pageOf(page, from.in);
+    }
+    const rows = intervals.versionsWithFiles(from?.behind ?? 0, rowsAtOnce);
+    const { last, ...page } = await this.#look(rows.map(versionItem), null, pace);
+    return pageOf(page, last?.id ?? null);
   }
 
   /** Files behind that path of the store's directory that the index does not know; they are left alone. */
@@ -122,12 +159,13 @@ export class StoreScrub {
 
   /**
    * Makes damaged files whole of which the content is held in another place, or has been staged. `lacking`: live files whose
-   * content only the agent can give.
+   * content only the agent can give. What `between` throws ends it between two pieces of a file.
    * @throws CodedError QUOTA_REACHED, STORE_FULL, DISK_FAILED
    */
   async mend(
     after: Damage | null,
     limit: number,
+    between: () => Promise<void>,
   ): Promise<{ mended: number; lacking: FileRecord[]; next: Damage | null }> {
     const { index, stageHeld } = this.#deps;
     const damaged = index.damage.after(after, limit);
@@ -138,10 +176,10 @@ export class StoreScrub {
     const whole: StoredItem[] = [];
     const staged: StoredItem[] = [];
     for (const damage of damaged) {
-      const item = this.#itemOf(damage);
+      const item = itemAt(this.#deps.index, damage);
       const state = item === null ? null : fileOf(item.holding);
       if (item === null || state === null) continue;
-      if (await this.#isWhole(item, state)) whole.push(item);
+      if (await this.#putBack.isWhole(...this.#placeOf(item), state, between)) whole.push(item);
       else if (await stageHeld(state.hash, state.size)) staged.push(item);
       else if (item.id === null) page.lacking.push(recordOf(item, state));
     }
@@ -186,48 +224,48 @@ export class StoreScrub {
     await this.#deps.oneByOne(async () => this.#deps.writer.renewJournal());
   }
 
-  async #look(
-    items: readonly StoredItem[],
-    pace: Pace,
-  ): Promise<{ last: StoredItem | null; found: FoundDamage[] }> {
-    const { index } = this.#deps;
+  /** `half`: how far the looking at the only one of them is; null: at each from its beginning. */
+  async #look(items: readonly (StoredItem | null)[], half: HalfLook | null, pace: Pace): Promise<Looked> {
+    const { index, scrubLimits } = this.#deps;
     const [suspects, whole]: [Suspect[], StoredItem[]] = [[], []];
-    let [last, read]: [StoredItem | null, number] = [null, 0];
+    const looked = { last: null as StoredItem | null, half: null as HalfLook | null, again: 0 };
+    let read = 0;
     for (const item of items) {
-      if (read >= pageBytes) break;
-      last = item;
-      const state = fileOf(item.holding);
-      if (state === null) continue;
-      const check = await this.#check(item, state, pace);
+      if (read >= scrubLimits.page) break;
+      looked.last = item;
+      const state = item === null ? null : fileOf(item.holding);
+      if (item === null || state === null) continue;
+      const check = await this.#check(item, state, half, pace);
       read += state.size;
+      looked.again += check.again;
+      looked.half = check.half;
       this.#deps.writer.assertUsable();
+      if (check.half !== null) break;
+      if (check.verdict === 'changing') continue;
+      const { found, identity } = check.verdict;
       const known = index.damage.get(item.path, item.id);
-      if (check.found === null) {
+      if (found === null) {
         if (known !== null) whole.push(item);
-      } else if (known === null) suspects.push({ ...item, found: check.found, identity: check.identity });
+      } else if (known === null) suspects.push({ ...item, found, identity });
     }
-    return { last, found: await this.#note(suspects, whole) };
+    return { ...looked, found: await this.#note(suspects, whole) };
   }
 
   /** Looks twice: what a cable or the memory garbled once is no damage. */
-  async #check(item: StoredItem, state: FileState, pace: Pace) {
-    const { disk, logger } = this.#deps;
-    const [base, name] = this.#placeOf(item);
-    const first = await checkContent(disk, base, name, state, pace);
-    if (first.found === null || first.found === 'missing') return first;
-    const second = await checkContent(disk, base, name, state, pace);
-    if (second.found === null)
-      logger.warn(
-        { path: displayPath(item.path), found: first.found },
-        'a file was read wrong once and right then',
-      );
-    return second;
-  }
-
-  async #isWhole(item: StoredItem, state: FileState): Promise<boolean> {
-    const [base, name] = this.#placeOf(item);
-    const check = await checkContent(this.#deps.disk, base, name, state, async () => {});
-    return check.found === null;
+  async #check(item: StoredItem, wanted: FileState, half: HalfLook | null, pace: Pace): Promise<LongCheck> {
+    const { disk, logger, scrubLimits } = this.#deps;
+    const [base, path] = this.#placeOf(item);
+    const isLong = half !== null || wanted.size >= scrubLimits.longFile;
+    const check = isLong
+      ? await checkLong({ disk, base, path, wanted, stretchBytes: scrubLimits.page }, half, pace)
+      : await checkTwice({ disk, base, path, wanted }, pace);
+    if (check.half !== null) return check;
+    const name = displayPath(item.path);
+    if (check.verdict === 'changing')
+      logger.warn({ path: name }, 'a file cannot be read through, because it is changed all the time');
+    else if (check.verdict.found === null && check.first !== null)
+      logger.warn({ path: name, found: check.first }, 'a file was read wrong once and right then');
+    return check;
   }
 
   /** Writes down what is damaged and what is whole again; gives what was damaged that nobody knew of. */
@@ -241,11 +279,11 @@ export class StoreScrub {
       const found = suspects.filter((suspect) => this.#isStill(suspect));
       const damaged = found.map((suspect) => {
         const aside = suspect.identity === null ? null : this.#asideName(suspect, opening.at, taken);
-        return entryOf(suspect, suspect.found, opening.at, aside);
+        return damageEntry(suspect, suspect.found, opening.at, aside);
       });
       const mended = whole.flatMap((item): DamageEntry[] => {
         const known = index.damage.get(item.path, item.id);
-        return known === null ? [] : [entryOf(item, null, opening.at, known.aside)];
+        return known === null ? [] : [damageEntry(item, null, opening.at, known.aside)];
       });
       if (damaged.length + mended.length === 0) return [];
       await writer.write(opening, [...damaged, ...mended], []);
@@ -273,7 +311,7 @@ export class StoreScrub {
       const bytes = await claim(contents);
       const opening = begin();
       const entries = contents.map((content) => ({
-        ...entryOf(content, null, opening.at, content.damage.aside),
+        ...damageEntry(content, null, opening.at, content.damage.aside),
         temp: content.temp,
       }));
       await writer.write(opening, entries, contents);
@@ -296,21 +334,10 @@ export class StoreScrub {
   }
 
   #isSameRow({ path, id, holding }: StoredItem): boolean {
-    const now = this.#itemOf({ path, id })?.holding;
+    const now = itemAt(this.#deps.index, { path, id })?.holding;
     const [before, after] = [fileOf(holding), now === undefined ? null : fileOf(now)];
     if (before === null || after === null) return false;
     return before.hash.equals(after.hash) && now?.receivedAt === holding.receivedAt;
-  }
-
-  #itemOf({ path, id }: Pick<Damage, 'path' | 'id'>): StoredItem | null {
-    const { index } = this.#deps;
-    if (id === null) {
-      const row = index.live(path);
-      return row === null ? null : { path, id, name: null, holding: row.holding };
-    }
-    const row = index.intervals.version(id);
-    if (row === null || row.replaced.name === null) return null;
-    return { path, id, name: row.replaced.name, holding: row.replaced.holding };
   }
 
   #asideName(item: StoredItem, at: number, taken: Set<string>): string {
@@ -353,19 +380,7 @@ export class StoreScrub {
   }
 }
 
-function entryOf(
-  { path, id, name }: StoredItem,
-  found: DamageKind | null,
-  foundAt: number,
-  aside: string | null,
-): DamageEntry {
-  return { type: 'damage', path, id, name, found, foundAt, aside, temp: null };
-}
-
-function recordOf({ path, holding }: StoredItem, state: FileState): FileRecord {
-  return { path, sequence: holding.sequence, replaces: holding.replaces, state };
-}
-
-function fileOf({ state }: Holding): FileState | null {
-  return state.kind === 'file' ? state : null;
+function pageOf<At>({ half, found, again }: Omit<Looked, 'last'>, at: At | null): ScrubPage<At> {
+  if (at === null) return { next: null, found, again };
+  return { next: half === null ? { behind: at } : { in: at, half }, found, again };
 }

@@ -1,6 +1,5 @@
 import { eventLoopUtilization } from 'node:perf_hooks';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { exposedCollector } from './garbage-collection.ts';
 
 const lookEveryMs = 15_000;
 /** A thread that worked less than this share of the time between two looks is idle. */
@@ -13,9 +12,7 @@ const growthBytesMin = 2 * 1024 * 1024;
  * wants more memory, and one that waits wants none: what a scan, a dump or a first copy left would stay for days.
  */
 export function giveBackIdleMemory(): void {
-  setFlagsFromString('--expose-gc');
-  const gc: unknown = runInNewContext('gc');
-  if (typeof gc !== 'function') return;
+  const gc = exposedCollector();
   let leftBytes = 0;
   let before = eventLoopUtilization();
   setInterval(() => {

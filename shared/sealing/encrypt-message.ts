@@ -1,11 +1,12 @@
 import { createCipheriv, createHash, randomBytes } from 'node:crypto';
 import { tagIntegrityProtected, tagLiteralData, tagModificationDetection } from './packet-header.ts';
+import { releaseMemory } from './released-memory.ts';
 
 const blockBytes = 16;
 const headerBytes = 6;
 const literalHeadBytes = 6;
 const digestBytes = 20;
-/** What is encrypted at once: each piece costs as much memory again until it is copied. */
+/** What is encrypted at once: each piece takes as much memory again until it is copied. */
 const pieceBytes = 128 * 1024;
 
 /** Gives the room of so many bytes into which a message is written; it may be used again once that is done with. */
@@ -51,7 +52,9 @@ export function encryptMessage(
   const cipher = createCipheriv('aes-256-cfb', sessionKey, Buffer.alloc(blockBytes));
   for (const part of [...clear, digest.digest()]) {
     for (let from = 0; from < part.length; from += pieceBytes) {
-      put(cipher.update(part.subarray(from, from + pieceBytes)));
+      const encrypted = cipher.update(part.subarray(from, from + pieceBytes));
+      put(encrypted);
+      releaseMemory(encrypted);
     }
   }
   put(cipher.final());

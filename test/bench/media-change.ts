@@ -82,7 +82,6 @@ async function runMediaChange(context: BenchmarkContext, runs: number): Promise<
   try {
     const pair = await SealedPair.start(path.join(directory, 'mastokeep'), [], {
       countLink: true,
-      compiled: true,
     });
     closing.push(async () => pair.stop());
     say('the first copies');

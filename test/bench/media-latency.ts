@@ -53,7 +53,6 @@ async function runMediaLatency(context: BenchmarkContext, plan: Plan): Promise<B
     const sealed = [{ id: 'postgres', source: ['--postgres', database.connection()] }];
     const pair = await SealedPair.start(path.join(directory, 'mastokeep'), sealed, {
       countLink: false,
-      compiled: true,
     });
     closing.push(async () => pair.stop());
     say('the first copy of the tree, and the first dump');

@@ -38,7 +38,7 @@ async function measureDumps({ directory, seed, say }: BenchmarkContext, size: nu
     await database.churn(1);
     const dump = new DatabaseDump(path.join(place, 'hour.dump'), database);
     const dumpBytes = await dump.make();
-    const options = { countLink: true, compiled: true };
+    const options = { countLink: true };
     const pair = await SealedPair.start(path.join(place, 'mastokeep'), [dump.asCommand], options);
     try {
       say(`a first dump of ${(dumpBytes / 1e6).toFixed(0)} MB`);

@@ -51,7 +51,7 @@ async function measureFolder({ directory, say }: BenchmarkContext, files: number
   const root = path.join(place, 'media');
   fs.mkdirSync(root, { recursive: true });
   fs.writeFileSync(path.join(root, 'first'), 'first');
-  const pair = await SealedPair.start(path.join(place, 'mastokeep'), [], { countLink: true, compiled: true });
+  const pair = await SealedPair.start(path.join(place, 'mastokeep'), [], { countLink: true });
   try {
     await pair.addMirror('media', root);
     await pair.receiver.stop();

@@ -48,19 +48,19 @@ export class SealedPair {
   static async start(
     directory: string,
     folders: readonly SealedFolderPlan[],
-    options: { countLink: boolean; compiled?: boolean },
+    { countLink, compiled = true }: { countLink: boolean; compiled?: boolean },
   ): Promise<SealedPair> {
     fs.mkdirSync(directory);
     const pair = new SealedPair(directory);
-    if (options.compiled === true) {
+    if (compiled) {
       compilePrograms();
       for (const device of [pair.agent, pair.receiver]) device.compiled = true;
     }
     // As in the units of README.md.
-    const compiled = process.env['NODE_COMPILE_CACHE'] ?? path.join(directory, 'compiled');
-    const env = { NODE_COMPILE_CACHE: compiled, MALLOC_ARENA_MAX: '2' };
+    const cache = process.env['NODE_COMPILE_CACHE'] ?? path.join(directory, 'compiled');
+    const env = { NODE_COMPILE_CACHE: cache, MALLOC_ARENA_MAX: '2' };
     for (const device of [pair.agent, pair.receiver]) device.env = env;
-    await pair.#setUp(folders, options.countLink);
+    await pair.#setUp(folders, countLink);
     await Promise.all([pair.agent.start(), pair.receiver.start()]);
     await pair.receiver.must(['join', await pair.agent.invite()]);
     return pair;

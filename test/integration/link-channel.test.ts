@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
+import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
@@ -11,6 +12,7 @@ import { linkAlpn, subprotocol } from '../../shared/link/tls-peer.ts';
 import { LinkDevices, patient } from '../support/link-devices.ts';
 import { connectTls, credentials } from '../support/raw-client.ts';
 import { TcpRelay } from '../support/tcp-relay.ts';
+import { until } from '../support/until.ts';
 
 const devices = new LinkDevices();
 const relays: TcpRelay[] = [];
@@ -51,6 +53,22 @@ describe('a channel', () => {
     const { agent, receiver, served, dialled } = await startPair();
     expect(deviceIdOfKey(dialled.peerKey)).toBe(agent.identity.deviceId);
     expect(deviceIdOfKey(served.peerKey)).toBe(receiver.identity.deviceId);
+  });
+
+  it('collects the garbage of what it receives every 8 MiB', async () => {
+    const { served, dialled } = await startPair();
+    let collections = 0;
+    const observer = new PerformanceObserver((list) => {
+      for (const entry of list.getEntries() as (PerformanceEntry & { detail: { flags: number } })[]) {
+        if ((entry.detail.flags & constants.NODE_PERFORMANCE_GC_FLAGS_FORCED) !== 0) collections += 1;
+      }
+    });
+    observer.observe({ entryTypes: ['gc'] });
+    for (let sent = 0; sent < 32; sent += 1) {
+      await Promise.all([served.send(Buffer.alloc(MiB)), dialled.receive()]);
+    }
+    await until('the last collection is told', () => collections === 4);
+    observer.disconnect();
   });
 
   it('carries messages whole, in order and unchanged, both ways', async () => {

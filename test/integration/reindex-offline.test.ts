@@ -1,8 +1,10 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
+import { formatReindexed } from '../../receiver/cli/reindex-command.ts';
 import { createScrubber } from '../../receiver/create-scrubber.ts';
 import { PointBooks } from '../../receiver/point-books.ts';
+import { reindexCopies } from '../../receiver/reindex-copies.ts';
 import type { ReceiverCommands } from '../../receiver/receiver-commands.ts';
 import { sealedAgentId } from '../support/sealed-store-fixture.ts';
 import { defaultScrubOptions } from '../../receiver/scrub/scrub-state.ts';
@@ -53,6 +55,21 @@ it('says what is wrong with a folder that is there and cannot be opened', async 
   await expect(offline(async (commands) => commands.reindex({}))).rejects.toMatchObject({
     code: 'HOME_INVALID',
   });
+});
+
+it('names the folders that are there and closed, and makes the others anew', async () => {
+  const copies = receiverCopies(scratch);
+  const withoutSession = async (_: unknown, action: () => Promise<void>): Promise<void> => action();
+  await copies.open(sealedAgentId, 'media');
+  const done = await reindexCopies(copies, withoutSession);
+  expect(done.folders.map(({ id }) => id)).toEqual(['media']);
+  expect(done.closed).toEqual([{ agent: sealedAgentId, id: 'dumps' }]);
+  expect(formatReindexed(done).at(-1)).toContain('folder dumps of agent');
+  expect(formatReindexed({ ...done, folders: [] })).toHaveLength(1);
+  await copies.open(sealedAgentId, 'dumps');
+  expect(await reindexCopies(copies, withoutSession)).toMatchObject({ closed: [] });
+  expect(formatReindexed({ folders: [], closed: [] })).toEqual(['nothing is held yet']);
+  await copies.close();
 });
 
 it('does not call everything read through while a folder is closed', async () => {

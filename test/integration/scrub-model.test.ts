@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import fc from 'fast-check';
 import Database from 'better-sqlite3';
 import { expect, it } from 'vitest';
+import type { ScrubPosition } from '../../receiver/scrub/scrub-position.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
@@ -71,11 +72,15 @@ class Bench {
   readonly #alive = new Map<string, string>();
   readonly strangers = new Set<string>();
   #now = 1_800_000_000_000;
-  #at: string | null = null;
+  #at: ScrubPosition | null = null;
   found = 0;
 
   constructor() {
-    const options = { retention: { kind: 'points' as const, floorDays: 3 }, journalSegmentBytesMax: 4000 };
+    const options = {
+      retention: { kind: 'points' as const, floorDays: 3 },
+      journalSegmentBytesMax: 4000,
+      scrubLimits: { longFile: 10, page: 5 },
+    };
     this.#fixture = storeFixture(this.directory, { now: () => this.#now }, options);
   }
 
@@ -121,7 +126,7 @@ class Bench {
         await this.step(false);
         return;
       case 'repair':
-        await subjectOf(this.open).repair();
+        await subjectOf(this.open).repair(async () => {});
         return;
       case 'flip':
       case 'cut':
@@ -141,7 +146,7 @@ class Bench {
 
   /** With an agent that gives what it has. */
   async repair(): Promise<void> {
-    await subjectOf(this.open, this.#options(true)).repair();
+    await subjectOf(this.open, this.#options(true)).repair(async () => {});
   }
 
   async scrubAll(asks: boolean) {

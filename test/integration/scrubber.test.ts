@@ -2,12 +2,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { ScrubMemory } from '../../receiver/scrub/scrub-memory.ts';
+import type { ScrubPosition } from '../../receiver/scrub/scrub-position.ts';
 import { defaultScrubOptions, type ScrubOptions } from '../../receiver/scrub/scrub-state.ts';
 import type { ScrubSubject } from '../../receiver/scrub/scrub-subject.ts';
 import { Scrubber } from '../../receiver/scrub/scrubber.ts';
 import { AlarmBoard } from '../../shared/alarm-board.ts';
 import { CodedError } from '../../shared/errors/coded-error.ts';
-import { silentLogger } from '../../shared/io/logger.ts';
+import { silentLogger, type Logger } from '../../shared/io/logger.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { until } from '../support/until.ts';
 
@@ -44,7 +45,7 @@ class FakeSubject implements ScrubSubject {
     return this.#count * mebibyte;
   }
 
-  async read(at: string | null, pace: (bytes: number) => Promise<void>) {
+  async read(at: ScrubPosition | null, pace: (bytes: number) => Promise<void>) {
     if (this.failures > 0) {
       this.failures -= 1;
       throw new CodedError('DISK_FAILED', 'the disk is out of order');
@@ -53,10 +54,17 @@ class FakeSubject implements ScrubSubject {
     await pace(mebibyte);
     this.pieces.push(piece);
     const next = piece + 1 < this.#count ? String(piece + 1) : null;
-    return { next, found: this.rotten.splice(0), repaired: 0, lacksRoom: null, extras: this.strangers };
+    return {
+      next,
+      found: this.rotten.splice(0),
+      repaired: 0,
+      lacksRoom: null,
+      extras: this.strangers,
+      again: 0,
+    };
   }
 
-  async repair(): Promise<number> {
+  async repair(_between: () => Promise<void>): Promise<number> {
     if (this.isFull) throw new CodedError('QUOTA_REACHED', 'the quota is used up');
     if (!this.mendable) return 0;
     const mended = this.damaged;
@@ -75,6 +83,7 @@ class FakeSubject implements ScrubSubject {
 
 let file: string;
 let alarms: AlarmBoard;
+let logger: Logger;
 let now: number;
 let isHere: boolean;
 let isPartHidden: boolean;
@@ -86,6 +95,7 @@ beforeEach(() => {
   now = 1_800_000_000_000;
   isHere = true;
   isPartHidden = false;
+  logger = silentLogger;
   alarms = new AlarmBoard({ logger: silentLogger, now: () => now });
   subjects = [new FakeSubject('one', 3), new FakeSubject('two', 2)];
 });
@@ -103,7 +113,7 @@ function start(delayMs = longMs, options: ScrubOptions = defaultScrubOptions): S
       isHere: () => isHere,
       isPartHidden: () => isPartHidden,
       alarms,
-      logger: silentLogger,
+      logger,
       onStop: () => {},
       ...clocks,
     },
@@ -138,7 +148,7 @@ it('gives others a turn between two steps that read nothing', async () => {
   endless.read = async () => {
     steps += 1;
     const next = turns > 3 || steps > 1_000_000 ? null : 'on';
-    return { next, found: [], repaired: 0, lacksRoom: null, extras: [] };
+    return { next, found: [], repaired: 0, lacksRoom: null, extras: [], again: 0 };
   };
   subjects = [endless];
   const scrubber = start(0);
@@ -215,6 +225,58 @@ it('stays where it is when a command is interrupted', async () => {
   expect(scrubber.status().coveredAt).toBeNull();
   await scrubber.run({ all: false }, never);
   expect(subjects[1]?.pieces).toEqual([0, 1]);
+});
+
+it('ends a command with an error when the program stops before everything was read', async () => {
+  const scrubber = start();
+  const [one] = subjects;
+  if (one === undefined) throw new Error('no subject');
+  const read = one.read.bind(one);
+  one.read = async (at, pace) => {
+    if (at === '1') void scrubber.stop();
+    return read(at, pace);
+  };
+  await expect(scrubber.run({ all: false }, never)).rejects.toMatchObject({ code: 'NOT_RUNNING' });
+  await scrubber.stop();
+  await expect(scrubber.run({ all: false }, never)).rejects.toMatchObject({ code: 'NOT_RUNNING' });
+  one.read = read;
+  expect(await start().run({ all: false }, never)).toMatchObject({ readBytes: 5 * mebibyte });
+  expect(readOf()).toEqual([
+    [0, 1, 2],
+    [0, 1],
+  ]);
+});
+
+it('ends a repair that reads long when the program stops', async () => {
+  const warnings: unknown[] = [];
+  logger = Object.assign(Object.create(silentLogger) as Logger, {
+    warn: (fields: unknown) => warnings.push(fields),
+  });
+  const scrubber = start();
+  const [one] = subjects;
+  if (one === undefined) throw new Error('no subject');
+  one.repair = async (between) => {
+    void scrubber.stop();
+    for (;;) await between();
+  };
+  await expect(scrubber.run({ all: false }, never)).rejects.toMatchObject({ code: 'NOT_RUNNING' });
+  expect(readOf()).toEqual([[], []]);
+  expect(warnings).toEqual([]);
+});
+
+it('counts what a step read that failed once only', async () => {
+  const [one] = subjects;
+  if (one === undefined) throw new Error('no subject');
+  const read = one.read.bind(one);
+  let failures = 2;
+  one.read = async (at, pace) => {
+    const step = await read(at, pace);
+    if (at !== '1' || failures === 0) return step;
+    failures -= 1;
+    throw new CodedError('DISK_FAILED', 'the disk is out of order');
+  };
+  expect(await start().run({ all: false }, never)).toMatchObject({ readBytes: 5 * mebibyte, skipped: false });
+  expect(one.pieces).toEqual([0, 1, 1, 1, 2]);
 });
 
 it('does not let a command wait for a slow step', async () => {

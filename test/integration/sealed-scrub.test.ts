@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { SealedStore } from '../../receiver/store/sealed-store.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import { allVersionsKept } from '../support/kept-history.ts';
+import { RottingDisk } from '../support/long-scrub-bench.ts';
 import { scrubPass, subjectOf, type PassOptions } from '../support/scrub-store.ts';
 import {
   packObject,
@@ -79,6 +80,22 @@ it.each([
   expect(await pass()).toMatchObject({ found: 0, extras: [], books: [] });
 });
 
+it('reads long packs in stretches, and finds damage in them', async () => {
+  await store.close();
+  const rotting = new RottingDisk(() => fixture.root);
+  const { disk } = rotting;
+  fixture = sealedStoreFixture(directory, { disk }, { scrubLimits: { longFile: 200, page: 64 } });
+  store = await fixture.open();
+  const c = packObject('c');
+  await feed.send([c]);
+  const { steps } = await pass();
+  const inStretches = Math.ceil(c.content.length / 64) - 1;
+  expect(steps).toBeGreaterThan(inStretches);
+  rotting.rot.set(c.path, { wrongAt: [c.content.length - 1] });
+  expect(await pass()).toMatchObject({ found: 1 });
+  expect(store.missingPacks()).toEqual([sha256(c.content)]);
+});
+
 it('reports a damaged pack that no version needs yet, also after a restart', async () => {
   const c = packObject('c');
   await feed.send([c]);
@@ -117,7 +134,7 @@ it.each([
   if (record === undefined) throw new Error('nothing was asked for');
   expect(store.need(record)).toBe('fetch');
   store.stage(sha256(object.content), object.content);
-  expect(await subjectOf(store).repair()).toBe(1);
+  expect(await subjectOf(store).repair(async () => {})).toBe(1);
   expect(versions()).toEqual([
     [1, true],
     [2, true],

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ScrubInterrupted } from '../../receiver/scrub/scrub-subject.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { isCoded } from '../../shared/errors/coded-error.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
@@ -8,6 +9,7 @@ import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
 import { faultyDisk } from '../support/faulty-disk.ts';
 import { keptHistory } from '../support/kept-history.ts';
+import { RottingDisk } from '../support/long-scrub-bench.ts';
 import { scrubPass, subjectOf, type PassOptions } from '../support/scrub-store.ts';
 import { FeedFake, fileState, indexA, readTree, sha256, storeFixture } from '../support/store-fixture.ts';
 import { removeDatabase } from '../support/store-harness.ts';
@@ -101,7 +103,7 @@ describe('a current file', () => {
       expect(damaged()).toEqual([['b', true, found]]);
       expect(await pass()).toMatchObject({ found: 0, books: [] });
       served['b'] = 'first b';
-      expect(await subjectOf(store, { fetchAgain }).repair()).toBe(1);
+      expect(await subjectOf(store, { fetchAgain }).repair(async () => {})).toBe(1);
       expect(fs.readFileSync(current('b'), 'utf8')).toBe('first b');
       expect(damaged()).toEqual([]);
       expect(await pass()).toMatchObject({ found: 0, extras: [], books: [] });
@@ -115,7 +117,7 @@ describe('a current file', () => {
     expect(fs.readFileSync(`${fixture.root}/damaged/${asides()[0]}`, 'utf8')).toBe('firsT b');
     served['b'] = 'first b';
     await pass();
-    await subjectOf(store, { fetchAgain }).repair();
+    await subjectOf(store, { fetchAgain }).repair(async () => {});
     expect(asides()).toEqual([]);
   });
 
@@ -145,8 +147,40 @@ describe('a current file', () => {
     fs.rmSync(current('b'));
     await pass();
     fs.writeFileSync(current('b'), 'first b');
-    await subjectOf(store).repair();
+    await subjectOf(store).repair(async () => {});
     expect(damaged()).toEqual([]);
+  });
+
+  it('that was put back wrong by hand is read once, and again when it has been changed', async () => {
+    await store.close();
+    const rotting = new RottingDisk(() => fixture.root);
+    store = await storeFixture(directory, { disk: rotting.disk }).open();
+    fs.rmSync(current('b'));
+    await pass();
+    const repair = async (): Promise<number> => subjectOf(store).repair(async () => {});
+    fs.writeFileSync(current('b'), 'firsT b');
+    fs.utimesSync(current('b'), 1, 1);
+    expect([await repair(), await repair(), rotting.takeRead('current/b')]).toEqual([0, 0, 'firsT b'.length]);
+    fs.writeFileSync(current('b'), 'first b');
+    fs.utimesSync(current('b'), 1, 2);
+    expect(await repair()).toBe(1);
+    expect(damaged()).toEqual([]);
+  });
+
+  it('that somebody has put back stops being read when the scrub has to end, and what was found counts', async () => {
+    fs.rmSync(current('b'));
+    await pass();
+    fs.writeFileSync(current('b'), 'first b');
+    fs.writeFileSync(current('same'), 'twicE');
+    const interrupt = async (): Promise<never> => {
+      throw new ScrubInterrupted();
+    };
+    await expect(subjectOf(store).repair(interrupt)).rejects.toThrow(ScrubInterrupted);
+    const pace = async (bytes: number): Promise<void> => (bytes === 0 ? interrupt() : undefined);
+    const { found, next } = await subjectOf(store).read('files:d/same', pace);
+    expect(found).toEqual(['same (changed)']);
+    expect(next).toBe('files:same');
+    expect(damaged().map(([path]) => path)).toEqual(['b', 'same']);
   });
 
   it('that the disk refuses to read is damaged, while the others are read', async () => {

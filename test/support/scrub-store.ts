@@ -1,4 +1,5 @@
 import { FolderSubject } from '../../receiver/scrub/folder-subject.ts';
+import type { ScrubPosition } from '../../receiver/scrub/scrub-position.ts';
 import type { ScrubStep } from '../../receiver/scrub/scrub-subject.ts';
 import { checkBooks } from '../../receiver/store/books-check.ts';
 import type { StoreScrub } from '../../receiver/store/store-scrub.ts';
@@ -19,7 +20,7 @@ export type PassOptions = {
   fetchAgain?: (records: readonly FileRecord[]) => Promise<boolean>;
   rebuild?: () => Promise<unknown>;
   /** Called before each step, with where it stands. */
-  beforeStep?: (at: string | null) => Promise<void>;
+  beforeStep?: (at: ScrubPosition | null) => Promise<void>;
   /** Called between two pieces that are read. */
   pace?: () => Promise<void>;
 };
@@ -27,7 +28,7 @@ export type PassOptions = {
 /** One whole pass over a store, in this process. `store` is asked for anew at each step. */
 export async function scrubPass(store: () => Scrubbed, options: PassOptions = {}): Promise<PassResult> {
   const total: PassResult = { found: 0, repaired: 0, extras: [], steps: 0, books: [] };
-  for (let at: string | null = null; ;) {
+  for (let at: ScrubPosition | null = null; ;) {
     await options.beforeStep?.(at);
     const step: ScrubStep = await subjectOf(store(), options, total.books).read(
       at,

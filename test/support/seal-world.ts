@@ -211,7 +211,7 @@ export class SealWorld {
   }
 
   async #makeRoom(bytes: number): Promise<void> {
-    await this.#bound.waitForRoom(bytes, new AbortController().signal);
+    await this.#bound.waitForRoom(() => bytes, new AbortController().signal);
     for (const { receiverId, passedOver } of this.#keeper.receivers()) {
       if (passedOver) this.#passedOver.add(receiverId);
     }

@@ -38,7 +38,11 @@ afterEach(() => {
 });
 
 /** Pulls all the time until `work` has ended; gives the largest spool that was seen. */
-async function pullingDuring(receivers: HeldObjects[], work: Promise<unknown>): Promise<number> {
+async function pullingDuring(
+  receivers: HeldObjects[],
+  work: Promise<unknown>,
+  from = bench,
+): Promise<number> {
   let largest = 0;
   const state = { done: false };
   const ended = work.finally(() => {
@@ -48,8 +52,8 @@ async function pullingDuring(receivers: HeldObjects[], work: Promise<unknown>): 
   while (!state.done) {
     await new Promise((resolve) => setTimeout(resolve, 20));
     if (state.done) break;
-    largest = Math.max(largest, bench.sealed.keeper.spoolBytes());
-    for (const receiver of receivers) receiver.pull(bench.feed, 1);
+    largest = Math.max(largest, from.sealed.keeper.spoolBytes());
+    for (const receiver of receivers) receiver.pull(from.feed, 1);
   }
   await ended;
   return largest;
@@ -69,6 +73,32 @@ it('lets a first dump five times the spool flow through, to a receiver that pull
   expect(largest).toBeLessThanOrEqual(spoolBytesMax);
   held.pull(bench.feed);
   expect((await read(held)).files.get('database.dump')?.equals(content)).toBe(true);
+});
+
+it('lets a first dump flow through a spool with room for one pack, and says so where there is none for it', async () => {
+  const made = async (name: string, bytesMax: number, waitMsMax: number): Promise<SealedBench> => {
+    fs.mkdirSync(path.join(home, name));
+    const spool = { bytesMax, waitMsMax };
+    return SealedBench.create(path.join(home, name), [key.recipient], { packBytesMax: mib, spool });
+  };
+  const content = seededBytes('narrow', 5 * mib);
+  const narrow = await made('narrow', 1.5 * mib, 200_000);
+  try {
+    const held = new HeldObjects('receiver');
+    await pullingDuring([held], narrow.dump(content), narrow);
+    expect(held.files.size).toBeGreaterThan(5);
+  } finally {
+    narrow.close();
+  }
+  const tooNarrow = await made('too-narrow', mib / 2, 0);
+  try {
+    await expect(tooNarrow.dump(content)).rejects.toMatchObject({
+      code: 'SPOOL_FULL',
+      message: expect.stringMatching(/^the spool may have 524288 bytes, and one pack needs \d+$/) as string,
+    });
+  } finally {
+    tooNarrow.close();
+  }
 });
 
 it('fails with an alarm when nobody takes anything, and keeps what is sealed for the next run', async () => {

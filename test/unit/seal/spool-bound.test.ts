@@ -40,7 +40,7 @@ it('lets a dump wait for room for ten minutes, then fails it', async () => {
     looks += 1;
   });
   bound.add(full);
-  await expect(bound.waitForRoom(1, never)).rejects.toMatchObject({ code: 'SPOOL_FULL' });
+  await expect(bound.waitForRoom(() => 1, never)).rejects.toMatchObject({ code: 'SPOOL_FULL' });
   expect(looks).toBe(2);
 });
 
@@ -59,6 +59,6 @@ it('lets a dump go on as soon as there is room', async () => {
       if (looks === 2) bytes.spool = 99;
     }),
   );
-  await bound.waitForRoom(1, never);
+  await bound.waitForRoom(() => 1, never);
   expect(looks).toBe(2);
 });
