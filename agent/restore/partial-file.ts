@@ -5,27 +5,41 @@ import { crashPoint } from '../../shared/io/crash-point.ts';
 
 const read = promisify(fs.read);
 const write = promisify(fs.write);
+const fdatasync = promisify(fs.fdatasync);
 const pieceBytes = 1024 * 1024;
 /** Less is written at once: that takes less than to have another thread do it. */
 const syncBytesMax = 128 * 1024;
+/** So much is given to the disk at a time while more comes: the restore ends with everything on it, and waits the less then. */
+const unsyncedBytesMax = 32 * 1024 * 1024;
 
 /** A large file on its way: a temporary file that is filled by ranges in any order and outlives the run. */
 export class PartialFile {
   readonly fd: number;
   readonly #sizeBytes: number;
   readonly #onClose: () => void;
+  readonly #sync: (fd: number) => Promise<void>;
   /** Of everything up to `hashedBytes`: it follows ranges that come in order, and catches up with those that came early. */
   #hash: Hash = createHash('sha256');
   #hashedBytes = 0;
   /** Ranges above that were written or read already: where each ends, by its begin. */
   readonly #early = new Map<number, number>();
   #closed = false;
+  #unsyncedBytes = 0;
+  /** What the disk is writing now. */
+  #syncing: Promise<void> | null = null;
+  #syncError: Error | null = null;
 
-  /** Takes over `fd`, open for reading and writing. */
-  constructor(fd: number, sizeBytes: number, onClose: () => void) {
+  /** Takes over `fd`, open for reading and writing. `sync`: resolves when what was written is on the disk. */
+  constructor(
+    fd: number,
+    sizeBytes: number,
+    onClose: () => void,
+    sync: (fd: number) => Promise<void> = fdatasync,
+  ) {
     this.fd = fd;
     this.#sizeBytes = sizeBytes;
     this.#onClose = onClose;
+    this.#sync = sync;
   }
 
   /** Bytes that an earlier run left, not verified. */
@@ -36,6 +50,7 @@ export class PartialFile {
   /** Resolves when the kernel has the bytes, which must stay as they are until then. No other write of that range is under way. */
   async write(offset: number, bytes: Uint8Array): Promise<void> {
     await this.#write(offset, bytes);
+    this.#syncWhereMuchWaits(bytes.length);
     crashPoint('restore.part-written');
   }
 
@@ -46,18 +61,39 @@ export class PartialFile {
     return bytes;
   }
 
-  /** Cuts what is too long and compares the SHA-256 of the whole. */
+  /** Cuts what is too long and compares the SHA-256 of the whole. @throws a system error where the disk did not take it */
   async verify(hash: Buffer): Promise<boolean> {
+    await this.#syncing;
+    if (this.#syncError !== null) throw this.#syncError;
     if (this.bytesThere !== this.#sizeBytes) fs.ftruncateSync(this.fd, this.#sizeBytes);
     if (this.#hashedBytes === this.#sizeBytes) return this.#hash.copy().digest().equals(hash);
     return (await hashFile(this.fd)).equals(hash);
   }
 
+  /** What the disk is writing is waited for first, in the background. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (this.#syncing === null) this.#closeNow();
+    else void this.#syncing.then(() => this.#closeNow());
+  }
+
+  #closeNow(): void {
     fs.closeSync(this.fd);
     this.#onClose();
+  }
+
+  #syncWhereMuchWaits(bytes: number): void {
+    this.#unsyncedBytes += bytes;
+    if (this.#unsyncedBytes < unsyncedBytesMax || this.#syncing !== null) return;
+    this.#unsyncedBytes = 0;
+    this.#syncing = this.#sync(this.fd)
+      .catch((error: Error) => {
+        this.#syncError ??= error;
+      })
+      .finally(() => {
+        this.#syncing = null;
+      });
   }
 
   async #write(offset: number, bytes: Uint8Array): Promise<void> {

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { MastodonTree } from '../support/mastodon-tree.ts';
 import { makeOddFiles } from '../support/odd-files.ts';
 import { compareTrees } from '../support/tree-compare.ts';
+import { until } from '../support/until.ts';
 
 const demo = path.resolve(import.meta.dirname, '../demo/main.ts');
 
@@ -17,7 +18,8 @@ beforeEach(() => {
   directory = fs.mkdtempSync(path.join(os.tmpdir(), 'mastokeep-demo-test-'));
 });
 
-afterEach(() => {
+afterEach(async () => {
+  await untilEnded();
   fs.rmSync(directory, { recursive: true, force: true });
 });
 
@@ -30,8 +32,7 @@ it('shows the main job with a sample tree and a sealed dump, and ends everything
   expect(stdout).toMatch(/the same bytes as before its deletion/);
   expect(stdout).toMatch(/rm -rf \S+mastokeep-demo-/);
   expect(stdout).not.toContain('\u001B');
-  // A killed process is not gone at once.
-  await expect.poll(() => processesOf(directory), { timeout: 10_000 }).toEqual([]);
+  await untilEnded();
 });
 
 it('does the same with a directory of the user, which it only reads', async () => {
@@ -72,8 +73,7 @@ it('ends its programs when it is interrupted', async () => {
   child.kill('SIGINT');
   const [code] = (await once(child, 'exit')) as [number];
   expect(code).toBe(130);
-  // A killed process is not gone at once.
-  await expect.poll(() => processesOf(directory), { timeout: 10_000 }).toEqual([]);
+  await untilEnded();
 });
 
 it('ends its programs when nobody reads what it says any more', async () => {
@@ -81,8 +81,7 @@ it('ends its programs when nobody reads what it says any more', async () => {
   await saidBy(child.stdout, 'two processes');
   child.stdout.destroy();
   await once(child, 'exit');
-  // A killed process is not gone at once.
-  await expect.poll(() => processesOf(directory), { timeout: 10_000 }).toEqual([]);
+  await untilEnded();
 });
 
 async function saidBy(stdout: Readable, text: string): Promise<void> {
@@ -106,6 +105,12 @@ async function runDemo(args: readonly string[]): Promise<{ code: number; stdout:
     once(child, 'close') as Promise<[number]>,
   ]);
   return { code, stdout: stdout.join(''), stderr: stderr.join('') };
+}
+
+/** Of all that names the directory: a killed process is not gone at once. */
+async function untilEnded(): Promise<void> {
+  const left = (): string[] => processesOf(directory);
+  await until('its programs ended', () => left().length === 0, { explain: () => left().join('\n') });
 }
 
 /** Processes whose command line names the directory. */

@@ -139,7 +139,8 @@ it('tells the state of an agent and of a receiver, of mirror and of sealed folde
 
   const agent = await json(agentStatus, bench.agent, ['status']);
   const [media, secrets] = agent.folders;
-  expect([media?.id, media?.kind, media?.files, media?.state]).toEqual(['media', 'mirror', files, 'idle']);
+  expect([media?.id, media?.kind, media?.files]).toEqual(['media', 'mirror', files]);
+  expect(media?.state).toMatch(/^(idle|scanning)$/);
   expect([secrets?.id, secrets?.kind]).toEqual(['secrets', 'sealed']);
   expect([media?.lastScanAt, secrets?.lastVersionAt]).not.toContain(null);
   expect(agent.receivers).toMatchObject([{ deviceId: await bench.receiver.id(), connected: true }]);

@@ -153,7 +153,8 @@ it('reindexes while it receives: what was under way goes on, and nobody is alarm
   await settled;
   proxy.bytesPerSecond = Number.POSITIVE_INFINITY;
   expectSameTrees();
-  const lines = daemon.stderr.slice(loggedBefore).trimEnd().split('\n');
+  // the last line may be half there
+  const lines = daemon.stderr.slice(loggedBefore).split('\n').slice(0, -1);
   const levels = new Set(lines.map((line) => (JSON.parse(line) as { level: string }).level));
   expect([levels.has('info'), levels.has('error')], lines.join('\n')).toEqual([true, false]);
 });

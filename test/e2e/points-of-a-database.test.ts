@@ -72,11 +72,11 @@ async function listPoints(): Promise<Listed[]> {
 /** A point that is made while the receiver is away: what is gone before it is back never comes. */
 async function pointOfStarved(): Promise<string> {
   await sealed.bench.receiver.kill();
-  const [away, came] = [Date.now(), rows.lives.size];
+  const [away, came] = [rows.time.now(), rows.lives.size];
   // so that many of them are announced
   await until('files came meanwhile', () => rows.lives.size >= came + filesBetween);
   const stdout = await sealed.bench.agent.must(['dump', '--pin', 'starved']);
-  const made = Date.now();
+  const made = rows.time.now();
   const lost = (): number =>
     [...rows.lives.values()].filter(({ born, died }) => born > away && died !== null && died > made).length;
   await until('some of them are gone', () => lost() >= 20);

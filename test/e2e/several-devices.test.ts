@@ -32,7 +32,7 @@ it('keeps two agents on one receiver apart, also where they have the same paths 
   await second.start();
   await bench.receiver.must(['join', await second.invite()]);
   await bench.settled();
-  await second.must(['wait', '--timeout', '60']);
+  await second.must(['wait', '--timeout', '300']);
 
   const secondId = await second.id();
   const secondCurrent = currentDirectory(bench.data, secondId);
@@ -44,7 +44,7 @@ it('keeps two agents on one receiver apart, also where they have the same paths 
 
   // What one deletes does not touch the other.
   for (const attachment of secondTree.attachments.slice(0, 5)) secondTree.deleteAttachment(attachment);
-  await second.must(['wait', '--timeout', '60']);
+  await second.must(['wait', '--timeout', '300']);
   expect(formatDifferences(compareTrees(bench.source, bench.current, asStored).differences)).toBe('');
 
   // A restore grant for one reads nothing of the other, and says so where two are possible.
@@ -92,7 +92,10 @@ it('refuses more than the quota, tells both sides, evicts nothing, and goes on w
   await bench.receiver.start();
   await bench.settled();
   expect(formatDifferences(compareTrees(bench.source, bench.current, asStored).differences)).toBe('');
-  expect(alarmCodes(await bench.agent.status())).not.toContain('QUOTA_REACHED');
+  await until(
+    'the alarm of the agent is over',
+    async () => !alarmCodes(await bench.agent.status()).includes('QUOTA_REACHED'),
+  );
 });
 
 it('replicates to two receivers, and waits for as many copies as it is asked to', async () => {

@@ -88,7 +88,7 @@ it('a rebuilt server goes on with the data of the lost one: next to nothing is s
   expect(said).toContain(`device ${newId} goes on with the data of ${oldId}: media, secrets`);
   await rebuilt.start();
   await receiver.must(['join', await rebuilt.invite()]);
-  await rebuilt.must(['wait', '--timeout', '60']);
+  await rebuilt.must(['wait', '--timeout', '300']);
   const all = compareTrees(bench.source, bench.source).bytes;
   expect(all).toBeGreaterThan(4 * indexBytesMax);
   expect(proxy.bytes.down).toBeLessThan(indexBytesMax);

@@ -16,7 +16,6 @@ import { signRecord } from '../../shared/sealing/signed-record.ts';
 import { unpaced } from '../../shared/transfer/send-pace.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { HostileAgent } from '../support/hostile-agent.ts';
-import { until } from '../support/replication-bench.ts';
 import { ReceiverWorld } from '../support/receiver-world.ts';
 import { createTestKey, SealedBench, type TestKey } from '../support/sealed-bench.ts';
 import { versionObjects, type SealedObject } from '../support/sealed-store-fixture.ts';
@@ -24,6 +23,7 @@ import { seededBytes } from '../support/seeded-bytes.ts';
 import { fileState, readTree, sha256 } from '../support/store-fixture.ts';
 import { memoryDirectory } from '../support/temporary-directory.ts';
 import { unsealersOf } from '../support/unsealers-of.ts';
+import { until } from '../support/until.ts';
 
 // What is to hold: whatever somebody does who has taken over a server, with the agent's own key, the receiver gives back the
 // last point from before, complete, and gives nothing back to him.
@@ -133,18 +133,17 @@ async function dumpAndReplicate(dump: Buffer): Promise<string> {
     { programVersion: '0.0.0' },
   );
   const ended = serving.run();
-  await until(
-    () => feeds.every((feed) => feed.batchAfter(durableOf(feed.folderId, feed.indexId())) === null),
-    'everything is pulled',
+  await until('everything is pulled', () =>
+    feeds.every((feed) => feed.batchAfter(durableOf(feed.folderId, feed.indexId())) === null),
   );
   const id = addPoint();
   await until(
+    'the point',
     () =>
       world.points
         .opened(agentId)
         ?.list()
         .some((point) => point.id === id) === true,
-    'the point',
   );
   serving.stop();
   await ended;

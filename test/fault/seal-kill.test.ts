@@ -4,8 +4,10 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { generateKeyPair } from '../../shared/sealing/key-pair.ts';
 import { loadRecipients } from '../../shared/sealing/recipient.ts';
 import { openKeyUnsealer, type Unsealer } from '../../shared/sealing/unsealer.ts';
+import { ifThere } from '../support/if-there.ts';
 import { readVersion } from '../support/sealed-bench.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
+import { listFiles } from '../support/tree-compare.ts';
 import { until } from '../support/until.ts';
 import { Workbench } from '../support/workbench.ts';
 
@@ -41,18 +43,9 @@ const spool = (part: string): string[] => {
 
 /** Every file below a directory that holds the text, as it is. */
 function filesWith(directory: string, text: string): string[] {
-  return fs
-    .readdirSync(directory, { recursive: true, encoding: 'utf8' })
-    .filter((name) => contentOf(path.join(directory, name)).includes(text));
-}
-
-/** Empty for what is no file, or gone since it was listed. */
-function contentOf(file: string): Buffer {
-  try {
-    return fs.readFileSync(file);
-  } catch {
-    return Buffer.alloc(0);
-  }
+  return listFiles(directory)
+    .map((file) => file.path)
+    .filter((name) => ifThere(() => fs.readFileSync(path.join(directory, name)))?.includes(text));
 }
 
 async function readLatest() {
@@ -94,8 +87,8 @@ it('sends only the rest after the agent was killed in the middle of a dump, and 
 
   await bench.agent.start();
   const done = JSON.parse(
-    await bench.agent.must(['dump', '--wait-copies', '1', '--timeout', '120', '--json'], {
-      timeoutMs: 150_000,
+    await bench.agent.must(['dump', '--wait-copies', '1', '--timeout', '600', '--json'], {
+      timeoutMs: 660_000,
     }),
   ) as DumpOutput;
   expect(done.versions[0]).toMatchObject({ number: 1, plainBytes: content.length });
@@ -117,7 +110,7 @@ it('leaves nothing of the dump in clear on the server or the receiver', async ()
     expect(filesWith(bench.agent.home, marker)).toEqual([]);
   }, 500);
   try {
-    await bench.agent.must(['dump', '--wait-copies', '1', '--timeout', '200'], { timeoutMs: 220_000 });
+    await bench.agent.must(['dump', '--wait-copies', '1', '--timeout', '600'], { timeoutMs: 660_000 });
   } finally {
     clearInterval(watch);
   }

@@ -17,11 +17,11 @@ import { unpaced } from '../../shared/transfer/send-pace.ts';
 import { noPoints } from '../support/no-points.ts';
 import { createChannelPair } from '../support/channel-pair.ts';
 import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
-import { until } from '../support/replication-bench.ts';
 import { createTestKey, SealedBench } from '../support/sealed-bench.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { PointSigner } from '../support/point-fixture.ts';
 import { receiverCopies } from '../support/receiver-copies.ts';
+import { until } from '../support/until.ts';
 
 const agentId = parseDeviceId('GU77MKD-5E7SBZF-CEQDU57-IAKI47O-VFV4WZM-EFFAQGA-SSHTHTJ-HMCYJQM');
 let shiftMs = 0;
@@ -80,7 +80,7 @@ function serve(feed: FakeFolderFeed): void {
 
 async function failOnce(): Promise<void> {
   await connect().send(Buffer.from('no message at all'));
-  await until(() => alarms.list().length === 1, 'the alarm');
+  await until('the alarm', () => alarms.list().length === 1);
 }
 
 it('ends the alarm of a failed session at the first durable batch of the next', async () => {
@@ -89,7 +89,7 @@ it('ends the alarm of a failed session at the first durable batch of the next', 
   feed.write('a', 'content');
   feed.scan();
   serve(feed);
-  await until(() => sessions.lastDurableAt(agentId, 'media') !== null, 'the first batch');
+  await until('the first batch', () => sessions.lastDurableAt(agentId, 'media') !== null);
   expect(alarms.list()).toEqual([]);
 });
 
@@ -98,11 +98,11 @@ it('ends the alarm of a failed session where the next finds that nothing is miss
   feed.write('a', 'content');
   feed.scan();
   serve(feed);
-  await until(() => sessions.lastDurableAt(agentId, 'media') !== null, 'the first batch');
+  await until('the first batch', () => sessions.lastDurableAt(agentId, 'media') !== null);
   links.pop()?.close();
   await failOnce();
   serve(feed);
-  await until(() => alarms.list().length === 0, 'the alarm is over');
+  await until('the alarm is over', () => alarms.list().length === 0);
 });
 
 /** A folder whose 120 files have been here for two days when 100 of them vanish. */
@@ -111,7 +111,7 @@ async function bringAndRemove(): Promise<FakeFolderFeed> {
   for (let at = 0; at < 120; at += 1) feed.write(`file ${at}`, `content ${at}`);
   feed.scan();
   serve(feed);
-  await until(() => copies.foldersOf(agentId)[0]?.[1].position()?.sequence === 120, 'everything');
+  await until('everything', () => copies.foldersOf(agentId)[0]?.[1].position()?.sequence === 120);
   shiftMs += 48 * 3_600_000;
   for (let at = 0; at < 100; at += 1) feed.remove(`file ${at}`);
   return feed;
@@ -120,7 +120,7 @@ async function bringAndRemove(): Promise<FakeFolderFeed> {
 it('alarms as soon as a batch deletes most of the files', async () => {
   const feed = await bringAndRemove();
   feed.scan();
-  await until(() => alarms.list().length > 0, 'the alarm');
+  await until('the alarm', () => alarms.list().length > 0);
   expect(alarms.list()).toMatchObject([{ code: 'MASS_CHANGE' }]);
 });
 
@@ -131,7 +131,7 @@ it('alarms as soon as an index ends that names a sixth of the files', async () =
   feed.loseIndex();
   feed.scan();
   serve(feed);
-  await until(() => alarms.list().length > 0, 'the alarm');
+  await until('the alarm', () => alarms.list().length > 0);
   expect(alarms.list()).toMatchObject([{ code: 'MASS_CHANGE' }]);
 });
 
@@ -151,10 +151,10 @@ it('alarms as soon as a version comes that is sealed to other keys', async () =>
       { channel: agentSide, folders, points: noPoints, pace: unpaced, logger: silentLogger },
       { programVersion: '0.0.0' },
     ).run();
-    await until(() => {
+    await until(`version ${versions}`, () => {
       const [store] = copies.foldersOf(deviceId).map(([, one]) => one);
       return store?.kind === 'sealed' && store.usage().versions === versions;
-    }, `version ${versions}`);
+    });
     agentSide.close();
     await sessions.ended();
     agent.close();
@@ -171,7 +171,7 @@ it('tells a device that another one goes on with its data, takes nothing of it, 
   feed.write('a', 'content');
   feed.scan();
   serve(feed);
-  await until(() => sessions.lastDurableAt(agentId, 'media') !== null, 'the first batch');
+  await until('the first batch', () => sessions.lastDurableAt(agentId, 'media') !== null);
   links.pop()?.close();
   await sessions.ended();
   const next = new PointSigner().agent;
@@ -198,7 +198,7 @@ it('tells a device that another one goes on with its data, takes nothing of it, 
   links.push(agentSide);
   sessions.begin(receiverSide);
   void session(agentSide).run();
-  await until(() => files() === 2, 'the file of the device that goes on');
+  await until('the file of the device that goes on', () => files() === 2);
   expect(copies.agentIds()).toEqual([agentId]);
   expect(isSilentHeard).toBe(true);
 });

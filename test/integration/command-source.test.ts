@@ -7,6 +7,7 @@ import { CommandSource } from '../../agent/source/command-source.ts';
 import { processOutput } from '../../agent/source/source-process.ts';
 import { isCoded } from '../../shared/errors/coded-error.ts';
 import { takeEntries } from '../support/source-entries.ts';
+import { until } from '../support/until.ts';
 
 let directory: string;
 
@@ -39,14 +40,6 @@ function runs(text: string): boolean {
       return false;
     }
   });
-}
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let attempt = 0; attempt < 400; attempt++) {
-    if (condition()) return;
-    await delay(25);
-  }
-  throw new Error(`waited 10 s in vain: ${what}`);
 }
 
 describe('a command as a source', () => {
@@ -90,10 +83,10 @@ describe('a command as a source', () => {
     const abort = new AbortController();
     const taking = takeEntries(new CommandSource({ command }), abort.signal);
     taking.catch(() => {});
-    await until(() => runs(`${mark}-deep`), 'the command runs');
+    await until('the command runs', () => runs(`${mark}-deep`));
     abort.abort();
     await expect(taking).rejects.toThrow(/cancelled/);
-    await until(() => !runs(mark), 'every process of the group is gone');
+    await until('every process of the group is gone', () => !runs(mark));
 
     const held = new CommandSource({ command: `echo a; exec -a ${mark} sleep 900` }).entries(
       new AbortController().signal,
@@ -103,7 +96,7 @@ describe('a command as a source', () => {
     await content.next();
     expect(runs(mark)).toBe(true);
     await content.return?.();
-    await until(() => !runs(mark), 'a command that nobody reads on is gone');
+    await until('a command that nobody reads on is gone', () => !runs(mark));
   });
 
   it('ends a command that ignores SIGTERM', async () => {
@@ -113,10 +106,10 @@ describe('a command as a source', () => {
     const source = new CommandSource({ command });
     const taking = takeEntries(source, abort.signal);
     taking.catch(() => {});
-    await until(() => runs(mark), 'the command runs');
+    await until('the command runs', () => runs(mark));
     abort.abort();
     await expect(taking).rejects.toThrow(/cancelled/);
-    await until(() => !runs(mark), 'it was killed');
+    await until('it was killed', () => !runs(mark));
   });
 
   it('fails when its reader waits too long, and when it is silent too long', async () => {
@@ -175,6 +168,6 @@ describe('a command as a source', () => {
       new CommandSource({ command: `${process.execPath} ${script} && echo ended` }),
     );
     expect(entry?.content?.toString()).toBe('ended\n');
-    await until(() => !runs(`${mark}\0`), 'the command of the program that ended is gone');
+    await until('the command of the program that ended is gone', () => !runs(`${mark}\0`));
   });
 });

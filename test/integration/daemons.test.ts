@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Device, type AgentStatus, type ReceiverStatus } from '../support/device.ts';
+import { ifThere } from '../support/if-there.ts';
 import type { ProgramName } from '../support/program.ts';
 import { keys, TerminalSession } from '../support/terminal-session.ts';
 import { until } from '../support/until.ts';
@@ -355,8 +356,10 @@ it('syncs sixteen files at once on a receiver', async () => {
   const receiver = await running('receiver');
   const tasks = `/proc/${receiver.daemon.pid}/task`;
   const workers = (): number =>
-    fs.readdirSync(tasks).filter((id) => fs.readFileSync(`${tasks}/${id}/comm`, 'utf8') === 'libuv-worker\n')
+    fs
+      .readdirSync(tasks)
+      .filter((id) => ifThere(() => fs.readFileSync(`${tasks}/${id}/comm`, 'utf8')) === 'libuv-worker\n')
       .length;
-  await until('the pool has begun', () => workers() > 0);
+  await until('the whole pool has begun', () => workers() >= 16);
   expect(workers()).toBe(16);
 });

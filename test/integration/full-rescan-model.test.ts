@@ -82,7 +82,6 @@ class World {
     expect(compareWithTree(replayed, describeTree(this.#root))).toEqual([]);
     expect(this.#bench.feed.folder().complete_through).toBe(replayed.through);
     expect(report).toMatchObject({ unreadable: 0, skippedSpecial: specials(this.#root) });
-    awaitFileClock(this.#home);
   }
 
   close(): void {

@@ -9,7 +9,6 @@ import type { PathChange } from '../../agent/index/folder-index.ts';
 import { ContentReader } from '../../agent/watch/content-reader.ts';
 import { scanDirectory } from '../../agent/watch/directory-scan.ts';
 import type { ScanSink } from '../../agent/watch/scan-sink.ts';
-import { awaitFileClock } from '../support/file-clock.ts';
 import { FolderBench } from '../support/folder-bench.ts';
 import { canMount, mountBind, mountRamfs } from '../support/mounted.ts';
 import { compareWithTree, ReplayedFeed } from '../support/replayed-feed.ts';
@@ -41,7 +40,6 @@ class Setup {
     }
     this.bench = this.#open();
     this.bench.scan();
-    awaitFileClock(this.#directory.path);
   }
 
   at(name: string): string {
@@ -64,7 +62,6 @@ class Setup {
     replayed.follow(this.bench.feed);
     expect(compareWithTree(replayed, describeTree(this.root))).toEqual([]);
     expect(this.#keys('directories')).toEqual(['', ...this.#directories()].sort());
-    awaitFileClock(this.#directory.path);
     return this.#keys('compared');
   }
 

@@ -326,4 +326,4 @@ it('brings back of every restore point what it says that it has, whatever comes,
   );
   expect(seen.steps).toBeGreaterThan(1600);
   for (const [what, times] of Object.entries(seen)) expect(times, what).toBeGreaterThan(0);
-}, 300_000);
+});

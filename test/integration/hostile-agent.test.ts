@@ -230,7 +230,7 @@ it('ends the link on records before the subscribe', async () => {
   const gate = Promise.withResolvers<void>();
   storeOpens = gate.promise;
   await say(hello, offer, records([file('a', 1)], 1));
-  setTimeout(() => gate.resolve(), 50);
+  void agent.closed.then(() => gate.resolve());
   await expectEnd('PROTOCOL_VIOLATION');
 });
 

@@ -126,7 +126,7 @@ it('sends only what is missing of a file over 4 GiB, restores it, and keeps it a
   expect(store.usage()).toMatchObject({ files: 1, bytes: 5, versions: 1, versionBytes: size });
   await store.close();
   agent.close();
-}, 300_000);
+});
 
 /** Pulls until everything is durable; gives how many bytes of content went over the link. */
 async function pull(feed: IndexedFeed, store: MirrorStore): Promise<number> {
@@ -188,4 +188,4 @@ it('is read whole by a scan: its hash, and chunks that lie one behind the other 
     expect(chunk.hash).toEqual(sha256(tail.subarray(offset - holeBytes, offset - holeBytes + chunk.length)));
   }
   expect((chunks ?? []).reduce((sum, { length }) => sum + length, 0)).toBe(size);
-}, 300_000);
+});

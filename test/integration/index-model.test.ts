@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { encodeRelativePath, type RelativePath } from '../../shared/records/relative-path.ts';
 import type { FeedPosition } from '../../shared/records/feed-position.ts';
+import { awaitFileClock } from '../support/file-clock.ts';
 import { FolderBench } from '../support/folder-bench.ts';
 import { compareWithTree, ReplayedFeed } from '../support/replayed-feed.ts';
 import { at, createTemporaryDirectory, describeTree } from '../support/source-tree.ts';
@@ -123,6 +124,7 @@ class World {
       case 'slices':
         this.bench.indexer.requestScan({ resolve: () => {}, reject: () => {} });
         for (let slices = 0; slices < step.count; slices += 1) this.bench.step();
+        awaitFileClock(this.home);
         return;
       case 'hot':
         this.bench.pass(60_000);

@@ -204,7 +204,7 @@ describe('a channel ends with PROTOCOL_VIOLATION', () => {
 
 describe('a link over which nothing passes any more', () => {
   it('ends on both sides with LINK_TIMEOUT, and is made anew when something does', async () => {
-    const limits = { pingIntervalMs: 20, idleTimeoutMs: 200, dialTimeoutMs: 200 };
+    const limits = { pingIntervalMs: 20, idleTimeoutMs: 200, dialTimeoutMs: 2000 };
     const agent = await devices.start('agent', { limits });
     const receiver = await devices.start('receiver', { listen: [], limits });
     const { relay, address } = await TcpRelay.start(agent.addresses[0] ?? '');
@@ -225,7 +225,7 @@ describe('a link over which nothing passes any more', () => {
     const agent = await devices.start('agent');
     const receiver = await devices.start('receiver', {
       listen: [],
-      limits: { pingIntervalMs: 20, idleTimeoutMs: 200, dialTimeoutMs: 200 },
+      limits: { pingIntervalMs: 20, idleTimeoutMs: 200, dialTimeoutMs: 2000 },
     });
     const { relay, address } = await TcpRelay.start(agent.addresses[0] ?? '');
     relays.push(relay);

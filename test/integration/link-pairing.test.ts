@@ -89,7 +89,8 @@ describe('an invitation', () => {
   it('leaves the dialling to the joining device where both listen, so that no two links cross', async () => {
     // which of two crossing links stays depends on the IDs, so several pairs
     for (let pair = 0; pair < 4; pair += 1) {
-      const agent = await devices.start('agent');
+      // the inviter leaves it to the other one for that long
+      const agent = await devices.start('agent', { limits: { crossingMs: 3_600_000 } });
       const receiver = await devices.start('receiver');
       await joinInvitation(receiver, invite(agent), { ...joining, addresses: receiver.addresses });
       const [served, dialled] = await Promise.all([agent.nextChannel(), receiver.nextChannel()]);

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { nodeVersionProblem } from '../../shared/node-version.ts';
+import { compilePrograms } from '../bench/compile-programs.ts';
 
 const checkout = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const oldNode = ['/usr/bin/node', '/usr/local/bin/node', '/usr/bin/nodejs'].find((node) => {
@@ -12,9 +13,7 @@ const oldNode = ['/usr/bin/node', '/usr/local/bin/node', '/usr/bin/nodejs'].find
 
 describe.skipIf(oldNode === undefined)('the published programs on an older Node.js', () => {
   it.each(['agent', 'receiver'])('%s says which one it needs and ends with 2', (name) => {
-    spawnSync(process.execPath, [path.join(checkout, 'node_modules/typescript/bin/tsc'), '-b', name], {
-      cwd: checkout,
-    });
+    compilePrograms();
     const result = spawnSync(oldNode ?? '', [path.join(checkout, `dist/${name}/main.js`), 'run'], {
       encoding: 'utf8',
     });

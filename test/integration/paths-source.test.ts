@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PathsSource } from '../../agent/source/paths-source.ts';
+import { awaitFileClock } from '../support/file-clock.ts';
 import { takeEntries } from '../support/source-entries.ts';
 
 let root: string;
@@ -238,6 +239,7 @@ describe('files and trees as a source', () => {
       },
     ];
     for (const change of changes) {
+      awaitFileClock(root);
       change();
       const print = await source.fingerprint();
       expect(seen).not.toContain(print);

@@ -9,8 +9,9 @@ import { isCoded, type CodedError } from '../../shared/errors/coded-error.ts';
 import { MastodonDatabase } from '../support/mastodon-database.ts';
 import { postgresBin, startPostgres, type PostgresServer } from '../support/postgres.ts';
 import { takeEntries } from '../support/source-entries.ts';
+import { until } from '../support/until.ts';
 
-const password = "s3cret 'word\\%";
+const password = "pgsource-s3cret 'word\\%";
 let server: PostgresServer;
 let directory: string;
 let mastodon: MastodonDatabase;
@@ -169,7 +170,7 @@ describe('PostgreSQL as a source', () => {
     } finally {
       clearInterval(watchman);
     }
-    for (const line of seen) expect(line).not.toContain('s3cret');
+    for (const line of seen) expect(line).not.toContain('pgsource-s3cret');
   });
 
   it('runs pg_dump itself at the lowest CPU priority and a low I/O priority', async () => {
@@ -233,15 +234,14 @@ describe('PostgreSQL as a source', () => {
     const { value } = await held.next();
     const content = value?.content?.[Symbol.asyncIterator]();
     await content?.next();
-    expect(Number(sessions())).toBe(1);
+    await until('there is one session', () => sessions() === '1');
     abort.abort();
     await expect(
       (async () => {
         while ((await content?.next())?.done === false);
       })(),
     ).rejects.toThrow(/cancelled/);
-    for (let attempt = 0; attempt < 100 && sessions() !== '0'; attempt++) await delay(50);
-    expect(sessions()).toBe('0');
+    await until('there is none', () => sessions() === '0');
   });
 });
 
@@ -272,26 +272,18 @@ function dumpPriorities(): string[] {
 async function whileTagsAreLocked<Result>(work: () => Promise<Result>): Promise<Result> {
   const locker = spawn(
     path.join(postgresBin, 'psql'),
-    ['-X', '-q', '-d', mastodon.connection(), '-c', `begin; lock table tags; select pg_sleep(30)`],
+    ['-X', '-q', '-d', mastodon.connection(), '-c', `begin; lock table tags; select pg_sleep(600)`],
     { stdio: 'ignore' },
   );
   try {
-    for (
-      let attempt = 0;
-      attempt < 200 &&
-      server.sql(
-        'mastodon_production',
-        `select count(*) from pg_locks where mode = 'AccessExclusiveLock' and relation = 'tags'::regclass`,
-      ) !== '1';
-      attempt++
-    )
-      await delay(25);
+    const count = `select count(*) from pg_locks where mode = 'AccessExclusiveLock' and relation = 'tags'::regclass`;
+    await until('the table is locked', () => server.sql('mastodon_production', count) === '1');
     return await work();
   } finally {
     locker.kill();
     server.sql(
       'postgres',
-      `select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(30)%' and pid <> pg_backend_pid()`,
+      `select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()`,
     );
   }
 }

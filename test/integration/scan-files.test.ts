@@ -9,6 +9,7 @@ import { ContentReader } from '../../agent/watch/content-reader.ts';
 import { recordFile } from '../../agent/watch/file-scan.ts';
 import { createIgnoreRules } from '../../agent/ignore-rules.ts';
 import type { ScanSink } from '../../agent/watch/scan-sink.ts';
+import { awaitFileClock } from '../support/file-clock.ts';
 import { FolderBench } from '../support/folder-bench.ts';
 import { canMount, mountBind } from '../support/mounted.ts';
 import { compareWithTree, ReplayedFeed } from '../support/replayed-feed.ts';
@@ -267,6 +268,7 @@ it('does not record a file that changes while it is read', () => {
   bench.indexer.requestScan({ resolve: () => {}, reject: () => {} });
   // In the middle of the file: 8 pieces, about two in a slice.
   for (let slices = 0; slices < 3; slices += 1) bench.step();
+  awaitFileClock(path.dirname(setup.root));
   const fd = fs.openSync(at('a'), 'r+');
   fs.writeSync(fd, 'changed', 0);
   fs.closeSync(fd);

@@ -93,7 +93,7 @@ it('goes as fast as it can where nothing else is said', () => {
   expect(setup.files()).toBe(directories * filesInEach);
 });
 
-it('is what the configuration of the agent says', { timeout: 30_000 }, async () => {
+it('is what the configuration of the agent says', async () => {
   using setup = setUp(null);
   const home = homeAt(path.dirname(setup.root), 'agent.yaml');
   const config = parseAgentConfig('scan: {entriesPerSecond: 250}', home.configFile);

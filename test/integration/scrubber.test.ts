@@ -128,6 +128,20 @@ const codes = (): string[] => alarms.list().map(({ code }) => code);
 const iso = (at: number): string => new Date(at).toISOString();
 const readOf = (): number[][] => subjects.map((subject) => subject.pieces);
 
+/** Has the first subject rest behind so many pieces, until what it gives is called. */
+function restBehind(pieces: number): () => void {
+  const [first] = subjects;
+  if (first === undefined) throw new Error('no subject');
+  const read = first.read.bind(first);
+  first.read = async (at, pace) => {
+    if (first.pieces.length >= pieces) await pace(1024 * 1024 * mebibyte);
+    return read(at, pace);
+  };
+  return () => {
+    first.read = read;
+  };
+}
+
 it('gives others a turn between two steps that read nothing', async () => {
   const endless = new FakeSubject('one', 1);
   let [turns, steps] = [0, 0];
@@ -159,9 +173,11 @@ it('reads everything once and is covered since it began', async () => {
 
 it('goes on behind what was read before a restart, and begins anew for --all', async () => {
   const slow = { ...defaultScrubOptions, bytesPerSecondMax: 40 * mebibyte };
+  const goOn = restBehind(2);
   const first = start(0, { ...slow, periodMs: 1 });
   await until('two pieces were read', () => (subjects[0]?.pieces.length ?? 0) >= 2);
   await first.stop();
+  goOn();
   const before = subjects[0]?.pieces.length ?? 0;
   const second = start();
   await second.run({ all: false }, never);
@@ -178,8 +194,9 @@ it('goes on behind what was read before a restart, and begins anew for --all', a
 });
 
 it('goes on behind what it has kept when it is killed', async () => {
+  restBehind(1);
   const first = start(0, { periodMs: 1, bytesPerSecondMax: 40 * mebibyte });
-  await until('a piece was read', () => (subjects[0]?.pieces.length ?? 0) >= 1);
+  await until('a piece was read', () => subjects[0]?.pieces.length === 1 && fs.existsSync(file));
   const kept = fs.readFileSync(file);
   await first.stop();
   fs.writeFileSync(file, kept);

@@ -138,7 +138,9 @@ describe('a restore ends a link that is alive', () => {
     speakers = [];
     nextChannel = async () => {
       const [served, dialled] = await Promise.all([receiver.nextChannel(), restorer.nextChannel()]);
-      void speakers.shift()?.(served);
+      // where an answer comes late there is another link, over which the last one speaks
+      const speaker = speakers.length > 1 ? speakers.shift() : speakers[0];
+      void speaker?.(served);
       return dialled;
     };
   });

@@ -1,12 +1,12 @@
 import { spawn, execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import type { RelativePath } from '../../shared/records/relative-path.ts';
 import { FolderBench } from '../support/folder-bench.ts';
 import { ReplayedFeed } from '../support/replayed-feed.ts';
 import { createTemporaryDirectory } from '../support/source-tree.ts';
+import { until } from '../support/until.ts';
 
 const sftpServer = '/usr/lib/openssh/sftp-server';
 const possible = process.getuid?.() === 0 && fs.existsSync('/dev/fuse') && fs.existsSync(sftpServer);
@@ -29,10 +29,7 @@ async function mountSshfs(work: string, served: string, mountPoint: string) {
   const exited = new Promise((resolve) => client.once('exit', resolve));
   const isMounted = () => fs.readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${mountPoint} `);
   // The kernel tells nobody when a mount stands.
-  for (let tries = 0; !isMounted() && client.exitCode === null; tries += 1) {
-    if (tries > 1000) throw new Error('sshfs did not mount');
-    await sleep(10);
-  }
+  await until('sshfs mounts', () => isMounted() || client.exitCode !== null);
   return {
     async kill() {
       client.kill('SIGKILL');

@@ -57,7 +57,7 @@ it('never says of an interval that it is all here when it is not, and says so wh
   // Whether anything was looked at all: a run finds 800 to 4,000 of the one and 300 to 1,700 of the other.
   expect(proved).toBeGreaterThan(200);
   expect(lacking).toBeGreaterThan(20);
-}, 300_000);
+});
 
 async function follow(commands: readonly Command[]): Promise<{ proved: number; lacking: number }> {
   const directory = memoryDirectory();

@@ -9,9 +9,10 @@ import { FakeFolderFeed } from '../support/fake-folder-feed.ts';
 import { FakeMirrorStore } from '../support/fake-mirror-store.ts';
 import { LinkDevices } from '../support/link-devices.ts';
 import { formatEndpoint, LinkProxy } from '../support/link-proxy.ts';
-import { ReplicationLink, until } from '../support/replication-bench.ts';
+import { ReplicationLink } from '../support/replication-bench.ts';
 import { seededBytes } from '../support/seeded-bytes.ts';
 import { Workbench } from '../support/workbench.ts';
+import { until } from '../support/until.ts';
 
 const kib = 1024;
 const mib = 1024 * kib;
@@ -71,9 +72,9 @@ it('puts no more on a link than the limit allows, and lets new media pass beside
   await proxy.passed('down', 500 * kib);
   media.write('picture', seededBytes('picture', 40 * kib));
   media.scan();
-  await until(() => has('media', 'picture'), 'the picture came');
+  await until('the picture came', () => has('media', 'picture'));
   expect(has('database', 'dump')).toBe(false);
-  await until(() => has('database', 'dump'), 'the dump came');
+  await until('the dump came', () => has('database', 'dump'));
   const sent = proxy.bytes.down - startedBytes;
   const elapsedMs = performance.now() - startedAt;
   expect(sent).toBeGreaterThan(3 * mib);
@@ -111,7 +112,7 @@ it('lets records and content wait for their turn, and counts whatever is said', 
       },
     },
   );
-  await until(() => link.count('indexEnd') === 1, 'all is durable');
+  await until('all is durable', () => link.count('indexEnd') === 1);
   await link.close();
   expect(told.paced.length).toBeGreaterThan(2);
   expect(claims).toEqual(expect.arrayContaining(told.paced));
@@ -139,7 +140,7 @@ it('ends with its link, whatever still waits for its turn', async () => {
       },
     },
   );
-  await until(() => asked, 'the receiver asked for the content');
+  await until('the receiver asked for the content', () => asked);
   await new Promise((resolve) => setImmediate(resolve));
   link.serve.stop();
   expect(await link.ended).toMatchObject({ agent: null });

@@ -30,7 +30,7 @@ it('waits for the version of a sealed folder too, and for no folder that has non
 
   await receiver.stop();
   await agent.must(['dump', 'database']);
-  const early = await agent.run(['wait', '--copies', '1', '--timeout', '1']);
+  const early = await agent.run(['wait', '--copies', '1', '--timeout', '5']);
   expect(early.code).toBe(4);
   expect(early.stderr).toMatch(/^error TIMED_OUT: durable on 0 of 1 receivers/);
 
@@ -62,7 +62,7 @@ it('says that a receiver which came after the dump lacks the version until the n
 /** What a command says that waits for more copies than there are. */
 async function waitingFor(command: 'wait' | 'dump', copies: string): Promise<string> {
   const option = command === 'wait' ? '--copies' : '--wait-copies';
-  const { code, stderr } = await bench.agent.run([command, option, copies, '--timeout', '2']);
+  const { code, stderr } = await bench.agent.run([command, option, copies, '--timeout', '5']);
   expect(code).toBe(4);
   return stderr;
 }

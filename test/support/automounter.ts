@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from './until.ts';
 
 /** Whether this machine lets a test run an automounter: it is for root, and containers often have no autofs. */
 export const canAutomount =
@@ -29,10 +29,11 @@ export async function startAutomounter(
   const ended = new Promise((resolve) => daemon.once('exit', resolve));
   const reach = async (what: string, reached: () => boolean) => {
     // The kernel tells nobody when a mount stands or goes.
-    for (let tries = 0; !reached(); tries += 1) {
-      if (tries > 1000 || daemon.exitCode !== null) throw new Error(`the automounter did not ${what}`);
-      await sleep(10);
-    }
+    const probe = (): boolean => {
+      if (daemon.exitCode !== null) throw new Error(`the automounter ended and did not ${what}`);
+      return reached();
+    };
+    await until(`the automounter does ${what}`, probe, { everyMs: 10 });
   };
   await reach('start', () => mountTypes(map.point).includes('autofs'));
   return {

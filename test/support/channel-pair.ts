@@ -3,7 +3,7 @@ import type { DeviceId } from '../../shared/identity/device-id.ts';
 import type { Channel } from '../../shared/link/channel.ts';
 import type { PeerGrant } from '../../shared/link/peer.ts';
 
-const closeTimeoutMs = 100;
+const closeTimeoutMs = 1000;
 
 type MessageDirection = 'first-to-second' | 'second-to-first';
 

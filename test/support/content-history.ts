@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { ifThere } from './if-there.ts';
 import { listFiles } from './tree-compare.ts';
 
 /** Every content that each path of a tree has ever had, so that a copy can be judged in the middle of changes. */
@@ -21,12 +22,18 @@ export class ContentHistory {
     this.#contents.set(path, known);
   }
 
-  /** Files of a copy whose path or content the tree never had: half-written, mixed up or made up. */
+  /**
+   * Files of a copy whose path or content the tree never had: half-written, mixed up or made up. What goes while it looks,
+   * because the receiver lives, is none.
+   */
   strangersIn(copy: string): string[] {
     if (!fs.existsSync(copy)) return [];
     return listFiles(copy)
       .map((file) => file.path)
-      .filter((path) => this.#contents.get(path)?.has(hashOf(copy, path)) !== true);
+      .filter((path) => {
+        const content = ifThere(() => hashOf(copy, path));
+        return content !== null && this.#contents.get(path)?.has(content) !== true;
+      });
   }
 }
 

@@ -9,6 +9,7 @@ import { FolderIndexer } from '../../agent/watch/folder-indexer.ts';
 import type { FolderCondition, IndexerOptions } from '../../agent/watch/indexer-options.ts';
 import type { ScanReport } from '../../agent/watch/full-scan.ts';
 import { indexerDefaults } from '../../agent/watch/indexer.ts';
+import { FileClock } from './file-clock.ts';
 
 /** A watcher that does as it is told and remembers it. */
 class FakeWatcher {
@@ -53,7 +54,8 @@ class FakeWatcher {
 
 /**
  * One folder's indexer without threads and without waiting: time passes only when `pass` says so, and by the wall clock
- * every file is old unless `aged` is off.
+ * every file is old unless `aged` is off; then it stands still. What changes behind a `run`, `pass` or `scan` gets later
+ * times than what they have seen, as it does where minutes really pass.
  */
 export class FolderBench {
   readonly database: Database.Database;
@@ -61,9 +63,10 @@ export class FolderBench {
   readonly feed: FeedReader;
   readonly watcher = new FakeWatcher();
   condition: FolderCondition;
-  aged = true;
   /** Slices that it has worked. */
   steps = 0;
+  private readonly fileClock: FileClock;
+  private youngAtMs: number | null = null;
   private nowMs = 1000;
   private checks = 0;
 
@@ -73,6 +76,7 @@ export class FolderBench {
     options: Partial<IndexerOptions> & { ignore?: string[]; stepsPerSlice?: number } = {},
   ) {
     const { ignore, stepsPerSlice, ...rest } = options;
+    this.fileClock = new FileClock(home);
     this.database = openIndexDatabase(path.join(home, 'index.db'));
     this.indexer = new FolderIndexer(
       {
@@ -81,7 +85,7 @@ export class FolderBench {
         reader: new ContentReader(),
         createWatcher: this.watcher.create,
         clock: {
-          wallMs: () => Date.now() + (this.aged ? 60_000 : 0),
+          wallMs: () => this.youngAtMs ?? Date.now() + 60_000,
           monotonicMs: () => this.nowMs,
           setTimer: () => () => {},
         },
@@ -99,6 +103,11 @@ export class FolderBench {
     this.feed = new FeedReader(this.database, 'media');
   }
 
+  /** Whether files are old by the wall clock; off, what is written from now on is young for as long as it stays off. */
+  set aged(aged: boolean) {
+    this.youngAtMs = aged ? null : Date.now();
+  }
+
   /** One slice. Gives whether there is more to do at once. */
   step(): boolean {
     this.checks = 0;
@@ -108,6 +117,11 @@ export class FolderBench {
 
   /** Works until nothing is left to do at this moment. */
   run(): void {
+    this.work();
+    this.fileClock.awaitTick();
+  }
+
+  private work(): void {
     do {
       this.indexer.tick();
       while (this.step()) this.indexer.tick();
@@ -133,20 +147,24 @@ export class FolderBench {
         outcome.error = error;
       },
     });
-    this.run();
+    this.work();
     for (
       let tries = 0;
       outcome.report === undefined && outcome.error === undefined && tries < 200;
       tries += 1
-    )
-      this.pass(100);
+    ) {
+      this.nowMs += 100;
+      this.work();
+    }
     if (outcome.error !== undefined) throw outcome.error;
     if (outcome.report === undefined) throw new Error('the scan did not end');
+    this.fileClock.awaitTick();
     return outcome.report;
   }
 
   /** What a crash leaves: the database as committed. */
   close(): void {
     this.database.close();
+    this.fileClock.close();
   }
 }

@@ -1,7 +1,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';
+import { ifThere } from './if-there.ts';
 import { findSecretKeyPackets } from './secret-key-packets.ts';
+import { listFiles } from './tree-compare.ts';
 
 /** Something that must not lie there: a row of a table, a passphrase, the number that makes a private key. */
 export type Needle = { what: string; bytes: Buffer };
@@ -20,13 +22,14 @@ const layersMax = 4;
 /**
  * Searches every file below a directory for the needles and for OpenPGP secret keys, armored or binary: in the plain
  * bytes, and in what unpacks from any zstd or gzip stream and any base64 that begins anywhere in them, layer by layer.
+ * A program may be working there: what goes meanwhile is passed over.
  */
 export function searchForLeaks(directory: string, needles: readonly Needle[]): LeakSearch {
   const found: LeakSearch = { files: 0, bytes: 0, leaks: [] };
-  for (const name of fs.readdirSync(directory, { recursive: true, encoding: 'utf8' }).toSorted()) {
-    const file = path.join(directory, name);
-    if (!fs.lstatSync(file).isFile()) continue;
-    const content = fs.readFileSync(file);
+  for (const entry of listFiles(directory)) {
+    const name = Buffer.from(entry.path, 'latin1').toString();
+    const content = ifThere(() => fs.readFileSync(path.join(directory, name)));
+    if (content === null) continue;
     found.files += 1;
     found.bytes += content.length;
     searchLayer(content, 'plain', needles, (leak) => found.leaks.push({ file: name, ...leak }));

@@ -20,7 +20,7 @@ export const testLimits: LinkLimits = {
 };
 
 /** For `expect.poll` on a machine that is busy. */
-export const patient = { timeout: 30_000 };
+export const patient = { timeout: 120_000 };
 
 type TestDevice = {
   home: string;

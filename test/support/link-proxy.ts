@@ -184,15 +184,34 @@ async function drainOrClose(socket: net.Socket): Promise<void> {
   });
 }
 
-/** A TCP port of `host` that nobody listens on at this moment. */
+const portsFrom = 20_000;
+const ports = 12_000;
+let nextPort = (process.pid * 7417) % ports;
+
+/**
+ * A TCP port of `host` that nobody listens on at this moment. It is none of those that the kernel gives to connections
+ * and to who listens on port 0, and this process gives it out once: so it stays free until it is used.
+ */
 export async function freePort(host = '127.0.0.1'): Promise<number> {
-  const server = net.createServer();
-  server.listen(0, host);
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
+  for (let tries = 0; tries < ports; tries += 1) {
+    const port = portsFrom + nextPort;
+    nextPort = (nextPort + 1) % ports;
+    if (await isFree(host, port)) return port;
+  }
+  throw new Error(`no port of ${host} is free`);
+}
+
+async function isFree(host: string, port: number): Promise<boolean> {
+  const server = net.createServer().listen(port, host);
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') return false;
+    throw error;
+  }
   server.close();
   await once(server, 'close');
-  return port;
+  return true;
 }
 
 /** HOST:PORT as the commands take it. */

@@ -26,7 +26,7 @@ const attachmentRoot = 'media_attachments/files';
 /**
  * A media tree as Mastodon's `public/system` is: the same paths, about five directories for an attachment of two
  * files, ids that grow with time so that new uploads fall under the newest prefixes. The same options give the same
- * paths and bytes. Methods that change the tree do it the way Mastodon does.
+ * paths and bytes. Methods that change the tree do it the way Mastodon does: a file comes whole, by a rename.
  */
 export class MastodonTree {
   readonly root: string;
@@ -76,7 +76,7 @@ export class MastodonTree {
     const file = attachment.files[0];
     if (file === undefined) throw new Error('an attachment without files');
     const size = bytes ?? this.#random.lognormal(this.#medianBytes, 0.8);
-    fs.writeFileSync(path.join(this.root, file), this.#random.bytes(size));
+    this.#bringIn(file, this.#random.bytes(size), fs.statSync(path.join(this.root, file)).mode);
     return file;
   }
 
@@ -135,10 +135,8 @@ export class MastodonTree {
   insertInto(relativePath: string, offset: number, bytes: number): void {
     const file = path.join(this.root, relativePath);
     const before = fs.readFileSync(file);
-    fs.writeFileSync(
-      file,
-      Buffer.concat([before.subarray(0, offset), this.#random.bytes(bytes), before.subarray(offset)]),
-    );
+    const parts = [before.subarray(0, offset), this.#random.bytes(bytes), before.subarray(offset)];
+    this.#bringIn(relativePath, Buffer.concat(parts), fs.statSync(file).mode);
   }
 
   #makeSite(): void {
@@ -245,9 +243,8 @@ export class MastodonTree {
   #write(relativePath: string, bytes: number, at: number | null): void {
     const file = path.join(this.root, relativePath);
     const made = fs.mkdirSync(path.dirname(file), { recursive: true });
-    fs.writeFileSync(file, this.#random.bytes(Math.min(Math.max(bytes, 1), this.#bytesMax)), {
-      mode: this.#mode(),
-    });
+    const content = this.#random.bytes(Math.min(Math.max(bytes, 1), this.#bytesMax));
+    this.#bringIn(relativePath, content, this.#mode());
     this.#files++;
     if (at === null) return;
     const seconds = at / 1000 + this.#random.fraction();
@@ -256,6 +253,13 @@ export class MastodonTree {
     for (let parent = path.dirname(file); parent.length >= made.length; parent = path.dirname(parent)) {
       fs.utimesSync(parent, seconds, seconds);
     }
+  }
+
+  /** Nobody who watches the tree sees less than the whole of it. */
+  #bringIn(relativePath: string, content: Buffer, mode: number): void {
+    const beside = `${this.root}.incoming`;
+    fs.writeFileSync(beside, content, { mode });
+    fs.renameSync(beside, path.join(this.root, relativePath));
   }
 
   #mode(): number {

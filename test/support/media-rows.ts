@@ -3,9 +3,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { postgresBin, type PostgresServer } from './postgres.ts';
+import { GivenTime } from './given-time.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
-/** When a file was there: ms, from its last written byte until before it was removed. */
+/** When a file was there: ms of `MediaRows.time`, from its last written byte until before it was removed. */
 export type FileLife = { born: number; died: number | null };
 
 const [briefMs, longMs] = [1500, 8000];
@@ -17,6 +18,7 @@ const [briefMs, longMs] = [1500, 8000];
 export class MediaRows {
   /** Of every file that ever was, by name relative to the root. */
   readonly lives = new Map<string, FileLife>();
+  readonly time = new GivenTime();
   readonly #psql: Psql;
   readonly #root: string;
   readonly #random: SeededRandom;
@@ -45,6 +47,7 @@ export class MediaRows {
   }
 
   async stop(): Promise<void> {
+    this.time.stop();
     await this.#psql.end();
   }
 
@@ -58,7 +61,7 @@ export class MediaRows {
   /** Of a file that has lived very shortly or for long: what lies between is left to no race. */
   async #replaceOrDelete(): Promise<void> {
     const wantsBrief = this.#random.chance(0.3);
-    const now = Date.now();
+    const now = this.time.now();
     const old = [...this.#rows].filter(([, file]) => {
       const age = now - (this.lives.get(file)?.born ?? now);
       return wantsBrief ? age < briefMs : age > longMs;
@@ -74,7 +77,7 @@ export class MediaRows {
         : `update media set file = '${next}' where id = ${id}`,
     );
     const life = this.lives.get(file);
-    if (life !== undefined) life.died = Date.now();
+    if (life !== undefined) life.died = this.time.now();
     fs.rmSync(path.join(this.#root, file));
     await this.#psql.run('commit');
     if (next === null) this.#rows.delete(id);
@@ -87,7 +90,7 @@ export class MediaRows {
     const place = path.join(this.#root, file);
     fs.mkdirSync(path.dirname(place), { recursive: true });
     fs.writeFileSync(place, file.repeat(100));
-    this.lives.set(file, { born: Date.now(), died: null });
+    this.lives.set(file, { born: this.time.now(), died: null });
     return file;
   }
 }

@@ -1,9 +1,9 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import fs from 'node:fs';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from './link-proxy.ts';
+import { until } from './until.ts';
 
 /** Programs of the newest installed PostgreSQL; Debian keeps them off the PATH. */
 export const postgresBin = findPostgresBin();
@@ -136,21 +136,19 @@ export async function startPostgres(
 }
 
 async function waitUntilReady(server: ChildProcess, connection: string, log: () => string): Promise<void> {
-  for (let attempt = 0; attempt < 600; attempt++) {
+  const isReady = (): boolean => {
     if (server.exitCode !== null) throw new Error(`PostgreSQL did not start: ${log()}`);
-    const answer = spawnSync(path.join(postgresBin, 'pg_isready'), ['-q', '-d', connection]);
-    if (answer.status === 0) return;
-    await delay(50);
-  }
-  throw new Error(`PostgreSQL is not ready after 30 s: ${log()}`);
+    return spawnSync(path.join(postgresBin, 'pg_isready'), ['-q', '-d', connection]).status === 0;
+  };
+  await until('PostgreSQL is ready', isReady, { explain: log });
 }
 
-/** Immediate shutdown; by force after five seconds. */
+/** Immediate shutdown; by force after a minute. */
 async function endServer(server: ChildProcess): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return;
   const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()));
   server.kill('SIGQUIT');
-  const timer = setTimeout(() => server.kill('SIGKILL'), 5000);
+  const timer = setTimeout(() => server.kill('SIGKILL'), 60_000);
   await ended;
   clearTimeout(timer);
 }
@@ -191,12 +189,4 @@ function findPostgresBin(): string {
     .filter(({ bin }) => fs.existsSync(path.join(bin, 'initdb')))
     .toSorted((a, b) => b.version - a.version);
   return usable[0]?.bin ?? '/usr/bin';
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
 }

@@ -19,18 +19,20 @@ type SpawnOptions = {
 
 const checkout = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const logBytesMax = 512 * 1024;
-const living = new Map<ChildProcess, readonly string[]>();
+const living = new Map<ChildProcess, { args: readonly string[]; exited: Promise<number> }>();
 
 process.on('exit', () => killPrograms());
 
-/**
- * Kills every process group that this process started and that still lives; with `directory` only those whose
- * arguments name a path in it.
- */
-export function killPrograms(directory = ''): void {
-  for (const [child, args] of living) {
-    if (args.some((arg) => arg.startsWith(directory))) killGroup(child, 'SIGKILL');
-  }
+/** Kills every process group that this process started and that still lives. */
+export function killPrograms(): void {
+  for (const child of living.keys()) killGroup(child, 'SIGKILL');
+}
+
+/** Kills those whose arguments name a path in the directory, and resolves when none of them writes there any more. */
+export async function endProgramsOn(directory: string): Promise<void> {
+  const theirs = [...living].filter(([, { args }]) => args.some((arg) => arg.startsWith(directory)));
+  for (const [child] of theirs) killGroup(child, 'SIGKILL');
+  await Promise.all(theirs.map(async ([, { exited }]) => await exited));
 }
 
 /**
@@ -57,7 +59,6 @@ export class Program {
       stdio: ['pipe', 'pipe', options.showStderr === true ? 'inherit' : 'pipe'],
       env: { ...process.env, NO_COLOR: '1', ...options.env },
     });
-    living.set(child, args);
     this.#child = child;
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.stdout = (this.stdout + text).slice(-64 * logBytesMax);
@@ -75,6 +76,7 @@ export class Program {
       this.#wake();
       return this.exitCode;
     });
+    living.set(child, { args, exited: this.exited });
   }
 
   get pid(): number {
@@ -82,7 +84,7 @@ export class Program {
   }
 
   /** The whole match, as soon as stdout or stderr has it. Throws when the program ends first or at the deadline. */
-  async said(pattern: RegExp, timeoutMs = 20_000): Promise<RegExpMatchArray> {
+  async said(pattern: RegExp, timeoutMs = 120_000): Promise<RegExpMatchArray> {
     return await new Promise<RegExpMatchArray>((resolve, reject) => {
       const finish = (settle: () => void): void => {
         this.#listeners.delete(look);
@@ -104,7 +106,7 @@ export class Program {
   }
 
   /** Asks it to end as systemd does and gives the exit code; kills it where it does not end in time. */
-  async stop(signal: NodeJS.Signals = 'SIGTERM', timeoutMs = 20_000): Promise<number> {
+  async stop(signal: NodeJS.Signals = 'SIGTERM', timeoutMs = 120_000): Promise<number> {
     if (this.exitCode !== null) return this.exitCode;
     this.#child.kill(signal);
     const timer = setTimeout(() => killGroup(this.#child, 'SIGKILL'), timeoutMs);
@@ -137,7 +139,7 @@ export async function runCommand(
   options: SpawnOptions = {},
 ): Promise<CommandResult> {
   const program = new Program(name, args, options);
-  const timeoutMs = options.timeoutMs ?? 120_000;
+  const timeoutMs = options.timeoutMs ?? 600_000;
   let late = false;
   const timer = setTimeout(() => {
     late = true;

@@ -70,7 +70,7 @@ export class ReplicationLink {
         onBlocked: (_, reason) => this.blocked.push(reason?.code ?? null),
         logger: silentLogger,
       },
-      { programVersion: '0.0.0', retryDelayMs: 1000, answerTimeoutMs: 60_000 },
+      { programVersion: '0.0.0', retryDelayMs: 1000, answerTimeoutMs: 3_600_000 },
     );
     const ending = [this.serve.run(), this.pull.run()] as const;
     this.ended = Promise.all(ending).then(([agent, receiver]) => ({ agent, receiver }));
@@ -98,16 +98,5 @@ export class ReplicationLink {
   async close(): Promise<void> {
     this.serve.stop();
     await this.ended;
-  }
-}
-
-/** Resolves when the condition holds; rejects after half a minute. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadlineAt = Date.now() + 30_000;
-  while (!condition()) {
-    if (Date.now() > deadlineAt) throw new Error(`did not happen in time: ${what}`);
-    await new Promise((resolve) => {
-      setTimeout(resolve, 1);
-    });
   }
 }

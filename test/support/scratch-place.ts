@@ -10,8 +10,15 @@ const roomBytes = 4 * 1024 ** 3;
  * them that say something about a disk; both are the same where memory is short.
  */
 export function scratchPlace(): { directory: string; disk: string } {
-  const disk = os.tmpdir();
-  return { directory: hasRoomInMemory() ? memory : disk, disk };
+  const usual = os.tmpdir();
+  // os.tmpdir() itself is in memory on some systems
+  const disk = [usual, '/var/tmp'].find((directory) => !isInMemory(directory)) ?? usual;
+  return { directory: hasRoomInMemory() ? memory : usual, disk };
+}
+
+function isInMemory(directory: string): boolean {
+  const tmpfs = 0x01021994;
+  return !fs.existsSync(directory) || fs.statfsSync(directory).type === tmpfs;
 }
 
 function hasRoomInMemory(): boolean {

@@ -4,6 +4,7 @@ import { remoteAgentCommands } from '../../agent/agent-commands.ts';
 import type { DumpResult } from '../../agent/seal/dumper.ts';
 import { homeAt } from '../../shared/io/home.ts';
 import { Device, type Agent } from './device.ts';
+import { ifThere } from './if-there.ts';
 import { createOwnerKey, type OwnerKey } from './owner-key.ts';
 import type { CommandResult } from './program.ts';
 import { Workbench } from './workbench.ts';
@@ -49,7 +50,7 @@ export class SealedWorkbench {
   /** Makes a version by the running agent, durable on the receiver when it resolves. */
   async dump(folder: string, copies = 1): Promise<DumpResult> {
     const commands = remoteAgentCommands(homeAt(this.bench.agent.home, 'agent.yaml'));
-    const { versions } = await commands.dump({ folder, pin: null, copies, timeoutMs: 300_000 });
+    const { versions } = await commands.dump({ folder, pin: null, copies, timeoutMs: 600_000 });
     const [result] = versions;
     if (result === undefined) throw new Error('no version');
     return result;
@@ -97,7 +98,8 @@ export class SealedWorkbench {
       .readdirSync(directory)
       .filter((name) => name.endsWith('.json'))
       .toSorted()
-      .map((name) => JSON.parse(fs.readFileSync(path.join(directory, name), 'utf8')) as SealedVersion);
+      .flatMap((name) => ifThere(() => fs.readFileSync(path.join(directory, name), 'utf8')) ?? [])
+      .map((text) => JSON.parse(text) as SealedVersion);
   }
 
   async dispose(): Promise<void> {

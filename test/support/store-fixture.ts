@@ -12,6 +12,7 @@ import { silentLogger } from '../../shared/io/logger.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import type { FileRecord, FileState, PathState } from '../../shared/records/file-record.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
+import { ifThere } from './if-there.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
 export const indexA = Buffer.from('aaaaaaaaaaaaaaaa', 'hex');
@@ -133,16 +134,18 @@ export class FeedFake {
   }
 }
 
-/** Every file below the directory: name (latin1) → content. */
+/** Every file below the directory: name (latin1) → content. A program may be at work there: what goes is passed over. */
 export function readTree(directory: string): Map<string, Buffer> {
   const files = new Map<string, Buffer>();
   const walk = (place: Buffer, prefix: string): void => {
     for (const entry of fs.readdirSync(place, { withFileTypes: true, encoding: 'buffer' })) {
       const name = prefix + entry.name.toString('latin1');
       const below = Buffer.concat([place, Buffer.from('/'), entry.name]);
-      if (entry.isDirectory()) walk(below, `${name}/`);
-      else if (entry.isFile()) files.set(name, fs.readFileSync(below));
-      else files.set(name, Buffer.from('not a file'));
+      if (entry.isDirectory()) ifThere(() => walk(below, `${name}/`));
+      else if (entry.isFile()) {
+        const content = ifThere(() => fs.readFileSync(below));
+        if (content !== null) files.set(name, content);
+      } else files.set(name, Buffer.from('not a file'));
     }
   };
   walk(Buffer.from(directory), '');

@@ -45,7 +45,7 @@ export class TerminalSession {
   }
 
   /** The first match in what was said since the last call's match. Throws at the end of the program or at the deadline. */
-  async said(pattern: RegExp, timeoutMs = 30_000): Promise<RegExpMatchArray> {
+  async said(pattern: RegExp, timeoutMs = 120_000): Promise<RegExpMatchArray> {
     return await new Promise((resolve, reject) => {
       const finish = (settle: () => void): void => {
         this.#listeners.delete(look);

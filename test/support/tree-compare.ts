@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { ifThere } from './if-there.ts';
 
 export type TreeCompareOptions = {
   /** Paths (latin1 byte strings relative to the root) that neither side needs to have; of a directory: with all in it. */
@@ -33,7 +34,7 @@ type Entry = { stat: fs.BigIntStats; path: string; fsPath: Buffer };
 
 /**
  * Compares two trees to the byte, the mode bit, the nanosecond and the link target. FIFOs, sockets and devices are
- * passed over: they are never replicated. Reads everything; nothing is followed.
+ * passed over: they are never replicated. Reads everything; nothing is followed. What goes while it is listed is not there.
  */
 export function compareTrees(
   expectedRoot: string,
@@ -142,11 +143,13 @@ function listTree(root: string, options: TreeCompareOptions): Map<string, Entry>
       const path = prefix + name.toString('latin1');
       if (options.ignore?.(path) === true) continue;
       const fsPath = Buffer.concat([directory, Buffer.from('/'), name]);
-      const stat = fs.lstatSync(fsPath, { bigint: true });
+      const stat = ifThere(() => fs.lstatSync(fsPath, { bigint: true }));
+      if (stat === null) continue;
       if (!stat.isFile() && !stat.isDirectory() && !stat.isSymbolicLink()) continue;
       if (stat.isSymbolicLink() && options.links === false) continue;
       if (stat.isDirectory()) {
-        const below = walk(fsPath, `${path}/`);
+        const below = ifThere(() => walk(fsPath, `${path}/`));
+        if (below === null) continue;
         if (below === 0 && options.emptyDirectories === false) continue;
       }
       kept++;

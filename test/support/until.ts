@@ -1,6 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-type UntilOptions = { timeoutMs?: number; everyMs?: number; explain?: () => string };
+type UntilOptions = {
+  timeoutMs?: number;
+  /** At most; it asks more often at first. */
+  everyMs?: number;
+  explain?: () => string;
+};
 
 /**
  * Asks `probe` again and again until it gives something other than null, false or undefined, and gives that.
@@ -13,12 +18,12 @@ export async function until<T>(
 ): Promise<T> {
   const { timeoutMs = 120_000, everyMs = 50, explain = () => '' } = options;
   const deadline = performance.now() + timeoutMs;
-  for (;;) {
+  for (let pauseMs = 1; ; pauseMs = Math.min(2 * pauseMs, everyMs)) {
     const found = await probe();
     if (found !== null && found !== undefined && found !== false) return found;
     if (performance.now() > deadline) {
       throw new Error(`not within ${timeoutMs} ms: ${what}\n${explain()}`.trimEnd());
     }
-    await delay(everyMs);
+    await delay(pauseMs);
   }
 }

@@ -27,7 +27,8 @@ const indexer = new Indexer(
       throw error;
     },
   },
-  { ...indexerDefaults, databaseFile: path.join(home, 'index.db') },
+  // it is not noticed by the look at everything hot that comes every minute
+  { ...indexerDefaults, hotScanIntervalMs: 3_600_000, databaseFile: path.join(home, 'index.db') },
 );
 const degraded = new Promise<void>((resolve) => {
   indexer.onStatus((folderId) => {

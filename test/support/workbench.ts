@@ -4,7 +4,7 @@ import path from 'node:path';
 import { loadDeviceIdentity } from '../../shared/identity/device-identity.ts';
 import { currentDirectory, Device, versionsDirectory, type Agent, type Receiver } from './device.ts';
 import { formatEndpoint, freePort, LinkProxy } from './link-proxy.ts';
-import { killPrograms } from './program.ts';
+import { endProgramsOn } from './program.ts';
 import { diskDirectory } from './temporary-directory.ts';
 
 type WorkbenchOptions = {
@@ -85,7 +85,7 @@ export class Workbench {
 
   /** Waits as a user does until a scan begun now and all that it found is on `copies` receivers. */
   async settled(options: { timeoutS?: number; copies?: number } = {}): Promise<void> {
-    const { timeoutS = 120, copies = 1 } = options;
+    const { timeoutS = 300, copies = 1 } = options;
     const result = await this.agent.run(['wait', '--copies', String(copies), '--timeout', String(timeoutS)], {
       timeoutMs: (timeoutS + 30) * 1000,
     });
@@ -117,7 +117,7 @@ export class Workbench {
 
   /** Ends every process on it and the proxy and removes the directory; MASTOKEEP_KEEP=1 keeps it for looking at. */
   async dispose(): Promise<void> {
-    killPrograms(this.directory);
+    await endProgramsOn(this.directory);
     await this.proxy?.stop();
     if (process.env['MASTOKEEP_KEEP'] === '1') console.log(`kept: ${this.directory}`);
     else {

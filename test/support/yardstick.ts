@@ -26,6 +26,13 @@ export class Yardstick {
     for (let round = 0; round < rounds; round += 1) await this.#round();
   }
 
+  /** How many times as long as at its best a round takes now, on average. */
+  async slowness(rounds = 10): Promise<number> {
+    const startedAt = performance.now();
+    for (let round = 0; round < rounds; round += 1) await this.#round();
+    return (performance.now() - startedAt) / rounds / this.#bestMs;
+  }
+
   /** Runs `work` and gives what it gave, how long it took, and how much of that the machine did something else. */
   async measure<T>(work: () => Promise<T>): Promise<{ result: T; tookMs: number; takenAwayMs: number }> {
     const state = { done: false };

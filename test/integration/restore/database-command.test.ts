@@ -13,6 +13,7 @@ import {
 import { heldFolder } from '../../support/sealed-receiver.ts';
 import { createSealedKeys, SealedRestoreBench } from '../../support/sealed-restore-bench.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { until } from '../../support/until.ts';
 
 const mib = 1024 * 1024;
 let server: PostgresServer;
@@ -105,6 +106,7 @@ it('makes the database from a scratch file that only its owner reads, and remove
 it('fetches nothing for a database that exists', async () => {
   server.createDatabase(name);
   server.sql(name, 'create table mine ()');
+  await until('the last run has left', () => proxy.openConnections === 0);
   const before = proxy.bytes.down;
   const ran = await runCommand('agent', intoDatabase());
   expect([ran.code, ran.stderr]).toEqual([3, expect.stringContaining('error RESTORE_CONFLICT') as string]);
@@ -120,10 +122,13 @@ it('leaves neither scratch file nor database when pg_restore fails', async () =>
 });
 
 it.each(['SIGINT', 'SIGTERM'] as const)('leaves neither on %s while pg_restore runs', async (signal) => {
-  const { env } = wrapRestore('echo "pg_restore: creating INDEX \\"the index\\"" >&2; exec sleep 60');
+  const { env } = wrapRestore('echo "pg_restore: creating INDEX \\"the index\\"" >&2; exec sleep 600');
   const run = new Program('agent', intoDatabase(), { env });
   await run.said(/pg_restore begins/);
-  while (exists() === '0') expect(run.exitCode, run.report()).toBe(null);
+  await until('the database is made', () => {
+    expect(run.exitCode, run.report()).toBe(null);
+    return exists() === '1';
+  });
   expect(await run.stop(signal), run.report()).toBe(130);
   expect([exists(), leftInScratch()]).toEqual(['0', []]);
 });
@@ -132,7 +137,9 @@ it('leaves no scratch file on SIGINT while the dump comes', async () => {
   proxy.bytesPerSecond = mib / 4;
   const run = new Program('agent', intoDatabase());
   await Promise.race([proxy.passed('down', mib / 4), run.exited]);
-  expect(leftInScratch()).toHaveLength(1);
+  await until('the scratch file is begun', () => leftInScratch().length === 1, {
+    explain: () => run.report(),
+  });
   expect(fs.statSync(path.join(scratch, leftInScratch()[0] ?? '')).mode & 0o777).toBe(0o700);
   expect(await run.stop('SIGINT'), run.report()).toBe(130);
   expect([exists(), leftInScratch()]).toEqual(['0', []]);
@@ -142,6 +149,9 @@ it('removes what a killed run left behind', async () => {
   proxy.bytesPerSecond = mib / 4;
   const run = new Program('agent', intoDatabase());
   await Promise.race([proxy.passed('down', mib / 4), run.exited]);
+  await until('the scratch file is begun', () => leftInScratch().length === 1, {
+    explain: () => run.report(),
+  });
   await run.kill();
   expect(leftInScratch()).toHaveLength(1);
   proxy.bytesPerSecond = Number.POSITIVE_INFINITY;

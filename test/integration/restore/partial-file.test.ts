@@ -5,6 +5,7 @@ import { beforeEach, expect, it } from 'vitest';
 import { PartialFile } from '../../../agent/restore/partial-file.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 import { sha256 } from '../../support/store-fixture.ts';
+import { until } from '../../support/until.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const kib = 1024;
@@ -15,8 +16,9 @@ beforeEach(() => {
   file = path.join(temporaryDirectory(), 'partial');
 });
 
+const flags = fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_TRUNC;
+
 function open(): PartialFile {
-  const flags = fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_TRUNC;
   return new PartialFile(fs.openSync(file, flags), content.length, () => {});
 }
 
@@ -85,5 +87,47 @@ it('does not take a range that is missing, or another content, for the right one
   expect(await partial.verify(sha256(content))).toBe(true);
   await put(partial, [[5, 10]], Buffer.alloc(10));
   expect(await partial.verify(sha256(content))).toBe(false);
+  partial.close();
+});
+
+const mib = 1024 * 1024;
+
+/** A file of 40 MiB with the disk in the test's hands; what it was asked for, in order. */
+function openLarge(sync: (fd: number) => Promise<void>): { partial: PartialFile; closed: () => boolean } {
+  let closed = false;
+  const fd = fs.openSync(file, flags);
+  return {
+    partial: new PartialFile(fd, 40 * mib, () => (closed = true), sync),
+    closed: () => closed,
+  };
+}
+
+it('gives the disk what was written while more comes, 32 MiB at a time, and is not closed meanwhile', async () => {
+  const asked: PromiseWithResolvers<void>[] = [];
+  const { partial, closed } = openLarge(async (fd) => {
+    expect(fd).toBe(partial.fd);
+    asked.push(Promise.withResolvers<void>());
+    return asked.at(-1)?.promise;
+  });
+  const piece = Buffer.alloc(mib);
+  for (let at = 0; at < 31; at += 1) await partial.write(at * mib, piece);
+  expect(asked).toHaveLength(0);
+  for (let at = 31; at < 40; at += 1) await partial.write(at * mib, piece);
+  expect(asked).toHaveLength(1);
+  partial.close();
+  expect(closed()).toBe(false);
+  expect(fs.fstatSync(partial.fd).size).toBe(40 * mib);
+  asked[0]?.resolve();
+  await until('it is closed', closed);
+});
+
+it('is not taken for whole where the disk did not take what was written', async () => {
+  const failure = Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
+  const { partial } = openLarge(async () => {
+    throw failure;
+  });
+  const whole = Buffer.alloc(40 * mib);
+  await partial.write(0, whole);
+  await expect(partial.verify(sha256(whole))).rejects.toBe(failure);
   partial.close();
 });

@@ -78,7 +78,7 @@ beforeEach(() => {
 afterEach(() => fs.rmSync(to, { recursive: true, force: true }));
 
 const restoreArgs = (...args: string[]): string[] => ['--home', home, 'restore', ...args];
-const restore = (...args: string[]) => runCommand('agent', restoreArgs(...args), { timeoutMs: 60_000 });
+const restore = (...args: string[]) => runCommand('agent', restoreArgs(...args));
 const expectSameTree = (): void => {
   const owners = process.getuid?.() === 0;
   expect(formatDifferences(compareTrees(source, path.join(to, 'media'), { owners }).differences)).toBe('');
@@ -117,7 +117,7 @@ it('ends with the exact tree although it is killed at any moment, again and agai
     proxy.bytesPerSecond = imagesWanted < 600 ? mib : 8 * mib;
     const run = new Program('agent', restoreArgs('--from', from, '--to', to));
     const isCaught = (): boolean => run.exitCode !== null || countImages() >= imagesWanted;
-    await until(`${imagesWanted} images`, isCaught, { timeoutMs: 60_000, everyMs: 10 });
+    await until(`${imagesWanted} images`, isCaught, { everyMs: 10 });
     if (imagesWanted !== 1) {
       await Promise.race([proxy.passed('down', random.integer(20_000, 1.5 * mib)), run.exited]);
     }
@@ -160,7 +160,7 @@ it('prints an invitation, the last line, and waits for the receiver that joins i
   const run = new Program('agent', restoreArgs('--listen', '127.0.0.1:0', '--to', to));
   const [invitation] = await run.said(/^mastokeep1-\S+$/m);
   expect(run.stdout.trimEnd().split('\n').at(-1)).toBe(invitation);
-  const options = { addresses: [], agentId, limits: testLimits, signal: AbortSignal.timeout(10_000) };
+  const options = { addresses: [], agentId, limits: testLimits, signal: AbortSignal.timeout(120_000) };
   await joinInvitation(receiver, parseInvitation(invitation), options);
   expect(await run.exited, run.report()).toBe(0);
   expectSameTree();

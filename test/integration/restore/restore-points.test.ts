@@ -148,7 +148,7 @@ it('puts points in the order in which the receiver got them, of the same moment 
       ...page,
       points: page.points.map((point, at) => ({ ...point, receivedAt: receivedAt[at] ?? 0 })),
     })),
-    { programVersion: 'test', patienceMs: 10_000, answerTimeoutMs: 10_000 },
+    { programVersion: 'test', patienceMs: 60_000, answerTimeoutMs: 60_000 },
   );
   const { points } = await browsePoints(link, null);
   link.close();

@@ -52,7 +52,10 @@ const histories = new Map([
   [theirs, [history('theirs')]],
 ]);
 
-/** Sends the messages to a receiver that serves restores and gives what it says, its hello apart, until it ends or waits. */
+/**
+ * Sends the messages to a receiver that serves restores and gives what it says, its hello apart, until it ends or has
+ * answered something more, which is left out.
+ */
 async function converse(grant: PeerGrant, messages: readonly Message[]): Promise<Message[]> {
   const [restorer, served] = createChannelPair({ firstGrant: grant, secondGrant: grant });
   void serveRestore({
@@ -66,18 +69,20 @@ async function converse(grant: PeerGrant, messages: readonly Message[]): Promise
     programVersion: 'test',
     logger: silentLogger,
   });
-  for (const message of messages) await restorer.send(encodeMessage(message)).catch(() => {});
-  return (await hear(restorer)).filter(({ type }) => type !== 'hello');
+  const last: Message = { ...browse, requestId: 99 };
+  for (const message of [...messages, last]) await restorer.send(encodeMessage(message)).catch(() => {});
+  const isLast = (message: Message): boolean => message.type === 'entries' && message.requestId === 99;
+  const heard: Message[] = [];
+  for await (const message of heardOn(restorer)) {
+    if (message.type !== 'hello') heard.push(message);
+    if (heard.length > 1 && heard.some(isLast)) break;
+  }
+  return heard.filter((message) => !isLast(message));
 }
 
-async function hear(channel: Channel): Promise<Message[]> {
-  const heard: Message[] = [];
-  for (;;) {
-    const silence = new Promise<null>((resolve) => setTimeout(() => resolve(null), 100));
-    const bytes = await Promise.race([channel.receive(), silence]);
-    if (bytes === null) return heard;
-    heard.push(decodeMessage(bytes));
-  }
+async function* heardOn(channel: Channel): AsyncGenerator<Message> {
+  for (let bytes = await channel.receive(); bytes !== null; bytes = await channel.receive())
+    yield decodeMessage(bytes);
 }
 
 const restoreOurs: PeerGrant = { role: 'restore', agentId: ours };
@@ -112,7 +117,7 @@ it('a receiver that pulls from an agent answers no browse and no want of it', as
     const run = session.run();
     await agent.send(encodeMessage(hello('agent')));
     await agent.send(encodeMessage(message));
-    const heard = (await hear(agent)).filter(({ type }) => type !== 'hello');
+    const heard = (await Array.fromAsync(heardOn(agent))).filter(({ type }) => type !== 'hello');
     expect(heard[0]).toMatchObject({ type: 'refuse', code: 'PROTOCOL_VIOLATION' });
     expect(heard.filter(({ type }) => type !== 'refuse')).toEqual([]);
     expect(await run).toMatchObject({ code: 'PROTOCOL_VIOLATION' });

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CodedError } from '../../../shared/errors/coded-error.ts';
 import type { SealedStore } from '../../../receiver/store/sealed-store.ts';
-import { ReplicationLink, until } from '../../support/replication-bench.ts';
+import { ReplicationLink } from '../../support/replication-bench.ts';
 import { restoreFrom } from '../../support/restore-bench.ts';
 import { createTestKey, SealedBench, type TestKey } from '../../support/sealed-bench.ts';
 import { sealedReceiver } from '../../support/sealed-receiver.ts';
@@ -13,6 +13,7 @@ import { sealedStoreFixture } from '../../support/sealed-store-fixture.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 import { unsealersOf } from '../../support/unsealers-of.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { until } from '../../support/until.ts';
 
 const mib = 1024 * 1024;
 let directory: string;
@@ -45,10 +46,10 @@ afterEach(async () => {
 async function pull(): Promise<{ bytes: number; missing: number }> {
   const link = new ReplicationLink({ feeds: [agent.feed], stores: new Map([['database', store]]) });
   await until(
-    () => link.count('subscribe') > 0 && agent.feed.batchAfter(store.position()?.sequence ?? 0) === null,
     'everything is durable',
+    () => link.count('subscribe') > 0 && agent.feed.batchAfter(store.position()?.sequence ?? 0) === null,
   );
-  await until(() => link.progress('database')?.complete === true, 'the index is complete');
+  await until('the index is complete', () => link.progress('database')?.complete === true);
   await link.close();
   return { bytes: link.contentBytes(), missing: link.count('missing') };
 }
@@ -129,7 +130,7 @@ it('tells what was announced and never came before it acknowledges the announcem
     },
   });
   const link = new ReplicationLink({ feeds: [feed], stores: new Map([['database', store]]) });
-  await until(() => link.count('durable') > 0, 'the first batch');
+  await until('the first batch', () => link.count('durable') > 0);
   const told = link.messages.find(({ type }) => type === 'missing' || type === 'durable');
   expect(told?.type).toBe('missing');
   await link.close();

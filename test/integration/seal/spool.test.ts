@@ -10,8 +10,8 @@ import {
   SealedBench,
   type TestKey,
 } from '../../support/sealed-bench.ts';
-import { until } from '../../support/replication-bench.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
+import { until } from '../../support/until.ts';
 
 const mib = 1024 * 1024;
 const spoolBytesMax = 4 * mib;
@@ -20,13 +20,16 @@ const dayMs = 86_400_000;
 let home: string;
 let key: TestKey;
 let bench: SealedBench;
+let spool: { bytesMax: number; waitMsMax: number };
 
 beforeEach(async () => {
   home = fs.mkdtempSync(path.join(os.tmpdir(), 'mastokeep-spool-'));
   key = await createTestKey('owner');
+  // for room, of which there will be some: the test pulls
+  spool = { bytesMax: spoolBytesMax, waitMsMax: 600_000 };
   bench = await SealedBench.create(home, [key.recipient], {
     packBytesMax: mib,
-    spool: { bytesMax: spoolBytesMax, waitMsMax: 2000 },
+    spool,
   });
 });
 afterEach(() => {
@@ -100,7 +103,9 @@ it('lets a first dump flow through a spool with room for one pack, and says so w
 
 it('fails with an alarm when nobody takes anything, and keeps what is sealed for the next run', async () => {
   const content = seededBytes('nobody', 3 * spoolBytesMax);
+  spool.waitMsMax = 500;
   await expect(bench.dump(content)).rejects.toMatchObject({ code: 'SPOOL_FULL' });
+  spool.waitMsMax = 600_000;
   expect(bench.sealed.index.folder().failure).toContain('no receiver holds any of it');
   const sealedBytes = bench.sealed.keeper.spoolBytes();
   expect(sealedBytes).toBeGreaterThan(spoolBytesMax / 2);
@@ -258,7 +263,7 @@ it('drops what a dump that broke off left in the spool once a version does witho
   const content = seededBytes('broke off', 2 * mib);
   bench.content = async function* () {
     yield content;
-    await until(() => bench.sealed.index.objects.spooled().length > 0, 'a pack is sealed');
+    await until('a pack is sealed', () => bench.sealed.index.objects.spooled().length > 0);
     throw new Error('the source failed');
   };
   await expect(bench.sealed.dump(new AbortController().signal)).rejects.toThrowError('the source failed');

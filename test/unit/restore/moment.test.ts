@@ -1,9 +1,16 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { formatMoment, parseMoment } from '../../../agent/restore/moment.ts';
 
 // Half an hour beside everybody: what is local time shows.
+const zone = process.env['TZ'];
 process.env['TZ'] = 'Asia/Kolkata';
+afterAll(() => {
+  // other files run in this process
+  if (zone === undefined) delete process.env['TZ'];
+  else process.env['TZ'] = zone;
+});
+
 const now = new Date(2026, 10, 21, 9, 30, 15).getTime();
 const local = (...parts: [number, number, number, number?, number?, number?, number?]): number =>
   new Date(parts[0], parts[1] - 1, ...(parts.slice(2) as [number])).getTime();

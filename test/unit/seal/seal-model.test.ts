@@ -80,7 +80,7 @@ it('never makes a version that refers to a pack that neither the spool nor every
     }),
     { numRuns: 200 },
   );
-}, 240_000);
+});
 
 it('gives every receiver that comes back all of the latest version, whatever happened before', async () => {
   await fc.assert(
@@ -104,4 +104,4 @@ it('gives every receiver that comes back all of the latest version, whatever hap
     }),
     { numRuns: 100, examples: [[packsWithoutTheirRecord]] },
   );
-}, 240_000);
+});
