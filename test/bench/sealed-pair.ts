@@ -169,7 +169,8 @@ export class SealedPair {
     const key = ['--key', path.join(this.#directory, 'private.asc')];
     const keyPassphrase = ['--key-passphrase-file', path.join(this.#directory, 'passphrase')];
     const what = ['--from', invitation, '--agent', this.#agentId, '--folder', folder];
-    const program = [process.execPath, path.join(checkout, 'agent', 'main.ts'), '--home', home];
+    const entry = this.agent.compiled ? 'dist/agent/main.js' : 'agent/main.ts';
+    const program = [process.execPath, path.join(checkout, entry), '--home', home];
     const meter = new ProcessMeter(this.receiver.daemon.pid);
     const took = await measureProcess([...program, 'restore', ...what, ...key, ...keyPassphrase, ...where]);
     return { took, receiver: meter.read() };
