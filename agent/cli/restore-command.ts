@@ -93,7 +93,9 @@ export function addRestoreCommand(program: Command): void {
         const what = failed.every(({ path }) => path === '') ? 'folders' : 'files';
         const many = failed.length === 1 ? 'one' : String(failed.length);
         throw new CodedError('RESTORE_INCOMPLETE', `${many} of the ${what} could not be restored whole`, {
-          hint: 'everything else is in its place; run the same command again to try these again',
+          hint: failed.some(({ path }) => path === '')
+            ? 'see what is said of each folder; everything else is in its place'
+            : 'everything else is in its place; run the same command again to try these again',
         });
       }
     });

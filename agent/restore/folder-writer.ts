@@ -8,6 +8,7 @@ import { hashFile, PartialFile } from './partial-file.ts';
 import type { PathFailure, PlannedFile, PlannedSymlink } from './restore-plan.ts';
 import type { HeldPlace, TargetTree } from './target-tree.ts';
 import { createTemporary, openTemporary, temporaryFile, temporaryLink, writeAll } from './temporary-file.ts';
+import { WriteBack } from './write-back.ts';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
 
@@ -46,14 +47,18 @@ export class FolderWriter {
   /** Times of files that were there already. */
   #stamps: (TimeStamp & { place: HeldPlace })[] = [];
   #flushing: Promise<void> = Promise.resolve();
+  readonly #writeBack: WriteBack;
+  /** Why the disk did not take what was written. */
+  #lost: unknown = null;
 
   constructor(
-    deps: { tree: TargetTree; stamper: TimeStamper },
+    deps: { tree: TargetTree; stamper: TimeStamper; writeBack?: WriteBack },
     options: FolderWriterOptions,
     events: FolderWriterEvents,
   ) {
     this.#tree = deps.tree;
     this.#stamper = deps.stamper;
+    this.#writeBack = deps.writeBack ?? new WriteBack();
     this.#options = options;
     this.#events = events;
   }
@@ -121,7 +126,10 @@ export class FolderWriter {
     const place = this.#tree.hold(file.path);
     const temporary = temporaryFile(place, file);
     try {
-      return new PartialFile(openTemporary(temporary), file.state.size, () => place.release());
+      return new PartialFile(openTemporary(temporary), file.state.size, this.#writeBack, {
+        onClose: () => place.release(),
+        onLost: (error) => this.#lose(file.path, temporary, error),
+      });
     } catch (error) {
       place.release();
       throw error;
@@ -131,7 +139,7 @@ export class FolderWriter {
   /**
    * Verifies the whole content (unless `verified` says that the caller has just done so) and gives it its name with the
    * next `flush`. Closes `partial` in any case.
-   * @throws CodedError CONTENT_MISMATCH: what was there is dropped; RESTORE_CONFLICT; system errors
+   * @throws CodedError CONTENT_MISMATCH: what was there is dropped; RESTORE_CONFLICT; as `assertTaken`; system errors
    */
   async finishPartial(file: PlannedFile, partial: PartialFile, verified = false): Promise<void> {
     const place = this.#tree.hold(file.path);
@@ -144,6 +152,8 @@ export class FolderWriter {
           `content of ${displayPath(file.path)} does not have its hash`,
         );
       }
+      await partial.settled();
+      this.#assertNotLost();
       this.#tree.setOwnerAndMode(partial.fd, file.state, file.state.mode);
     } catch (error) {
       place.release();
@@ -153,6 +163,26 @@ export class FolderWriter {
     }
     this.#enqueue({ path: file.path, place, temporary, mtimeNs: file.state.mtimeNs, bytes: file.state.size });
     if (this.#waiting.length >= batchFilesMax) await this.flush();
+  }
+
+  /** Whether the disk has taken everything that it was given so far. @throws CodedError DISK_FAILED, TARGET_FULL */
+  async assertTaken(): Promise<void> {
+    await this.#writeBack.settled();
+    this.#assertNotLost();
+  }
+
+  #assertNotLost(): void {
+    if (this.#lost !== null) throw this.#lost;
+  }
+
+  /** What the disk did not take is not there for the next run, which would read it from the kernel's memory. */
+  #lose(path: RelativePath, temporary: Buffer, error: Error): void {
+    try {
+      fs.rmSync(temporary, { force: true });
+      this.#lost ??= new CodedError('DISK_FAILED', pathFailure(path, error).message, { cause: error });
+    } catch (failure) {
+      this.#lost ??= failure;
+    }
   }
 
   /** Removes what is there of a content that cannot be had. */

@@ -2,22 +2,28 @@ import { createHash, type Hash } from 'node:crypto';
 import fs from 'node:fs';
 import { promisify } from 'node:util';
 import { crashPoint } from '../../shared/io/crash-point.ts';
+import type { WriteBack } from './write-back.ts';
 
 const read = promisify(fs.read);
 const write = promisify(fs.write);
-const fdatasync = promisify(fs.fdatasync);
 const pieceBytes = 1024 * 1024;
 /** Less is written at once: that takes less than to have another thread do it. */
 const syncBytesMax = 128 * 1024;
-/** So much is given to the disk at a time while more comes: the restore ends with everything on it, and waits the less then. */
+/** So much is worth giving it to the disk. */
 const unsyncedBytesMax = 32 * 1024 * 1024;
+
+type Handlers = {
+  onClose(): void;
+  /** The disk did not take what was written: it may be read right as long as the kernel has it in memory, and not afterwards. */
+  onLost(error: Error): void;
+};
 
 /** A large file on its way: a temporary file that is filled by ranges in any order and outlives the run. */
 export class PartialFile {
   readonly fd: number;
   readonly #sizeBytes: number;
-  readonly #onClose: () => void;
-  readonly #sync: (fd: number) => Promise<void>;
+  readonly #handlers: Handlers;
+  readonly #writeBack: WriteBack;
   /** Of everything up to `hashedBytes`: it follows ranges that come in order, and catches up with those that came early. */
   #hash: Hash = createHash('sha256');
   #hashedBytes = 0;
@@ -27,19 +33,13 @@ export class PartialFile {
   #unsyncedBytes = 0;
   /** What the disk is writing now. */
   #syncing: Promise<void> | null = null;
-  #syncError: Error | null = null;
 
-  /** Takes over `fd`, open for reading and writing. `sync`: resolves when what was written is on the disk. */
-  constructor(
-    fd: number,
-    sizeBytes: number,
-    onClose: () => void,
-    sync: (fd: number) => Promise<void> = fdatasync,
-  ) {
+  /** Takes over `fd`, open for reading and writing. */
+  constructor(fd: number, sizeBytes: number, writeBack: WriteBack, handlers: Handlers) {
     this.fd = fd;
     this.#sizeBytes = sizeBytes;
-    this.#onClose = onClose;
-    this.#sync = sync;
+    this.#writeBack = writeBack;
+    this.#handlers = handlers;
   }
 
   /** Bytes that an earlier run left, not verified. */
@@ -61,10 +61,13 @@ export class PartialFile {
     return bytes;
   }
 
-  /** Cuts what is too long and compares the SHA-256 of the whole. @throws a system error where the disk did not take it */
-  async verify(hash: Buffer): Promise<boolean> {
+  /** Resolves when the disk is not writing it: whether it took it is known then. */
+  async settled(): Promise<void> {
     await this.#syncing;
-    if (this.#syncError !== null) throw this.#syncError;
+  }
+
+  /** Cuts what is too long and compares the SHA-256 of the whole. */
+  async verify(hash: Buffer): Promise<boolean> {
     if (this.bytesThere !== this.#sizeBytes) fs.ftruncateSync(this.fd, this.#sizeBytes);
     if (this.#hashedBytes === this.#sizeBytes) return this.#hash.copy().digest().equals(hash);
     return (await hashFile(this.fd)).equals(hash);
@@ -79,21 +82,23 @@ export class PartialFile {
   }
 
   #closeNow(): void {
-    fs.closeSync(this.fd);
-    this.#onClose();
+    try {
+      fs.closeSync(this.fd);
+    } catch (error) {
+      this.#handlers.onLost(error as Error);
+    }
+    this.#handlers.onClose();
   }
 
   #syncWhereMuchWaits(bytes: number): void {
     this.#unsyncedBytes += bytes;
-    if (this.#unsyncedBytes < unsyncedBytesMax || this.#syncing !== null) return;
+    if (this.#unsyncedBytes < unsyncedBytesMax || this.#closed) return;
+    const syncing = this.#writeBack.begin(this.fd, (error) => this.#handlers.onLost(error));
+    if (syncing === null) return;
     this.#unsyncedBytes = 0;
-    this.#syncing = this.#sync(this.fd)
-      .catch((error: Error) => {
-        this.#syncError ??= error;
-      })
-      .finally(() => {
-        this.#syncing = null;
-      });
+    this.#syncing = syncing.finally(() => {
+      this.#syncing = null;
+    });
   }
 
   async #write(offset: number, bytes: Uint8Array): Promise<void> {

@@ -223,6 +223,7 @@ class SealedRestore {
   }
 
   async #verify(): Promise<void> {
+    await this.#writer.assertTaken();
     for (const file of this.#begun) {
       if (await this.#partial(file).verify(file.state.hash)) continue;
       throw new CodedError(

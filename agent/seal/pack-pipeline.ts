@@ -128,6 +128,7 @@ export class PackPipeline {
   #startCutter(workerData: CutWorkerData): Worker {
     const worker = new Worker(workerEntry('cut-worker', import.meta.url), {
       workerData,
+      name: 'cutting',
       resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     worker.on('error', (error: Error) => this.#fail(error));

@@ -61,6 +61,8 @@ export class SealingThreads {
   #start(): Thread {
     const worker = new Worker(workerEntry('seal-worker', import.meta.url), {
       workerData: this.#data,
+      // as `top -H` shows it
+      name: 'sealing',
       resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     const thread = { worker, underWay: 0 };

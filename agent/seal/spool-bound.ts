@@ -77,7 +77,7 @@ export class SpoolBound {
     return bytesNeeded > bytesMax
       ? new CodedError(
           'SPOOL_FULL',
-          `the spool may have ${bytesMax} bytes, and one pack needs ${bytesNeeded}`,
+          `the spool may have ${bytesMax} bytes, and what is being sealed needs ${bytesNeeded}`,
           {
             hint: 'allow a larger spool with spool.bytesMax, or free some of the disk',
           },

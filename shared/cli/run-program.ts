@@ -42,16 +42,19 @@ export function createProgram(name: string, description: string, defaultHome: st
 export async function runProgram(program: Command, argv: readonly string[]): Promise<void> {
   process.on('SIGINT', () => interrupt());
   process.on('SIGTERM', () => interrupt());
-  // Whoever reads our output may stop early (`… | head`).
-  process.stdout.on('error', () => process.exit(1));
   let exitCode: number | null = null;
+  // Whoever reads our output may stop early (`… | head`): once the command is through, its exit code holds all the same.
+  process.stdout.on('error', () => process.exit(exitCode ?? 1));
+  process.stderr.on('error', () => {});
   try {
     await program.parseAsync(argv);
+    exitCode = Number(process.exitCode ?? 0);
   } catch (error) {
     exitCode = endWith(error);
   }
+  interrupt = () => process.exit(interruptedExitCode);
   for (const stream of [process.stdout, process.stderr]) await allTaken(stream);
-  process.exit(exitCode ?? process.exitCode ?? 0);
+  process.exit(exitCode);
 }
 
 /** Resolves when the reader has all that was written: a pipe takes some 64 KiB at a time, and the rest ends with the process. */

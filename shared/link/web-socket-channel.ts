@@ -16,12 +16,8 @@ const closeUnsupported = 1003;
 const closeWithReason = 4000;
 
 const collectEveryBytes = 8 * 1024 * 1024;
-const gc = exposedCollector();
-/**
- * What comes over all links of this thread is garbage as soon as it is written down, and takes twice its size. V8 let 90 MB
- * of it gather, and marked its heap in steps while more came.
- */
-const received = collectEvery(collectEveryBytes, () => gc({ type: 'minor' }));
+/** Of all links of this thread. */
+let received: ((bytes: number) => void) | null = null;
 
 /** A `Channel` over a WebSocket whose device was verified. Make it in the turn in which the socket opened, so that no message is missed. */
 export class WebSocketChannel implements Channel {
@@ -141,6 +137,7 @@ export class WebSocketChannel implements Channel {
       return;
     }
     this.#bytesReceived += data.length;
+    received ??= collectGarbageOfReceived();
     received(data.length);
     this.#queue.put(data);
     if (!this.#paused && this.#queue.bytes >= this.#limits.receiveQueueBytesMax) {
@@ -202,6 +199,15 @@ export class WebSocketChannel implements Channel {
     if (this.#reason !== undefined && this.#reason !== null) return this.#reason;
     return new CodedError('LINK_CLOSED', 'the connection has ended', { cause });
   }
+}
+
+/**
+ * What comes is garbage as soon as it is written down, and takes twice its size. V8 let 90 MB of it gather, and marked its
+ * heap in steps while more came.
+ */
+function collectGarbageOfReceived(): (bytes: number) => void {
+  const gc = exposedCollector();
+  return collectEvery(collectEveryBytes, () => gc({ type: 'minor' }));
 }
 
 function remoteAddressOf(socket: {

@@ -7,7 +7,7 @@ import { Workbench } from '../support/workbench.ts';
 
 /*
  * The agent runs as by the unit in README.md from its second start on: few arenas of malloc, and nothing left to compile. The
- * first start strips the types of the sources, which takes 40 MB more.
+ * first start strips the types of the sources, which takes some 50 MB more.
  */
 const dumpBytes = 600_000_000;
 const residentBytesMax = 300_000_000;

@@ -36,6 +36,16 @@ function expectError(result: CommandResult, code: string, exitCode: number): voi
   expect(result.code).toBe(exitCode);
 }
 
+it('keeps its exit code where nobody reads what it says', async () => {
+  const program = [process.execPath, path.resolve(import.meta.dirname, '../../agent/main.ts')];
+  const shell = spawn(
+    'bash',
+    ['-c', '"$@" 2> >(exec 0<&-) >&2; exit $?', 'bash', ...program, '--home', at('agent'), 'nonsense'],
+    { stdio: 'ignore' },
+  );
+  expect(await once(shell, 'exit')).toEqual([2, null]);
+});
+
 it.each([
   ['ends well', '', 0],
   ['fails', "throw new Error('in the end');", 1],

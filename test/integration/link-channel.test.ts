@@ -67,7 +67,7 @@ describe('a channel', () => {
     for (let sent = 0; sent < 32; sent += 1) {
       await Promise.all([served.send(Buffer.alloc(MiB)), dialled.receive()]);
     }
-    await until('the last collection is told', () => collections === 4);
+    await until('the last collection is told', () => collections >= 4);
     observer.disconnect();
   });
 

@@ -3,6 +3,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { beforeEach, expect, it } from 'vitest';
 import { PartialFile } from '../../../agent/restore/partial-file.ts';
+import { WriteBack } from '../../../agent/restore/write-back.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 import { sha256 } from '../../support/store-fixture.ts';
 import { until } from '../../support/until.ts';
@@ -19,7 +20,10 @@ beforeEach(() => {
 const flags = fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_TRUNC;
 
 function open(): PartialFile {
-  return new PartialFile(fs.openSync(file, flags), content.length, () => {});
+  return new PartialFile(fs.openSync(file, flags), content.length, new WriteBack(), {
+    onClose: () => {},
+    onLost: () => {},
+  });
 }
 
 type Range = [from: number, to: number];
@@ -92,19 +96,19 @@ it('does not take a range that is missing, or another content, for the right one
 
 const mib = 1024 * 1024;
 
-/** A file of 40 MiB with the disk in the test's hands; what it was asked for, in order. */
-function openLarge(sync: (fd: number) => Promise<void>): { partial: PartialFile; closed: () => boolean } {
-  let closed = false;
-  const fd = fs.openSync(file, flags);
-  return {
-    partial: new PartialFile(fd, 40 * mib, () => (closed = true), sync),
-    closed: () => closed,
-  };
+/** A file of 40 MiB on a disk in the test's hands. */
+function openLarge(sync: (fd: number) => Promise<void>) {
+  const seen = { closed: false, lost: [] as Error[] };
+  const partial = new PartialFile(fs.openSync(file, flags), 40 * mib, new WriteBack(sync), {
+    onClose: () => (seen.closed = true),
+    onLost: (error) => seen.lost.push(error),
+  });
+  return { partial, seen };
 }
 
 it('gives the disk what was written while more comes, 32 MiB at a time, and is not closed meanwhile', async () => {
   const asked: PromiseWithResolvers<void>[] = [];
-  const { partial, closed } = openLarge(async (fd) => {
+  const { partial, seen } = openLarge(async (fd) => {
     expect(fd).toBe(partial.fd);
     asked.push(Promise.withResolvers<void>());
     return asked.at(-1)?.promise;
@@ -115,19 +119,41 @@ it('gives the disk what was written while more comes, 32 MiB at a time, and is n
   for (let at = 31; at < 40; at += 1) await partial.write(at * mib, piece);
   expect(asked).toHaveLength(1);
   partial.close();
-  expect(closed()).toBe(false);
+  expect(seen.closed).toBe(false);
   expect(fs.fstatSync(partial.fd).size).toBe(40 * mib);
   asked[0]?.resolve();
-  await until('it is closed', closed);
+  await until('it is closed', () => seen.closed);
+  expect(seen.lost).toEqual([]);
 });
 
-it('is not taken for whole where the disk did not take what was written', async () => {
+it('says what the disk did not take, also where that is known only behind its end', async () => {
   const failure = Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
-  const { partial } = openLarge(async () => {
+  const { partial, seen } = openLarge(async () => {
     throw failure;
   });
-  const whole = Buffer.alloc(40 * mib);
-  await partial.write(0, whole);
-  await expect(partial.verify(sha256(whole))).rejects.toBe(failure);
+  await partial.write(0, Buffer.alloc(40 * mib));
   partial.close();
+  await until('it is closed', () => seen.closed);
+  expect(seen.lost).toEqual([failure]);
+});
+
+it('has one file written at a time, and the next one when there is more of it', async () => {
+  const asked: { fd: number; taken: () => void }[] = [];
+  const writeBack = new WriteBack(
+    async (fd) => new Promise((resolve) => void asked.push({ fd, taken: resolve })),
+  );
+  const lost = (error: Error): never => {
+    throw error;
+  };
+  const first = writeBack.begin(1, lost);
+  expect(writeBack.begin(2, lost)).toBeNull();
+  const order: string[] = [];
+  const settled = writeBack.settled().then(() => order.push('settled'));
+  order.push('taken');
+  asked[0]?.taken();
+  await Promise.all([first, settled]);
+  expect(order).toEqual(['taken', 'settled']);
+  expect(writeBack.begin(2, lost)).not.toBeNull();
+  expect(asked.map(({ fd }) => fd)).toEqual([1, 2]);
+  asked[1]?.taken();
 });

@@ -94,7 +94,9 @@ it('lets a first dump flow through a spool with room for one pack, and says so w
   try {
     await expect(tooNarrow.dump(content)).rejects.toMatchObject({
       code: 'SPOOL_FULL',
-      message: expect.stringMatching(/^the spool may have 524288 bytes, and one pack needs \d+$/) as string,
+      message: expect.stringMatching(
+        /^the spool may have 524288 bytes, and what is being sealed needs \d+$/,
+      ) as string,
     });
   } finally {
     tooNarrow.close();
