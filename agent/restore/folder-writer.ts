@@ -49,7 +49,7 @@ export class FolderWriter {
   #flushing: Promise<void> = Promise.resolve();
   readonly #writeBack: WriteBack;
   /** Why the disk did not take what was written. */
-  #lost: unknown = null;
+  #lost: Error | null = null;
 
   constructor(
     deps: { tree: TargetTree; stamper: TimeStamper; writeBack?: WriteBack },
@@ -181,7 +181,7 @@ export class FolderWriter {
       fs.rmSync(temporary, { force: true });
       this.#lost ??= new CodedError('DISK_FAILED', pathFailure(path, error).message, { cause: error });
     } catch (failure) {
-      this.#lost ??= failure;
+      this.#lost ??= failure instanceof Error ? failure : error;
     }
   }
 
