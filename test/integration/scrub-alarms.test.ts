@@ -15,7 +15,7 @@ afterEach(async () => {
 const never = new AbortController().signal;
 const iso = (at: number): string => new Date(at).toISOString();
 
-it('bench.alarms as long as something is damaged, and as long as there are files that nobody stored', async () => {
+it('alarms as long as something is damaged, and as long as there are files that nobody stored', async () => {
   const { one } = bench;
   one.damaged = 1;
   one.strangers = ['current/x'];
@@ -108,7 +108,7 @@ it('shows names of strangers so that a terminal does nothing but print them, and
   ]);
 });
 
-it('bench.alarms when something was not read for two periods', async () => {
+it('alarms when something was not read for two periods', async () => {
   const first = bench.start();
   await first.run({ all: false }, never);
   expect(bench.codes()).toEqual([]);
