@@ -194,10 +194,8 @@ describe('a long file that is half read', () => {
     ['mode', () => fs.chmodSync(bench.place(name), 0o600)],
     ['number of links', () => fs.linkSync(bench.place(name), `${bench.directory}/snapshot`)],
   ])('is read on when only its %s is another one', async (_, change) => {
-    const before = fs.statSync(bench.place(name), { bigint: true }).ctimeNs;
     await bench.stepInto('files:long', 1024);
     change();
-    expect(fs.statSync(bench.place(name), { bigint: true }).ctimeNs).not.toBe(before);
     await bench.restart();
     await bench.finish();
     expect(readOfLong()).toBe(size);

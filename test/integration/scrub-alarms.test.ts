@@ -139,7 +139,7 @@ it('reads on behind what it cannot read through, says so, and tries it again in 
   expect(scrubber.status().coveredAt).toBe(iso(bench.now));
 });
 
-it('still says that there is no room when trying again was interrupted, and when nothing was tried', async () => {
+it('still says that there is no room when a step found more and did not try to the end to make it whole', async () => {
   const { one } = bench;
   one.damaged = 2;
   one.isFull = true;
@@ -147,4 +147,19 @@ it('still says that there is no room when trying again was interrupted, and when
   one.rotten = ['a.jpg (changed)'];
   expect(await scrubber.run({ all: true }, never)).toMatchObject({ found: 1 });
   expect(scrubber.status().lacksRoom).toBe('the quota is used up');
+});
+
+it('says of a step that finds damage whether there is room to make that whole', async () => {
+  const { one } = bench;
+  one.damaged = 2;
+  const scrubber = bench.start();
+  one.rotten = ['a.jpg (changed)'];
+  one.repairOfStep = { repairTried: false, lacksRoom: 'the disk is full' };
+  await scrubber.run({ all: true }, never);
+  expect(scrubber.status().lacksRoom).toBe('the disk is full');
+  one.isFull = true;
+  one.rotten = ['b.jpg (changed)'];
+  one.repairOfStep = { repairTried: true, lacksRoom: null };
+  await scrubber.run({ all: true }, never);
+  expect(scrubber.status().lacksRoom).toBeNull();
 });

@@ -22,6 +22,8 @@ export class FakeSubject implements ScrubSubject {
   mendable = false;
   isFull = false;
   /** What a step says of the room for what it found. */
+  /** What a step says of making whole what it found. */
+  repairOfStep = { repairTried: false, lacksRoom: null as string | null };
   /** Whether it has something in it that cannot be read through. */
   isChanging = false;
   strangers: string[] = [];
@@ -55,8 +57,7 @@ export class FakeSubject implements ScrubSubject {
       next,
       found: this.rotten.splice(0),
       repaired: 0,
-      repairTried: false,
-      lacksRoom: null,
+      ...this.repairOfStep,
       extras: this.strangers,
       again: 0,
       skipped: this.isChanging,
