@@ -35,7 +35,7 @@ export type HalfLook = {
  * Why a file could not be read through: `changing`: somebody touches it all the time; `replaced`: other content takes its
  * place all the time, each of which was compared when it came.
  */
-export type Unsettled = 'changing' | 'replaced';
+type Unsettled = 'changing' | 'replaced';
 
 /**
  * `again`: so many of the bytes that `pace` was told of, in this stretch and in earlier ones, count for nothing, because

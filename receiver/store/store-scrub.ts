@@ -388,8 +388,8 @@ export class StoreScrub {
   }
 }
 
-function pageOf<At>({ half, ...page }: Omit<Looked, 'last'>, at: At | null): ScrubPage<At> {
-  const { found, again, skipped } = page;
-  if (at === null) return { next: null, found, again, skipped };
-  return { next: half === null ? { behind: at } : { in: at, half }, found, again, skipped };
+function pageOf<At>({ half, found, again, skipped }: Omit<Looked, 'last'>, at: At | null): ScrubPage<At> {
+  const page = { found, again, skipped };
+  if (at === null) return { ...page, next: null };
+  return { ...page, next: half === null ? { behind: at } : { in: at, half } };
 }
