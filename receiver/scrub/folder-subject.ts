@@ -24,7 +24,15 @@ type Deps = {
   onBooks: (code: 'JOURNAL_DAMAGED' | 'DATABASE_CORRUPT', what: string) => () => void;
 };
 
-const nothing = { found: [], repaired: 0, lacksRoom: null, extras: [], again: 0 };
+const nothing = {
+  found: [],
+  repaired: 0,
+  repairTried: false,
+  lacksRoom: null,
+  extras: [],
+  again: 0,
+  skipped: false,
+};
 const mendsAtOnce = 100;
 const namesShownMax = 20;
 
@@ -100,20 +108,27 @@ export class FolderSubject implements ScrubSubject {
     return this.#deps.store.scrub.isExtra(name);
   }
 
-  async #step({ found, again }: ScrubPage<unknown>, next: ScrubPosition, pace: Pace): Promise<ScrubStep> {
-    const step = { ...nothing, again, next };
+  async #step(
+    { found, again, skipped }: ScrubPage<unknown>,
+    next: ScrubPosition,
+    pace: Pace,
+  ): Promise<ScrubStep> {
+    const step = { ...nothing, again, skipped, next };
     if (found.length === 0) return step;
     return { ...step, found: found.map(describeDamage), ...(await this.#repairWhereRoom(pace)) };
   }
 
   /** What lacks room is tried again later; reading goes on. */
-  async #repairWhereRoom(pace: Pace): Promise<Pick<ScrubStep, 'repaired' | 'lacksRoom'>> {
+  async #repairWhereRoom(pace: Pace): Promise<Pick<ScrubStep, 'repaired' | 'repairTried' | 'lacksRoom'>> {
+    const { scrub } = this.#deps.store;
+    const before = scrub.damagedCount;
     try {
-      return { repaired: await this.repair(async () => pace(0)), lacksRoom: null };
+      return { repaired: await this.repair(async () => pace(0)), repairTried: true, lacksRoom: null };
     } catch (error) {
-      if (lacksRoom(error)) return { repaired: 0, lacksRoom: error.message };
-      // what was found counts all the same
-      if (error instanceof ScrubInterrupted) return { repaired: 0, lacksRoom: null };
+      // what was found counts all the same, and what was made whole until then
+      const repaired = before - scrub.damagedCount;
+      if (lacksRoom(error)) return { repaired, repairTried: false, lacksRoom: error.message };
+      if (error instanceof ScrubInterrupted) return { repaired, repairTried: false, lacksRoom: null };
       throw error;
     }
   }

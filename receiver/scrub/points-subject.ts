@@ -22,7 +22,16 @@ export function pointsSubject(
     bytes: () => 0,
     read: async () => {
       const { mended, extras: found } = await scrub();
-      return { next: null, found: mended, repaired: mended.length, lacksRoom: null, extras: found, again: 0 };
+      return {
+        next: null,
+        found: mended,
+        repaired: mended.length,
+        repairTried: true,
+        lacksRoom: null,
+        extras: found,
+        again: 0,
+        skipped: false,
+      };
     },
     repair: async () => 0,
     damage: () => ({ count: damaged().length, names: damaged().map((id) => `${id}.json`) }),

@@ -33,9 +33,13 @@ export class ScrubFindings {
     this.#found.clear();
   }
 
-  note(subject: ScrubSubject, { found, lacksRoom }: Pick<ScrubStep, 'found' | 'lacksRoom'>): void {
+  /** What a step found, and whether there was room to make it whole. */
+  note(
+    subject: ScrubSubject,
+    { found, lacksRoom, repairTried }: Pick<ScrubStep, 'found' | 'lacksRoom' | 'repairTried'>,
+  ): void {
+    if (repairTried || lacksRoom !== null) this.#noteRoom(subject, lacksRoom);
     if (found.length === 0) return;
-    this.#noteRoom(subject, lacksRoom);
     const names = [...(this.#found.get(subject.key) ?? []), ...found];
     this.#found.set(subject.key, names.slice(0, foundShownMax));
   }

@@ -19,6 +19,7 @@ const halfReadSchema = z
 /** Where a subject stands: behind what it names so, or in the middle of a file. Made by `inFile`. */
 export const scrubPositionSchema = z.union([z.string(), halfReadSchema]);
 
+/** A text as the subject makes it, or the middle of a file; plain JSON. */
 export type ScrubPosition = z.infer<typeof scrubPositionSchema>;
 
 /** In the middle of that file. */

@@ -16,7 +16,7 @@ export type ScrubStatus = {
 
 /** What a whole pass came to. */
 export type ScrubReport = Pick<ScrubStatus, 'startedAt' | 'readBytes' | 'found' | 'repaired' | 'damaged'> & {
-  /** Something could not be read: see the alarms. */
+  /** Something could not be read: see the alarms, and the log. */
   skipped: boolean;
   /** Of each folder with damaged files, with what was found damaged (whole again or not), or with files that nobody stored: the first of them. */
   folders: {

@@ -5,16 +5,20 @@ import type { ScrubPosition } from './scrub-position.ts';
 /**
  * What was read in one go. `next`: where it stands, null when all of the subject is read. `found`: what was damaged, for
  * people; `repaired`: how many are whole again. `extras`: names (byte strings) of files that nobody knows. `again`: so many
- * of the bytes that were read in this pass count for nothing, because they are read once more.
+ * of the bytes that were read in this pass count for nothing, because they are read once more. `skipped`: something could
+ * not be read through; the next pass tries again.
  */
 export type ScrubStep = {
   next: ScrubPosition | null;
   found: readonly string[];
   repaired: number;
-  /** Why there is no room to make whole what was found; null where there is, or nothing was found. */
+  /** Whether all that is damaged was tried to make whole. */
+  repairTried: boolean;
+  /** Why there is no room to make it whole; null where there is, or it was not tried to the end. */
   lacksRoom: string | null;
   extras: readonly string[];
   again: number;
+  skipped: boolean;
 };
 
 /** Something that is read bit by bit: a folder, or the restore points of an agent. */

@@ -194,7 +194,7 @@ export class Scrubber {
   }
 
   #take(subject: ScrubSubject, step: ScrubStep): void {
-    const { next, found, repaired, extras, again } = step;
+    const { next, found, repaired, extras, again, skipped } = step;
     this.#findings.note(subject, step);
     const known = this.#state.extras[subject.key] ?? [];
     const all = [...new Set([...known, ...extras])].slice(0, extrasMax);
@@ -203,6 +203,7 @@ export class Scrubber {
       readBytes: this.#state.readBytes - again,
       found: this.#state.found + found.length,
       repaired: this.#state.repaired + repaired,
+      skipped: this.#state.skipped || skipped,
       subject: subject.key,
       at: next,
       extras: { ...this.#state.extras, [subject.key]: all },

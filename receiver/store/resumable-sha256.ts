@@ -1,4 +1,5 @@
 import type { IHasher } from 'hash-wasm';
+import type { Logger } from '../../shared/io/logger.ts';
 
 /**
  * SHA-256 whose half-made state is plain bytes that can be kept and gone on from by another process, which the one of
@@ -40,10 +41,26 @@ export class ResumableSha256 {
 
 let loaded: Promise<ResumableSha256> | null = null;
 
-/** Loaded when it is first needed, since it takes 2 MB of memory and most stores have no file that needs it. */
-export function resumableSha256(): Promise<ResumableSha256> {
-  loaded ??= load();
-  return loaded;
+let isToldOf = false;
+
+/**
+ * Loaded when it is first needed, since it takes 2 MB of memory and most stores have no file that needs it. Null where
+ * there is no memory for it, or it cannot run: the log tells of the first time, and the next call tries again.
+ */
+export async function resumableSha256(logger: Logger): Promise<ResumableSha256 | null> {
+  const loading = (loaded ??= load());
+  try {
+    return await loading;
+  } catch (error) {
+    if (loaded === loading) loaded = null;
+    if (!isToldOf)
+      logger.warn(
+        { err: error },
+        'long files are read in one go: the hash that can be kept is not to be had',
+      );
+    isToldOf = true;
+    return null;
+  }
 }
 
 async function load(): Promise<ResumableSha256> {

@@ -9,4 +9,5 @@ export type ScrubLimits = {
   page: number;
 };
 
+/** What receivers use. */
 export const defaultScrubLimits: ScrubLimits = { longFile: 64 * 1024 * 1024, page: 16 * 1024 * 1024 };

@@ -11,6 +11,7 @@ import type { Journal } from './journal.ts';
 import { checkLong, checkTwice, type HalfLook, type LongCheck } from './long-check.ts';
 import type { MirrorIndex } from './mirror-index.ts';
 import { PutBackFiles } from './put-back-files.ts';
+import { resumableSha256 } from './resumable-sha256.ts';
 import type { ScrubLimits } from './scrub-limits.ts';
 import type { Staging } from './staging.ts';
 import { placeBelow, type StoreLayout } from './store-layout.ts';
@@ -61,12 +62,14 @@ type Deps = ScrubbedKind & {
 export type ScrubPlace<At> = { behind: At } | { in: At; half: HalfLook };
 /**
  * `next`: where the next page begins; null: there is none. `found`: the files that are damaged and of which nobody knew.
- * `again`: so many of the bytes that were read in this pass count for nothing: they are read once more.
+ * `again`: so many of the bytes that were read in this pass count for nothing: they are read once more. `skipped`: a file
+ * could not be read through.
  */
 export type ScrubPage<At> = {
   next: ScrubPlace<At> | null;
   found: readonly FoundDamage[];
   again: number;
+  skipped: boolean;
 };
 /** `id`: of a version; null for the live file of the path. */
 export type FoundDamage = { path: RelativePath; id: number | null; found: DamageKind };
@@ -78,6 +81,7 @@ type Looked = {
   half: HalfLook | null;
   found: readonly FoundDamage[];
   again: number;
+  skipped: boolean;
 };
 
 const rowsAtOnce = 64;
@@ -176,7 +180,7 @@ export class StoreScrub {
     const whole: StoredItem[] = [];
     const staged: StoredItem[] = [];
     for (const damage of damaged) {
-      const item = itemAt(this.#deps.index, damage);
+      const item = itemAt(index, damage);
       const state = item === null ? null : fileOf(item.holding);
       if (item === null || state === null) continue;
       if (await this.#putBack.isWhole(...this.#placeOf(item), state, between)) whole.push(item);
@@ -228,7 +232,7 @@ export class StoreScrub {
   async #look(items: readonly (StoredItem | null)[], half: HalfLook | null, pace: Pace): Promise<Looked> {
     const { index, scrubLimits } = this.#deps;
     const [suspects, whole]: [Suspect[], StoredItem[]] = [[], []];
-    const looked = { last: null as StoredItem | null, half: null as HalfLook | null, again: 0 };
+    const looked: Omit<Looked, 'found'> = { last: null, half: null, again: 0, skipped: false };
     let read = 0;
     for (const item of items) {
       if (read >= scrubLimits.page) break;
@@ -241,7 +245,10 @@ export class StoreScrub {
       looked.half = check.half;
       this.#deps.writer.assertUsable();
       if (check.half !== null) break;
-      if (check.verdict === 'changing') continue;
+      if (typeof check.verdict === 'string') {
+        looked.skipped ||= check.verdict === 'changing';
+        continue;
+      }
       const { found, identity } = check.verdict;
       const known = index.damage.get(item.path, item.id);
       if (found === null) {
@@ -256,14 +263,15 @@ export class StoreScrub {
     const { disk, logger, scrubLimits } = this.#deps;
     const [base, path] = this.#placeOf(item);
     const isLong = half !== null || wanted.size >= scrubLimits.longFile;
-    const check = isLong
-      ? await checkLong({ disk, base, path, wanted, stretchBytes: scrubLimits.page }, half, pace)
-      : await checkTwice({ disk, base, path, wanted }, pace);
+    const sha256 = isLong ? await resumableSha256(logger) : null;
+    const file = { disk, base, path, wanted, stretchBytes: scrubLimits.page };
+    const check =
+      sha256 === null ? await checkTwice(file, half, pace) : await checkLong(file, half, sha256, pace);
     if (check.half !== null) return check;
     const name = displayPath(item.path);
     if (check.verdict === 'changing')
       logger.warn({ path: name }, 'a file cannot be read through, because it is changed all the time');
-    else if (check.verdict.found === null && check.first !== null)
+    else if (check.verdict !== 'replaced' && check.verdict.found === null && check.first !== null)
       logger.warn({ path: name, found: check.first }, 'a file was read wrong once and right then');
     return check;
   }
@@ -380,7 +388,8 @@ export class StoreScrub {
   }
 }
 
-function pageOf<At>({ half, found, again }: Omit<Looked, 'last'>, at: At | null): ScrubPage<At> {
-  if (at === null) return { next: null, found, again };
-  return { next: half === null ? { behind: at } : { in: at, half }, found, again };
+function pageOf<At>({ half, found, again, skipped }: Omit<Looked, 'last'>, at: At | null): ScrubPage<At> {
+  const page = { found, again, skipped };
+  if (at === null) return { ...page, next: null };
+  return { ...page, next: half === null ? { behind: at } : { in: at, half } };
 }

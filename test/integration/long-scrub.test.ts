@@ -1,13 +1,8 @@
 import fs from 'node:fs';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ScrubMemory } from '../../receiver/scrub/scrub-memory.ts';
 import { inFile, type ScrubPosition } from '../../receiver/scrub/scrub-position.ts';
-import { defaultScrubOptions } from '../../receiver/scrub/scrub-state.ts';
-import { Scrubber } from '../../receiver/scrub/scrubber.ts';
 import { bytesPerFile } from '../../receiver/store/content-check.ts';
-import { AlarmBoard } from '../../shared/alarm-board.ts';
-import { silentLogger } from '../../shared/io/logger.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
 import { keptHistory } from '../support/kept-history.ts';
 import { longContent, LongScrubBench, smallLimits } from '../support/long-scrub-bench.ts';
@@ -29,7 +24,8 @@ afterEach(async () => {
 const damaged = (): [string, number | null, string][] =>
   bench.store.scrub.damaged(null, 100).map(({ path, id, found }) => [path, id, found]);
 const readOfLong = (): number => bench.rotting.takeRead(name);
-const isIn = (at: ScrubPosition | null): boolean => typeof at === 'object' && at !== null;
+const isIn = (at: ScrubPosition | null, file?: string): boolean =>
+  typeof at === 'object' && at !== null && (file === undefined || at.in === file);
 
 describe('of a long file', () => {
   it('only the rest is read after a stop, and everything is counted once', async () => {
@@ -110,6 +106,13 @@ describe('of a long file', () => {
     expect(damaged()).toEqual([['long', null, 'size']]);
   });
 
+  it('what is gone before its first byte is read is damage', async () => {
+    bench.at = 'files:before';
+    await bench.step(async () => fs.rmSync(bench.place(name), { force: true }));
+    await bench.finish();
+    expect(damaged()).toEqual([['long', null, 'missing']]);
+  });
+
   it('what is cut off while it is read is damage', async () => {
     await bench.stepInto('files:long', 1024);
     let cut = false;
@@ -169,9 +172,34 @@ describe('a long file that is half read', () => {
       if (!(await bench.step())) break;
     }
     expect(touched).toBe(3);
+    expect(bench.skipped).toBe(true);
     expect(bench.rotting.takeRead('current/z-behind')).toBe('behind'.length);
     expect(bench.found).toEqual([]);
     expect(bench.counted).toBe('before'.length + 'behind'.length + 2 * bytesPerFile);
+  });
+
+  it('counts as read when other content takes its place again and again', async () => {
+    let replaced = 0;
+    for (;;) {
+      if (isIn(bench.at, 'files:long'))
+        await bench.feed.send({ long: longContent('x'.repeat((replaced += 1)), size) });
+      if (!(await bench.step())) break;
+    }
+    expect(replaced).toBeGreaterThanOrEqual(3);
+    expect(bench.skipped).toBe(false);
+    expect(bench.found).toEqual([]);
+  });
+
+  it.each([
+    ['mode', () => fs.chmodSync(bench.place(name), 0o600)],
+    ['number of links', () => fs.linkSync(bench.place(name), `${bench.directory}/snapshot`)],
+  ])('is read on when only its %s is another one', async (_, change) => {
+    await bench.stepInto('files:long', 1024);
+    change();
+    await bench.restart();
+    await bench.finish();
+    expect(readOfLong()).toBe(size);
+    expect(damaged()).toEqual([]);
   });
 
   it('stays known as damaged when it is put back by hand and changed again and again', async () => {
@@ -223,105 +251,6 @@ it('goes on in the middle of an older version as well', async () => {
   await bench.finish();
   expect(bench.rotting.takeRead(file)).toBe(2 * size);
   expect(damaged()).toEqual([['long', 1, 'content']]);
-});
-
-describe('a scrubber that ends in the middle of a long file', () => {
-  const whole = size + 'before'.length + 'behind'.length + 3 * bytesPerFile;
-  let steadyMs: number;
-  let scrubber: Scrubber;
-
-  beforeEach(() => {
-    steadyMs = 0;
-    scrubber = startScrubber();
-  });
-  afterEach(async () => {
-    await scrubber.stop();
-  });
-
-  const memoryFile = (): string => `${bench.directory}/scrub.json`;
-
-  function startScrubber(): Scrubber {
-    const now = (): number => 1_800_000_000_000;
-    const started = new Scrubber(
-      {
-        subjects: () => [bench.subject],
-        memory: new ScrubMemory({ file: memoryFile() }),
-        isHere: () => true,
-        isPartHidden: () => false,
-        alarms: new AlarmBoard({ logger: silentLogger, now }),
-        logger: silentLogger,
-        onStop: () => {},
-        now,
-        steadyNow: () => steadyMs,
-      },
-      defaultScrubOptions,
-    );
-    started.start(3_600_000);
-    return started;
-  }
-
-  const never = new AbortController().signal;
-  const run = async (all = false) => scrubber.run({ all }, never);
-
-  /** Ends it while the piece at that offset is read; `onRead` is told of each piece before. */
-  async function endAt(offset: number, onRead: (position: number) => void = () => {}): Promise<void> {
-    let hasEnded = false;
-    bench.rotting.onRead = (read, position) => {
-      if (read !== name || hasEnded) return;
-      onRead(position);
-      hasEnded = position >= offset;
-      if (hasEnded) void scrubber.stop();
-    };
-    await expect(run()).rejects.toMatchObject({ code: 'NOT_RUNNING' });
-    await scrubber.stop();
-  }
-
-  it('reads only the rest afterwards', async () => {
-    await endAt(1024);
-    expect(readOfLong()).toBe(1024 + smallLimits.page);
-    scrubber = startScrubber();
-    expect(await run()).toMatchObject({ readBytes: whole, found: 0 });
-    expect(readOfLong()).toBe(size - 1024);
-  });
-
-  it('reads the rest behind what it had written down when it was killed', async () => {
-    let kept = '';
-    await endAt(1280, (position) => {
-      if (position < 512) steadyMs += 31_000;
-      kept = fs.readFileSync(memoryFile(), 'utf8');
-    });
-    fs.writeFileSync(memoryFile(), kept);
-    readOfLong();
-    scrubber = startScrubber();
-    expect(await run()).toMatchObject({ readBytes: whole, found: 0 });
-    expect(readOfLong()).toBe(size - 512);
-  });
-
-  it('forgets how far it was when everything is asked for', async () => {
-    await endAt(1024);
-    readOfLong();
-    scrubber = startScrubber();
-    expect(await run(true)).toMatchObject({ readBytes: whole, found: 0 });
-    expect(readOfLong()).toBe(size);
-  });
-
-  it('finds damage on either side of where it was', async () => {
-    bench.rotting.rot.set(name, { wrongAt: [3] });
-    await endAt(1024);
-    scrubber = startScrubber();
-    expect(await run()).toMatchObject({ readBytes: whole, found: 1 });
-  });
-
-  it('begins a new pass where what it had written down is damaged', async () => {
-    await endAt(1024);
-    readOfLong();
-    const text = fs.readFileSync(memoryFile(), 'utf8');
-    fs.writeFileSync(memoryFile(), text.replace('"offset":1024', '"offset":1280'));
-    scrubber = startScrubber();
-    expect(scrubber.status().readBytes).toBe(0);
-    expect(await run()).toMatchObject({ readBytes: whole, found: 0 });
-    expect(readOfLong()).toBe(size);
-  });
 });
 
 class Stopped extends Error {}

@@ -3,7 +3,7 @@ import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ScrubInterrupted } from '../../receiver/scrub/scrub-subject.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
-import { isCoded } from '../../shared/errors/coded-error.ts';
+import { CodedError, isCoded } from '../../shared/errors/coded-error.ts';
 import type { FileRecord } from '../../shared/records/file-record.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
 import { parseTypedPath } from '../../shared/records/relative-path.ts';
@@ -151,7 +151,25 @@ describe('a current file', () => {
     expect(damaged()).toEqual([]);
   });
 
-  it('that was put back wrong by hand is read once, and again when it has been changed', async () => {
+  it('that was put back by hand and reads wrong once is whole again', async () => {
+    await store.close();
+    const rotting = new RottingDisk(() => fixture.root);
+    store = await storeFixture(directory, { disk: rotting.disk }).open();
+    fs.rmSync(current('b'));
+    await pass();
+    fs.writeFileSync(current('b'), 'first b');
+    rotting.rot.set('current/b', { wrongAt: [0] });
+    let begun = 0;
+    rotting.onRead = (name, position) => {
+      if (name !== 'current/b' || position > 0) return;
+      begun += 1;
+      if (begun > 1) rotting.rot.clear();
+    };
+    expect(await subjectOf(store).repair(async () => {})).toBe(1);
+    expect(damaged()).toEqual([]);
+  });
+
+  it('that was put back wrong by hand is read twice, and again when it has been changed', async () => {
     await store.close();
     const rotting = new RottingDisk(() => fixture.root);
     store = await storeFixture(directory, { disk: rotting.disk }).open();
@@ -160,7 +178,11 @@ describe('a current file', () => {
     const repair = async (): Promise<number> => subjectOf(store).repair(async () => {});
     fs.writeFileSync(current('b'), 'firsT b');
     fs.utimesSync(current('b'), 1, 1);
-    expect([await repair(), await repair(), rotting.takeRead('current/b')]).toEqual([0, 0, 'firsT b'.length]);
+    expect([await repair(), await repair(), rotting.takeRead('current/b')]).toEqual([
+      0,
+      0,
+      2 * 'firsT b'.length,
+    ]);
     fs.writeFileSync(current('b'), 'first b');
     fs.utimesSync(current('b'), 1, 2);
     expect(await repair()).toBe(1);
@@ -182,6 +204,32 @@ describe('a current file', () => {
     expect(next).toBe('files:same');
     expect(damaged().map(([path]) => path)).toEqual(['b', 'same']);
   });
+
+  it.each([
+    ['it has to end', new ScrubInterrupted(), { repaired: 1, repairTried: false, lacksRoom: null }],
+    [
+      'there is no room',
+      new CodedError('QUOTA_REACHED', 'the quota is used up'),
+      { repaired: 1, repairTried: false, lacksRoom: 'the quota is used up' },
+    ],
+  ])(
+    'that was made whole counts as repaired when the repair goes no further because %s',
+    async (_, error, step) => {
+      fs.rmSync(current('b'));
+      await pass();
+      fs.writeFileSync(current('same'), 'twicE');
+      const subject = subjectOf(store, {
+        fetchAgain: async () => {
+          throw error;
+        },
+      });
+      expect(await subject.read('files:d/same', async () => {})).toMatchObject({
+        ...step,
+        found: ['same (changed)'],
+      });
+      expect(damaged().map(([path]) => path)).toEqual(['b']);
+    },
+  );
 
   it('that the disk refuses to read is damaged, while the others are read', async () => {
     await store.close();

@@ -5,6 +5,7 @@ import type { ScrubStep } from '../../receiver/scrub/scrub-subject.ts';
 import type { MirrorStore } from '../../receiver/store/mirror-store.ts';
 import { diskError, type Disk } from '../../shared/io/disk.ts';
 import { nodeDisk } from '../../shared/io/node-disk.ts';
+import { LogRecorder } from './log-recorder.ts';
 import { subjectOf } from './scrub-store.ts';
 import { FeedFake, storeFixture } from './store-fixture.ts';
 import { memoryDirectory } from './temporary-directory.ts';
@@ -69,10 +70,11 @@ export class RottingDisk {
 /** A mirror store with long files, and a scrub of it that ends and goes on as often as one likes. */
 export class LongScrubBench {
   readonly directory = memoryDirectory();
+  readonly log = new LogRecorder();
   readonly rotting = new RottingDisk(() => this.fixture.root);
   readonly fixture = storeFixture(
     this.directory,
-    { disk: this.rotting.disk },
+    { disk: this.rotting.disk, logger: this.log },
     { scrubLimits: smallLimits, retention: { kind: 'points', floorDays: 0 } },
   );
   readonly feed = new FeedFake(() => this.store);
@@ -80,6 +82,8 @@ export class LongScrubBench {
   /** What the pace was told, but for what counts for nothing. */
   counted = 0;
   readonly found: string[] = [];
+  /** Whether something could not be read through. */
+  skipped = false;
   #open: MirrorStore | null = null;
 
   get store(): MirrorStore {
@@ -110,6 +114,7 @@ export class LongScrubBench {
     });
     this.counted += counted - step.again;
     this.found.push(...step.found);
+    this.skipped ||= step.skipped;
     this.at = step.next;
     return step.next !== null;
   }
