@@ -19,11 +19,12 @@ export class HostileAgent {
     this.#channel = channel;
   }
 
-  /** Greets as an agent; says these things; and listens until the receiver ends the link. */
+  /** Greets as an agent; says these things; and listens until the receiver ends the link, or gives an answer. */
   async ask(...messages: Message[]): Promise<void> {
     await this.#greet();
     for (const message of messages) await this.#say(message);
-    while ((await this.#hear()) !== null);
+    for (let answer = await this.#hear(); answer?.type === 'refuse'; ) answer = await this.#hear();
+    this.close();
   }
 
   /** Offers folders with new indexes. */
