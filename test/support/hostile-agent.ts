@@ -23,7 +23,7 @@ export class HostileAgent {
   async ask(...messages: Message[]): Promise<void> {
     await this.#greet();
     for (const message of messages) await this.#say(message);
-    for (let answer = await this.#hear(); answer?.type === 'refuse'; ) answer = await this.#hear();
+    for (let answer = await this.#hear(); answer?.type === 'refuse';) answer = await this.#hear();
     this.close();
   }
 
