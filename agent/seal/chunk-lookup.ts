@@ -3,6 +3,8 @@ import { chunkEntryBytes, chunkKeyAt, chunkLengthAt, chunkOffsetAt } from './chu
 
 export type ChunkLocation = { pack: number; offset: number; length: number };
 
+type Followed = { pack: number; entries: Buffer; at: number };
+
 /** Entries of packs that are kept. */
 const keptBytesMax = 4 * 1024 * 1024;
 /** How far behind the expected chunk others of its pack are compared: as many as an hour changes side by side. */
@@ -24,7 +26,9 @@ export class ChunkLookup {
   /** Behind the chunk that was found last. */
   #behind: { pack: number; offset: number } | null = null;
   /** The pack that the stream follows, and the entry expected next. */
-  #followed: { pack: number; entries: Buffer; at: number } | null = null;
+  #followed: Followed | null = null;
+  /** What was followed when the next chunk was another one than expected. */
+  #refuted: Followed | null = null;
 
   /** `isUsable`: only chunks of such packs are expected, because those of others may move. */
   constructor(database: Database.Database, isUsable: (pack: number) => boolean) {
@@ -33,11 +37,20 @@ export class ChunkLookup {
     this.#entriesOf = database.prepare('SELECT entries FROM pack_chunks WHERE pack = ?');
   }
 
+  /** Length of the chunk that `findNext` may find, in bytes; 0 where none is expected, or not any more. */
+  expectedLength(): number {
+    const followed = this.#followed;
+    if (followed === null || followed === this.#refuted || followed.at >= followed.entries.length) return 0;
+    return chunkLengthAt(followed.entries, followed.at);
+  }
+
   /** Where the chunk behind the one that was found last is, if it is this one: in a usable pack. */
   findNext(key: string): ChunkLocation | null {
     const followed = this.#followed;
     if (followed === null || followed.at >= followed.entries.length) return null;
-    return chunkKeyAt(followed.entries, followed.at) === key ? this.#take(followed) : null;
+    if (chunkKeyAt(followed.entries, followed.at) === key) return this.#take(followed);
+    this.#refuted = followed;
+    return null;
   }
 
   /** `key`: the id as latin1 text. */
@@ -69,7 +82,7 @@ export class ChunkLookup {
     return null;
   }
 
-  #take({ pack, entries, at }: { pack: number; entries: Buffer; at: number }): ChunkLocation {
+  #take({ pack, entries, at }: Followed): ChunkLocation {
     const [offset, length] = [chunkOffsetAt(entries, at), chunkLengthAt(entries, at)];
     this.#followed = { pack, entries, at: at + chunkEntryBytes };
     this.#behind = { pack, offset: offset + length };

@@ -21,6 +21,7 @@ function runCutter(port: NonNullable<typeof parentPort>, data: CutWorkerData): v
   const lookup = new ChunkLookup(database, (pack) => filler.isUsable(pack));
   const filler: PackFiller = new PackFiller(
     {
+      expectedLength: () => lookup.expectedLength(),
       findNext: (key) => lookup.findNext(key),
       find: (key) => lookup.find(key),
       onPack: (pack) => {

@@ -45,7 +45,7 @@ export class PackPipeline {
   readonly #cutter: Worker;
   readonly #sealers: SealingThreads;
   readonly #sealer: Sealer;
-  /** Told of bytes that went through this thread, and left as much garbage. */
+  /** Told of what a receiver is sent through this thread, which leaves as much garbage. */
   readonly #passed = collectEvery(collectEveryBytes, garbageCollector());
   /** Gathers pieces of the file, so that threads hand over few large messages; `#gathered` bytes are in it. */
   #batch: Uint8Array<ArrayBuffer> | null = null;
@@ -88,7 +88,6 @@ export class PackPipeline {
       from += part.length;
       if (this.#gathered === batchBytes) this.#sendBatch();
     }
-    this.#passed(bytes.length);
   }
 
   /** The end of the file. */
@@ -207,7 +206,6 @@ export class PackPipeline {
     }
     this.#packs.delete(sealed.id);
     this.#packsUnderWay -= 1;
-    // a receiver is sent about as much meanwhile
     this.#passed(sealed.bytes);
     this.#post({ type: 'committed', pack: sealed.id, findable, buffer }, [buffer]);
   }

@@ -12,7 +12,7 @@ import {
   type RelativePath,
 } from '../../shared/records/relative-path.ts';
 import { createIgnoreRules, type IgnoreRules } from '../ignore-rules.ts';
-import { SourceFile } from './source-file.ts';
+import { SourceFile, sourceFileRoomBytes } from './source-file.ts';
 import type { PathsFacts, Source, SourceEntry } from './source.ts';
 
 export type PathsSourceOptions = {
@@ -59,6 +59,7 @@ export class PathsSource implements Source {
 
   async *entries(signal: AbortSignal): AsyncGenerator<SourceEntry, void, void> {
     const facts = emptyFacts();
+    const room = Buffer.allocUnsafeSlow(sourceFileRoomBytes);
     for await (const found of this.#walk(facts)) {
       if (signal.aborted) throw new CodedError('SOURCE_FAILED', 'reading the paths was cancelled');
       if (!found.stats.isFile()) {
@@ -67,14 +68,14 @@ export class PathsSource implements Source {
         continue;
       }
       if (this.#unreadable.has(found.path)) {
-        const reason = await tryOut(found.path, signal);
+        const reason = await tryOut(found.path, room, signal);
         if (reason !== null) {
           skip(facts, found.path, reason);
           continue;
         }
         this.#unreadable.delete(found.path);
       }
-      yield* this.#fileEntry(found, facts, signal);
+      yield* this.#fileEntry(found, facts, { room, signal });
     }
     this.#lastFacts = facts;
   }
@@ -95,12 +96,12 @@ export class PathsSource implements Source {
   async *#fileEntry(
     found: Found,
     facts: PathsFacts,
-    signal: AbortSignal,
+    { room, signal }: { room: Buffer; signal: AbortSignal },
   ): AsyncGenerator<SourceEntry, void, void> {
     const isRoot = this.#roots.includes(found.path);
     let file: SourceFile | null;
     try {
-      file = SourceFile.open(absolute(found.path), { followLink: isRoot });
+      file = SourceFile.open(absolute(found.path), room, { followLink: isRoot });
     } catch (error) {
       if (isRoot) throw unreadableRoot(found.path, error);
       skip(facts, found.path, systemErrorCode(error) ?? 'failed');
@@ -194,10 +195,10 @@ export class PathsSource implements Source {
 }
 
 /** Reads a file to its end; null when that works, or when there is nothing to read any more. */
-async function tryOut(name: RelativePath, signal: AbortSignal): Promise<string | null> {
+async function tryOut(name: RelativePath, room: Buffer, signal: AbortSignal): Promise<string | null> {
   let file: SourceFile | null;
   try {
-    file = SourceFile.open(absolute(name), { followLink: false });
+    file = SourceFile.open(absolute(name), room, { followLink: false });
   } catch (error) {
     return systemErrorCode(error) ?? 'failed';
   }

@@ -6,8 +6,8 @@ const pieceBytes = 1024 * 1024;
 /** Up to this size a file is read whole before it is given out, so that one that changed meanwhile can be read again. */
 const wholeBytesMax = 2 * 1024 * 1024;
 
-/** Room for a file that grows meanwhile. */
-const growthBytes = 4096;
+/** What the files of a source are read into, one after the other: the largest that is read whole, which may grow meanwhile. */
+export const sourceFileRoomBytes = wholeBytesMax + 4096;
 
 const readAsync = promisify(fs.read);
 
@@ -20,20 +20,31 @@ export class SourceFile {
   readonly #fd: number;
   readonly #name: Buffer;
   readonly #stats: fs.BigIntStats;
+  readonly #room: Buffer;
   #whole: Buffer | null;
   #finished = false;
   #failed = false;
   #bytesRead = 0;
 
-  private constructor(fd: number, name: Buffer, stats: fs.BigIntStats, whole: Buffer | null) {
-    this.#fd = fd;
-    this.#name = name;
-    this.#stats = stats;
-    this.#whole = whole;
+  private constructor(file: {
+    fd: number;
+    name: Buffer;
+    stats: fs.BigIntStats;
+    room: Buffer;
+    whole: Buffer | null;
+  }) {
+    this.#fd = file.fd;
+    this.#name = file.name;
+    this.#stats = file.stats;
+    this.#room = file.room;
+    this.#whole = file.whole;
   }
 
-  /** null when there is no regular file at that path any more. Throws the system error when it cannot be read. */
-  static open(name: Buffer, options: { followLink: boolean }): SourceFile | null {
+  /**
+   * null when there is no regular file at that path any more. `room`: `sourceFileRoomBytes`, for no other file before this one
+   * was read. Throws the system error when it cannot be read.
+   */
+  static open(name: Buffer, room: Buffer, options: { followLink: boolean }): SourceFile | null {
     let fd: number;
     try {
       // What stands at the name may have changed since it was listed: a pipe must not block.
@@ -49,14 +60,15 @@ export class SourceFile {
         fs.closeSync(fd);
         return null;
       }
-      if (stats.size > wholeBytesMax) return new SourceFile(fd, name, stats, null);
-      let whole = readWhole(fd, Number(stats.size));
+      if (stats.size > wholeBytesMax) return new SourceFile({ fd, name, stats, room, whole: null });
+      let whole = readWhole(fd, room);
       const after = fs.fstatSync(fd, { bigint: true });
       if (changed(stats, after) || BigInt(whole.length) !== after.size) {
         stats = after;
-        whole = readWhole(fd, Number(after.size));
+        if (stats.size > wholeBytesMax) return new SourceFile({ fd, name, stats, room, whole: null });
+        whole = readWhole(fd, room);
       }
-      return new SourceFile(fd, name, stats, whole);
+      return new SourceFile({ fd, name, stats, room, whole });
     } catch (error) {
       fs.closeSync(fd);
       throw error;
@@ -81,7 +93,7 @@ export class SourceFile {
     return this.#bytesRead;
   }
 
-  /** The content, once. @throws CodedError SOURCE_FAILED */
+  /** The content, once, in pieces that are valid until the next one is asked for. @throws CodedError SOURCE_FAILED */
   async *read(signal: AbortSignal): AsyncGenerator<Buffer, void, void> {
     if (this.#whole !== null) {
       this.#bytesRead = this.#whole.length;
@@ -105,10 +117,9 @@ export class SourceFile {
   }
 
   async #readPiece(): Promise<Buffer> {
-    const piece = Buffer.allocUnsafeSlow(pieceBytes);
     try {
-      const { bytesRead } = await readAsync(this.#fd, piece, 0, pieceBytes, this.#bytesRead);
-      return piece.subarray(0, bytesRead);
+      const { bytesRead } = await readAsync(this.#fd, this.#room, 0, pieceBytes, this.#bytesRead);
+      return this.#room.subarray(0, bytesRead);
     } catch (error) {
       this.#failed = true;
       const code = systemErrorCode(error) ?? 'failed';
@@ -123,14 +134,13 @@ function changed(before: fs.BigIntStats, after: fs.BigIntStats): boolean {
   return before.mtimeNs !== after.mtimeNs || before.ctimeNs !== after.ctimeNs || before.size !== after.size;
 }
 
-/** Up to the end, at most 4 KiB more than expected: a file that grows without end is taken as far as that. */
-function readWhole(fd: number, expectedBytes: number): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(expectedBytes + growthBytes);
+/** Up to the end, or as far as there is room: a file that grows without end is taken as far as that. */
+function readWhole(fd: number, room: Buffer): Buffer {
   let length = 0;
-  while (length < bytes.length) {
-    const count = fs.readSync(fd, bytes, length, bytes.length - length, length);
+  while (length < room.length) {
+    const count = fs.readSync(fd, room, length, room.length - length, length);
     if (count === 0) break;
     length += count;
   }
-  return bytes.subarray(0, length);
+  return room.subarray(0, length);
 }

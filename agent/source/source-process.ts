@@ -1,5 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { CodedError } from '../../shared/errors/coded-error.ts';
+import { ProgramOutput } from './program-output.ts';
 
 /** How a source starts a program. `secrets` are blotted out of its last words; `input` goes to its standard input. */
 export type ProcessPlan = {
@@ -34,8 +35,8 @@ let exitHookSet = false;
 
 /**
  * Starts the program at the lowest CPU priority and a low I/O priority, in a process group of its own, and gives what
- * it prints. Ends without an error only when the program exited with 0. When the iteration ends early, the signal
- * aborts or a limit is passed, the whole group is ended.
+ * it prints; a piece is valid until the next one is asked for. Ends without an error only when the program exited with 0. When
+ * the iteration ends early, the signal aborts or a limit is passed, the whole group is ended.
  * @throws CodedError SOURCE_FAILED with the last 2 KiB of what it said on standard error
  */
 export async function* processOutput(
@@ -46,17 +47,19 @@ export async function* processOutput(
   const { consumerWaitMsMax, silenceMsMax } = { ...processLimitDefaults, ...limits };
   if (signal.aborted) throw cancelled(plan);
   const argv = [...lowPriority(), ...(plan.largeBuffer === true ? largeBuffer() : []), ...plan.argv];
-  const child = spawn(argv[0] as string, argv.slice(1), {
-    env: { ...process.env, ...plan.environment },
-    detached: true,
-    stdio: [plan.input === null ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-  });
+  const output = await openOutput(plan);
+  // meanwhile nobody listened to the signal
+  if (signal.aborted) {
+    output.destroy();
+    throw cancelled(plan);
+  }
+  const child = start(plan, argv, output);
   const ending = watchEnding(child, plan);
   const run: { failure: CodedError | null; finished: boolean } = { failure: null, finished: false };
   const fail = (error: CodedError) => {
     run.failure ??= error;
     ending.killGroup();
-    child.stdout?.destroy();
+    output.destroy();
   };
   const onAbort = () => fail(cancelled(plan));
   signal.addEventListener('abort', onAbort, { once: true });
@@ -71,17 +74,14 @@ export async function* processOutput(
   try {
     arm(silenceMsMax, silent);
     try {
-      for await (const piece of child.stdout as AsyncIterable<Buffer>) {
+      for await (const piece of output.pieces()) {
         arm(consumerWaitMsMax, stalled);
         yield piece;
         if (run.failure !== null) break;
         arm(silenceMsMax, silent);
       }
     } catch (error) {
-      // Destroying the stream on purpose ends the loop with an error of its own.
-      run.failure ??= new CodedError('SOURCE_FAILED', `the output of ${plan.label} cannot be read`, {
-        cause: error,
-      });
+      run.failure ??= unreadable(plan, error);
     }
     clearTimeout(timer);
     const exit = run.failure ?? (await ending.exited);
@@ -91,6 +91,7 @@ export async function* processOutput(
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
+    output.destroy();
     if (!run.finished) ending.killGroup();
   }
 }
@@ -106,7 +107,7 @@ export async function readProcess(
   for await (const piece of processOutput(plan, signal, { silenceMsMax: timeoutMs })) {
     bytes += piece.length;
     if (bytes > 16 * 1024 * 1024) throw new CodedError('SOURCE_FAILED', `${plan.label} prints too much`);
-    pieces.push(piece);
+    pieces.push(Buffer.from(piece));
   }
   return Buffer.concat(pieces).toString('utf8');
 }
@@ -127,11 +128,7 @@ function watchEnding(child: ChildProcess, plan: ProcessPlan) {
   const exited = new Promise<CodedError | null>((resolve) => {
     child.once('error', (error) => {
       gone = true;
-      resolve(
-        new CodedError('SOURCE_FAILED', `${plan.label} cannot be started: ${error.message}`, {
-          cause: error,
-        }),
-      );
+      resolve(notStarted(plan, error));
     });
     child.once('exit', (status, killedBy) => {
       gone = true;
@@ -215,6 +212,37 @@ function largeBuffer(): readonly string[] {
 /** Words to put in front of a command; none where this machine does not have that program. */
 function wordsThatWork(words: readonly string[]): readonly string[] {
   return spawnSync(words[0] as string, [...words.slice(1), 'true']).status === 0 ? words : [];
+}
+
+async function openOutput(plan: ProcessPlan): Promise<ProgramOutput> {
+  try {
+    return await ProgramOutput.open();
+  } catch (error) {
+    throw unreadable(plan, error);
+  }
+}
+
+/** The program's end of `output` is its own from here on, also where it cannot be started. */
+function start(plan: ProcessPlan, argv: readonly string[], output: ProgramOutput): ChildProcess {
+  try {
+    return spawn(argv[0] as string, argv.slice(1), {
+      env: { ...process.env, ...plan.environment },
+      detached: true,
+      stdio: [plan.input === null ? 'ignore' : 'pipe', output.programEnd, 'pipe'],
+    });
+  } catch (error) {
+    throw notStarted(plan, error as Error);
+  } finally {
+    output.handOver();
+  }
+}
+
+function notStarted(plan: ProcessPlan, cause: Error): CodedError {
+  return new CodedError('SOURCE_FAILED', `${plan.label} cannot be started: ${cause.message}`, { cause });
+}
+
+function unreadable(plan: ProcessPlan, cause: unknown): CodedError {
+  return new CodedError('SOURCE_FAILED', `the output of ${plan.label} cannot be read`, { cause });
 }
 
 function cancelled(plan: ProcessPlan): CodedError {

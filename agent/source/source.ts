@@ -2,8 +2,9 @@ import type { RelativePath } from '../../shared/records/relative-path.ts';
 
 /**
  * One file, directory or symbolic link of a sealed folder. `content`: a file's bytes, to be read once and to its end
- * before the next entry is asked for; null for anything else. `size`: what the content will probably measure, null
- * where nobody knows before; only the bytes read count. `mode`: permission bits (07777). `target`: a link's text.
+ * before the next entry is asked for, in pieces that are valid until the next one is; null for anything else.
+ * `size`: what the content will probably measure, null where nobody knows before; only the bytes read count.
+ * `mode`: permission bits (07777). `target`: a link's text.
  */
 export type SourceEntry = {
   path: RelativePath;

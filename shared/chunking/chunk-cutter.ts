@@ -1,6 +1,9 @@
 import type { ChunkingParameters } from './chunking-parameters.ts';
 import { gearTable } from './gear-table.ts';
 
+/** Older bytes have left the rolling hash. */
+const rollingBytes = 32;
+
 /** How much harder than the average a cut is before the average length, and easier behind it, in bits. */
 const normalisation = 2;
 
@@ -32,6 +35,20 @@ export class ChunkCutter {
   /** Bytes since the last cut: the length of the last chunk once the stream has ended. */
   get openBytes(): number {
     return this.length;
+  }
+
+  /**
+   * Whether a chunk that begins with `chunk`, and does not end in it before, ends with it; false where only the end of a stream can
+   * have ended it. Looks at the last bytes alone.
+   */
+  endsChunk(chunk: Uint8Array): boolean {
+    const { length } = chunk;
+    if (length <= this.bytesMin || length >= this.bytesMax) return length === this.bytesMax;
+    let hash = 0;
+    for (let at = Math.max(this.bytesMin, length - rollingBytes); at < length; at += 1) {
+      hash = ((hash << 1) + (gearTable[chunk[at] as number] as number)) | 0;
+    }
+    return (hash & (length <= this.bytesAverage ? this.maskBefore : this.maskBehind)) === 0;
   }
 
   /** Goes on at `from`. Gives the position behind the chunk's last byte (continue there), or -1 where the chunk does not end in `bytes`. */

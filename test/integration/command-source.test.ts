@@ -4,7 +4,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CommandSource } from '../../agent/source/command-source.ts';
-import { processOutput } from '../../agent/source/source-process.ts';
+import { processOutput, readProcess } from '../../agent/source/source-process.ts';
 import { isCoded } from '../../shared/errors/coded-error.ts';
 import { takeEntries } from '../support/source-entries.ts';
 import { until } from '../support/until.ts';
@@ -41,6 +41,14 @@ function runs(text: string): boolean {
     }
   });
 }
+
+const plan = (command: string) => ({
+  label: 'the command',
+  argv: ['sh', '-c', command],
+  environment: {},
+  secrets: [],
+  input: null,
+});
 
 describe('a command as a source', () => {
   it('gives what the command prints', async () => {
@@ -113,13 +121,6 @@ describe('a command as a source', () => {
   });
 
   it('fails when its reader waits too long, and when it is silent too long', async () => {
-    const plan = (command: string) => ({
-      label: 'the command',
-      argv: ['sh', '-c', command],
-      environment: {},
-      secrets: [],
-      input: null,
-    });
     const signal = new AbortController().signal;
     const slow = async () => {
       for await (const piece of processOutput(plan('yes'), signal, { consumerWaitMsMax: 200 })) {
@@ -133,15 +134,38 @@ describe('a command as a source', () => {
   });
 
   it('blots secrets out of last words', async () => {
-    const plan = {
-      label: 'it',
-      argv: ['sh', '-c', 'echo "login x:hunter2 failed" >&2; exit 1'],
-      environment: {},
-      secrets: ['hunter2'],
-      input: null,
-    };
-    const taken = Array.fromAsync(processOutput(plan, new AbortController().signal));
-    await expect(taken).rejects.toThrow('it failed with exit status 1: login x:[secret] failed');
+    const telling = { ...plan('echo "login x:hunter2 failed" >&2; exit 1'), secrets: ['hunter2'] };
+    const taken = Array.fromAsync(processOutput(telling, new AbortController().signal));
+    await expect(taken).rejects.toThrow('the command failed with exit status 1: login x:[secret] failed');
+  });
+
+  it('is not started when it is cancelled in the last moment before', async () => {
+    const started = path.join(directory, 'started');
+    const abort = new AbortController();
+    const first = processOutput(plan(`touch '${started}'; exec sleep 800`), abort.signal).next();
+    abort.abort();
+    await expect(first).rejects.toThrow(/cancelled/);
+    expect(fs.existsSync(started)).toBe(false);
+  });
+
+  it('leaves nothing open when it cannot be started', async () => {
+    const signal = new AbortController().signal;
+    const open = () => fs.readdirSync('/proc/self/fd').length;
+    const before = open();
+    for (const broken of [
+      { ...plan('true'), environment: { NUL: 'a\0b' } },
+      { ...plan('true'), argv: ['/nonexistent'] },
+    ])
+      await expect(Array.fromAsync(processOutput(broken, signal))).rejects.toMatchObject({
+        code: 'SOURCE_FAILED',
+      });
+    await until('all is closed', () => open() <= before);
+  });
+
+  it('has answers of more than a buffer whole', async () => {
+    const answer = await readProcess(plan('seq 300000'), new AbortController().signal, 60_000);
+    // text of two megabytes takes a minute to be shown as different
+    expect(answer === Array.from({ length: 300_000 }, (_, at) => `${at + 1}\n`).join('')).toBe(true);
   });
 
   it('is failed by a reader who goes on without the content', async () => {

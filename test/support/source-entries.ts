@@ -10,7 +10,9 @@ export async function takeEntries(
 ): Promise<TakenEntry[]> {
   const taken: TakenEntry[] = [];
   for await (const entry of source.entries(signal)) {
-    const content = entry.content === null ? null : await Array.fromAsync(entry.content);
+    // a piece is valid until the next one is asked for
+    const content =
+      entry.content === null ? null : await Array.fromAsync(entry.content, (piece) => Buffer.from(piece));
     const whole = content === null ? null : Buffer.concat(content);
     const sha256 = whole === null ? null : createHash('sha256').update(whole).digest('hex');
     taken.push({ ...entry, content: whole, sha256 });

@@ -32,12 +32,20 @@ function keyOf(pack: number, at: number): string {
   return seededBytes(`chunk ${at} of pack ${pack}`, 16).toString('latin1');
 }
 
+function lengthOf(at: number): number {
+  return chunkBytes - at;
+}
+
+function offsetOf(at: number): number {
+  return at * chunkBytes - (at * (at - 1)) / 2;
+}
+
 /** Packs 1 and up, each with its chunks one behind the other. */
 function fill(packs: number): void {
   const index = new ChunkIndex(new CachedStatements(database));
   for (let pack = 1; pack <= packs; pack += 1) {
     const entries = Array.from({ length: chunksPerPack }, (_, at) =>
-      encodeChunkEntry(keyOf(pack, at), at * chunkBytes, chunkBytes),
+      encodeChunkEntry(keyOf(pack, at), offsetOf(at), lengthOf(at)),
     );
     index.add(pack, Buffer.concat(entries));
   }
@@ -45,9 +53,12 @@ function fill(packs: number): void {
   asked.length = 0;
 }
 
-/** As a pack filler asks. */
+/** As a pack filler asks: what is expected is what is found next. */
 function locate(lookup: ChunkLookup, key: string): ChunkLocation | null {
-  return lookup.findNext(key) ?? lookup.find(key);
+  const expected = lookup.expectedLength();
+  const next = lookup.findNext(key);
+  if (next !== null && expected !== 0) expect(expected).toBe(next.length);
+  return next ?? lookup.find(key);
 }
 
 it('asks the database a few times for each pack and once for each new chunk, when an hour has changed little', () => {
@@ -86,7 +97,7 @@ it('goes on with a pack behind chunks that are new, without asking for the next 
   for (const at of [0, 1]) locate(lookup, keyOf(1, at));
   asked.length = 0;
   for (const at of [2, 5, 6, 20])
-    expect(locate(lookup, keyOf(1, at))).toMatchObject({ offset: at * chunkBytes });
+    expect(locate(lookup, keyOf(1, at))).toMatchObject({ offset: offsetOf(at) });
   expect(asked).toEqual([]);
 });
 
@@ -105,7 +116,7 @@ it('finds every chunk where it is, and no other, in whatever order they are aske
         for (let n = at; n < Math.min(chunksPerPack, at + count); n += 1) {
           const location = locate(lookup, keyOf(pack, n));
           if (pack > packs) expect(location).toBeNull();
-          else expect(location).toMatchObject({ pack, offset: n * chunkBytes, length: chunkBytes });
+          else expect(location).toMatchObject({ pack, offset: offsetOf(n), length: lengthOf(n) });
         }
       }
     }),
@@ -119,5 +130,19 @@ it('tells nothing of the next chunk from packs that may not be referred to', () 
   for (const at of [0, 1]) expect(lookup.find(keyOf(1, at))).toMatchObject({ pack: 1 });
   expect(lookup.findNext(keyOf(1, 2))).toBeNull();
   for (const at of [0, 1]) expect(lookup.find(keyOf(2, at))).toMatchObject({ pack: 2 });
-  expect(lookup.findNext(keyOf(2, 2))).toMatchObject({ pack: 2, offset: 2 * chunkBytes });
+  expect(lookup.findNext(keyOf(2, 2))).toMatchObject({ pack: 2, offset: offsetOf(2) });
+});
+
+it('tells the length of the chunk behind the one that was found last, until that turns out to be another', () => {
+  fill(1);
+  const lookup = new ChunkLookup(database, () => true);
+  expect(lookup.expectedLength()).toBe(0);
+  for (const at of [0, 1]) locate(lookup, keyOf(1, at));
+  expect(lookup.expectedLength()).toBe(lengthOf(2));
+  expect(lookup.findNext('changed'.padEnd(16))).toBeNull();
+  expect(lookup.expectedLength()).toBe(0);
+  expect(locate(lookup, keyOf(1, 3))).toMatchObject({ offset: offsetOf(3) });
+  expect(lookup.expectedLength()).toBe(lengthOf(4));
+  expect(locate(lookup, keyOf(1, chunksPerPack - 1))).not.toBeNull();
+  expect(lookup.expectedLength()).toBe(0);
 });

@@ -1,13 +1,18 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import type { ChunkLocation } from '../../../agent/seal/chunk-lookup.ts';
 import { PackFiller, type FilledPack } from '../../../agent/seal/pack-filler.ts';
 import { chunkEntryBytes } from '../../../agent/seal/chunk-entry.ts';
+import { ChunkCutter } from '../../../shared/chunking/chunk-cutter.ts';
 import { seededBytes } from '../../support/seeded-bytes.ts';
 
 const chunking = { name: 'test', bytesMin: 64, bytesAverage: 256, bytesMax: 1024 };
 const packBytesMax = 8192;
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 type CutFile = { size: number; hash: Buffer; extents: number[] };
 
@@ -23,6 +28,35 @@ class Sealed {
       const location = { pack, offset: entries.readUInt32BE(at + 16), length: entries.readUInt32BE(at + 20) };
       this.chunks.set(entries.subarray(at, at + 16).toString('latin1'), location);
     }
+  }
+
+  /** Tells the chunk behind the one that was found last, as the look-up of an agent does; or never, where not `isTelling`. */
+  follow(isTelling: boolean, isUsable: (pack: number) => boolean) {
+    let behind: { pack: number; offset: number } | null = null;
+    const next = (): [string, ChunkLocation] | null => {
+      const { pack = 0, offset = 0 } = behind ?? {};
+      if (!isTelling || !isUsable(pack)) return null;
+      return this.chunks.entries().find(([, at]) => at.pack === pack && at.offset === offset) ?? null;
+    };
+    const take = (found: ChunkLocation | null): ChunkLocation | null => {
+      if (found !== null) behind = { pack: found.pack, offset: found.offset + found.length };
+      return found;
+    };
+    return {
+      expectedLength: () => next()?.[1].length ?? 0,
+      findNext: (key: string) => {
+        const [expected, location] = next() ?? ['', null];
+        return expected === key ? take(location) : null;
+      },
+      find: (key: string) => take(this.chunks.get(key) ?? null),
+    };
+  }
+
+  copy(): Sealed {
+    const copy = new Sealed();
+    for (const [pack, content] of this.packs) copy.packs.set(pack, content);
+    for (const [key, location] of this.chunks) copy.chunks.set(key, location);
+    return copy;
   }
 
   read({ extents }: CutFile): Buffer {
@@ -41,15 +75,20 @@ type Run = { files: CutFile[]; stats: PackFiller['stats']; packs: number[] };
 function run(
   sealed: Sealed,
   files: readonly Buffer[],
-  options: { known: Iterable<number>; forgotten?: Iterable<number>; pieceBytes: number; delay: number },
+  options: {
+    known: Iterable<number>;
+    forgotten?: Iterable<number>;
+    pieceBytes: number;
+    delay: number;
+    isTelling?: boolean;
+  },
 ): Run {
   const packs: number[] = [];
   const waiting: FilledPack[] = [];
   let extents: number[] = [];
-  const filler = new PackFiller(
+  const filler: PackFiller = new PackFiller(
     {
-      findNext: () => null,
-      find: (key) => sealed.chunks.get(key) ?? null,
+      ...sealed.follow(options.isTelling ?? true, (pack) => filler.isUsable(pack)),
       onPack: (pack) => {
         packs.push(pack.pack);
         expect(pack.content.length).toBeLessThanOrEqual(packBytesMax);
@@ -144,6 +183,28 @@ it('seals nothing again that is known, and nothing twice in one run', () => {
   );
 });
 
+it('cuts alike whether or not it is told which chunk is expected, and searches no end of one that is', () => {
+  const nextCut = vi.spyOn(ChunkCutter.prototype, 'next');
+  fc.assert(
+    fc.property(anyFiles, anyFiles, anyOptions.pieceBytes, (first, second, pieceBytes) => {
+      const sealed = new Sealed();
+      const { packs } = run(sealed, [Buffer.concat(first)], { known: [], pieceBytes, delay: 0 });
+      const content = Buffer.concat([...first, ...second]);
+      const [told, untold] = [true, false].map((isTelling) =>
+        run(sealed.copy(), [content], { known: packs, pieceBytes, delay: 0, isTelling }),
+      );
+      expect(told).toEqual(untold);
+    }),
+  );
+  const content = seededBytes('content', 60_000);
+  const sealed = new Sealed();
+  const { packs } = run(sealed, [content], { known: [], pieceBytes: 60_000, delay: 0 });
+  nextCut.mockClear();
+  run(sealed, [content], { known: packs, pieceBytes: 60_000, delay: 0 });
+  // the first of each pack, and one more at its end where nothing is expected
+  expect(nextCut.mock.calls.length).toBeLessThanOrEqual(2 * packs.length);
+});
+
 it('refers to no pack that is not known or is forgotten, and counts what it seals again', () => {
   const content = seededBytes('content', 40_000);
   const sealed = new Sealed();
@@ -157,4 +218,20 @@ it('refers to no pack that is not known or is forgotten, and counts what it seal
   expect(second.stats.resealedBytes).toBe((sealed.packs.get(forgotten) as Buffer).length);
   expect(second.stats.newBytes).toBe((sealed.packs.get(unknown) as Buffer).length);
   expect(sealed.read(second.files[1] as CutFile).equals(content)).toBe(true);
+});
+
+it('expects nothing in the middle of a chunk', () => {
+  const cutter = new ChunkCutter(chunking);
+  for (let seed = 0; seed < 20; seed += 1) {
+    const content = seededBytes(`content ${seed}`, 4000);
+    const firstEnd = cutter.next(content, 0);
+    const secondEnd = cutter.next(content, firstEnd);
+    const sealed = new Sealed();
+    const { packs } = run(sealed, [content], { known: [], pieceBytes: 4000, delay: 0 });
+    // the chunk that is expected begins with a piece, but not where a chunk does
+    const [first, second] = [content.subarray(0, firstEnd), content.subarray(firstEnd, secondEnd)];
+    const changed = Buffer.concat([first, seededBytes('inserted', 10), second]);
+    const again = run(sealed, [changed], { known: packs, pieceBytes: firstEnd + 10, delay: 0 });
+    expect(sealed.read(again.files[0] as CutFile).equals(changed)).toBe(true);
+  }
 });
