@@ -35,6 +35,7 @@ export class ProgramOutput {
     }
   }
 
+  /** @throws system errors, where a connection cannot be made */
   static async open(): Promise<ProgramOutput> {
     const room = Buffer.allocUnsafeSlow(pieceBytesMax);
     const reading: Reading = { room, bytes: 0, ended: false, wake: () => {} };

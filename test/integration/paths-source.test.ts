@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { PathsSource } from '../../agent/source/paths-source.ts';
 import { awaitFileClock } from '../support/file-clock.ts';
 import { takeEntries } from '../support/source-entries.ts';
@@ -263,6 +263,18 @@ describe('files and trees as a source', () => {
     expect(bytes).toBe(size + 5);
     expect(largest).toBeLessThanOrEqual(1024 * 1024);
     expect(await source.describe()).toMatchObject({ files: 1, bytes: size + 5 });
+  });
+
+  it('takes all of a small file that becomes a large one while it is read', async () => {
+    const file = write('growing', 'small');
+    const { readSync } = fs;
+    vi.spyOn(fs, 'readSync').mockImplementationOnce((...args) => {
+      fs.appendFileSync(file, Buffer.alloc(3 * 1024 * 1024, 'mastokeep'));
+      return readSync(...args);
+    });
+    const [entry] = await takeEntries(new PathsSource({ paths: [file] }));
+    expect(entry?.content?.equals(fs.readFileSync(file))).toBe(true);
+    vi.restoreAllMocks();
   });
 
   it('is not upset by files that vanish between listing and reading', async () => {

@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it, vi } from 'vitest';
 import { ProgramOutput } from '../../agent/source/program-output.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { until } from '../support/until.ts';
 
 let programs: ChildProcess[] = [];
 
@@ -84,6 +85,26 @@ it('takes nothing from strangers who connect, and gives them nothing', async () 
   expect(await textOf(output)).toBe('words\n');
   await Promise.all(strangers.map(({ closed }) => closed));
   expect(strangers.map(({ heard }) => heard)).toEqual(['', '', '', '']);
+});
+
+it('fails, and leaves nothing open, when the machine has no descriptor left for it', async () => {
+  const { createServer } = net;
+  const open = () => fs.readdirSync('/proc/self/fd').length;
+  const before = open();
+  const breaks: ((server: net.Server) => void)[] = [
+    // as libuv does where accepting fails
+    (server) => server.on('connection', (socket) => socket.destroy()),
+    (server) => server.once('listening', () => setImmediate(() => server.emit('error', new Error('EMFILE')))),
+  ];
+  for (const breakIt of breaks) {
+    vi.spyOn(net, 'createServer').mockImplementationOnce(() => {
+      const server = createServer();
+      breakIt(server);
+      return server;
+    });
+    await expect(ProgramOutput.open()).rejects.toThrow();
+  }
+  await until('all is closed', () => open() <= before);
 });
 
 it('ends when the program does not run, and when it is given up', async () => {
