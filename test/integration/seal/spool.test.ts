@@ -86,6 +86,8 @@ it('lets a first dump flow through a spool with room for one pack, and says so w
   try {
     const held = new HeldObjects('receiver');
     await pullingDuring([held], narrow.dump(content), narrow);
+    // the dump may end before what it announced last is pulled
+    held.pull(narrow.feed);
     expect(held.files.size).toBeGreaterThan(5);
   } finally {
     narrow.close();
